@@ -1,0 +1,53 @@
+# `make help` says what there is. Set-up happens by itself, in .venv, and only when pyproject.toml has changed.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test demo format clean
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+
+# The first of these that is CPython >= 3.10 with the venv module (Debian packs it separately), unless PYTHON is given.
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python3.10 python /usr/bin/python3
+IS_GOOD := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10) or sys.implementation.name != "cpython")
+find_python = $(shell for p in $(or $(PYTHON),$(CANDIDATES)); do \
+	$$p -c '$(IS_GOOD)' >/dev/null 2>&1 && echo $$p && break; done)
+NO_PYTHON := no CPython >= 3.10 with its venv module found (tried $(or $(PYTHON),$(CANDIDATES))); \
+	on Debian: apt-get install python3-venv
+
+help:
+	@echo "make demo    run the main job for real, as separate processes"
+	@echo "make test    linters, types, all tests, coverage"
+	@echo "make format  let ruff put the code in shape"
+	@echo "make setup   make .venv (demo and test do it too); PYTHON=python3.12 chooses the interpreter"
+	@echo "make clean   remove everything that make has made"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(or $(find_python),$(error $(NO_PYTHON))) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all: --editable ".[dev]"
+	@touch $@
+
+test: $(STAMP)
+	$(BIN)/python tests/interop/old_venv.py
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict src
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include="*/zerorpc/zmtp/*,*/zerorpc/protocol/*" --fail-under=100
+
+demo: $(STAMP)
+	@$(BIN)/python demo/run.py
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .venvs .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	find . -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -1,0 +1,156 @@
+"""A call as both clients make it: packing the request, and what its replies mean. Waiting is the clients' part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zerorpc.errors import SerializationError
+from zerorpc.middleware import Context
+from zerorpc.protocol.channel import Buffer, ClientChannel
+from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Event, WireEvent, decode_header, encode
+from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error
+
+__all__ = ["RemoteMethod", "Request", "default_timeout"]
+
+default_timeout: Any = object()  # "the client's own", where None means "no timeout"
+
+
+class RemoteMethod:
+    """``client.method``: call it, or go on with a dot (``client.robot.move`` is the method ``robot.move``)."""
+
+    __slots__ = ("_client", "_name")
+
+    def __init__(self, client: Callable[..., Any], name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self._client(self._name, *args, **options)
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return RemoteMethod(self._client, f"{self._name}.{name}")
+
+    def __repr__(self) -> str:
+        return f"<RemoteMethod {self._name}>"
+
+
+class Request:
+    """One call's request and the hooks around it. ``event`` is None when no middleware wants to see it."""
+
+    __slots__ = ("channel", "context", "event")
+
+    def __init__(
+        self, context: Context, method: str | bytes, args: tuple[Any, ...], timeout: float | None, slots: int, now: float
+    ) -> None:
+        """Pack the request. Raises SerializationError, naming the method, and whatever a hook raises."""
+        name = method.decode("utf-8") if isinstance(method, bytes) else method
+        message_id = context.new_msgid()
+        header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
+        self.context = context
+        self.event: Event | None = None
+        try:
+            if context.hooks_client:
+                header.update(context.hook_get_task_context())
+                self.event = event = Event(name, args, header)
+                context.hook_client_before_request(event)
+                data = encode(event.header, event.name, event.args)
+            else:
+                data = encode(header, name, args)
+        except SerializationError as error:
+            raise SerializationError(f"the arguments of {name} can't be sent: {error}") from None
+        # the id as MessagePack octets: a bin of 32
+        self.channel = ClientChannel(b"\xc4\x20" + message_id, name, data, timeout, now, slots)
+
+    def outcome(self, make_stream: Callable[[Request, ReqStream], Any]) -> Any:
+        """What the first reply means: the value, the stream that ``make_stream`` makes, or the error raised."""
+        channel = self.channel
+        reply = channel.reply
+        if reply is None:
+            assert channel.error is not None
+            self.failed(channel.error)
+            raise channel.error
+        if self.event is not None:
+            return self._hooked_outcome(reply, make_stream)
+        if reply.name == OK:
+            return _value(reply)
+        if reply.name == ERR:
+            raise remote_error(reply.args, reply.header.version)
+        if reply.name in (STREAM, DONE):
+            return make_stream(self, _STREAM)
+        channel.abandon()
+        raise self._no_pattern(reply.name)
+
+    def _hooked_outcome(self, reply: WireEvent, make_stream: Callable[[Request, ReqStream], Any]) -> Any:
+        """The same through the patterns, which call the hooks and which a hook may replace."""
+        event = _event(reply, self.channel.reply_data)
+        for pattern in self.context.hook_client_patterns_list(patterns_list):
+            if pattern.accept_answer(event):
+                facade = PatternChannel(self, make_stream)
+                return pattern.process_answer(self.context, facade, self.event, event, self._handle_remote_error)
+        self.channel.abandon()
+        error = self._no_pattern(reply.name)
+        self.failed(error)
+        raise error
+
+    def _no_pattern(self, name: str) -> RuntimeError:
+        return RuntimeError(f"Unable to find a pattern for: {self.channel.method} (the first reply is {name!r})")
+
+    def next_item(self) -> tuple[bool, Any]:
+        """The stream's next event: ``(True, item)``, ``(False, None)`` at its end, or its error raised.
+
+        Only when the channel is readable.
+        """
+        channel = self.channel
+        if not channel.inbox and channel.error is not None:
+            self.failed(channel.error)
+        wire, data = channel.next_event()
+        if self.event is not None:
+            return _STREAM.process_event(self.context, self.event, _event(wire, data), self._handle_remote_error)
+        if wire.name == STREAM:
+            return True, wire.args
+        if wire.name == ERR:
+            raise remote_error(wire.args, wire.header.version)
+        return False, None
+
+    def failed(self, error: BaseException) -> None:
+        """A call ended without a reply: the hook hears of it."""
+        if self.event is not None:
+            self.context.hook_client_after_request(self.event, None, error)
+
+    def _handle_remote_error(self, event: Event) -> BaseException:
+        exception = self.context.hook_client_handle_remote_error(event)
+        version = event.header.get("v", 1)
+        return exception or remote_error(event.args, version if isinstance(version, int) else 1)
+
+
+class PatternChannel:
+    """The channel as a pattern's ``process_answer`` sees it."""
+
+    def __init__(self, request: Request, make_stream: Callable[[Request, ReqStream], Any]) -> None:
+        self._request = request
+        self._make_stream = make_stream
+
+    def iterate(self, pattern: ReqStream) -> Any:
+        """The stream's items, as an iterator of the client's own kind."""
+        return self._make_stream(self._request, pattern)
+
+    def close(self) -> None:
+        """Nothing more is wanted of the call."""
+        self._request.channel.abandon()
+
+
+_STREAM = ReqStream()
+
+
+def _event(wire: WireEvent, data: Buffer) -> Event:
+    return Event(wire.name, wire.args, decode_header(data))
+
+
+def _value(reply: WireEvent) -> Any:
+    """OK carries an array of one; be lenient with a peer that forgot it."""
+    args = reply.args
+    return args[0] if isinstance(args, list) and args else args
+

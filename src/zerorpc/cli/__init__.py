@@ -1,0 +1,102 @@
+"""The programs ``zerorpc-client`` and ``zerorpc``, which are one and the same: arguments in, text out.
+
+A cold call has to be quick, so what only some runs need (the server, json, pprint, logging) is imported
+inside the function that needs it. Results go to stdout, every other word to stderr.
+
+Exit codes:
+    0    the call succeeded, or the server was asked to stop and did
+    1    the remote method raised, the service could not be reached, or the served module raised
+    2    the command line was wrong; stderr says what to type instead
+    130  the client was interrupted by Ctrl-C
+    141  whoever read stdout has gone, as with ``| head -1``
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from zerorpc import errors
+from zerorpc.cli.arguments import UsageError, parse, program_name
+from zerorpc.cli.loading import BrokenService
+from zerorpc.cli.printing import OutputClosed, note, one_line, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+SUCCESS, FAILURE, USAGE, INTERRUPTED, OUTPUT_CLOSED = 0, 1, 2, 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program with these arguments (the process's own when None) and return its exit code."""
+    try:
+        return _run(sys.argv[1:] if argv is None else argv)
+    except OutputClosed:
+        return OUTPUT_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        return _dispatch(argv)
+    except UsageError as error:
+        note(f"{program_name()}: {error.problem}\n{error.remedy}")
+        return USAGE
+    except BrokenService as error:
+        note(error.report())
+        return FAILURE
+    except errors.RemoteError as error:
+        note(remote_report(error))
+        return FAILURE
+    except (errors.EndpointError, errors.SerializationError) as error:
+        note(f"{program_name()}: {one_line(error)}")
+        return USAGE
+    except (errors.ZeroRPCError, OSError) as error:
+        note(f"{program_name()}: {one_line(error)}")
+        return FAILURE
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    try:
+        arguments = parse(argv)
+    except SystemExit:  # the help is printed, as far as stdout's buffer
+        write("")
+        return SUCCESS
+    if arguments.version:
+        from importlib.metadata import version
+
+        write(f"zerorpc {version('zerorpc')}\n")
+        return SUCCESS
+    if arguments.debug or arguments.server:
+        _log_to_stderr(arguments.debug)
+    if arguments.server:
+        from zerorpc.cli.serving import serve
+
+        return serve(arguments)
+    from zerorpc.cli.calling import call
+
+    return call(arguments)
+
+
+def _log_to_stderr(debug: bool) -> None:
+    """Let warnings through, and with --debug every event that zerorpc sends or receives."""
+    import logging
+
+    logging.basicConfig()
+    if debug:
+        logging.getLogger("zerorpc").setLevel(logging.DEBUG)
+
+
+def remote_report(error: errors.RemoteError) -> str:
+    """What a remote exception looks like here: its own traceback, whose last line names it.
+
+    A version 1 peer sends no traceback, and that of a peer in another language may lack the message.
+    """
+    summary = f"{error.name}: {error.msg}"
+    traceback = str(error.traceback or "").rstrip()
+    if traceback and str(error.msg) in traceback:
+        return traceback
+    return f"{traceback}\n{summary}".lstrip()

@@ -1,0 +1,245 @@
+"""What the user typed, understood: flags in any position and zerorpc's rules for the words between them.
+
+This file opens no connection and prints nothing but the help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import math
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+DEFAULT_TIMEOUT = 30  # seconds; zerorpc's since ever, and that of zerorpc.Client
+DEFAULT_HEARTBEAT = 5  # seconds; both ends of a connection must agree, and every peer's default is 5
+
+EPILOG = """\
+examples:
+  %(prog)s --server --bind tcp://127.0.0.1:4242 time   serve the module time
+  %(prog)s tcp://127.0.0.1:4242                        list what it offers
+  %(prog)s tcp://127.0.0.1:4242 strftime %%Y/%%m/%%d      call a method with text
+  %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
+"""
+
+
+class UsageError(Exception):
+    """The command line is wrong: `problem` says how, `remedy` what to type instead."""
+
+    def __init__(self, problem: str, remedy: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy or f"type: {program_name()} --help"
+
+
+class Arguments(argparse.Namespace):
+    """The understood command line. `command` is the method to call, or with `server` what to serve."""
+
+    server: bool
+    connect: list[str]
+    bind: list[str]
+    timeout: float
+    heartbeat: float
+    pool_size: int | None
+    json: bool
+    print_json: bool
+    inspect: bool
+    active_hb: bool
+    debug: bool
+    version: bool
+    command: str | None
+    params: list[str]
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Understand a command line.
+
+    Raises UsageError when it is wrong, and SystemExit once argparse has printed the help.
+    """
+    parser = build_parser()
+    _complete_in_shell(parser)
+    options, words = separate(argv, _options_with_value(parser))
+    arguments = parser.parse_args(options, Arguments())
+    if not arguments.version:
+        place_words(arguments, words)
+    return arguments
+
+
+# First the flags are told from the words…
+
+
+def separate(argv: Iterable[str], with_value: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Split a command line into its flags, each with its value, and its words, each in the order typed.
+
+    argparse can't: it takes words after a flag for superfluous, differently from release to release. What
+    follows ``--`` is words, and so are negative numbers.
+    """
+    options: list[str] = []
+    words: list[str] = []
+    rest = iter(argv)
+    for token in rest:
+        if token == "--":
+            words.extend(rest)
+        elif not token.startswith("-") or token == "-" or _is_number(token):
+            words.append(token)
+        else:
+            options.append(token)
+            if token.startswith("--") and any(name.startswith(token) for name in with_value):
+                options.extend(itertools.islice(rest, 1))
+    return options, words
+
+
+# …then each word gets its meaning.
+
+
+def place_words(arguments: Arguments, words: Sequence[str]) -> None:
+    """Give the words their meaning: address, command, parameters.
+
+    Whoever names an address with --bind or --connect leaves it out here, and the first word is the command.
+    """
+    remaining = list(words)
+    if not (arguments.bind or arguments.connect):
+        if not remaining:
+            raise UsageError("no address given", _how_to_start(arguments.server))
+        arguments.connect = [remaining.pop(0)]
+    arguments.command = remaining.pop(0) if remaining else None
+    arguments.params = remaining
+    if arguments.server and arguments.command is None:
+        raise UsageError("nothing to serve: no module given", _how_to_start(server=True))
+    if arguments.server and remaining:
+        problem = f'only one module can be served, and "{remaining[0]}" came after "{arguments.command}"'
+        raise UsageError(problem, _how_to_start(server=True))
+
+
+def _how_to_start(server: bool) -> str:
+    if server:
+        return f"type: {program_name()} --server --bind tcp://127.0.0.1:4242 module"
+    return f"type: {program_name()} tcp://127.0.0.1:4242 [method [parameter ...]]"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags, and for the help the words too."""
+    parser = _Parser(
+        prog=program_name(),
+        usage="%(prog)s [options] address [method [parameter ...]]\n"
+        "       %(prog)s [options] --server --bind address module",
+        description="Call the methods of a remote service, or turn a Python module into one.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    role = parser.add_mutually_exclusive_group()
+    role.add_argument("--client", action="store_false", dest="server", default=False, help="call a service (default)")
+    role.add_argument("--server", action="store_true", help="serve a module, or an object or class in one")
+    _add_connection_flags(parser)
+    _add_output_flags(parser)
+    parser.add_argument("address", nargs="?", help="where to connect; left out after --connect or --bind")
+    parser.add_argument(
+        "command",
+        nargs="?",
+        metavar="method | module",
+        help="the method to call, none for a list of them; with --server what to serve: module, "
+        "module.object or package.module:object",
+    )
+    parser.add_argument(
+        "params",
+        nargs="*",
+        metavar="parameter",
+        help="handed to the method; put -- before one that starts with a dash",
+    )
+    return parser
+
+
+def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
+    repeatable = "can be repeated, and mixed with"
+    add = parser.add_argument
+    add("--connect", action="append", default=[], metavar="address", help=f"connect here; {repeatable} --bind")
+    add("--bind", action="append", default=[], metavar="address", help=f"listen here; {repeatable} --connect")
+    add(
+        "--timeout",
+        type=_seconds,
+        default=DEFAULT_TIMEOUT,
+        metavar="seconds",
+        help=f"give a call up after so long (client only, default {DEFAULT_TIMEOUT:g})",
+    )
+    add(
+        "--heartbeat",
+        type=_seconds,
+        default=DEFAULT_HEARTBEAT,
+        metavar="seconds",
+        help=f"time between heartbeats, the same on both ends (default {DEFAULT_HEARTBEAT:g})",
+    )
+    add(
+        "--active-hb",
+        action="store_true",
+        help="send heartbeats at once, not only after the server's first (client only)",
+    )
+    add("--pool-size", type=_count, metavar="count", help="how many calls may run at once (server only)")
+
+
+def _add_output_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-j", "--json", action="store_true", help="parameters are JSON: numbers, lists, quoted text")
+    add(
+        "-pj",
+        "--print-json",
+        action="store_true",
+        help="print results as JSON; bytes become base64, NaN and infinities null",
+    )
+    add("-?", "--inspect", action="store_true", help="show a method's signature and whole documentation")
+    add("-d", "--debug", action="store_true", help="log every event that is sent or received")
+    add("--version", action="store_true", help="show the version")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a wrong command line is an exception like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        remedy = f"type: {program_name()} --help"
+        if message.startswith("unrecognized arguments"):
+            remedy += ", or put -- before a parameter that starts with a dash"
+        raise UsageError(message, remedy)
+
+
+def _options_with_value(parser: argparse.ArgumentParser) -> list[str]:
+    return [name for action in parser._actions if action.nargs != 0 for name in action.option_strings]
+
+
+def _complete_in_shell(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell, when it is the shell that asks; this call then doesn't return."""
+    if "_ARGCOMPLETE" in os.environ:
+        with contextlib.suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
+
+
+def _is_number(token: str) -> bool:
+    try:
+        float(token)
+    except ValueError:
+        return False
+    return True
+
+
+def _seconds(text: str) -> float:
+    if not _is_number(text) or not 0 < float(text) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    seconds = float(text)
+    return int(seconds) if seconds.is_integer() else seconds  # so that messages say 30s, not 30.0s
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def program_name() -> str:
+    """What the user typed to start us, to be repeated where we say what to type."""
+    name = os.path.basename(sys.argv[0])
+    return "python -m zerorpc" if name == "__main__.py" else name

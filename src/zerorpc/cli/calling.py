@@ -1,0 +1,74 @@
+"""The client: one call or one look at what a service offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from zerorpc.cli.arguments import UsageError
+from zerorpc.cli.links import open_links
+from zerorpc.cli.printing import show, show_stream
+
+if TYPE_CHECKING:
+    from zerorpc.cli.arguments import Arguments
+
+EXPOSURE = "anyone who reaches this port can take the call and answer it"
+
+
+def call(arguments: Arguments) -> int:
+    """Call the method, or list the methods when none is given, and print what comes back.
+
+    Returns the exit code. Raises what zerorpc.Client raises, and UsageError for a wrong parameter, which is
+    found before anything is connected.
+    """
+    parameters = decode_parameters(arguments.params, arguments.json)
+    from zerorpc import Client
+
+    with Client(
+        timeout=arguments.timeout,
+        heartbeat=arguments.heartbeat,
+        passive_heartbeat=not arguments.active_hb,
+    ) as client:
+        open_links(client, arguments, EXPOSURE)
+        if arguments.command is None or arguments.inspect:
+            from zerorpc.cli.listing import show_service
+
+            return show_service(client, arguments.command, arguments.inspect, arguments.print_json)
+        result = client(arguments.command, *parameters)
+        if isinstance(result, Iterator):
+            show_stream(result, arguments.print_json)
+        else:
+            show(result, arguments.print_json)
+    return 0
+
+
+def decode_parameters(params: list[str], as_json: bool) -> list[object]:
+    """Turn the words of the command line into values: JSON with --json, otherwise the text as it is."""
+    decode = _decode_json if as_json else _decode_text
+    return [decode(number, text) for number, text in enumerate(params, 1)]
+
+
+def _decode_json(number: int, text: str) -> object:
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        import shlex
+
+        raise UsageError(
+            f"parameter {number} is not JSON: {text} ({error})",
+            f"for text, put its double quotes inside the shell's quotes: {shlex.quote(json.dumps(text))}",
+        ) from None
+
+
+def _decode_text(number: int, text: str) -> str:
+    """Text goes out as UTF-8; bytes of the command line that are none came to us as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"parameter {number} is not UTF-8: {text!r}",
+            "type it in UTF-8, or write it as JSON and use --json",
+        ) from None
+    return text

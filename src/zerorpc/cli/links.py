@@ -1,0 +1,59 @@
+"""Binding and connecting: what is said about it, and who is warned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from zerorpc.cli.printing import note
+
+if TYPE_CHECKING:
+    from zerorpc.cli.arguments import Arguments
+
+
+class Linkable(Protocol):
+    """What zerorpc.Client and zerorpc.Server have in common."""
+
+    def bind(self, endpoint: str, /) -> list[str]:
+        """Listen there and return the endpoints really bound."""
+
+    def connect(self, endpoint: str, /) -> object:
+        """Connect there, now or as soon as somebody listens."""
+
+
+def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
+    """Bind and connect as the command line says, telling so on stderr.
+
+    `exposure` says what anybody on the network can do once a public interface is bound.
+    """
+    for endpoint in arguments.bind:
+        bound = socket.bind(endpoint)
+        for shown in bound if _port_is_chosen(endpoint) else [endpoint]:
+            note(f'binding to "{shown}"')
+        if any(map(is_public, bound)):
+            note(f'warning: "{endpoint}" is open to the network: {exposure}')
+    for endpoint in arguments.connect:
+        note(f'Connecting to "{endpoint}"')
+        socket.connect(endpoint)
+
+
+def _port_is_chosen(endpoint: str) -> bool:
+    """Whether the system chooses the port, so that the endpoint as typed tells nobody where to connect."""
+    return endpoint.startswith("tcp://") and endpoint.endswith((":0", ":*"))
+
+
+def is_public(endpoint: str) -> bool:
+    """Whether other machines may reach the endpoint. A name that isn't known to be local counts as public."""
+    scheme, _, address = endpoint.partition("://")
+    if scheme != "tcp":
+        return False
+    host = address.rpartition(":")[0].strip("[]").partition("%")[0]
+    if host == "localhost":
+        return False
+    import ipaddress  # only those who bind need it
+
+    try:
+        parsed = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    inner = getattr(parsed, "ipv4_mapped", None)
+    return not (inner or parsed).is_loopback

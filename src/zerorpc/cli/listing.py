@@ -1,0 +1,169 @@
+"""What a service offers, asked for and printed.
+
+Peers describe themselves in three ways, oldest last:
+- `_zerorpc_inspect` with a map of methods: protocol version 3, Python and Node;
+- `_zerorpc_inspect` with a list of `[name, argspec, doc]`, as Python's getargspec once gave it: version 2;
+- `_zerorpc_list`, `_zerorpc_help` and `_zerorpc_args`, a question for every method: version 1, and version 3
+  servers on Python 3.11 and later, whose `_zerorpc_inspect` and `_zerorpc_args` fail.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zerorpc.cli.printing import note, show, visible, write
+from zerorpc.errors import RemoteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Ask = Callable[..., Any]
+
+UNDOCUMENTED = "<undocumented>"
+UNKNOWN_SIGNATURE = "(...)"
+UNKNOWN_SERVICE = "N/A"
+
+
+class Method(NamedTuple):
+    """One method: its name, its parameters in parentheses and its documentation, empty when it has none."""
+
+    name: str
+    signature: str
+    doc: str
+
+
+class Service(NamedTuple):
+    """A service's name and its methods, in the order it tells them."""
+
+    name: str
+    methods: list[Method]
+
+
+def show_service(ask: Ask, method: str | None, signatures: bool, as_json: bool) -> int:
+    """Print the methods of a service, or one of them in full, and return the exit code."""
+    service = describe(ask, method, signatures)
+    if method is not None and not service.methods:
+        note(f'No documentation for "{method}": [{service.name}] has no such method.')
+        return 1
+    if as_json:
+        show({"name": service.name, "methods": {m.name: _facts(m) for m in service.methods}}, as_json)
+    elif method is not None:
+        write(visible(format_one(service)))
+    else:
+        write(visible(format_all(service, signatures)))
+    return 0
+
+
+def _facts(method: Method) -> dict[str, str]:
+    return {"signature": method.name + method.signature, "doc": method.doc}
+
+
+def format_all(service: Service, signatures: bool) -> str:
+    """A line for each method: its signature, or its name and the first line of its documentation."""
+    lines = [f"[{service.name}]"]
+    width = max((len(method.name) for method in service.methods), default=0)
+    for method in service.methods:
+        if signatures:
+            lines.append(method.name + method.signature)
+        else:
+            lines.append(f"{method.name:{width}} {_first_line(method.doc)}")
+    return "\n".join(lines) + "\n"
+
+
+def _first_line(doc: str) -> str:
+    return next((line.strip() for line in doc.splitlines() if line.strip()), UNDOCUMENTED)
+
+
+def format_one(service: Service) -> str:
+    """Everything about the one method asked for."""
+    method = service.methods[0]
+    return f"[{service.name}]\n{method.name}{method.signature}\n\n{method.doc.strip() or UNDOCUMENTED}\n\n"
+
+
+def describe(ask: Ask, method: str | None = None, signatures: bool = True) -> Service:
+    """Ask a service, whatever its age, for its methods, or for one of them.
+
+    `ask` is a client. Without `signatures` no extra questions are put for their sake. Raises what the client
+    raises.
+    """
+    try:
+        answer = ask("_zerorpc_inspect")
+    except RemoteError:
+        return _ask_one_by_one(ask, method, signatures)
+    told = answer.get("methods") if isinstance(answer, dict) else None
+    if isinstance(told, dict):
+        methods = _from_map(told)
+    elif isinstance(told, list):
+        methods = _from_argspecs(told)
+    else:
+        return _ask_one_by_one(ask, method, signatures)
+    name = _text(answer.get("name")) or UNKNOWN_SERVICE
+    return Service(name, [found for found in methods if method in (None, found.name)])
+
+
+def _from_map(told: dict[object, Any]) -> Iterable[Method]:
+    for name, details in told.items():
+        facts = details if isinstance(details, dict) else {}
+        yield Method(_text(name), _parameters(facts.get("args")), _text(facts.get("doc")))
+
+
+def _parameters(args: object) -> str:
+    """A signature from version 3's `[{"name": …, "default"?: …}]`, nil when the server doesn't know it."""
+    if not isinstance(args, list):
+        return UNKNOWN_SIGNATURE
+    return f"({', '.join(_parameter(arg) for arg in args)})"
+
+
+def _parameter(arg: object) -> str:
+    if not isinstance(arg, dict):
+        return _text(arg)
+    name = _text(arg.get("name"))
+    return f"{name}={arg['default']!r}" if "default" in arg else name
+
+
+def _from_argspecs(told: list[Any]) -> Iterable[Method]:
+    for name, argspec, doc in told:
+        yield Method(_text(name), _argspec_parameters(argspec), _text(doc))
+
+
+def _argspec_parameters(argspec: Any) -> str:
+    """A signature from `[names, name of *args, name of **kwargs, defaults of the last names]`."""
+    if not argspec:
+        return UNKNOWN_SIGNATURE
+    names, rest, keywords, defaults = argspec
+    shown = [_text(name) for name in names]
+    for position, default in enumerate(reversed(defaults or ()), 1):
+        shown[-position] += f"={default!r}"
+    if rest:
+        shown.append(f"*{_text(rest)}")
+    if keywords:
+        shown.append(f"**{_text(keywords)}")
+    return f"({', '.join(shown)})"
+
+
+def _ask_one_by_one(ask: Ask, method: str | None, signatures: bool) -> Service:
+    names = [_text(name) for name in ask("_zerorpc_list")]
+    return Service(
+        _text(_ask_gently(ask, "_zerorpc_name")) or UNKNOWN_SERVICE,
+        [_ask_about(ask, name, signatures) for name in names if method in (None, name)],
+    )
+
+
+def _ask_about(ask: Ask, name: str, signatures: bool) -> Method:
+    argspec = _ask_gently(ask, "_zerorpc_args", name) if signatures else None
+    return Method(name, _argspec_parameters(argspec), _text(_ask_gently(ask, "_zerorpc_help", name)))
+
+
+def _ask_gently(ask: Ask, *question: str) -> Any:
+    """Ask what the service may be unable to tell: then the answer is None."""
+    try:
+        return ask(*question)
+    except RemoteError:
+        return None
+
+
+def _text(told: object) -> str:
+    """Text that may be nil, or bytes when a peer of version 1 or 2 sent no UTF-8."""
+    if told is None:
+        return ""
+    return told.decode(errors="replace") if isinstance(told, bytes) else str(told)

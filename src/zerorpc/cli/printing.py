@@ -1,0 +1,145 @@
+"""Text out: results on stdout, everything else on stderr.
+
+What a remote peer said is data here: before a terminal sees it, control characters are made visible.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Longer values are laid out over several lines by pprint, at this width.
+LINE_WIDTH = 80
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class OutputClosed(Exception):
+    """Whoever read our stdout has gone: nobody waits for the rest."""
+
+
+def note(text: str) -> None:
+    """Tell the user something that is not the result. A stderr that can't be written to silences us only."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(visible(text) + "\n")
+            sys.stderr.flush()
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message in one line."""
+    return "; ".join(str(error).split("\n")) or type(error).__name__
+
+
+def visible(text: str) -> str:
+    """Show control characters, which could command the terminal, as what they are. Newlines and tabs stay."""
+    return CONTROL_CHARACTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def show(value: object, as_json: bool) -> None:
+    """Print one result."""
+    write((to_json(value) if as_json else pretty(value)) + "\n")
+
+
+def show_stream(items: Iterable[object], as_json: bool) -> None:
+    """Print results as they arrive, a line or more for each.
+
+    As JSON they are one array, which is closed and so stays valid even when the stream ends in an error.
+    """
+    if not as_json:
+        for item in items:
+            show(item, as_json)
+        return
+    separator = "["
+    try:
+        for item in items:
+            write(f"{separator}{to_json(item)}\n")
+            separator = ","
+    finally:
+        write("[]\n" if separator == "[" else "]\n")
+
+
+def pretty(value: object) -> str:
+    """A value as Python writes it, over several lines when it is long."""
+    text = repr(value)
+    if len(text) <= LINE_WIDTH and not isinstance(value, dict | list | tuple):
+        return text  # what pprint would say too, without the 10 ms that its import takes
+    from pprint import pformat
+
+    return pformat(value, width=LINE_WIDTH)
+
+
+def to_json(value: object) -> str:
+    """A value as JSON in one line of ASCII, whatever it is; see `json_ready`."""
+    import json
+
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps(json_ready(value), allow_nan=False)
+
+
+def json_ready(value: object) -> object:
+    """The nearest thing to a value that JSON can say.
+
+    Bytes become base64 whatever is in them, so that a reader needn't guess; NaN and infinities become null;
+    a key that is no text becomes the JSON of it as text; times become ISO 8601; anything else its str().
+    """
+    if isinstance(value, dict):
+        return {_json_key(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [json_ready(item) for item in value]
+    if isinstance(value, bytes | bytearray | memoryview):
+        from base64 import b64encode
+
+        return b64encode(value).decode()
+    if isinstance(value, float):
+        return value if value - value == 0 else None  # inf - inf is NaN, and NaN equals nothing
+    if value is None or isinstance(value, str | int):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _json_key(key: object) -> str:
+    if isinstance(key, str):
+        return key
+    ready = json_ready(key)
+    return ready if isinstance(ready, str) else to_json(ready)
+
+
+def write(text: str) -> None:
+    """Write to stdout and flush, so that a reader gets each result as it arrives.
+
+    Raises OutputClosed when the reader has gone, and OSError for what else can go wrong, such as a full disk.
+    """
+    if sys.stdout is None:
+        raise OSError("the result can't be written: stdout is closed")
+    try:
+        _write_in_its_encoding(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_stdout()
+        raise OutputClosed from None
+    except OSError as error:
+        _abandon_stdout()
+        raise OSError(f"the result can't be written: {error.strerror}") from None
+
+
+def _write_in_its_encoding(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _abandon_stdout() -> None:
+    """Point stdout nowhere, or Python would try once more at its exit to send the rest, and complain."""
+    with contextlib.suppress(OSError):  # a stdout without a file, as in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,363 @@
+"""AsyncClient: calls to a remote service from an event loop.
+
+One call, in order: ``AsyncClient.__call__`` packs the request and sends it, ``Call`` waits for the first reply and
+tells a value from a stream, ``AsyncStream`` takes the stream's items.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Generator
+from typing import Any
+
+from zerorpc.calling import RemoteMethod, Request, default_timeout
+from zerorpc.errors import Closed, LostRemote
+from zerorpc.event_log import log_event
+from zerorpc.middleware import Context
+from zerorpc.protocol.calls import Calls
+from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
+from zerorpc.protocol.patterns import ReqStream
+from zerorpc.protocol.peer import ClientPeer
+from zerorpc.transport.aio import AioHub, AioLink, running_loop
+
+__all__ = ["AsyncClient", "AsyncStream", "Call"]
+
+
+class AsyncClient:
+    """Calls the methods of a remote service from coroutines.
+
+    ::
+
+        async with zerorpc.AsyncClient("tcp://127.0.0.1:4242") as client:
+            await client.add_man("hi")
+            async for n in client.count(10):
+                ...
+
+    Arguments: ``connect_to`` an endpoint, or several; ``context`` the middleware; ``timeout`` seconds that a call
+    may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds, as the server's,
+    None for none; ``passive_heartbeat`` to beat only after the server has begun (for servers of zerorpc 0.6).
+
+    With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
+    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``.
+
+    Belongs to one event loop, that of its first call; not for use from other threads.
+    """
+
+    def __init__(
+        self,
+        connect_to: Any = None,
+        context: Context | None = None,
+        timeout: float | None = 30,
+        heartbeat: float | None = 5,
+        passive_heartbeat: bool = False,
+    ) -> None:
+        self._core = _Core(context or Context.get_instance(), heartbeat, passive_heartbeat)
+        self._timeout = timeout
+        if connect_to:
+            self.connect(connect_to)
+
+    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        """Stay connected to an endpoint. Returns at once; nobody has to listen there yet."""
+        return self._core.hub.connect(endpoint, resolve)
+
+    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        """Listen for workers that connect; returns the real endpoints. Raises at once for a bad or taken one."""
+        return self._core.hub.bind(endpoint, resolve)
+
+    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
+        """Undo ``connect``; calls that run there end with LostRemote."""
+        self._core.hub.disconnect(endpoint, resolve)
+
+    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
+        """Undo ``bind``; workers that are connected stay."""
+        self._core.hub.unbind(endpoint, resolve)
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Where the client listens for workers."""
+        return list(self._core.hub.listeners)
+
+    @property
+    def debug(self) -> bool:
+        """Whether each event of connections to come is logged, at level DEBUG to the logger ``zerorpc.events``."""
+        return self._core.debug
+
+    @debug.setter
+    def debug(self, value: bool) -> None:
+        self._core.debug = value
+
+    # Calling
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return RemoteMethod(self, name)
+
+    def __call__(
+        self,
+        method: str | bytes,
+        /,
+        *args: Any,
+        timeout: float | None = default_timeout,
+        slots: int = DEFAULT_SLOTS,
+    ) -> Call:
+        """Send a request; await the result, or iterate over it if it streams.
+
+        ``timeout`` overrides the client's for this call; ``slots`` is how many items of a stream the server may
+        send ahead of the reader. Raises SerializationError at once for arguments that can't be sent; awaiting raises
+        RemoteError (the method raised), TimeoutExpired, LostRemote or Closed.
+
+        Cancelling the wait gives the call up; a server of ours is told and cancels the method.
+        """
+        core = self._core
+        core.attach()
+        if timeout is default_timeout:
+            timeout = self._timeout
+        now = core.time()
+        request = Request(core.context, method, args, timeout, slots, now)
+        core.start(request.channel, now)
+        return Call(core, request)
+
+    # The end
+
+    async def aclose(self) -> None:
+        """Close all connections; calls that still wait end with Closed or LostRemote. Safe to call twice."""
+        await self._core.aclose()
+
+    def close(self) -> None:
+        """Like ``aclose``, for where one can't await: closes at once, without waiting for what is being sent."""
+        self._core.close()
+
+    async def __aenter__(self) -> AsyncClient:
+        self._core.attach()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {self._core.hub!r}>"
+
+
+class Call:
+    """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
+
+    A call that nobody awaits still runs on the server.
+    """
+
+    __slots__ = ("_core", "_request", "_taken")
+
+    def __init__(self, core: _Core, request: Request) -> None:
+        self._core = core
+        self._request = request
+        self._taken = False
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        channel = self._request.channel
+        self._taken = True
+        if not channel.answered:
+            channel.waiter = future = self._core.loop.create_future()
+            try:
+                yield from future
+            finally:
+                channel.waiter = None
+                if not channel.answered:
+                    self._core.abandon(channel)
+        return self._request.outcome(self._stream)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """The items: of the stream, or of the list that the method returned."""
+        result = await self
+        if not isinstance(result, AsyncStream):
+            for item in result if result is not None else ():  # an empty stream of Node is OK [nil]: wire.md §3
+                yield item
+            return
+        try:
+            async for item in result:
+                yield item
+        finally:
+            result.close()
+
+    def _stream(self, request: Request, pattern: ReqStream) -> AsyncStream:
+        return AsyncStream(self._core, request)
+
+    def __del__(self) -> None:
+        channel = self._request.channel
+        if channel.state is ClientState.STREAMING and not self._taken:
+            self._core.abandon(channel)
+
+    def __repr__(self) -> str:
+        return f"<Call {self._request.channel!r}>"
+
+
+class AsyncStream:
+    """The items of a streaming method, as an async iterator.
+
+    Closing it (or dropping it, or leaving ``async for`` over a Call early) frees both sides. Cancelling the wait for
+    an item is safe: nothing is lost, and iteration can go on.
+    """
+
+    __slots__ = ("_core", "_ended", "_request")
+
+    def __init__(self, core: _Core, request: Request) -> None:
+        self._core = core
+        self._request = request
+        self._ended = False
+
+    def __aiter__(self) -> AsyncStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        """The next item. Raises what a call raises, StopAsyncIteration at the end."""
+        if self._ended:
+            raise StopAsyncIteration
+        channel = self._request.channel
+        while not channel.readable:
+            channel.waiter = future = self._core.loop.create_future()
+            try:
+                await future
+            finally:
+                channel.waiter = None
+        try:
+            is_item, item = self._request.next_item()
+        except BaseException:
+            self._ended = True
+            raise
+        if not is_item:
+            self._ended = True
+            raise StopAsyncIteration
+        self._core.flush_soon(channel)
+        return item
+
+    def close(self) -> None:
+        """Take no more items; a server of ours is told. Safe to call twice."""
+        if not self._ended:
+            self._ended = True
+            self._core.abandon(self._request.channel)
+
+    async def aclose(self) -> None:
+        """``close``, under the name that ``contextlib.aclosing`` wants."""
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Core:
+    """What a client does with its peers. Apart from AsyncClient, whose attributes are remote methods."""
+
+    def __init__(self, context: Context, heartbeat: float | None, passive: bool) -> None:
+        self.context = context
+        self.debug = False
+        self.calls = Calls()
+        self.hub = AioHub(self, context.hook_resolve_endpoint)
+        self.loop: asyncio.AbstractEventLoop
+        self._attached: asyncio.AbstractEventLoop | None = None
+        self._heartbeat = heartbeat
+        self._passive = passive
+        self._timer: asyncio.TimerHandle | None = None
+
+    def attach(self) -> None:
+        """Belong to the running loop from now on."""
+        loop = running_loop()
+        if loop is self._attached and loop is not None and not self.hub.closed:
+            return
+        if self.hub.closed:
+            raise Closed("this client is closed")
+        if loop is None:
+            raise RuntimeError("an AsyncClient is used from coroutines; outside of them use zerorpc.Client")
+        if self._attached is not None:
+            raise RuntimeError("this AsyncClient belongs to another event loop")
+        self._attached = self.loop = loop
+        self.time = loop.time
+        self.hub.attach(loop)
+
+    def start(self, channel: ClientChannel, now: float) -> None:
+        """Send a request, or let it wait for a peer."""
+        peer = self.calls.start(channel, now)
+        if peer is None:
+            self._set_timer()
+        elif len(peer.channels) == 1:
+            peer.link.flush()  # alone: write through
+        else:
+            peer.link.flush_soon()
+
+    def abandon(self, channel: ClientChannel) -> None:
+        peer = channel.peer
+        channel.abandon()
+        if peer is not None and peer.link is not None and not self.loop.is_closed():
+            peer.link.flush_soon()
+
+    def flush_soon(self, channel: ClientChannel) -> None:
+        """Credit may have been granted."""
+        if channel.peer is not None and channel.state is ClientState.STREAMING:
+            channel.peer.link.flush_soon()
+
+    # The hub tells
+
+    def make_peer(self) -> ClientPeer:
+        peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)
+        if self.debug:
+            peer.tap = log_event
+        return peer
+
+    def peer_ready(self, link: AioLink) -> None:
+        self.calls.add(link.peer)
+        self._assign()
+
+    def peer_writable(self, link: AioLink) -> None:
+        self._assign()
+
+    def _assign(self) -> None:
+        for peer in self.calls.assign(self.time()):
+            peer.link.flush_soon()
+
+    def received(self, link: AioLink, touched: list[ClientChannel]) -> None:
+        for channel in touched:
+            waiter = channel.waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
+        self.calls.remove(link.peer)
+        self.received(link, ended)
+
+    # Calls that wait for a peer
+
+    def _set_timer(self) -> None:
+        wake = self.calls.next_wake
+        if wake is not None and (self._timer is None or wake < self._timer.when()):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self.loop.call_at(wake, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        self._wake(self.calls.sweep(self.time(), f": no server was reached ({self.hub.describe()})"))
+        self._set_timer()
+
+    def _wake(self, ended: list[ClientChannel]) -> None:
+        for channel in ended:
+            if channel.waiter is not None and not channel.waiter.done():
+                channel.waiter.set_result(None)
+
+    # The end
+
+    async def aclose(self) -> None:
+        if self._begin_close():
+            await self.hub.aclose(LostRemote("the client was closed"))
+
+    def close(self) -> None:
+        if self._begin_close():
+            self._closing = self.loop.create_task(self.hub.aclose(LostRemote("the client was closed")))
+
+    def _begin_close(self) -> bool:
+        """Whether there is something on a loop to close."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake(self.calls.close(Closed("the client was closed")))
+        if self._attached is None or self.loop.is_closed():
+            self.hub.close_unattached()
+            return False
+        return not self.hub.closed

@@ -1,0 +1,30 @@
+"""Every event as a line of the log, for ``debug``."""
+
+from __future__ import annotations
+
+import logging
+
+from zerorpc.errors import ProtocolError
+from zerorpc.protocol.events import BadEvent, Buffer, decode, decode_header
+
+__all__ = ["log_event"]
+
+logger = logging.getLogger("zerorpc.events")
+_SHOWN = 200  # characters of the arguments
+
+
+def log_event(direction: str, data: Buffer) -> None:
+    """Log one event at level DEBUG; ``direction`` is ``-->`` or ``<--``."""
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("%s %s", direction, _describe(data))
+
+
+def _describe(data: Buffer) -> str:
+    try:
+        event = decode(data)
+    except ProtocolError as error:
+        return f"<{error}>"
+    if isinstance(event, BadEvent):
+        return f"{event.name} <{event.problem}>"
+    args = repr(event.args)
+    return f"{event.name} {decode_header(data)} {args if len(args) <= _SHOWN else args[:_SHOWN] + '…'}"

@@ -1,0 +1,82 @@
+"""One client's calls over its peers: which peer a call goes to, and the calls that wait for one (wire.md §6).
+
+A call takes a live peer, the one with the fewest calls open; with none it waits here up to its deadline.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from zerorpc.protocol.channel import ClientChannel, ClientState
+from zerorpc.protocol.peer import ClientPeer, late
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """The live peers of a client, and the calls waiting for one. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self.peers: list[ClientPeer] = []
+        self.waiting: deque[ClientChannel] = deque()
+        self.next_wake: float | None = None
+
+    def start(self, channel: ClientChannel, now: float) -> ClientPeer | None:
+        """Send a call; the peer that now has something to flush, or None when the call has to wait."""
+        peer = self._choose()
+        if peer is None:
+            self.waiting.append(channel)
+            if channel.timeout is not None and (self.next_wake is None or channel.deadline < self.next_wake):
+                self.next_wake = channel.deadline
+            return None
+        peer.open(channel, now)
+        return peer
+
+    def _choose(self) -> ClientPeer | None:
+        """The writable peer with the fewest open calls; among equals the one that waited longest for a call."""
+        peers = self.peers
+        if len(peers) == 1:
+            return peers[0] if peers[0].writable else None
+        chosen = min((p for p in peers if p.writable), key=lambda p: len(p.channels), default=None)
+        if chosen is not None:
+            peers.remove(chosen)
+            peers.append(chosen)
+        return chosen
+
+    def add(self, peer: ClientPeer) -> None:
+        self.peers.append(peer)
+
+    def remove(self, peer: ClientPeer) -> None:
+        if peer in self.peers:
+            self.peers.remove(peer)
+
+    def assign(self, now: float) -> list[ClientPeer]:
+        """Send waiting calls to the peers that there are now; the peers that have something to flush."""
+        used: list[ClientPeer] = []
+        while self.waiting:
+            peer = self._choose()
+            if peer is None:
+                break
+            channel = self.waiting.popleft()
+            if channel.state is ClientState.WAITING:
+                peer.open(channel, now)
+                used.append(peer)
+        return used
+
+    def sweep(self, now: float, why: str) -> list[ClientChannel]:
+        """End the waiting calls whose deadline passed; ``why`` tells what was tried."""
+        ended = [c for c in self.waiting if now >= c.deadline and c.state is ClientState.WAITING]
+        for channel in ended:
+            channel.fail(late(channel, why))
+        self.waiting = deque(c for c in self.waiting if c.state is ClientState.WAITING)
+        deadlines = [c.deadline for c in self.waiting if c.timeout is not None]
+        self.next_wake = min(deadlines) if deadlines else None
+        return ended
+
+    def close(self, error: Exception) -> list[ClientChannel]:
+        """End every waiting call."""
+        ended = [c for c in self.waiting if c.state is ClientState.WAITING]
+        self.waiting.clear()
+        for channel in ended:
+            channel.fail(error)
+        return ended

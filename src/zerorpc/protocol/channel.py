@@ -1,0 +1,238 @@
+"""Channels: one conversation each, a request and what belongs to it (wire.md §4 to §6).
+
+A channel lives on one peer from its first event to its last. The two halves stand side by side: ``ClientChannel``
+made the request, ``ServerChannel`` answers it. Both know credit; the peer they live on knows liveness and bytes.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Raw
+
+from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.protocol.events import CANCEL, DONE, ERR, MORE, STREAM, Event, WireEvent, decode_header
+
+if TYPE_CHECKING:
+    from zerorpc.protocol.peer import ClientPeer, ServerPeer
+
+__all__ = ["DEFAULT_SLOTS", "ClientChannel", "ClientState", "ServerChannel"]
+
+DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
+_CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
+_FOREVER = float("inf")
+
+Buffer: TypeAlias = "bytes | bytearray"
+
+
+class ClientState(enum.Enum):
+    """WAITING for a peer, SENT and no reply yet, STREAMING, DONE: answered, failed or given up."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    STREAMING = "streaming"
+    DONE = "done"
+
+
+class ClientChannel:
+    """A call, from its request to its last reply.
+
+    ``reply`` is the first reply (OK, ERR or STREAM); ``inbox`` holds the stream's events that nobody took yet, the
+    last of them STREAM_DONE or ERR; ``error`` is what ended the call instead. ``waiter`` is the shell's own.
+    """
+
+    __slots__ = (
+        "data",
+        "deadline",
+        "error",
+        "granted",
+        "inbox",
+        "key",
+        "last_seen",
+        "method",
+        "next_beat",
+        "peer",
+        "reply",
+        "reply_data",
+        "slots",
+        "state",
+        "timeout",
+        "waiter",
+    )
+
+    def __init__(
+        self, key: bytes, method: str, data: bytes, timeout: float | None, now: float, slots: int = DEFAULT_SLOTS
+    ) -> None:
+        self.key = key  # the message id as MessagePack octets
+        self.method = method
+        self.data = data  # the packed request
+        self.timeout = timeout
+        self.deadline = _FOREVER if timeout is None else now + timeout
+        self.slots = max(slots, 1)
+        self.state = ClientState.WAITING
+        self.peer: ClientPeer | None = None
+        self.reply: WireEvent | None = None
+        self.reply_data: Buffer = b""
+        self.inbox: deque[tuple[WireEvent, Buffer]] | None = None
+        self.granted = 1  # events the server may still send: wire.md §4
+        self.error: Exception | None = None
+        self.last_seen = self.next_beat = 0.0
+        self.waiter: Any = None
+
+    def receive(self, event: WireEvent, data: Buffer) -> bool:
+        """Take a reply. False when the server sent more than it was granted."""
+        self.granted -= 1
+        if self.state is ClientState.SENT:
+            self.reply, self.reply_data = event, data
+            if event.name not in (STREAM, DONE):
+                self.state = ClientState.DONE
+                return True
+            self.state = ClientState.STREAMING
+            self.inbox = deque()
+        elif self.granted < -self.slots:  # Node and the old Python count a little differently: be generous
+            return False
+        assert self.inbox is not None
+        self.inbox.append((event, data))
+        if event.name in (DONE, ERR):
+            self.state = ClientState.DONE
+        return True
+
+    def fail(self, error: Exception) -> None:
+        self.state = ClientState.DONE
+        self.error = error
+
+    @property
+    def answered(self) -> bool:
+        """Whether the wait for the first reply is over."""
+        return self.reply is not None or self.error is not None
+
+    @property
+    def readable(self) -> bool:
+        """Whether the wait for the stream's next event is over."""
+        return bool(self.inbox) or self.error is not None
+
+    def next_event(self) -> tuple[WireEvent, Buffer]:
+        """The stream's next event; only when ``readable``. Grants more credit when less than half is left.
+
+        Credit goes out in batches because Node overwrites its window where Python adds to it (wire.md §4).
+        """
+        if not self.inbox:
+            assert self.error is not None
+            raise self.error
+        event = self.inbox.popleft()
+        if self.state is ClientState.STREAMING and self.granted + len(self.inbox) <= self.slots // 2:
+            assert self.peer is not None
+            more = self.slots - self.granted - len(self.inbox)
+            self.granted += more
+            self.peer.emit(self, MORE, [more])
+        return event
+
+    def abandon(self) -> None:
+        """Nobody wants the rest: leave the peer, and tell it if it understands. Safe to call twice."""
+        if self.peer is not None and self.state in (ClientState.SENT, ClientState.STREAMING):
+            self.peer.forget(self)
+            if self.peer.level >= 1:
+                self.peer.emit(self, CANCEL, [])
+        if self.state is not ClientState.DONE:
+            self.fail(LostRemote(f"the call of {self.method} was given up"))
+
+    def __repr__(self) -> str:
+        return f"<ClientChannel {self.method} {self.state.value}>"
+
+
+class ServerChannel:
+    """A request being answered.
+
+    ``send`` takes packed events; what goes beyond the credit waits here. ``closed`` becomes true when the caller is
+    gone or gave up (``error`` says which): then whatever still works for it should stop. ``runner`` is the shell's.
+    """
+
+    __slots__ = (
+        "args",
+        "backlog",
+        "closed",
+        "credit",
+        "data",
+        "error",
+        "finished",
+        "heard_heartbeat",
+        "key",
+        "last_seen",
+        "name",
+        "next_beat",
+        "peer",
+        "problem",
+        "response_to",
+        "routing",
+        "runner",
+        "version",
+    )
+
+    def __init__(self, peer: ServerPeer, key: object, response_to: Raw, routing: tuple[bytes, ...] | None) -> None:
+        self.peer = peer
+        self.key = key
+        self.response_to = response_to
+        self.routing = routing
+        self.name = ""
+        self.args: Any = None
+        self.version = 1
+        self.data: Buffer = b""
+        self.problem: str | None = None  # why the request could not be decoded
+        self.credit = 1  # wire.md §4
+        self.backlog: deque[bytes] | None = None
+        self.finished = False  # the last event was handed to ``send``
+        self.closed = False
+        self.error: Exception | None = None
+        self.last_seen = self.next_beat = 0.0
+        self.heard_heartbeat = False
+        self.runner: Any = None
+
+    def request_event(self) -> Event:
+        """The request as hooks see it."""
+        return Event(self.name, self.args, decode_header(self.data), self.routing)
+
+    def send(self, data: bytes, last: bool = False) -> None:
+        """Send a packed event now, or when credit comes; ``last`` ends the channel with it."""
+        if self.closed:
+            return
+        self.finished = last
+        if self.credit > 0:
+            self.credit -= 1
+            self.peer.send_event(self, data)
+            if last:
+                self.peer.forget(self)
+        elif self.backlog is None:
+            self.backlog = deque((data,))
+        else:
+            self.backlog.append(data)
+
+    @property
+    def room(self) -> int:
+        """How many events may go out now without waiting for credit."""
+        return self.credit
+
+    def add_credit(self, count: object) -> None:
+        """The caller grants ``count`` more events; nonsense is ignored."""
+        if type(count) is not int or not 0 < count:
+            return
+        self.credit = min(self.credit + count, _CREDIT_MAX)
+        while self.backlog and self.credit > 0:
+            self.credit -= 1
+            self.peer.send_event(self, self.backlog.popleft())
+        if self.finished and not self.backlog:
+            self.peer.forget(self)
+
+    def close(self, error: Exception) -> None:
+        self.closed = True
+        self.error = error
+        self.backlog = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "finished" if self.finished else "open"
+        return f"<ServerChannel {self.name} {state} credit={self.credit}>"
+
+
+def credit_violation(channel: ClientChannel) -> ProtocolError:
+    return ProtocolError(f"the server sent more of {channel.method} than it was granted")

@@ -1,0 +1,206 @@
+"""Events, ``[header, name, args]`` in MessagePack: the only thing that zerorpc peers say to each other (wire.md §2).
+
+On the way in an event is a ``WireEvent``: decoded once, ids kept as the very octets that came, so that they go back
+exact to the byte and the type. Hooks see an ``Event``, whose header is a plain dict; it is only built for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from zerorpc.errors import ProtocolError, SerializationError
+from zerorpc.protocol.raw_strings import decode_raw_strings
+
+__all__ = [
+    "CANCEL",
+    "DONE",
+    "ERR",
+    "HEARTBEAT",
+    "MORE",
+    "OK",
+    "STREAM",
+    "VERSION",
+    "BadEvent",
+    "Event",
+    "Header",
+    "WireEvent",
+    "decode",
+    "decode_header",
+    "encode",
+]
+
+VERSION = 3
+
+OK = "OK"
+ERR = "ERR"
+STREAM = "STREAM"
+DONE = "STREAM_DONE"
+MORE = "_zpc_more"
+HEARTBEAT = "_zpc_hb"
+CANCEL = "_zpc_cancel"  # ours, sent to peers of extension level 1 only
+
+Buffer: TypeAlias = "bytes | bytearray"
+
+_NO_ID = Raw(b"")
+
+
+class Header(msgspec.Struct):
+    """What the protocol itself reads of a header; other keys are the middleware's (``decode_header``)."""
+
+    message_id: Raw = _NO_ID
+    v: Any = 1
+    response_to: Raw = _NO_ID
+
+    @property
+    def version(self) -> int:
+        """The sender's protocol version; missing means 1."""
+        return self.v if type(self.v) is int else 1
+
+
+class WireEvent(msgspec.Struct, array_like=True):
+    """An event as received."""
+
+    header: Header
+    name: str
+    args: Any
+
+
+class BadEvent(msgspec.Struct):
+    """An event of which only the header could be read; ``problem`` says what is wrong with the rest."""
+
+    header: Header
+    name: str
+    problem: str
+
+
+class Event:
+    """An event as hooks see it: ``name``, ``args`` and ``header`` (a dict) may be changed before it is sent."""
+
+    __slots__ = ("args", "header", "identity", "name")
+
+    def __init__(self, name: str, args: Any, header: dict[str, Any], identity: Any = None) -> None:
+        self.name = name
+        self.args = args
+        self.header = header
+        self.identity = identity
+
+    def __repr__(self) -> str:
+        return f"<Event {self.name} {self.header!r}>"
+
+
+# Out
+
+
+def encode(header: dict[str, Any], name: str, args: Any) -> bytes:
+    """Pack one event. Raises SerializationError when a value has no MessagePack form."""
+    try:
+        return _encode((header, name, args))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise SerializationError(str(error) or type(error).__name__) from error
+
+
+def _plain(value: Any) -> Any:
+    """What msgspec can't pack but the old implementation could: subclasses of the basic types; and any integer."""
+    for base, convert in _SUBCLASSED:
+        if isinstance(value, base):
+            return convert(value)
+    if hasattr(type(value), "__index__"):
+        return value.__index__()
+    raise TypeError(f"a value of type {type(value).__qualname__} can't be sent")
+
+
+_SUBCLASSED: tuple[tuple[type, Any], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
+)
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+
+
+# In
+
+_decode = msgspec.msgpack.Decoder(WireEvent).decode
+_DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
+
+
+def decode(data: Buffer) -> WireEvent | BadEvent:
+    """Unpack one event; a BadEvent if just the header makes sense. Raises ProtocolError if not even that."""
+    try:
+        return _decode(data)
+    except _DECODE_ERRORS:
+        return _decode_by_parts(bytes(data))
+
+
+def decode_header(data: Buffer) -> dict[str, Any]:
+    """The whole header as a dict, for hooks; only of an event that ``decode`` accepted."""
+    return _header_decoder.decode(data).header
+
+
+class _Parts(msgspec.Struct, array_like=True):
+    header: Raw
+    name: Raw
+    args: Raw
+
+
+class _HeaderOnly(msgspec.Struct, array_like=True):
+    header: dict[Any, Any]
+
+
+_parts_decoder = msgspec.msgpack.Decoder(_Parts)
+_header_decoder = msgspec.msgpack.Decoder(_HeaderOnly)
+_raw_map_decoder = msgspec.msgpack.Decoder(dict[Any, Raw])
+_any_decoder = msgspec.msgpack.Decoder()
+
+
+def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:
+    """Find out which part of an event is unreadable, and make the best of the others."""
+    try:
+        parts = _parts_decoder.decode(data)
+        header, header_problem = _lenient_header(parts.header)
+    except _DECODE_ERRORS as error:
+        raise ProtocolError(f"not an event: {error}") from None
+    name, name_problem = _lenient_name(parts.name)
+    problem = header_problem or name_problem
+    if problem is None:
+        try:
+            return WireEvent(header, name, _lenient_args(parts.args, header.version))
+        except _DECODE_ERRORS as error:
+            problem = f"the arguments can't be decoded: {error}"
+    return BadEvent(header, name, problem)
+
+
+def _lenient_header(raw: Raw) -> tuple[Header, str | None]:
+    """Read a header whose keys may be of the wrong type."""
+    fields = {}
+    problem = None
+    for key, value in _raw_map_decoder.decode(raw).items():
+        if isinstance(key, bytes):
+            problem = "the header's keys are bytes, not strings"
+            key = key.decode("latin-1")  # noqa: PLW2901
+        fields[key] = value
+    version = _any_decoder.decode(fields["v"]) if "v" in fields else 1
+    return Header(fields.get("message_id", _NO_ID), version, fields.get("response_to", _NO_ID)), problem
+
+
+def _lenient_name(raw: Raw) -> tuple[str, str | None]:
+    try:
+        name = _any_decoder.decode(raw)
+    except _DECODE_ERRORS as error:
+        return "?", f"the method's name can't be decoded: {error}"
+    if isinstance(name, str):
+        return name, None
+    shown = name.decode("utf-8", "replace") if isinstance(name, bytes) else repr(name)[:64]
+    return shown, f"the method's name is of type {type(name).__name__}, not a string"
+
+
+def _lenient_args(raw: Raw, version: int) -> Any:
+    try:
+        return _any_decoder.decode(raw)
+    except UnicodeDecodeError:
+        if version >= VERSION:
+            raise
+        return decode_raw_strings(bytes(raw))

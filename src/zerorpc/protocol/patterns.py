@@ -1,0 +1,89 @@
+"""The two patterns of a call, request/reply and stream, each with its client half and its server half.
+
+The halves stand side by side, as in the reference implementation. They decide; the shells wait. ``context`` is
+anything with the hooks of ``zerorpc.Context``; nothing here knows how a reply travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from zerorpc.errors import RemoteError
+from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event
+
+__all__ = ["ReqRep", "ReqStream", "patterns_list", "remote_error"]
+
+
+class Hooks(Protocol):
+    """The hooks that a pattern calls."""
+
+    def hook_client_after_request(
+        self, request_event: Event, reply_event: Event | None, exception: BaseException | None = None
+    ) -> None: ...
+
+
+HandleRemoteError = Callable[[Any], BaseException]
+
+
+class ReqRep:
+    """One request, one reply."""
+
+    def accept_answer(self, event: Any) -> bool:
+        """Whether a first reply belongs to this pattern."""
+        return event.name in (OK, ERR)
+
+    def process_answer(
+        self, context: Hooks, channel: Any, request_event: Event, reply_event: Event, handle: HandleRemoteError
+    ) -> Any:
+        """The client's half: the reply's value, or its error raised."""
+        try:
+            if reply_event.name == ERR:
+                exception = handle(reply_event)
+                context.hook_client_after_request(request_event, reply_event, exception)
+                raise exception
+            context.hook_client_after_request(request_event, reply_event)
+            return reply_event.args[0]
+        finally:
+            channel.close()
+
+
+class ReqStream:
+    """One request, many replies, then STREAM_DONE."""
+
+    def accept_answer(self, event: Any) -> bool:
+        return event.name in (STREAM, DONE)
+
+    def process_answer(
+        self, context: Hooks, channel: Any, request_event: Event, reply_event: Event, handle: HandleRemoteError
+    ) -> Any:
+        """The client's half: an iterator over the items. ``channel`` makes it, blocking or asynchronous."""
+        return channel.iterate(lambda event: self.process_event(context, request_event, event, handle))
+
+    def process_event(
+        self, context: Hooks, request_event: Event, event: Event, handle: HandleRemoteError
+    ) -> tuple[bool, Any]:
+        """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised.
+
+        The hook runs once, when the stream is over, not at each item.
+        """
+        if event.name == ERR:
+            exception = handle(event)
+            context.hook_client_after_request(request_event, event, exception)
+            raise exception
+        if event.name == DONE:
+            context.hook_client_after_request(request_event, event)
+            return False, None
+        return True, event.args
+
+
+patterns_list: list[Any] = [ReqStream(), ReqRep()]
+
+
+def remote_error(args: Any, version: int) -> RemoteError:
+    """The exception that an ERR event carries: three strings, or one from a peer of protocol 1 (wire.md §3)."""
+    fields = args if isinstance(args, list) else [args]
+    if version >= 2 and len(fields) == 3:
+        name, message, traceback = fields
+        return RemoteError(str(name), str(message), None if traceback is None else str(traceback))
+    return RemoteError("RemoteError", ", ".join(str(field) for field in fields), None)

@@ -1,0 +1,458 @@
+"""One remote peer: its ZMTP connection, the channels that live on it, and whether it is alive.
+
+This is the object that both shells drive. Bytes received go in with ``receive_data``, bytes to send come out with
+``take_output``; ``next_wake`` is when ``sweep`` wants to be called next, and ``error`` is set when the connection
+has to end. One sweep serves all channels: there is no timer per call.
+
+Between two of our peers liveness belongs to the connection (ZMTP's PING); with older ones each channel has its own
+heartbeats, as they expect (wire.md §5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Raw
+
+from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired, ZeroRPCError
+from zerorpc.protocol.channel import Buffer, ClientChannel, ClientState, ServerChannel, credit_violation
+from zerorpc.protocol.events import (
+    _NO_ID,
+    CANCEL,
+    HEARTBEAT,
+    MORE,
+    VERSION,
+    BadEvent,
+    WireEvent,
+    decode,
+    encode,
+)
+from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
+
+__all__ = ["EXTENSION_LEVEL", "ClientPeer", "Peer", "ServerPeer"]
+
+EXTENSION_LEVEL = 1
+_EXTENSION_PROPERTY = "X-Zerorpc"
+_LOST_AFTER = 2  # heartbeats of silence
+_LOST_AFTER_OLD = 3  # what the old ones' "two" comes to: they look only once a period (wire.md §5)
+_HANDSHAKE_TIMEOUT = 30.0  # s, as libzmq's ZMQ_HANDSHAKE_IVL
+_COARSE = 0.001  # s; sweeps are at least this far apart, so many deadlines can't make many sweeps
+_FOREVER = float("inf")
+
+
+class Peer:
+    """What every kind of peer has: the connection, its liveness, and the time of the next sweep.
+
+    Arguments: our ``socket_type``; ``heartbeat`` in seconds, None for never; ``limits`` on what the peer may send;
+    ``identity`` our routing id. Not thread-safe.
+    """
+
+    __slots__ = (
+        "_handshake_by",
+        "_pinged",
+        "_unsent",
+        "channels",
+        "connection",
+        "error",
+        "heartbeat",
+        "last_received",
+        "level",
+        "link",
+        "next_wake",
+        "pauses_reading",
+        "ready",
+        "tap",
+        "writable",
+    )
+
+    def __init__(
+        self,
+        socket_type: SocketType,
+        heartbeat: float | None = None,
+        *,
+        identity: bytes = b"",
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+    ) -> None:
+        level = {_EXTENSION_PROPERTY: str(EXTENSION_LEVEL).encode()}
+        self.connection = Connection(socket_type, identity=identity, properties=level, limits=limits)
+        self.heartbeat = heartbeat
+        self.channels: dict[Any, Any] = {}
+        self.ready = False  # the handshake is over
+        self.level = 0  # extensions that both sides know
+        self.error: ZeroRPCError | None = None
+        self.writable = True  # the shell's: False while too much is unsent
+        self.pauses_reading = False  # whether to read no more while not writable: bounds a server's memory
+        self.link: Any = None  # the shell's
+        self.tap: Callable[[str, Buffer], None] | None = None  # sees every event: for debugging
+        self.last_received = 0.0
+        self.next_wake: float | None = None
+        self._pinged = 0.0
+        self._unsent = 0
+        self._handshake_by = _FOREVER
+
+    def opened(self, now: float) -> None:
+        """The connection exists: the handshake has to follow soon."""
+        self.last_received = now
+        self._handshake_by = now + _HANDSHAKE_TIMEOUT
+        self.wake_by(self._handshake_by)
+
+    # Bytes in, bytes out
+
+    def receive_data(self, data: bytes, now: float) -> list[Any]:
+        """Take received bytes; return what they touched: channels, or messages for one-way peers."""
+        self.last_received = now
+        messages = self.connection.receive_data(data)
+        if not self.ready:
+            self._begin(now)
+        touched: list[Any] = []
+        for message in messages:
+            if self.tap is not None:
+                self.tap("<--", message[-1])
+            self.receive_message(message, now, touched)
+        if self.connection.error is not None:
+            self.error = self.connection.error
+        return touched
+
+    def _begin(self, now: float) -> None:
+        """The handshake may just have ended: agree on extensions."""
+        if self.connection.state is not State.TRAFFIC:
+            return
+        self.ready = True
+        level = _level(self.connection.peer_properties)
+        self.level = min(level, EXTENSION_LEVEL)
+        if self.connection.socket_type.subscribes:
+            self.connection.send_subscribe(b"")
+
+    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+        """Act on one message, appending to ``touched``."""
+        touched.append(message)
+
+    def take_output(self) -> list[Frame]:
+        return self.connection.take_output()
+
+    def close(self, error: Exception) -> list[Any]:
+        """The connection is gone: end what lived on it and return it."""
+        ended = list(self.channels.values())
+        self.channels.clear()
+        self.next_wake = None
+        return ended
+
+    # Liveness
+
+    def unsent(self, octets: int, now: float) -> None:
+        """Before a sweep: how much of our output the peer hasn't taken yet. Taking some is a sign of life."""
+        if octets < self._unsent:
+            self.last_received = now
+            for channel in self.channels.values():
+                channel.last_seen = now
+        self._unsent = octets
+
+    def sweep(self, now: float) -> list[Any]:
+        """Send heartbeats that are due, find what is lost or late; return the channels that this ended."""
+        if self.next_wake is not None and self.heartbeat and now - self.next_wake > self.heartbeat / 2:
+            self._forgive(now - self.next_wake)
+        ended: list[Any] = []
+        wake = self._sweep_connection(now)
+        for channel in list(self.channels.values()):
+            wake = min(wake, self.sweep_channel(channel, now, ended))
+        self.next_wake = None if wake == _FOREVER else max(wake, now + _COARSE)
+        return ended
+
+    def _forgive(self, late: float) -> None:
+        """We were not run for a while (blocked, stopped, suspended): that time is not the peer's silence."""
+        self.last_received += late
+        for channel in self.channels.values():
+            channel.last_seen += late
+
+    def _sweep_connection(self, now: float) -> float:
+        """PING when it has been quiet, give up when it stays quiet; when to look again."""
+        wake = _FOREVER
+        if not self.ready:
+            if now >= self._handshake_by:
+                self.error = ProtocolError(f"no ZMTP handshake within {_HANDSHAKE_TIMEOUT:g} s")
+            return self._handshake_by
+        ttl = self.connection.peer_ttl
+        if ttl is not None:
+            if now - self.last_received >= ttl:
+                self.error = LostRemote(f"the peer sent nothing for the {ttl} s it had announced")
+            wake = self.last_received + ttl
+        if self.level < 1 or not self.heartbeat or (not self.channels and self.writable):
+            return wake
+        silence = now - self.last_received
+        if silence >= _LOST_AFTER * self.heartbeat:
+            self.error = _lost(_LOST_AFTER * self.heartbeat)
+        elif silence >= self.heartbeat and now - self._pinged >= self.heartbeat:
+            self._pinged = now
+            self.connection.send_ping()
+        next_ping = max(self.last_received, self._pinged) + self.heartbeat
+        return min(wake, next_ping, self.last_received + _LOST_AFTER * self.heartbeat)
+
+    def sweep_channel(self, channel: Any, now: float, ended: list[Any]) -> float:
+        """Look after one channel; when to look again."""
+        return _FOREVER
+
+    def wake_by(self, when: float) -> None:
+        """Make sure that a sweep comes no later than ``when``."""
+        if when != _FOREVER and (self.next_wake is None or when < self.next_wake):
+            self.next_wake = when
+
+    @property
+    def beats_channels(self) -> bool:
+        """Whether each channel needs heartbeats of its own. A REQ socket would take one for its reply."""
+        return (
+            self.level < 1
+            and bool(self.heartbeat)
+            and self.connection.peer_socket_type is not SocketType.REQ
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.connection!r} level={self.level} channels={len(self.channels)}>"
+
+
+class ClientPeer(Peer):
+    """A server, seen by its client: carries our calls. ``new_id`` makes message ids (32 octets)."""
+
+    __slots__ = ("_new_id", "passive")
+
+    def __init__(
+        self,
+        heartbeat: float | None,
+        new_id: Callable[[], bytes],
+        passive: bool = False,
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+    ) -> None:
+        super().__init__(SocketType.DEALER, heartbeat, limits=limits)
+        self._new_id = new_id
+        self.passive = passive
+
+    def open(self, channel: ClientChannel, now: float) -> None:
+        """Send a call's request; the channel lives here from now on."""
+        channel.peer = self
+        channel.state = ClientState.SENT
+        channel.last_seen = now
+        if self.heartbeat:
+            channel.next_beat = _FOREVER if self.passive else now + self.heartbeat
+            self.wake_by(min(channel.deadline, now + self.heartbeat))
+        else:
+            self.wake_by(channel.deadline)
+        self.channels[channel.key] = channel
+        self._send(channel.data)
+        channel.data = b""
+
+    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+        data = message[-1]
+        try:
+            event = decode(data)
+        except ProtocolError:
+            return  # it can't be told whose it is
+        channel = self.channels.get(bytes(event.header.response_to))
+        if channel is None:
+            return  # of a call that was given up
+        channel.last_seen = now
+        if isinstance(event, BadEvent):
+            self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
+        elif event.name == HEARTBEAT:
+            if channel.next_beat == _FOREVER and self.heartbeat:
+                channel.next_beat = now + self.heartbeat
+                self.wake_by(channel.next_beat)
+        elif event.name == MORE:
+            pass  # credit for events of ours: we send none but the request
+        elif not channel.receive(event, data):
+            self._end(channel, credit_violation(channel), touched)
+        else:
+            if channel.state is ClientState.DONE:
+                del self.channels[channel.key]
+            touched.append(channel)
+
+    def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
+        """A channel fails while the connection lives on."""
+        channel.abandon()
+        channel.error = error
+        touched.append(channel)
+
+    def emit(self, channel: ClientChannel, name: str, args: Any) -> None:
+        """Send a further event of a channel: credit, heartbeats, cancel."""
+        if name == MORE and channel.reply is not None and channel.reply.header.version < VERSION:
+            name = HEARTBEAT  # wire.md §4: before version 3 heartbeats carried the credit
+        header = {"message_id": self._new_id(), "v": VERSION, "response_to": Raw(channel.key)}
+        self._send(encode(header, name, args))
+
+    def _send(self, data: Buffer) -> None:
+        if self.tap is not None:
+            self.tap("-->", data)
+        self.connection.send_delimited(data)
+
+    def forget(self, channel: ClientChannel) -> None:
+        self.channels.pop(channel.key, None)
+
+    def close(self, error: Exception) -> list[Any]:
+        ended = super().close(error)
+        for channel in ended:
+            channel.fail(LostRemote(f"calling remote method {channel.method}: {error}"))
+        return ended
+
+    def sweep_channel(self, channel: ClientChannel, now: float, ended: list[Any]) -> float:
+        wake = _FOREVER
+        if channel.state is ClientState.SENT:
+            if now >= channel.deadline:
+                self._end(channel, late(channel), ended)
+                return wake
+            wake = channel.deadline
+        if not self.beats_channels:
+            return wake
+        assert self.heartbeat
+        if channel.next_beat == _FOREVER:  # passive, and the server has not begun
+            return wake
+        lost_at = channel.last_seen + _LOST_AFTER_OLD * self.heartbeat
+        if now >= lost_at:
+            self._end(channel, _lost(_LOST_AFTER_OLD * self.heartbeat), ended)
+            return _FOREVER
+        if now >= channel.next_beat:
+            channel.next_beat = now + self.heartbeat
+            self.emit(channel, HEARTBEAT, [0])
+        return min(wake, lost_at, channel.next_beat)
+
+
+class ServerPeer(Peer):
+    """A client, seen by its server: brings requests. ``new_id`` makes message ids (32 octets)."""
+
+    __slots__ = ("_new_id",)
+
+    def __init__(
+        self,
+        heartbeat: float | None,
+        new_id: Callable[[], bytes],
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+    ) -> None:
+        super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
+        self._new_id = new_id
+        self.pauses_reading = True
+
+    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+        data = message[-1]
+        try:
+            event = decode(data)
+        except ProtocolError:
+            return  # without a header there is nobody to answer
+        routing = _routing(message)
+        if event.header.response_to is _NO_ID:
+            self._open(event, data, routing, now, touched)
+            return
+        response_to = bytes(event.header.response_to)
+        channel = self.channels.get(response_to if routing is None else (routing, response_to))
+        if channel is not None and isinstance(event, WireEvent):
+            channel.last_seen = now
+            self._receive_further(channel, event, now, touched)
+
+    def _open(
+        self,
+        event: WireEvent | BadEvent,
+        data: Buffer,
+        routing: tuple[bytes, ...] | None,
+        now: float,
+        touched: list[Any],
+    ) -> None:
+        """A request: make its channel, unless nobody could be answered."""
+        message_id = bytes(event.header.message_id)
+        key = message_id if routing is None else (routing, message_id)
+        if not message_id or key in self.channels:
+            return
+        channel = ServerChannel(self, key, event.header.message_id, routing)
+        channel.name = event.name
+        channel.version = event.header.version
+        channel.data = data
+        if isinstance(event, BadEvent):
+            channel.problem = event.problem
+        else:
+            channel.args = event.args
+        self.channels[key] = channel
+        channel.last_seen = now
+        if self.heartbeat:
+            channel.next_beat = now + self.heartbeat if channel.version > 1 else _FOREVER
+            self.wake_by(now + self.heartbeat)
+        touched.append(channel)
+
+    def _receive_further(self, channel: ServerChannel, event: WireEvent, now: float, touched: list[Any]) -> None:
+        """Credit, a heartbeat or a cancel of an open channel."""
+        name = event.name
+        if name == HEARTBEAT:
+            channel.heard_heartbeat = True
+            if channel.next_beat == _FOREVER and self.heartbeat:
+                channel.next_beat = now + self.heartbeat
+                self.wake_by(channel.next_beat)
+            if channel.version >= VERSION:
+                return
+            name = MORE
+        if name == MORE:
+            channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
+            touched.append(channel)
+        elif name == CANCEL and self.level >= 1:
+            self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
+
+    def _end(self, channel: ServerChannel, error: Exception, touched: list[Any]) -> None:
+        self.forget(channel)
+        channel.close(error)
+        touched.append(channel)
+
+    def event_header(self, channel: ServerChannel) -> dict[str, Any]:
+        """The header of a reply."""
+        return {"message_id": self._new_id(), "v": VERSION, "response_to": channel.response_to}
+
+    def send_event(self, channel: ServerChannel, data: Buffer) -> None:
+        """Send a packed event back the way that the request came."""
+        if self.tap is not None:
+            self.tap("-->", data)
+        if channel.routing is None:
+            self.connection.send_delimited(data)
+        else:
+            self.connection.send_message([*channel.routing, b"", data])
+
+    def forget(self, channel: ServerChannel) -> None:
+        self.channels.pop(channel.key, None)
+
+    def close(self, error: Exception) -> list[Any]:
+        ended = super().close(error)
+        for channel in ended:
+            channel.close(LostRemote(f"the caller of {channel.name} is gone: {error}"))
+        return ended
+
+    def sweep_channel(self, channel: ServerChannel, now: float, ended: list[Any]) -> float:
+        if not self.beats_channels:
+            return _FOREVER
+        assert self.heartbeat
+        if channel.next_beat == _FOREVER:  # a peer of version 1 that never sent a heartbeat
+            return _FOREVER
+        lost_at = channel.last_seen + _LOST_AFTER_OLD * self.heartbeat
+        if now >= lost_at:
+            self._end(channel, _lost(_LOST_AFTER_OLD * self.heartbeat), ended)
+            return _FOREVER
+        if now >= channel.next_beat:
+            channel.next_beat = now + self.heartbeat
+            self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
+        return min(lost_at, channel.next_beat)
+
+
+def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
+    """The error of a call that got no reply by its deadline."""
+    return TimeoutExpired(channel.timeout, f"calling remote method {channel.method}{why}")
+
+
+def _lost(silence: float) -> LostRemote:
+    return LostRemote(f"Lost remote after {silence:g}s heartbeat")
+
+
+def _level(properties: Mapping[str, bytes]) -> int:
+    """The extension level that the peer announced; 0 for what isn't a number."""
+    value = properties.get(_EXTENSION_PROPERTY.lower(), b"0")
+    return int(value) if value.isdigit() and len(value) < 4 else 0
+
+
+def _routing(message: Message) -> tuple[bytes, ...] | None:
+    """The frames before the delimiter, which a reply carries back; None for the usual ``[b"", data]``."""
+    if len(message) == 2 and not message[0]:
+        return None
+    frames = message[:-1]
+    if frames and not frames[-1]:
+        frames = frames[:-1]
+    return tuple(bytes(frame) for frame in frames) or None

@@ -1,0 +1,290 @@
+"""Server: any object as a network service. Its life: startup, serving, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from zerorpc.errors import Closed, LostRemote
+from zerorpc.event_log import log_event
+from zerorpc.middleware import Context
+from zerorpc.protocol.channel import ServerChannel
+from zerorpc.protocol.peer import ServerPeer
+from zerorpc.service.methods import Method, collect, on_loop, service_name
+from zerorpc.service.runners import Runners
+from zerorpc.service.signatures import argspec, describe
+from zerorpc.transport.aio import AioHub, AioLink, new_event_loop, running_loop
+
+__all__ = ["Server"]
+
+_GRACE = 10.0  # s that running calls get when the server is asked to stop, as common process managers give
+
+
+class Server:
+    """Exposes the public methods of an object, a module or a dict of functions to every client that connects.
+
+    ::
+
+        server = zerorpc.Server(Cooler())
+        server.bind("tcp://127.0.0.1:4242")
+        server.run()
+
+    Coroutine methods run on the event loop, plain ones on worker threads, so that one that blocks stops nobody;
+    generators and async generators stream. A subclass of Server that is given no ``methods`` exposes its own.
+
+    Arguments: ``methods`` what to expose (``register`` adds more); ``name`` shown to clients; ``context`` the
+    middleware; ``pool_size`` how many methods may run at once (further requests wait their turn); ``heartbeat`` in
+    seconds, the same as the clients' of zerorpc 0.6, or None for none; ``grace`` seconds that running calls get
+    when the server stops.
+
+    ``bind``, ``connect``, ``unbind``, ``disconnect`` and ``stop`` are safe from any thread and while serving.
+    """
+
+    def __init__(
+        self,
+        methods: Any = None,
+        name: str | None = None,
+        context: Context | None = None,
+        pool_size: int | None = None,
+        heartbeat: float | None = 5,
+        *,
+        grace: float = _GRACE,
+    ) -> None:
+        service = self if methods is None else methods
+        self._service = _Service(name or service_name(service), context or Context.get_instance(), heartbeat, pool_size)
+        self._grace = grace
+        self._stop_asked = threading.Event()
+        self._wake: Callable[[], None] | None = None
+        self._serving = False
+        if not (methods is None and type(self) is Server):
+            self.register(service)
+
+    # Before serving
+
+    def register(self, methods: Any, prefix: str = "") -> None:
+        """Expose another object, module or dict; with a prefix its methods are called ``prefix.method``.
+
+        Raises ValueError when a method of that name is exposed already.
+        """
+        self._service.register(methods, prefix, Server if isinstance(methods, Server) else None)
+
+    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0.
+
+        Raises EndpointError, AddressInUse or another OSError at once. Clients may connect from now on, and wait
+        until the server serves.
+        """
+        return self._service.hub.bind(endpoint, resolve)
+
+    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        """Be a worker: connect to clients that bind. Comes back by itself whenever they do."""
+        return self._service.hub.connect(endpoint, resolve)
+
+    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
+        """Stop listening on an endpoint. Raises EndpointError if it isn't bound."""
+        self._service.hub.unbind(endpoint, resolve)
+
+    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
+        """Undo ``connect``. Raises EndpointError if it isn't connected."""
+        self._service.hub.disconnect(endpoint, resolve)
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Where the server listens."""
+        return list(self._service.hub.listeners)
+
+    @property
+    def debug(self) -> bool:
+        """Whether each event is logged, at level DEBUG to the logger ``zerorpc.events``."""
+        return self._service.debug
+
+    @debug.setter
+    def debug(self, value: bool) -> None:
+        self._service.debug = value
+
+    # Serving
+
+    def run(self) -> None:
+        """Serve until ``stop`` is called, in whichever thread this is.
+
+        On the main thread SIGINT and SIGTERM stop the server too: running calls get their ``grace``; a second
+        signal ends it at once. Closes the server in the end.
+        """
+        if running_loop() is not None:
+            raise RuntimeError("server.run() would block the running event loop: use `await server.serve()`")
+        loop = new_event_loop()
+        try:
+            with self._signals(loop):
+                loop.run_until_complete(self.serve())
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    async def serve(self) -> None:
+        """Serve on the running event loop until ``stop`` is called or this is cancelled; then close."""
+        if self._serving or self._service.hub.closed:
+            raise Closed("this server is closed" if self._service.hub.closed else "this server is serving already")
+        self._serving = True
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(stopped.set)
+        self._service.startup(loop)
+        try:
+            if not self._stop_asked.is_set():
+                await stopped.wait()
+        finally:
+            self._wake = None
+            await self._service.shutdown(self._grace)
+            self._serving = False
+
+    def stop(self) -> None:
+        """Ask the server to stop; returns at once. Safe from any thread, from handlers, and to call twice."""
+        self._stop_asked.set()
+        wake = self._wake
+        if wake is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has stopped
+                wake()
+
+    def close(self) -> None:
+        """Stop, and listen no more. Safe to call twice."""
+        self.stop()
+        if not self._serving:
+            self._service.hub.close_unattached()
+
+    @contextlib.contextmanager
+    def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Take SIGINT and SIGTERM for the time of ``run``, if this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.getsignal(number)
+                loop.add_signal_handler(number, self._on_signal)
+        except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
+            before.clear()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+    def _on_signal(self) -> None:
+        if self._stop_asked.is_set():
+            self._service.hurry()
+        self.stop()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "serving" if self._serving else "closed" if self._service.hub.closed else "not serving"
+        return f"<{type(self).__name__} {self._service.name!r} {state} {self.endpoints}>"
+
+
+class _Service:
+    """What a server does with its peers. Apart from Server, so that subclasses of it can name methods freely."""
+
+    def __init__(self, name: str, context: Context, heartbeat: float | None, pool_size: int | None) -> None:
+        self.name = name
+        self.context = context
+        self.heartbeat = heartbeat
+        self.pool_size = pool_size
+        self.debug = False
+        self.hub = AioHub(self, context.hook_resolve_endpoint)
+        self.runners: Runners | None = None
+        self.methods: dict[str, Method] = {}
+        self.builtins = self._make_builtins()
+        self._hurry = False
+
+    def register(self, methods: Any, prefix: str, hidden_base: type | None) -> None:
+        for name, method in collect(methods, hidden_base).items():
+            full = f"{prefix}.{name}" if prefix else name
+            if full in self.methods:
+                raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
+            self.methods[full] = method
+
+    def _make_builtins(self) -> dict[str, Method]:
+        """What every zerorpc service answers, for the command line and for tools (wire.md §3)."""
+        functions: dict[str, Callable[..., Any]] = {
+            "_zerorpc_list": lambda: [name for name in self.methods if not name.startswith("_")],
+            "_zerorpc_name": lambda: self.name,
+            "_zerorpc_ping": lambda: ["pong", self.name],
+            "_zerorpc_help": lambda method: self._known(method).doc,
+            "_zerorpc_args": lambda method: argspec(self._known(method)),
+            "_zerorpc_inspect": lambda: {
+                "name": self.name,
+                "methods": {name: describe(m) for name, m in self.methods.items() if not name.startswith("_")},
+            },
+        }
+        return {name: Method(name, on_loop(function)) for name, function in functions.items()}
+
+    def _known(self, name: str) -> Method:
+        method = self.methods.get(name)
+        if method is None:
+            raise NameError(name)
+        return method
+
+    # Its life
+
+    def startup(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.runners = Runners(loop, self.context, self.pool_size)
+        self.hub.attach(loop)
+
+    async def shutdown(self, grace: float) -> None:
+        assert self.runners is not None
+        self.hub.stop_accepting()
+        await self._unless_hurried(self.runners.drain(grace))
+        await self.runners.aclose()
+        await self.hub.aclose(LostRemote("the server stopped"))
+
+    async def _unless_hurried(self, drain: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(drain)
+        try:
+            while not task.done() and not self._hurry:
+                await asyncio.wait([task], timeout=0.05)
+        finally:
+            task.cancel()
+
+    def hurry(self) -> None:
+        """Wait for nothing any more."""
+        self._hurry = True
+
+    # The hub tells
+
+    def make_peer(self) -> ServerPeer:
+        peer = ServerPeer(self.heartbeat, self.context.new_msgid)
+        if self.debug:
+            peer.tap = log_event
+        return peer
+
+    def peer_ready(self, link: AioLink) -> None: ...
+
+    def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
+        """New requests to run; running ones that got credit or lost their caller."""
+        assert self.runners is not None
+        for channel in touched:
+            if channel.runner is not None:
+                channel.runner.wake()
+            elif not channel.closed:
+                method = self.methods.get(channel.name) or self.builtins.get(channel.name)
+                self.runners.submit(link, channel, method)
+
+    def peer_writable(self, link: AioLink) -> None:
+        for channel in list(link.peer.channels.values()):
+            if channel.runner is not None:
+                channel.runner.wake()
+
+    def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
+        for channel in ended:
+            if channel.runner is not None:
+                channel.runner.wake()

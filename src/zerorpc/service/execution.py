@@ -1,0 +1,135 @@
+"""One request's execution: its hooks in order, its result, items or error packed for the wire.
+
+The same steps serve all ways of running a method; where they run (on the loop, on a worker thread) is decided in
+``runners``. Whatever a method raises, the caller gets a reply.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from types import TracebackType
+from typing import Any
+
+from zerorpc.errors import SerializationError
+from zerorpc.middleware import Context
+from zerorpc.protocol.channel import ServerChannel
+from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode
+from zerorpc.service.methods import Method
+
+__all__ = ["Execution"]
+
+logger = logging.getLogger("zerorpc.server")
+
+
+class Execution:
+    """A request and the method that answers it. Each step returns the packed event to send.
+
+    ``begin``, the method and the steps after it run in one thread, so that hooks may use thread-locals.
+    """
+
+    __slots__ = ("_header_extra", "channel", "context", "event", "hooked", "method")
+
+    def __init__(self, channel: ServerChannel, method: Method | None, context: Context) -> None:
+        self.channel = channel
+        self.method = method
+        self.context = context
+        self.hooked = context.hooks_server
+        self.event: Event | None = None
+        self._header_extra: dict[str, Any] = {}
+
+    def begin(self) -> Method:
+        """Before the method: hooks. Raises NameError for a method that doesn't exist, TypeError for no list."""
+        if self.hooked:
+            self.event = self.channel.request_event()
+            self.context.hook_load_task_context(self.event.header)
+        if self.method is None:
+            raise NameError(self.channel.name)
+        if not isinstance(self.channel.args, list):
+            kind = type(self.channel.args).__name__
+            raise TypeError(f"{self.channel.name}: the arguments have to be an array, not {kind}")
+        if self.event is not None:
+            self.context.hook_server_before_exec(self.event)
+            if self.method.streams:
+                self._header_extra = self.context.hook_get_task_context()
+        return self.method
+
+    def result(self, value: Any) -> bytes:
+        """The method returned."""
+        header = self.channel.peer.event_header(self.channel)
+        try:
+            if self.event is None:
+                return encode(header, OK, (value,))
+            header.update(self.context.hook_get_task_context())
+            reply = Event(OK, (value,), header)
+            self.context.hook_server_after_exec(self.event, reply)
+            return encode(reply.header, reply.name, reply.args)
+        except SerializationError as error:
+            raise self._unsendable("result", error) from None
+
+    def item(self, value: Any) -> bytes:
+        """The method yielded."""
+        header = self.channel.peer.event_header(self.channel)
+        header.update(self._header_extra)
+        try:
+            return encode(header, STREAM, value)
+        except SerializationError as error:
+            raise self._unsendable("item", error) from None
+
+    def done(self) -> bytes:
+        """The method has yielded everything. The hook runs once, here, and not at each item."""
+        header = self.channel.peer.event_header(self.channel)
+        header.update(self._header_extra)
+        reply = Event(DONE, None, header)
+        if self.event is not None:
+            self.context.hook_server_after_exec(self.event, reply)
+        return encode(reply.header, reply.name, reply.args)
+
+    def error(self, error: BaseException) -> bytes:
+        """The method, or a step around it, raised."""
+        error.__traceback__ = _without_our_frames(error.__traceback__)
+        exc_info = (type(error), error, error.__traceback__)
+        logger.error("%s raised %s", self.channel.name, type(error).__name__, exc_info=exc_info)
+        reply = Event(ERR, self._error_args(error), self.channel.peer.event_header(self.channel))
+        if self.hooked:
+            try:
+                reply.header.update(self.context.hook_get_task_context())
+                event = self.event or self.channel.request_event()
+                self.context.hook_server_inspect_exception(event, reply, exc_info)
+                return encode(reply.header, reply.name, reply.args)
+            except Exception:
+                logger.exception("a hook raised while %s's error was handled", self.channel.name)
+                reply = Event(ERR, self._error_args(error), self.channel.peer.event_header(self.channel))
+        return encode(reply.header, reply.name, reply.args)
+
+    def _error_args(self, error: BaseException) -> tuple[str, ...]:
+        """Always three strings; one for a peer of protocol 1 (wire.md §3)."""
+        if self.channel.version < 2:  # noqa: PLR2004
+            return (_clean(repr(error)),)
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        return (type(error).__name__, _clean(_message(error)), _clean(text))
+
+    def _unsendable(self, what: str, error: SerializationError) -> SerializationError:
+        return SerializationError(f"the {what} of {self.channel.name} can't be sent: {error}")
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as nested:
+        return f"<its message can't be shown: {type(nested).__name__}>"
+
+
+def _clean(text: str) -> str:
+    """Text that UTF-8 can carry, whatever an exception's message holds."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the method's own first frame on; what is above it is ours and helps nobody."""
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OUR_MODULES:
+        trace = trace.tb_next
+    return trace
+
+
+_OUR_MODULES = (__name__, "zerorpc.service.runners", "zerorpc.service.methods")

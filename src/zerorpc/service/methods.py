@@ -1,0 +1,170 @@
+"""Which callables of an object are methods of a service, and what kind each is."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+__all__ = ["DecoratorBase", "Kind", "Method", "collect", "on_loop", "rep", "service_name", "stream"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class DecoratorBase:
+    """A method with its pattern said; binds like a function when it stands in a class."""
+
+    streams = False
+
+    def __init__(self, functor: Callable[..., Any]) -> None:
+        self._functor = functor
+        functools.update_wrapper(self, functor, updated=())
+
+    def __get__(self, instance: Any, owner: type | None = None) -> DecoratorBase:
+        if instance is None:
+            return self
+        return type(self)(self._functor.__get__(instance, owner))  # type: ignore[attr-defined]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._functor(*args, **kwargs)
+
+    @property
+    def functor(self) -> Callable[..., Any]:
+        """The decorated callable, bound if this is."""
+        return self._functor
+
+
+class rep(DecoratorBase):  # noqa: N801 - a decorator, and the name that programs use
+    """``@zerorpc.rep``: the method's result is one reply, the default. A generator's items come as one list."""
+
+
+class stream(DecoratorBase):  # noqa: N801 - a decorator, and the name that programs use
+    """``@zerorpc.stream``: each item of the iterable that the method returns is sent as it comes.
+
+    Generators and async generators stream without it.
+    """
+
+    streams = True
+
+
+def on_loop(function: _F) -> _F:
+    """``@zerorpc.on_loop``: run this plain function on the server's event loop, not on a thread.
+
+    For functions that return in microseconds: it saves the hand-off to a thread (1.3-2 us under load, measured.md),
+    and while it runs the server does nothing else.
+    """
+    function._zerorpc_on_loop = True  # type: ignore[attr-defined]
+    return function
+
+
+class Kind(enum.Enum):
+    """Where and how a method runs."""
+
+    PLAIN = "plain"  # on a worker thread
+    COROUTINE = "coroutine"  # on the loop
+    GENERATOR = "generator"  # advanced on a worker thread
+    ASYNC_GENERATOR = "async generator"  # on the loop
+
+
+class Method:
+    """One exposed callable."""
+
+    __slots__ = ("functor", "kind", "name", "on_loop", "streams")
+
+    def __init__(self, name: str, functor: Callable[..., Any]) -> None:
+        self.name = name
+        said = functor if isinstance(functor, DecoratorBase) else None
+        inner = _innermost(functor)
+        self.functor: Callable[..., Any] = said.functor if said else functor
+        self.kind = _kind(inner)
+        if said is not None and said.streams and self.kind is Kind.PLAIN:
+            self.kind = Kind.GENERATOR
+        if said is None:
+            self.streams = self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
+        else:
+            self.streams = said.streams
+        if not self.streams and self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR):
+            self.functor = _listing(self.functor, self.kind)
+            self.kind = Kind.PLAIN if self.kind is Kind.GENERATOR else Kind.COROUTINE
+        self.on_loop = self.kind in (Kind.COROUTINE, Kind.ASYNC_GENERATOR) or getattr(inner, "_zerorpc_on_loop", False)
+
+    @property
+    def doc(self) -> str | None:
+        doc = getattr(_innermost(self.functor), "__doc__", None)
+        return inspect.cleandoc(doc) if isinstance(doc, str) else None
+
+    def __repr__(self) -> str:
+        return f"<Method {self.name} {self.kind.value}>"
+
+
+def _innermost(functor: Any) -> Any:
+    """The callable that was written: without our decorators, partial(), or a callable object around it."""
+    while True:
+        if isinstance(functor, DecoratorBase):
+            functor = functor.functor
+        elif isinstance(functor, functools.partial):
+            functor = functor.func
+        else:
+            break
+    if not inspect.isroutine(functor) and not inspect.isclass(functor):
+        call = getattr(functor, "__call__", None)  # noqa: B004 - its function is wanted
+        if inspect.ismethod(call):
+            return call
+    return functor
+
+
+def _kind(functor: Any) -> Kind:
+    if inspect.iscoroutinefunction(functor):
+        return Kind.COROUTINE
+    if inspect.isasyncgenfunction(functor):
+        return Kind.ASYNC_GENERATOR
+    if inspect.isgeneratorfunction(functor):
+        return Kind.GENERATOR
+    return Kind.PLAIN
+
+
+def _listing(functor: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
+    """``@rep`` on a generator: all items as one list."""
+    if kind is Kind.GENERATOR:
+
+        @functools.wraps(functor)
+        def collected(*args: Any) -> list[Any]:
+            return list(functor(*args))
+
+        return collected
+
+    @functools.wraps(functor)
+    async def acollected(*args: Any) -> list[Any]:
+        return [item async for item in functor(*args)]
+
+    return acollected
+
+
+def collect(service: Any, hidden_base: type | None = None) -> dict[str, Method]:
+    """The methods of an object, module or dict.
+
+    Public callables are exposed. Properties are not, and are not even read: on an instrument, reading one can move
+    something. ``hidden_base`` is the class of ours that the service is a subclass of: what it defines is not exposed.
+    """
+    if isinstance(service, dict):
+        return {str(name): Method(str(name), functor) for name, functor in service.items()}
+    hidden = set(dir(hidden_base)) if hidden_base is not None else set()
+    return {name: Method(name, functor) for name, functor in _public_callables(service) if name not in hidden}
+
+
+def _public_callables(service: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for name in dir(service):
+        if name.startswith("_"):
+            continue
+        if isinstance(inspect.getattr_static(service, name, None), (property, functools.cached_property)):
+            continue
+        functor = getattr(service, name, None)
+        if callable(functor):
+            yield name, functor
+
+
+def service_name(service: Any) -> str:
+    """The name of a service that wasn't given one: the module's or the class's."""
+    return getattr(service, "__name__", None) or type(service).__name__

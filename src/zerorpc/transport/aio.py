@@ -1,0 +1,398 @@
+"""The asyncio shell: links are asyncio protocols, each driving one pure peer.
+
+What is sent in one turn of the loop goes out in one write; a lone call is written through at once, because waiting
+for the end of the turn would cost it another turn (measured.md: 54 instead of 30 us on plain asyncio).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+from zerorpc.errors import LostRemote
+from zerorpc.protocol.peer import Peer
+from zerorpc.transport.endpoints import Address, is_literal, resolve
+from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner
+from zerorpc.transport.inproc import connect_inproc
+from zerorpc.transport.sockets import Listener, open_socket, tune, unsent_octets
+
+__all__ = ["AioHub", "AioLink", "new_event_loop", "running_loop"]
+
+_UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
+_JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is cheaper than handing over many
+_ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors left
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's event loop where it is installed, otherwise asyncio's."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError:
+        return asyncio.new_event_loop()
+    return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
+
+
+class AioLink(asyncio.Protocol):
+    """One connection on an event loop."""
+
+    __slots__ = (
+        "_flush_scheduled",
+        "_hub",
+        "_loop",
+        "_owner",
+        "_time",
+        "_timer",
+        "_timer_at",
+        "_transport",
+        "closed",
+        "dialer",
+        "lost",
+        "peer",
+        "reason",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, hub: AioHub, peer: Peer, dialer: Dialer | None = None) -> None:
+        self.peer: Any = peer
+        peer.link = self
+        self.dialer = dialer
+        self.lost: asyncio.Future[str] | None = loop.create_future() if dialer else None
+        self.reason: Exception | None = None  # why we closed it
+        self.closed = False
+        self._loop = loop
+        self._time = loop.time
+        self._hub = hub
+        self._owner = hub.owner
+        self._transport: asyncio.Transport
+        self._flush_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    # The loop calls these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._hub.links.add(self)
+        self._transport.set_write_buffer_limits(high=_UNSENT_HIGH)
+        self.peer.opened(self._time())
+        self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        peer = self.peer
+        was_ready = peer.ready
+        touched = peer.receive_data(data, self._time())
+        if peer.ready is not was_ready:
+            if self.dialer is not None:
+                self.dialer.succeeded()
+            self._owner.peer_ready(self)
+        if touched:
+            self._owner.received(self, touched)
+        self.flush()
+        if peer.error is not None:
+            self.close(peer.error)
+
+    def pause_writing(self) -> None:
+        """Too much is unsent: take no more from this peer until it reads, if we are its server."""
+        self.peer.writable = False
+        if self.peer.pauses_reading:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.peer.writable = True
+        if self.peer.pauses_reading and not self.closed:
+            self._transport.resume_reading()
+        self._owner.peer_writable(self)
+        self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        error = self.reason or LostRemote(f"the connection was closed ({exc})" if exc else "the connection was closed")
+        self.peer.writable = True
+        self._hub.links.discard(self)
+        self._owner.peer_lost(self, self.peer.close(error))
+        if self.lost is not None and not self.lost.done():
+            self.lost.set_result(str(error))
+
+    # The owner calls these
+
+    def flush(self) -> None:
+        """Send what the peer has to send, and see to it that the peer is woken when it wants to be."""
+        peer = self.peer
+        output = peer.take_output()
+        if output and not self.closed:
+            if len(output) == 1:
+                self._transport.write(output[0])
+            elif sum(map(len, output)) <= _JOIN_MAX:
+                self._transport.write(b"".join(output))
+            else:
+                self._transport.writelines(output)
+        wake = peer.next_wake
+        if wake is not None and (self._timer is None or wake < self._timer_at) and not self.closed:
+            self._set_timer(wake)
+
+    def flush_soon(self) -> None:
+        """Flush at the end of this turn of the loop, together with whatever else comes until then."""
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush_scheduled = False
+        self.flush()
+
+    def close(self, reason: Exception) -> None:
+        """End the connection after sending what is buffered, unless the peer is not reading anyway."""
+        if self.closed:
+            return
+        self.reason = self.reason or reason
+        if isinstance(reason, LostRemote):
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def abort(self, reason: Exception) -> None:
+        if not self.closed:
+            self.reason = self.reason or reason
+            self._transport.abort()
+
+    # Timing
+
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = when
+        self._timer = self._loop.call_at(when, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        peer = self.peer
+        now = self._time()
+        if peer.next_wake is not None and now >= peer.next_wake:
+            peer.unsent(self._transport.get_write_buffer_size() + unsent_octets(self._fileno()), now)
+            ended = peer.sweep(now)
+            if ended:
+                self._owner.received(self, ended)
+        self.flush()
+        if peer.error is not None:
+            self.close(peer.error)
+
+    def _fileno(self) -> int:
+        sock = self._transport.get_extra_info("socket")
+        return -1 if sock is None else sock.fileno()
+
+    @property
+    def peername(self) -> Any:
+        """The other side's address, for logs."""
+        return self._transport.get_extra_info("peername")
+
+    def __repr__(self) -> str:
+        return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"
+
+
+class AioHub(Hub):
+    """A hub on an event loop. ``bind`` and ``connect`` may come before the loop, and from any thread."""
+
+    def __init__(self, owner: Owner, resolve_hook: Callable[[Any], Any]) -> None:
+        super().__init__(owner, resolve_hook)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.links: set[AioLink] = set()
+        self._tasks: dict[Dialer, asyncio.Task[None]] = {}
+        self._accepting: set[asyncio.Task[None]] = set()
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to work on a loop; called in its thread."""
+        self.loop = loop
+        for listener in list(self.listeners.values()):
+            self._watch(listener)
+        for dialer in list(self.dialers.values()):
+            self._dial(dialer)
+
+    def start_listener(self, listener: Listener) -> None:
+        self._on_loop(self._watch, listener)
+
+    def stop_listener(self, listener: Listener) -> None:
+        self._on_loop(self._unwatch, listener, otherwise=listener.close)
+
+    def start_dialer(self, dialer: Dialer) -> None:
+        self._on_loop(self._dial, dialer)
+
+    def stop_dialer(self, dialer: Dialer) -> None:
+        self._on_loop(self._hang_up, dialer)
+
+    def _on_loop(self, act: Callable[[Any], None], item: Any, otherwise: Callable[[], None] | None = None) -> None:
+        """Run ``act(item)`` on the loop: now when we are there, soon from another thread, later if there is none."""
+        if self.loop is None:
+            if otherwise is not None:
+                otherwise()
+        elif running_loop() is self.loop:
+            act(item)
+        else:
+            self.loop.call_soon_threadsafe(act, item)
+
+    # Listening
+
+    def _watch(self, listener: Listener) -> None:
+        assert self.loop is not None
+        if not self.closed:
+            self.loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _unwatch(self, listener: Listener) -> None:
+        assert self.loop is not None
+        self.loop.remove_reader(listener.fileno())
+        listener.close()
+
+    def _accept(self, listener: Listener) -> None:
+        """Take all connections that wait. Out of descriptors, the others keep waiting and we look again later."""
+        assert self.loop is not None
+        for _ in range(128):
+            try:
+                sock = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_DESCRIPTORS:
+                    self.loop.remove_reader(listener.fileno())
+                    self.loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
+                return
+            task = self.loop.create_task(self._adopt(sock))
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
+
+    def _accept_again(self, listener: Listener) -> None:
+        if listener.endpoint in self.listeners and not self.closed:
+            self._watch(listener)
+
+    async def _adopt(self, sock: socket.socket) -> None:
+        """Make a link of an accepted socket."""
+        with contextlib.suppress(OSError):
+            await self._make_link(sock, None)
+
+    async def _make_link(self, sock: socket.socket, dialer: Dialer | None) -> AioLink:
+        assert self.loop is not None
+        tune(sock)
+        sock.setblocking(False)
+        link = AioLink(self.loop, self, self.owner.make_peer(), dialer)
+        try:
+            await self.loop.connect_accepted_socket(lambda: link, sock)
+        except BaseException:
+            sock.close()
+            raise
+        if self.closed or (dialer is not None and dialer.closed):
+            link.abort(LostRemote("this socket was closed"))
+        return link
+
+    # Connecting
+
+    def _dial(self, dialer: Dialer) -> None:
+        assert self.loop is not None
+        if not self.closed and dialer not in self._tasks:
+            self._tasks[dialer] = self.loop.create_task(self._stay_connected(dialer))
+
+    async def _stay_connected(self, dialer: Dialer) -> None:
+        while not dialer.closed:
+            why: object
+            try:
+                sock = await self._connect_socket(dialer)
+                link = await self._make_link(sock, dialer)
+            except OSError as error:
+                why = error
+            else:
+                assert link.lost is not None
+                why = await asyncio.shield(link.lost)
+            if not dialer.closed:
+                await asyncio.sleep(dialer.failed(why))
+
+    async def _connect_socket(self, dialer: Dialer) -> socket.socket:
+        """A connected socket; every address of the name is tried. Raises OSError, the last one's."""
+        assert self.loop is not None
+        endpoint = dialer.endpoint
+        if endpoint.scheme == "inproc":
+            return connect_inproc(endpoint.path)
+        if is_literal(endpoint):
+            addresses = resolve(endpoint)
+        else:
+            addresses = await self.loop.run_in_executor(None, resolve, endpoint)
+        for index, address in enumerate(addresses):
+            try:
+                return await self._connect_address(address)
+            except OSError:
+                if index == len(addresses) - 1:
+                    raise
+        raise OSError(f"{endpoint.text} has no address")
+
+    async def _connect_address(self, address: Address) -> socket.socket:
+        assert self.loop is not None
+        sock = open_socket(address)
+        try:
+            await asyncio.wait_for(self.loop.sock_connect(sock, address[1]), CONNECT_TIMEOUT)
+        except asyncio.TimeoutError:
+            sock.close()
+            raise TimeoutError(f"no answer within {CONNECT_TIMEOUT:g} s") from None
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _hang_up(self, dialer: Dialer) -> None:
+        """Stop dialing, close the link that it made."""
+        task = self._tasks.pop(dialer, None)
+        for link in list(self.links):
+            if link.dialer is dialer:
+                link.abort(LostRemote("disconnected here"))
+        if task is not None:
+            task.cancel()
+
+    # The end
+
+    def stop_accepting(self) -> None:
+        """Close the listeners; connections live on. On the loop."""
+        for listener in self.listeners.values():
+            self._unwatch(listener)
+        self.listeners.clear()
+
+    async def aclose(self, reason: Exception) -> None:
+        """Close everything, sending what is buffered first as far as peers take it at once. On the loop."""
+        self.closed = True
+        self.stop_accepting()
+        tasks = [*self._tasks.values(), *self._accepting]
+        self._tasks.clear()
+        for dialer in self.dialers.values():
+            dialer.closed = True
+        for task in tasks:
+            task.cancel()
+        for link in list(self.links):
+            link.flush()
+            link.close(reason)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(20):  # a peer that doesn't read gets 0.2 s
+            if not self.links:
+                return
+            await asyncio.sleep(0.01)
+        for link in list(self.links):
+            link.abort(reason)
+        await asyncio.sleep(0)
+
+    def close_unattached(self) -> None:
+        """Close a hub that never saw a loop."""
+        self.closed = True
+        for listener in self.listeners.values():
+            listener.close()
+        self.listeners.clear()
+
+    def __repr__(self) -> str:
+        return f"<AioHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+

@@ -1,0 +1,118 @@
+"""Endpoints: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, read and checked in one place."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import sys
+from typing import Any, NamedTuple, TypeAlias
+
+from zerorpc.errors import EndpointError
+
+__all__ = ["Address", "Endpoint", "parse", "resolve"]
+
+Address: TypeAlias = "tuple[socket.AddressFamily, Any]"  # what socket.connect wants
+
+_ANY_IPV4 = ("*", "0", "0.0.0.0")  # noqa: S104 - the spellings that mean it
+_UNIX_PATH_MAX = 103 if sys.platform == "darwin" else 107  # sun_path without its final zero
+
+
+class Endpoint(NamedTuple):
+    """A parsed endpoint. ``host`` and ``port`` for tcp; ``path`` for ipc (``@name`` is abstract) and inproc."""
+
+    scheme: str
+    text: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @property
+    def unix_address(self) -> str:
+        return "\0" + self.path[1:] if self.path.startswith("@") else self.path
+
+
+def parse(text: object) -> Endpoint:
+    """Read an endpoint. Raises EndpointError, which shows the accepted forms."""
+    if not isinstance(text, str):
+        raise EndpointError(text, f"expected a string, not {type(text).__name__}")
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise EndpointError(text, "no scheme, such as tcp://")
+    if not rest:
+        raise EndpointError(text, "nothing after the scheme")
+    match scheme:
+        case "tcp":
+            return _parse_tcp(text, rest)
+        case "ipc":
+            return _parse_ipc(text, rest)
+        case "inproc":
+            return Endpoint("inproc", text, path=rest)
+    raise EndpointError(text, f"unknown scheme {scheme!r}")
+
+
+def _parse_tcp(text: str, rest: str) -> Endpoint:
+    host, separator, port_text = rest.rpartition(":")
+    if not separator or (host.startswith("[") and not host.endswith("]")):
+        raise EndpointError(text, "no port")
+    if host.startswith("["):
+        host = host[1:-1]
+    elif ":" in host:
+        raise EndpointError(text, "an IPv6 address needs brackets, as in tcp://[::1]:4242")
+    if not host:
+        raise EndpointError(text, "no host")
+    port = 0 if port_text == "*" else int(port_text) if port_text.isascii() and port_text.isdigit() else -1
+    if not 0 <= port <= 0xFFFF:
+        raise EndpointError(text, f"the port {port_text!r} is not a number from 0 to 65535, nor *")
+    return Endpoint("tcp", text, host, port)
+
+
+def _parse_ipc(text: str, path: str) -> Endpoint:
+    if not hasattr(socket, "AF_UNIX"):
+        raise EndpointError(text, "this system has no ipc sockets")
+    if path.startswith("@") and sys.platform != "linux":
+        raise EndpointError(text, "abstract names exist on Linux only")
+    if len(os.fsencode(path)) > _UNIX_PATH_MAX:
+        raise EndpointError(text, f"the path is longer than the {_UNIX_PATH_MAX} octets that the system allows")
+    if "\0" in path:
+        raise EndpointError(text, "the path has a null character")
+    return Endpoint("ipc", text, path=path)
+
+
+def resolve(endpoint: Endpoint, *, passive: bool = False) -> list[Address]:
+    """All addresses of a tcp or ipc endpoint, in the system's order; IPv4 first when ``passive`` (to bind).
+
+    Blocks while the system looks a name up (``is_literal`` tells). Raises EndpointError for an unknown name when
+    passive, OSError when connecting, since a name may become known.
+    """
+    if endpoint.scheme == "ipc":
+        return [(socket.AF_UNIX, endpoint.unix_address)]
+    host = endpoint.host
+    if host in _ANY_IPV4:
+        host = "0.0.0.0" if passive else "127.0.0.1"  # noqa: S104 - asked for
+    elif host == "::" and not passive:
+        host = "::1"
+    if not passive and endpoint.port == 0:
+        raise EndpointError(endpoint.text, "connecting needs a port number")
+    try:
+        found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = f"the name {host!r} can't be resolved: {getattr(error, 'strerror', None) or error}"
+        if passive:
+            raise EndpointError(endpoint.text, reason) from error
+        raise OSError(reason) from error
+    addresses: list[Address] = [(family, address) for family, _, _, _, address in found]
+    if passive:
+        addresses.sort(key=lambda item: item[0] != socket.AF_INET)
+    return addresses
+
+
+def is_literal(endpoint: Endpoint) -> bool:
+    """Whether ``resolve`` answers without asking anybody."""
+    if endpoint.scheme != "tcp" or endpoint.host in _ANY_IPV4:
+        return True
+    try:
+        ipaddress.ip_address(endpoint.host.partition("%")[0])
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,157 @@
+"""What both shells share: the endpoints that a socket is bound and connected to, and what became of each."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from zerorpc.errors import Closed, EndpointError
+from zerorpc.protocol.peer import Peer
+from zerorpc.transport.endpoints import Endpoint, parse
+from zerorpc.transport.sockets import Listener, listen
+
+__all__ = ["Dialer", "Hub", "Link", "Owner"]
+
+_FIRST_DELAY = 0.05  # s; half of libzmq's fixed 0.1, since ours doubles
+_LONGEST_DELAY = 2.0  # s; a server that comes back is found this soon
+CONNECT_TIMEOUT = 10.0  # s for one address, so that a silent one doesn't keep the next from being tried
+
+
+class Link(Protocol):
+    """A shell's end of one connection."""
+
+    peer: Any
+
+    def flush(self) -> None:
+        """Send what the peer has to send."""
+
+
+class Owner(Protocol):
+    """Who is told of what happens on a hub's links. Called by the thread that drives the hub."""
+
+    def make_peer(self) -> Peer: ...
+
+    def peer_ready(self, link: Any) -> None:
+        """The handshake is over."""
+
+    def received(self, link: Any, touched: list[Any]) -> None:
+        """What arrived, or ended, on a link. The shell flushes afterwards."""
+
+    def peer_writable(self, link: Any) -> None:
+        """The peer takes data again."""
+
+    def peer_lost(self, link: Any, ended: list[Any]) -> None:
+        """The connection is gone; ``ended`` lived on it."""
+
+
+class Dialer:
+    """One address to stay connected to: how the attempts went, and when to try again."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.closed = False
+        self.status = "not tried yet"
+        self._delay = _FIRST_DELAY
+
+    def succeeded(self) -> None:
+        """The handshake is over: the next loss is retried quickly."""
+        self.status = "connected"
+        self._delay = _FIRST_DELAY
+
+    def failed(self, why: object) -> float:
+        """An attempt failed, or the connection was lost: how long to wait, in seconds.
+
+        Exponential, with jitter so that many clients of a restarted server don't return in step.
+        """
+        self.status = str(why) or type(why).__name__
+        delay = self._delay
+        self._delay = min(delay * 2, _LONGEST_DELAY)
+        return delay * random.uniform(0.5, 1.5)
+
+    def __repr__(self) -> str:
+        return f"<Dialer {self.endpoint.text} {self.status}>"
+
+
+class Hub:
+    """A socket in ZeroMQ's sense: bound and connected to any number of endpoints, mixed.
+
+    Arguments: ``owner`` is told what happens; ``resolve`` maps an endpoint as given to one or several.
+    """
+
+    def __init__(self, owner: Owner, resolve: Callable[[Any], Any]) -> None:
+        self.owner = owner
+        self.listeners: dict[str, Listener] = {}
+        self.dialers: dict[str, Dialer] = {}
+        self.closed = False
+        self._resolve = resolve
+
+    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        """Listen; the endpoints really bound. Raises at once for a bad or taken address."""
+        bound = []
+        for text in self._expand(endpoint, resolve):
+            listener = listen(parse(text))
+            self.listeners[listener.endpoint] = listener
+            bound.append(listener.endpoint)
+            self.start_listener(listener)
+        return bound
+
+    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
+        """Stop listening on an endpoint; connections made through it live on."""
+        for text in self._expand(endpoint, resolve):
+            listener = self.listeners.pop(text, None)
+            if listener is None:
+                raise EndpointError(text, "not bound to it")
+            self.stop_listener(listener)
+
+    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        """Stay connected to an endpoint; returns at once, whether somebody listens there or not."""
+        added = []
+        for text in self._expand(endpoint, resolve):
+            parsed = parse(text)
+            if parsed.scheme == "tcp" and parsed.port == 0:
+                raise EndpointError(text, "connecting needs a port number")
+            added.append(text)
+            if text not in self.dialers:
+                dialer = self.dialers[text] = Dialer(parsed)
+                self.start_dialer(dialer)
+        return added
+
+    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
+        """Undo ``connect``; what runs over the connection is lost."""
+        for text in self._expand(endpoint, resolve):
+            dialer = self.dialers.pop(text, None)
+            if dialer is None:
+                raise EndpointError(text, "not connected to it")
+            dialer.closed = True
+            self.stop_dialer(dialer)
+
+    def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
+        """What ``resolve`` makes of an endpoint: a list (of lists) becomes flat."""
+        if self.closed:
+            raise Closed("this socket is closed")
+        if resolve:
+            endpoint = self._resolve(endpoint)
+        if isinstance(endpoint, (tuple, list)):
+            return [text for part in endpoint for text in self._expand(part, resolve)]
+        return [endpoint]
+
+    def describe(self) -> str:
+        """What was tried, for the error of a call that found no server."""
+        parts = [f"{text}: {dialer.status}" for text, dialer in self.dialers.items()]
+        parts += [f"{text}: bound, but no peer connected" for text in self.listeners]
+        return "; ".join(parts) or "neither bound nor connected to any endpoint"
+
+    # The shells'
+
+    def start_listener(self, listener: Listener) -> None:
+        raise NotImplementedError
+
+    def stop_listener(self, listener: Listener) -> None:
+        raise NotImplementedError
+
+    def start_dialer(self, dialer: Dialer) -> None:
+        raise NotImplementedError
+
+    def stop_dialer(self, dialer: Dialer) -> None:
+        raise NotImplementedError

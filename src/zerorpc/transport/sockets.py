@@ -1,0 +1,180 @@
+"""Sockets as we want them: listening ones for each scheme, connected ones with the right options."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import struct
+import sys
+from typing import Protocol
+
+from zerorpc.errors import AddressInUse, EndpointError
+from zerorpc.transport.endpoints import Address, Endpoint, resolve
+from zerorpc.transport.inproc import InprocListener
+
+__all__ = ["Acceptor", "Listener", "listen", "open_socket", "tune", "unsent_octets"]
+
+_BACKLOG = 4096  # the system caps it (net.core.somaxconn); small ones turn bursts of clients into 1 s delays
+_KEEPALIVE_IDLE = 60  # s without traffic before the system asks whether the other host still exists
+_KEEPALIVE_INTERVAL = 10
+_KEEPALIVE_COUNT = 6
+_SIOCOUTQ = 0x5411
+
+
+class Acceptor(Protocol):
+    """What a listener does for a shell."""
+
+    def fileno(self) -> int: ...
+
+    def accept(self) -> socket.socket:
+        """A connected socket; BlockingIOError when nobody waits."""
+
+    def close(self) -> None: ...
+
+
+class Listener:
+    """One bound address. ``endpoint`` is the real one: with the port that the system chose."""
+
+    def __init__(self, endpoint: str, acceptor: Acceptor) -> None:
+        self.endpoint = endpoint
+        self.fileno = acceptor.fileno
+        self.accept = acceptor.accept
+        self._close = acceptor.close
+
+    def close(self) -> None:
+        self._close()
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.endpoint}>"
+
+
+def listen(endpoint: Endpoint) -> Listener:
+    """Bind and listen. Raises AddressInUse, EndpointError, or another OSError (no permission, …)."""
+    if endpoint.scheme == "inproc":
+        return Listener(endpoint.text, InprocListener(endpoint))
+    if endpoint.scheme == "ipc":
+        return Listener(endpoint.text, _UnixAcceptor(endpoint))
+    acceptor = _TcpAcceptor(endpoint)
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return Listener(f"tcp://{host}:{acceptor.port}", acceptor)
+
+
+class _TcpAcceptor:
+    def __init__(self, endpoint: Endpoint) -> None:
+        family, address = resolve(endpoint, passive=True)[0]
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":  # on Windows it would let two servers share the port
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _bind(self._socket, address, endpoint)
+        except BaseException:
+            self._socket.close()
+            raise
+        self.port: int = self._socket.getsockname()[1]
+        self.fileno = self._socket.fileno
+
+    def accept(self) -> socket.socket:
+        return self._socket.accept()[0]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class _UnixAcceptor:
+    """A bound ipc path, which is removed on close if it is still ours, and by nobody but this process."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._path = None if endpoint.path.startswith("@") else endpoint.path
+        if self._path is not None:
+            _remove_stale(endpoint)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _bind(self._socket, endpoint.unix_address, endpoint)
+        except BaseException:
+            self._socket.close()
+            raise
+        self._owner = os.getpid()
+        self._inode = os.stat(self._path).st_ino if self._path is not None else 0
+        self.fileno = self._socket.fileno
+
+    def accept(self) -> socket.socket:
+        return self._socket.accept()[0]
+
+    def close(self) -> None:
+        if self._path is not None and self._owner == os.getpid():
+            with contextlib.suppress(OSError):
+                if os.stat(self._path).st_ino == self._inode:
+                    os.unlink(self._path)
+            self._path = None
+        self._socket.close()
+
+
+def _bind(sock: socket.socket, address: object, endpoint: Endpoint) -> None:
+    try:
+        sock.bind(address)  # type: ignore[arg-type]  # a tuple or a path, by family
+        sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(endpoint.text) from error
+        if error.errno in (errno.EADDRNOTAVAIL, errno.ENOENT, errno.ENOTDIR):
+            raise EndpointError(endpoint.text, error.strerror or str(error)) from error
+        raise OSError(error.errno, f"{error.strerror}: can't bind {endpoint.text}") from error
+
+
+def _remove_stale(endpoint: Endpoint) -> None:
+    """Remove the file of a dead server; AddressInUse if a live one answers or it is no socket at all."""
+    try:
+        mode = os.stat(endpoint.path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise AddressInUse(endpoint.text)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(endpoint.path)
+        except ConnectionRefusedError:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(endpoint.path)
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass  # its backlog is full: very much alive
+    raise AddressInUse(endpoint.text)
+
+
+def open_socket(address: Address) -> socket.socket:
+    """A non-blocking socket for an address, not yet connected."""
+    sock = socket.socket(address[0], socket.SOCK_STREAM)
+    sock.setblocking(False)
+    return sock
+
+
+def tune(sock: socket.socket) -> None:
+    """Options for a connected socket: small messages go at once, and a vanished host is noticed when idle."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):  # the peer may be gone already; the first read will tell
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_COUNT)
+
+
+def unsent_octets(fileno: int) -> int:
+    """What the system holds of our output and the peer hasn't taken; 0 where the system can't tell."""
+    if sys.platform != "linux":
+        return 0
+    import fcntl  # noqa: PLC0415 - doesn't exist everywhere
+
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(fileno, _SIOCOUTQ, b"\0\0\0\0"))[0])
+    except OSError:
+        return 0

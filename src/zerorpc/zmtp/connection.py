@@ -1,0 +1,251 @@
+"""One ZMTP connection from the first octet to the last (RFC 37): greeting, handshake, traffic.
+
+This file does not know which side opened the connection, what the messages mean, nor what time it is.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+
+from zerorpc.errors import ProtocolError
+from zerorpc.zmtp.commands import Command, encode_metadata
+from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits, Message, encode_delimited, encode_message
+from zerorpc.zmtp.greeting import GREETING_SIZE, Greeting, check_greeting_start
+from zerorpc.zmtp.mechanisms import Mechanism, Null
+from zerorpc.zmtp.socket_types import SocketType
+from zerorpc.zmtp.subscriptions import Subscriptions
+
+__all__ = ["Connection", "State"]
+
+_PING_TTL_UNIT = 0.1  # RFC 37: tenths of seconds
+_PING_CONTEXT_MAX = 16  # RFC 37: "MUST not exceed 16 octets"
+
+
+class State(enum.Enum):
+    """Where a connection stands. The order is the order of life; CLOSED is reached from each."""
+
+    GREETING = "greeting"
+    HANDSHAKE = "handshake"
+    TRAFFIC = "traffic"
+    CLOSED = "closed"
+
+
+class Connection:
+    """Octets in, messages out; what has to be sent is fetched with ``take_output``.
+
+    Arguments: ``socket_type`` ours; ``mechanism`` makes this connection's security mechanism; ``identity`` our
+    routing id (at most 255 octets); ``properties`` further metadata for READY; ``limits`` what the peer may send.
+
+    Nothing raises because of what a peer sends: ``state`` becomes CLOSED and ``error`` says why, while an ERROR
+    command for the peer may still be waiting in the output. Not thread-safe.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_decoder",
+        "_mechanism",
+        "_metadata",
+        "_output",
+        "error",
+        "peer_greeting",
+        "peer_identity",
+        "peer_properties",
+        "peer_socket_type",
+        "peer_ttl",
+        "socket_type",
+        "state",
+        "subscriptions",
+    )
+
+    def __init__(
+        self,
+        socket_type: SocketType,
+        *,
+        mechanism: Callable[[], Mechanism] = Null,
+        identity: bytes = b"",
+        properties: Mapping[str, bytes] | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+    ) -> None:
+        self.socket_type = socket_type
+        self.state = State.GREETING
+        self.error: ProtocolError | None = None
+        self.peer_greeting: Greeting | None = None
+        self.peer_properties: dict[str, bytes] = {}
+        self.peer_socket_type: SocketType | None = None
+        self.peer_identity = b""
+        self.peer_ttl: float | None = None  # seconds of silence after which the peer asks us to give it up
+        self.subscriptions = Subscriptions()  # the peer's, when we publish
+        self._mechanism = mechanism()
+        self._metadata = encode_metadata(
+            {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
+        )
+        self._decoder = FrameDecoder(limits)
+        self._buffer = bytearray()  # the greeting, until it is whole
+        self._output: list[Frame] = [Greeting(self._mechanism.name, self._mechanism.as_server).encode()]
+
+    # Receiving
+
+    def receive_data(self, data: bytes) -> list[Message]:
+        """Take what arrived, in chunks of any size; return the messages that it completes, in order."""
+        received: list[Message | Command] = []
+        messages: list[Message] = []
+        try:
+            if self.state is State.GREETING:
+                data = self._receive_greeting(data)
+            if self.state is State.CLOSED or not data:
+                return messages
+            self._decoder.receive(data, received)
+        except ProtocolError as error:
+            self._accept(received, messages)
+            self._fail(error)
+            return messages
+        self._accept(received, messages)
+        return messages
+
+    def _receive_greeting(self, data: bytes) -> bytes:
+        """Collect the greeting; once it is whole, begin the handshake and return what follows it."""
+        missing = GREETING_SIZE - len(self._buffer)
+        self._buffer += data[:missing]
+        check_greeting_start(self._buffer)
+        if len(self._buffer) < GREETING_SIZE:
+            return b""
+        self.peer_greeting = greeting = Greeting.decode(bytes(self._buffer))
+        if greeting.mechanism != self._mechanism.name:
+            raise ProtocolError(
+                f"the peer wants the security mechanism {greeting.mechanism!r}, here it is {self._mechanism.name!r}"
+            )
+        self._output += [command.encode() for command in self._mechanism.start(self._metadata)]
+        self.state = State.HANDSHAKE
+        return data[missing:]
+
+    def _accept(self, received: list[Message | Command], messages: list[Message]) -> None:
+        """Sort what the decoder found: messages out, commands obeyed. An error ends it there."""
+        plain = self.state is State.TRAFFIC and not self.socket_type.publishes
+        try:
+            for item in received:
+                if plain and type(item) is list:
+                    messages.append(item)
+                elif self.state is State.HANDSHAKE:
+                    self._receive_handshake(item)
+                    plain = self.state is State.TRAFFIC and not self.socket_type.publishes
+                elif self.state is State.TRAFFIC:
+                    self._receive_traffic(item, messages)
+        except ProtocolError as error:
+            self._fail(error)
+
+    def _receive_handshake(self, item: Message | Command) -> None:
+        if not isinstance(item, Command):
+            raise ProtocolError("the peer sent a message before the handshake was over")
+        if item.name == b"ERROR":
+            raise ProtocolError(f"the peer refused the connection: {item.error_reason}")
+        self._output += [command.encode() for command in self._mechanism.receive(item)]
+        if self._mechanism.properties is not None:
+            self._check_peer(self._mechanism.properties)
+            self.state = State.TRAFFIC
+
+    def _check_peer(self, properties: dict[str, bytes]) -> None:
+        """Read the peer's metadata; refuse a socket type that ours can't talk to."""
+        name = properties.get("socket-type", b"").decode("latin-1")
+        try:
+            self.peer_socket_type = SocketType(name)
+        except ValueError:
+            raise ProtocolError(f"the peer's socket type is unknown: {name!r}") from None
+        if not self.socket_type.may_talk_to(self.peer_socket_type):
+            raise ProtocolError(f"a {self.socket_type.value} socket can't talk to a {name} socket")
+        self.peer_properties = properties
+        self.peer_identity = properties.get("identity", b"")
+
+    def _receive_traffic(self, item: Message | Command, messages: list[Message]) -> None:
+        if isinstance(item, Command):
+            self._receive_command(item, messages)
+        elif not (self.socket_type.publishes and self._subscribe_by_message(item)):
+            messages.append(item)
+
+    def _receive_command(self, command: Command, messages: list[Message]) -> None:
+        """Obey a command; one that we don't know is ignored, as RFC 37 has it for later versions."""
+        match command.name:
+            case b"PING":
+                if not 2 <= len(command.data) <= 2 + _PING_CONTEXT_MAX:
+                    raise ProtocolError(f"a PING of {len(command.data)} octets")
+                self.peer_ttl = int.from_bytes(command.data[:2], "big") * _PING_TTL_UNIT or None
+                self._output.append(Command(b"PONG", command.data[2:]).encode())
+            case b"SUBSCRIBE" if self.socket_type.publishes:
+                self.subscriptions.add(command.data)
+            case b"CANCEL" if self.socket_type.publishes:
+                self.subscriptions.remove(command.data)
+            case b"ERROR":
+                raise ProtocolError(f"the peer ended the connection: {command.error_reason}")
+            case _ if self._mechanism.seals:
+                opened: list[Message | Command] = []
+                self._mechanism.open(command, opened)
+                for item in opened:
+                    self._receive_traffic(item, messages)
+
+    def _subscribe_by_message(self, message: Message) -> bool:
+        """Subscriptions as ZMTP 3.0 has them: a one-frame message, 1 or 0 and the prefix."""
+        body = bytes(message[0])
+        if len(message) > 1 or body[:1] not in (b"\x01", b"\x00"):
+            return False
+        if body[0]:
+            self.subscriptions.add(body[1:])
+        else:
+            self.subscriptions.remove(body[1:])
+        return True
+
+    def _fail(self, error: ProtocolError) -> None:
+        if self.state is State.HANDSHAKE:
+            self._output.append(Command.error(str(error)).encode())
+        self.state = State.CLOSED
+        self.error = error
+
+    # Sending
+
+    def send_message(self, parts: Sequence[Frame]) -> None:
+        """Queue one message for ``take_output``. Only in TRAFFIC."""
+        assert self.state is State.TRAFFIC, f"send_message in {self.state}"
+        if self._mechanism.seals:
+            self._output += self._mechanism.seal(parts)
+        else:
+            encode_message(parts, self._output)
+
+    def send_delimited(self, body: Frame) -> None:
+        """Queue ``[b"", body]``, as requests and replies travel (RFC 28). Only in TRAFFIC."""
+        if self._mechanism.seals:
+            self._output += self._mechanism.seal((b"", body))
+        else:
+            encode_delimited(body, self._output)
+
+    def send_ping(self, ttl: float = 0.0, context: bytes = b"") -> None:
+        """Ask for a PONG; ``ttl`` in seconds (a hint when to give us up, 0 for none), ``context`` comes back."""
+        tenths = min(round(ttl / _PING_TTL_UNIT), 0xFFFF)
+        self._output.append(Command(b"PING", tenths.to_bytes(2, "big") + context[:_PING_CONTEXT_MAX]).encode())
+
+    def send_subscribe(self, prefix: bytes = b"") -> None:
+        """Ask a publisher for the messages that begin with ``prefix``: by command, or by message to ZMTP 3.0."""
+        self._send_subscription(b"SUBSCRIBE", b"\x01", prefix)
+
+    def send_cancel(self, prefix: bytes = b"") -> None:
+        """Take one subscription back."""
+        self._send_subscription(b"CANCEL", b"\x00", prefix)
+
+    def _send_subscription(self, name: bytes, flag: bytes, prefix: bytes) -> None:
+        if self.speaks_3_1:
+            self._output.append(Command(name, prefix).encode())
+        else:
+            self.send_message([flag + prefix])
+
+    @property
+    def speaks_3_1(self) -> bool:
+        """Whether the peer knows ZMTP 3.1's commands: PING, PONG, SUBSCRIBE, CANCEL."""
+        greeting = self.peer_greeting
+        return greeting is not None and (greeting.major, greeting.minor) >= (3, 1)
+
+    def take_output(self) -> list[Frame]:
+        """What has to be sent, in order, and forget it."""
+        output, self._output = self._output, []
+        return output
+
+    def __repr__(self) -> str:
+        peer = self.peer_socket_type.value if self.peer_socket_type else "?"
+        return f"<Connection {self.socket_type.value}-{peer} {self.state.value}>"

@@ -1,0 +1,142 @@
+"""What the user typed, understood."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from zerorpc.cli.arguments import UsageError, parse, program_name
+
+HERE = "tcp://127.0.0.1:4242"
+
+
+@pytest.fixture(autouse=True)
+def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/zerorpc-client"])
+
+
+# Every line of the README and of the old program's help, with what it means.
+@pytest.mark.parametrize(
+    ("line", "connect", "bind", "command", "params"),
+    [
+        ("{0}", [HERE], [], None, []),
+        ("{0} strftime %Y/%m/%d", [HERE], [], "strftime", ["%Y/%m/%d"]),
+        ("--client --connect {0} strftime %Y", [HERE], [], "strftime", ["%Y"]),
+        ("--connect {0} strftime %Y", [HERE], [], "strftime", ["%Y"]),
+        ("--bind {0} localtime", [], [HERE], "localtime", []),
+        ("--bind {0} add 1 2", [], [HERE], "add", ["1", "2"]),
+        ("--bind {0}", [], [HERE], None, []),
+        ("--json {0} sleep 3", [HERE], [], "sleep", ["3"]),
+        ("{0} --json sleep 3", [HERE], [], "sleep", ["3"]),
+        ("{0} sleep --json 3", [HERE], [], "sleep", ["3"]),
+        ("{0} sleep 3 --json", [HERE], [], "sleep", ["3"]),
+        ("sleep 3 --bind {0}", [], [HERE], "sleep", ["3"]),
+        ("{0} abs -3", [HERE], [], "abs", ["-3"]),
+        ("-j {0} add -1.5e3 -2", [HERE], [], "add", ["-1.5e3", "-2"]),
+        ("{0} echo -", [HERE], [], "echo", ["-"]),
+        ("{0} echo -- -x --json", [HERE], [], "echo", ["-x", "--json"]),
+        ("{0} -- echo -- -x", [HERE], [], "echo", ["--", "-x"]),
+        ("--timeout=3 {0} echo", [HERE], [], "echo", []),
+        ("--conn {0} echo", [HERE], [], "echo", []),
+        ("--server {0} time", [HERE], [], "time", []),
+        ("--server --bind {0} --bind ipc://s time", [], [HERE, "ipc://s"], "time", []),
+        ("--server --bind {0} --connect ipc://s time", ["ipc://s"], [HERE], "time", []),
+    ],
+)
+def test_words_get_their_meaning(
+    line: str, connect: list[str], bind: list[str], command: str | None, params: list[str]
+) -> None:
+    arguments = parse(line.format(HERE).split())
+    assert (arguments.connect, arguments.bind) == (connect, bind)
+    assert (arguments.command, arguments.params) == (command, params)
+    assert arguments.server == ("--server" in line)
+    assert arguments.json == ("-j" in line.partition("-- ")[0])
+
+
+def test_an_empty_parameter_stays_a_parameter() -> None:
+    assert parse([HERE, "echo", ""]).params == [""]
+
+
+def test_flags_and_their_defaults() -> None:
+    arguments = parse([HERE])
+    assert (arguments.timeout, arguments.heartbeat, arguments.pool_size) == (30, 5, None)
+    assert not any([arguments.print_json, arguments.inspect, arguments.active_hb, arguments.debug])
+    line = "-pj -? --active-hb -d --timeout 0.5 --heartbeat 1.5 --pool-size 8"
+    arguments = parse([*line.split(), HERE])
+    assert (arguments.timeout, arguments.heartbeat, arguments.pool_size) == (0.5, 1.5, 8)
+    assert all([arguments.print_json, arguments.inspect, arguments.active_hb, arguments.debug])
+
+
+@pytest.mark.parametrize("flag", ["--print-json", "--inspect", "--debug", "--json"])
+def test_long_flags(flag: str) -> None:
+    assert getattr(parse([flag, HERE]), flag[2:].replace("-", "_"))
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "remedy"),
+    [
+        ("", "no address given", "type: zerorpc-client tcp://127.0.0.1:4242 [method [parameter ...]]"),
+        ("--json", "no address given", "type: zerorpc-client tcp://127.0.0.1:4242 [method [parameter ...]]"),
+        (
+            "--server",
+            "no address given",
+            "type: zerorpc-client --server --bind tcp://127.0.0.1:4242 module",
+        ),
+        (
+            "--server --bind ipc://s",
+            "nothing to serve: no module given",
+            "type: zerorpc-client --server --bind tcp://127.0.0.1:4242 module",
+        ),
+        (
+            "--server --bind ipc://s time os",
+            'only one module can be served, and "os" came after "time"',
+            "type: zerorpc-client --server --bind tcp://127.0.0.1:4242 module",
+        ),
+        (
+            "ipc://s echo -x",
+            "unrecognized arguments: -x",
+            "type: zerorpc-client --help, or put -- before a parameter that starts with a dash",
+        ),
+        (
+            "--timeout soon ipc://s",
+            "argument --timeout: 'soon' is not a number of seconds above 0",
+            "type: zerorpc-client --help",
+        ),
+        (
+            "--pool-size 0 ipc://s",
+            "argument --pool-size: '0' is not a whole number above 0",
+            "type: zerorpc-client --help",
+        ),
+        ("ipc://s --connect", "argument --connect: expected one argument", "type: zerorpc-client --help"),
+    ],
+)
+def test_wrong_lines_say_what_to_type(line: str, problem: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(line.split())
+    assert raised.value.problem == problem
+    assert raised.value.remedy == remedy
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "nan", "inf"])
+def test_times_must_be_times(number: str) -> None:
+    with pytest.raises(UsageError, match="not a number of seconds above 0"):
+        parse([f"--heartbeat={number}", HERE])
+
+
+def test_client_and_server_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="not allowed with"):
+        parse(["--client", "--server", HERE, "time"])
+
+
+def test_version_needs_no_address() -> None:
+    assert parse(["--version"]).version
+
+
+@pytest.mark.parametrize(
+    ("started", "name"),
+    [("/usr/bin/zerorpc", "zerorpc"), ("lib/zerorpc/__main__.py", "python -m zerorpc")],
+)
+def test_the_program_is_called_as_it_was_typed(monkeypatch: pytest.MonkeyPatch, started: str, name: str) -> None:
+    monkeypatch.setattr(sys, "argv", [started])
+    assert program_name() == name

@@ -1,0 +1,180 @@
+"""What a call sends and prints, with a client that never leaves the process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+import zerorpc
+from zerorpc.cli import main
+from zerorpc.cli.arguments import UsageError
+from zerorpc.cli.calling import decode_parameters
+
+
+class FakeClient:
+    """Stands in for zerorpc.Client: `answers` maps methods to results, functions or errors."""
+
+    answers: dict[str, Any]
+    made: FakeClient
+
+    def __init__(self, **settings: object) -> None:
+        type(self).made = self
+        self.settings = settings
+        self.calls: list[tuple[object, ...]] = []
+        self.links: list[str] = []
+        self.closed = False
+
+    def connect(self, endpoint: str) -> None:
+        self.links.append(f"connect {endpoint}")
+
+    def bind(self, endpoint: str) -> list[str]:
+        self.links.append(f"bind {endpoint}")
+        return [endpoint]
+
+    def __call__(self, method: str, *args: object) -> Any:
+        self.calls.append((method, *args))
+        answer = self.answers[method]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer(*args) if callable(answer) else answer
+
+    def __enter__(self) -> FakeClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The methods of the service that every client of this test talks to."""
+    monkeypatch.setattr(zerorpc, "Client", FakeClient, raising=False)
+    monkeypatch.setattr(FakeClient, "answers", {}, raising=False)
+    return FakeClient.answers
+
+
+def test_words_are_sent_as_text(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["add"] = "result"
+    assert main(["ipc://s", "add", "1", "-2", "é"]) == 0
+    assert FakeClient.made.calls == [("add", "1", "-2", "é")]
+    assert FakeClient.made.links == ["connect ipc://s"]
+    assert FakeClient.made.closed
+    captured = capsys.readouterr()
+    assert captured.out == "'result'\n"
+    assert captured.err == 'Connecting to "ipc://s"\n'
+
+
+def test_json_is_sent_as_values(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["echo"] = None
+    assert main(["-j", "ipc://s", "echo", "-1", '"text"', "[null, 2.5]", '{"a": true}']) == 0
+    assert FakeClient.made.calls == [("echo", -1, "text", [None, 2.5], {"a": True})]
+    assert capsys.readouterr().out == "None\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings"),
+    [
+        ([], {"timeout": 30, "heartbeat": 5, "passive_heartbeat": True}),
+        (
+            ["--timeout", "0.5", "--heartbeat", "2.5", "--active-hb"],
+            {"timeout": 0.5, "heartbeat": 2.5, "passive_heartbeat": False},
+        ),
+    ],
+)
+def test_flags_reach_the_client(answers: dict[str, Any], flags: list[str], settings: dict[str, object]) -> None:
+    answers["m"] = None
+    assert main([*flags, "ipc://s", "m"]) == 0
+    assert FakeClient.made.settings == settings
+
+
+def test_a_client_that_binds_warns_of_false_workers(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers["m"] = None
+    assert main(["--bind", "tcp://0:1234", "m"]) == 0
+    assert FakeClient.made.links == ["bind tcp://0:1234"]
+    warning = "is open to the network: anyone who reaches this port can take the call and answer it"
+    assert capsys.readouterr().err.splitlines()[1] == f'warning: "tcp://0:1234" {warning}'
+
+
+def test_a_result_as_json(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["m"] = {"a": [1, None]}
+    assert main(["-pj", "ipc://s", "m"]) == 0
+    assert capsys.readouterr().out == '{"a": [1, null]}\n'
+
+
+def test_a_list_is_one_result_and_no_stream(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["m"] = [1, 2]
+    assert main(["ipc://s", "m"]) == 0
+    assert capsys.readouterr().out == "[1, 2]\n"
+
+
+@pytest.mark.parametrize(("flags", "out"), [([], "0\n1\n2\n"), (["-pj"], "[0\n,1\n,2\n]\n")])
+def test_a_stream_is_printed_item_by_item(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str], flags: list[str], out: str
+) -> None:
+    answers["count"] = lambda n: iter(range(n))
+    assert main([*flags, "-j", "ipc://s", "count", "3"]) == 0
+    assert capsys.readouterr().out == out
+
+
+def test_ctrl_c_in_a_stream_leaves_valid_json(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> Iterator[int]:
+        yield 1
+        raise KeyboardInterrupt
+
+    answers["count"] = interrupted
+    assert main(["-pj", "ipc://s", "count"]) == 130
+    assert FakeClient.made.closed
+    assert json.loads(capsys.readouterr().out) == [1]
+
+
+@pytest.mark.parametrize("flags", [[], ["-?"]])
+def test_without_a_method_the_service_is_listed(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    answers["_zerorpc_inspect"] = {"name": "S", "methods": {"m": {"args": [], "doc": None}}}
+    assert main([*flags, "ipc://s"]) == 0
+    assert capsys.readouterr().out == ("[S]\nm()\n" if flags else "[S]\nm <undocumented>\n")
+
+
+def test_inspecting_a_method_does_not_call_it(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["_zerorpc_inspect"] = {"name": "S", "methods": {"m": {"args": [], "doc": "Doc."}}}
+    assert main(["-?", "ipc://s", "m"]) == 0
+    assert FakeClient.made.calls == [("_zerorpc_inspect",)]
+    assert capsys.readouterr().out == "[S]\nm()\n\nDoc.\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "remedy"),
+    [
+        ("abc", "parameter 2 is not JSON: abc (Expecting value: line 1 column 1", "quotes: '\"abc\"'"),
+        ("it's", "parameter 2 is not JSON: it's (Expecting value", """quotes: '"it'"'"'s"'"""),
+        ("", "parameter 2 is not JSON:  (Expecting value", "quotes: '\"\"'"),
+        ("[" * 100_000, "parameter 2 is not JSON: [[[", "for text, "),
+    ],
+)
+def test_a_parameter_that_is_not_json(text: str, problem: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        decode_parameters(["1", text], as_json=True)
+    assert raised.value.problem.startswith(problem)
+    assert remedy in raised.value.remedy
+
+
+def test_a_parameter_that_is_not_utf8() -> None:
+    with pytest.raises(UsageError, match="parameter 2 is not UTF-8"):
+        decode_parameters(["é", "\udcff"], as_json=False)
+
+
+def test_wrong_parameters_are_found_before_connecting(
+    answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(zerorpc, "Client", None, raising=False)
+    assert main(["-j", "ipc://s", "m", "text"]) == 2
+    assert "parameter 1 is not JSON: text" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""Binding and connecting as the command line says, and the warning about open ports."""
+
+from __future__ import annotations
+
+import pytest
+
+from zerorpc.cli.arguments import parse
+from zerorpc.cli.links import is_public, open_links
+
+
+class FakeSocket:
+    """Remembers its links; a port 0 becomes 5555."""
+
+    def __init__(self) -> None:
+        self.links: list[str] = []
+
+    def bind(self, endpoint: str) -> list[str]:
+        self.links.append(f"bind {endpoint}")
+        return [endpoint.replace("*:", "0.0.0.0:").replace(":0", ":5555").replace("//0:", "//0.0.0.0:")]
+
+    def connect(self, endpoint: str) -> None:
+        self.links.append(f"connect {endpoint}")
+
+
+def test_every_link_is_made_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    socket = FakeSocket()
+    line = "--connect ipc://a --bind ipc://b --bind tcp://127.0.0.1:1 --connect tcp://[::1]:2 method"
+    open_links(socket, parse(line.split()), "told")
+    links = ["bind ipc://b", "bind tcp://127.0.0.1:1", "connect ipc://a", "connect tcp://[::1]:2"]
+    assert socket.links == links
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        'binding to "ipc://b"',
+        'binding to "tcp://127.0.0.1:1"',
+        'Connecting to "ipc://a"',
+        'Connecting to "tcp://[::1]:2"',
+    ]
+
+
+def test_a_chosen_port_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    open_links(FakeSocket(), parse(["--bind", "tcp://127.0.0.1:0", "method"]), "told")
+    assert capsys.readouterr().err == 'binding to "tcp://127.0.0.1:5555"\n'
+
+
+def test_a_public_interface_is_one_line_of_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    open_links(FakeSocket(), parse(["--bind", "tcp://0:1234", "method"]), "anyone may call it")
+    assert capsys.readouterr().err.splitlines() == [
+        'binding to "tcp://0:1234"',
+        'warning: "tcp://0:1234" is open to the network: anyone may call it',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "public"),
+    [
+        ("tcp://0:1", True),
+        ("tcp://*:1", True),
+        ("tcp://0.0.0.0:1", True),
+        ("tcp://[::]:1", True),
+        ("tcp://10.1.2.3:1", True),
+        ("tcp://[fe80::1%eth0]:1", True),
+        ("tcp://example.org:1", True),
+        ("tcp://127.0.0.1.example.org:1", True),
+        ("tcp://127.0.0.1:1", False),
+        ("tcp://127.1.2.3:1", False),
+        ("tcp://localhost:1", False),
+        ("tcp://[::1]:1", False),
+        ("tcp://[::ffff:127.0.0.1]:1", False),
+        ("tcp://[::ffff:10.0.0.1]:1", True),
+        ("ipc:///tmp/s", False),
+        ("inproc://name", False),
+    ],
+)
+def test_what_is_public(endpoint: str, public: bool) -> None:
+    assert is_public(endpoint) == public

@@ -1,0 +1,95 @@
+"""The program as a whole: which exit code, and which words, for which end."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+
+import zerorpc
+from zerorpc import errors
+from zerorpc.cli import main
+
+
+@pytest.fixture(autouse=True)
+def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["zerorpc"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            errors.RemoteError("ValueError", "no", "Traceback (most recent call last):\nValueError: no\n"),
+            1,
+            ["Traceback (most recent call last):", "ValueError: no"],
+        ),
+        (errors.RemoteError("Error", "no", "at line 3"), 1, ["at line 3", "Error: no"]),
+        (errors.RemoteError("RemoteError", "ValueError('no')", None), 1, ["RemoteError: ValueError('no')"]),
+        (errors.RemoteError("E", "\x1b[2J", None), 1, ["E: \\x1b[2J"]),
+        (errors.TimeoutExpired(3, "calling m"), 1, ["zerorpc: timeout after 3s, when calling m"]),
+        (errors.LostRemote("tcp://h:1 is gone"), 1, ["zerorpc: tcp://h:1 is gone"]),
+        (errors.ProtocolError("not ZMTP\nat all"), 1, ["zerorpc: not ZMTP; at all"]),
+        (errors.AddressInUse("ipc://s"), 1, ["zerorpc: address already in use: ipc://s"]),
+        (PermissionError(13, "Permission denied"), 1, ["zerorpc: [Errno 13] Permission denied"]),
+        (errors.SerializationError("2**64 is too large"), 2, ["zerorpc: 2**64 is too large"]),
+        (
+            errors.EndpointError("s", "no scheme"),
+            2,
+            [f"zerorpc: bad endpoint 's': no scheme; accepted forms: {errors.EndpointError.FORMS}"],
+        ),
+        (KeyboardInterrupt(), 130, []),
+        (BrokenPipeError(32, "Broken pipe"), 1, ["zerorpc: [Errno 32] Broken pipe"]),
+    ],
+)
+def test_every_failure_has_its_words_and_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    said: list[str],
+) -> None:
+    def failing(**settings: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(zerorpc, "Client", failing, raising=False)
+    assert main(["ipc://s", "m"]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == said
+
+
+def test_every_error_of_ours_is_in_that_table() -> None:
+    """So that a new one is thought about here too. Closed can't come: nothing here is used after its end."""
+    tested = {"RemoteError", "TimeoutExpired", "LostRemote", "ProtocolError", "AddressInUse"}
+    assert set(errors.__all__) == tested | {"SerializationError", "EndpointError", "ZeroRPCError", "Closed"}
+
+
+def test_a_wrong_command_line_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "zerorpc: no address given",
+        "type: zerorpc tcp://127.0.0.1:4242 [method [parameter ...]]",
+    ]
+
+
+def test_the_arguments_of_the_process_are_the_default(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["zerorpc", "--version"])
+    assert main() == 0
+    assert capsys.readouterr().out == f"zerorpc {version('zerorpc')}\n"
+
+
+def test_the_help_shows_every_flag_of_the_old_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    flags = "--client --server --connect --bind --timeout --heartbeat --pool-size -j --json -pj --print-json -?"
+    for flag in [*flags.split(), "--inspect", "--active-hb", "-d", "--debug"]:
+        assert flag in captured.out
+    assert "%Y/%m/%d" in captured.out

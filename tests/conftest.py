@@ -1,0 +1,75 @@
+"""What every test gets: a short ipc endpoint to ask for, and a check that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# The same examples in every run, and no deadline that a slow machine would miss.
+hypothesis.settings.register_profile("zerorpc", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("zerorpc")
+
+GRACE = 5.0  # seconds for a thread already on its way out; a loaded machine is slow to let it run
+
+
+@pytest.fixture
+def ipc_endpoint() -> Iterator[str]:
+    """An ipc endpoint of its own; tmp_path is often too long for AF_UNIX (107 bytes, 103 on macOS)."""
+    short = "/tmp" if Path("/tmp").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="zerorpc-", dir=short) as folder:
+        yield f"ipc://{folder}/s"
+
+
+def pytest_collection_finish() -> None:
+    """What stands now stays: out of the collector's sight, it makes the collection after each test quick."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fails a test that leaves a thread, or of which asyncio complains ("Task was destroyed", ...).
+
+    Sockets never closed and coroutines never awaited are warnings, and those are errors already; collecting
+    here makes them show in the test that is to blame and not in a later one.
+    """
+    before = set(threading.enumerate())
+    with _Complaints() as complaints:
+        yield
+        left = _left_threads(before)
+        gc.collect()
+    assert not left, f"threads left behind: {left}"
+    assert not complaints.messages, "\n".join(complaints.messages)
+
+
+def _left_threads(before: set[threading.Thread]) -> list[threading.Thread]:
+    new = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    for thread in new:
+        thread.join(GRACE)
+    return [thread for thread in new if thread.is_alive()]
+
+
+class _Complaints(logging.Handler):
+    """Collects the errors that asyncio logs: so it tells of tasks and exceptions that nobody waits for."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+        self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+
+    def __enter__(self) -> _Complaints:
+        logging.getLogger("asyncio").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("asyncio").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(self.format(record))

@@ -1,0 +1,30 @@
+"""Fixtures of the interoperability tests, and the output of other programs beside the test that failed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.interop.programs import LIVE
+
+
+@pytest.fixture
+def new_ipc() -> Iterator[Callable[[], str]]:
+    """Makes ipc endpoints, short enough for a socket's path (107 bytes) wherever the tests run."""
+    folder = Path(tempfile.mkdtemp(prefix="zi-", dir="/tmp"))
+    numbers = iter(range(1000))
+    yield lambda: f"ipc://{folder}/{next(numbers)}"
+    shutil.rmtree(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report = yield
+    if report.failed:
+        report.sections += [(f"stderr of {program!r}", program.stderr()) for program in LIVE]
+    return report
