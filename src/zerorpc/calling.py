@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from zerorpc.errors import SerializationError
 from zerorpc.middleware import Context
@@ -14,6 +14,16 @@ from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error
 __all__ = ["RemoteMethod", "Request", "default_timeout"]
 
 default_timeout: Any = object()  # "the client's own", where None means "no timeout"
+
+
+class Caller(Protocol):
+    """A client's core."""
+
+    def make_stream(self, request: Request) -> Any:
+        """An iterator of the client's kind over a stream's items."""
+
+    def abandon(self, channel: ClientChannel) -> None:
+        """Give a call up. Safe for one that has ended."""
 
 
 class RemoteMethod:
@@ -64,8 +74,8 @@ class Request:
         # the id as MessagePack octets: a bin of 32
         self.channel = ClientChannel(b"\xc4\x20" + message_id, name, data, timeout, now, slots)
 
-    def outcome(self, make_stream: Callable[[Request, ReqStream], Any]) -> Any:
-        """What the first reply means: the value, the stream that ``make_stream`` makes, or the error raised."""
+    def outcome(self, caller: Caller) -> Any:
+        """What the first reply means: the value, the stream that ``caller`` makes, or the error raised."""
         channel = self.channel
         reply = channel.reply
         if reply is None:
@@ -73,24 +83,24 @@ class Request:
             self.failed(channel.error)
             raise channel.error
         if self.event is not None:
-            return self._hooked_outcome(reply, make_stream)
+            return self._hooked_outcome(reply, caller)
         if reply.name == OK:
             return _value(reply)
         if reply.name == ERR:
             raise remote_error(reply.args, reply.header.version)
         if reply.name in (STREAM, DONE):
-            return make_stream(self, _STREAM)
-        channel.abandon()
+            return caller.make_stream(self)
+        caller.abandon(channel)
         raise self._no_pattern(reply.name)
 
-    def _hooked_outcome(self, reply: WireEvent, make_stream: Callable[[Request, ReqStream], Any]) -> Any:
+    def _hooked_outcome(self, reply: WireEvent, caller: Caller) -> Any:
         """The same through the patterns, which call the hooks and which a hook may replace."""
         event = _event(reply, self.channel.reply_data)
         for pattern in self.context.hook_client_patterns_list(patterns_list):
             if pattern.accept_answer(event):
-                facade = PatternChannel(self, make_stream)
-                return pattern.process_answer(self.context, facade, self.event, event, self._handle_remote_error)
-        self.channel.abandon()
+                channel = PatternChannel(self, caller)
+                return pattern.process_answer(self.context, channel, self.event, event, self._handle_remote_error)
+        caller.abandon(self.channel)
         error = self._no_pattern(reply.name)
         self.failed(error)
         raise error
@@ -98,15 +108,8 @@ class Request:
     def _no_pattern(self, name: str) -> RuntimeError:
         return RuntimeError(f"Unable to find a pattern for: {self.channel.method} (the first reply is {name!r})")
 
-    def next_item(self) -> tuple[bool, Any]:
-        """The stream's next event: ``(True, item)``, ``(False, None)`` at its end, or its error raised.
-
-        Only when the channel is readable.
-        """
-        channel = self.channel
-        if not channel.inbox and channel.error is not None:
-            self.failed(channel.error)
-        wire, data = channel.next_event()
+    def item(self, wire: WireEvent, data: Buffer) -> tuple[bool, Any]:
+        """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
         if self.event is not None:
             return _STREAM.process_event(self.context, self.event, _event(wire, data), self._handle_remote_error)
         if wire.name == STREAM:
@@ -129,17 +132,17 @@ class Request:
 class PatternChannel:
     """The channel as a pattern's ``process_answer`` sees it."""
 
-    def __init__(self, request: Request, make_stream: Callable[[Request, ReqStream], Any]) -> None:
+    def __init__(self, request: Request, caller: Caller) -> None:
         self._request = request
-        self._make_stream = make_stream
+        self._caller = caller
 
-    def iterate(self, pattern: ReqStream) -> Any:
+    def iterate(self) -> Any:
         """The stream's items, as an iterator of the client's own kind."""
-        return self._make_stream(self._request, pattern)
+        return self._caller.make_stream(self._request)
 
     def close(self) -> None:
         """Nothing more is wanted of the call."""
-        self._request.channel.abandon()
+        self._caller.abandon(self._request.channel)
 
 
 _STREAM = ReqStream()

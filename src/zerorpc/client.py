@@ -16,7 +16,6 @@ from zerorpc.event_log import log_event
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
-from zerorpc.protocol.patterns import ReqStream
 from zerorpc.protocol.peer import ClientPeer
 from zerorpc.transport.aio import AioHub, AioLink, running_loop
 
@@ -163,7 +162,7 @@ class Call:
                 channel.waiter = None
                 if not channel.answered:
                     self._core.abandon(channel)
-        return self._request.outcome(self._stream)
+        return self._request.outcome(self._core)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """The items: of the stream, or of the list that the method returned."""
@@ -177,9 +176,6 @@ class Call:
                 yield item
         finally:
             result.close()
-
-    def _stream(self, request: Request, pattern: ReqStream) -> AsyncStream:
-        return AsyncStream(self._core, request)
 
     def __del__(self) -> None:
         channel = self._request.channel
@@ -218,15 +214,17 @@ class AsyncStream:
                 await future
             finally:
                 channel.waiter = None
+        is_item = False
         try:
-            is_item, item = self._request.next_item()
-        except BaseException:
-            self._ended = True
-            raise
+            if not channel.inbox and channel.error is not None:
+                self._request.failed(channel.error)
+            event, data = channel.next_event()
+            self._core.flush_soon(channel)
+            is_item, item = self._request.item(event, data)
+        finally:
+            self._ended = not is_item
         if not is_item:
-            self._ended = True
             raise StopAsyncIteration
-        self._core.flush_soon(channel)
         return item
 
     def close(self) -> None:
@@ -281,6 +279,9 @@ class _Core:
             peer.link.flush()  # alone: write through
         else:
             peer.link.flush_soon()
+
+    def make_stream(self, request: Request) -> AsyncStream:
+        return AsyncStream(self, request)
 
     def abandon(self, channel: ClientChannel) -> None:
         peer = channel.peer

@@ -33,6 +33,7 @@ TCP = "tcp://127.0.0.1:0"
 BEAT = ("--heartbeat", HEARTBEAT)
 LONG = HEARTBEAT * 4.5  # beyond three heartbeats, at which a peer without them would be lost
 SLACK = 1.0
+UNHURRIED = ("slow_count", 10_000, 0.05)  # a call that is under way for as long as its test
 AT_ONCE = 2.0  # where heartbeats of 5 s would take 10 s or more
 
 every_caller = pytest.mark.parametrize("make_caller", CALLERS.values(), ids=CALLERS)
@@ -111,7 +112,7 @@ def test_the_old_client_finds_our_stopped_server_lost() -> None:
         our_server_process("--bind", TCP, *BEAT) as server,
         old_client("--connect", server.endpoint, *BEAT) as client,
     ):
-        answer = client.start("slow", PATIENCE)
+        answer = client.start(*UNHURRIED)
         client.call("echo", "the call above has arrived")
         server.pause()
         with stopwatch() as waited, pytest.raises(OldCallError) as caught:
@@ -127,7 +128,7 @@ def test_the_passive_old_client_finds_our_stopped_server_lost() -> None:
         our_server_process("--bind", TCP, *BEAT) as server,
         old_client("--connect", server.endpoint, *BEAT, "--passive") as client,
     ):
-        answer = client.start("slow", PATIENCE)
+        answer = client.start(*UNHURRIED)
         client.call("slow", HEARTBEAT * 1.5)  # by then a first heartbeat has come in the call above
         server.pause()
         with stopwatch() as waited, pytest.raises(OldCallError) as caught:
@@ -187,16 +188,19 @@ def test_our_server_closes_the_stream_of_a_stopped_old_client(service: type[Tick
 def test_a_stopped_client_loses_its_stream_and_learns_of_it_when_it_goes_on(
     serve: Callable[..., AbstractContextManager[Peer]], hold: Callable[..., AbstractContextManager[Peer]]
 ) -> None:
-    with serve("--bind", TCP, *BEAT) as server, zerorpc.Client(server.endpoint, heartbeat=HEARTBEAT) as witness:
-        with hold("--connect", server.endpoint, *BEAT) as holder:
-            assert holder.next_line() == {"began": True}
-            holder.pause()
-            with stopwatch() as waited:
-                while not witness.streams_closed():
-                    assert list(witness.count(101)) == list(range(101))
-            assert HEARTBEAT * 0.9 <= waited.seconds <= HEARTBEAT * 3 + SLACK
-            holder.resume()
-            assert holder.next_line() == {"lost": True}
+    with (
+        serve("--bind", TCP, *BEAT) as server,
+        zerorpc.Client(server.endpoint, heartbeat=HEARTBEAT) as witness,
+        hold("--connect", server.endpoint, *BEAT) as holder,
+    ):
+        assert holder.next_line() == {"began": True}
+        holder.pause()
+        with stopwatch() as waited:
+            while not witness.streams_closed():
+                assert list(witness.count(101)) == list(range(101))
+        assert HEARTBEAT * 0.9 <= waited.seconds <= HEARTBEAT * 3 + SLACK
+        holder.resume()
+        assert holder.next_line() == {"lost": True}
 
 
 # Gone: the process is killed, its connections are closed

@@ -29,6 +29,7 @@ def call(arguments: Arguments) -> int:
         heartbeat=arguments.heartbeat,
         passive_heartbeat=not arguments.active_hb,
     ) as client:
+        client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE)
         if arguments.command is None or arguments.inspect:
             from zerorpc.cli.listing import show_service

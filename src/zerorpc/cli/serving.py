@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from zerorpc.cli.links import open_links
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from zerorpc.cli.arguments import Arguments
 
 EXPOSURE = "anyone who reaches this port can call it"
+GRACE = 0.5  # seconds that running calls get to finish: whoever types Ctrl-C waits for a second at most
 
 
 def serve(arguments: Arguments) -> int:
@@ -19,16 +21,21 @@ def serve(arguments: Arguments) -> int:
 
     Raises UsageError and BrokenService as `load` does, and what binding raises.
     """
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before run() takes over
+        _serve(arguments, str(arguments.command))
+    except KeyboardInterrupt:  # came before run() had its own handlers in place
+        pass
+    return 0
+
+
+def _serve(arguments: Arguments, target: str) -> None:
     from zerorpc import Server  # before the current folder is importable: it may hold a json.py
 
-    target = str(arguments.command)
     make_current_folder_importable()
     service = load(target)
-    with Server(service, heartbeat=arguments.heartbeat, pool_size=arguments.pool_size) as server:
-        try:
-            open_links(server, arguments, EXPOSURE)
-            note(f'serving "{target}"')
-            server.run()
-        except KeyboardInterrupt:  # came before run() had its own handler in place
-            pass
-    return 0
+    with Server(service, heartbeat=arguments.heartbeat, pool_size=arguments.pool_size, grace=GRACE) as server:
+        server.debug = arguments.debug
+        open_links(server, arguments, EXPOSURE)
+        note(f'serving "{target}"')
+        server.run()

@@ -57,8 +57,11 @@ class ReqStream:
     def process_answer(
         self, context: Hooks, channel: Any, request_event: Event, reply_event: Event, handle: HandleRemoteError
     ) -> Any:
-        """The client's half: an iterator over the items. ``channel`` makes it, blocking or asynchronous."""
-        return channel.iterate(lambda event: self.process_event(context, request_event, event, handle))
+        """The client's half: an iterator over the items, which goes by ``process_event``.
+
+        ``channel`` makes it, blocking or asynchronous.
+        """
+        return channel.iterate()
 
     def process_event(
         self, context: Hooks, request_event: Event, event: Event, handle: HandleRemoteError

@@ -146,6 +146,15 @@ class AioLink(asyncio.Protocol):
         self._flush_scheduled = False
         self.flush()
 
+    def pause_reading(self) -> None:
+        """Take no more from this peer for now: its owner has enough."""
+        if not self.closed:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self.closed:
+            self._transport.resume_reading()
+
     def close(self, reason: Exception) -> None:
         """End the connection after sending what is buffered, unless the peer is not reading anyway."""
         if self.closed:

@@ -1,4 +1,4 @@
-"""A client that reads an endless stream until its server is lost; like serve.py it runs under the old and under ours."""
+"""A client that reads an endless stream until its server is lost; like serve.py it runs on either side."""
 
 import zerorpc
 from common import arguments, open_links, write_line

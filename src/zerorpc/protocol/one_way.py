@@ -1,0 +1,40 @@
+"""The peers of PUSH/PULL and PUB/SUB: events without channels, one frame each (wire.md §1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zerorpc.errors import ProtocolError
+from zerorpc.protocol.events import Buffer, WireEvent, decode
+from zerorpc.protocol.peer import Peer
+from zerorpc.zmtp import Message, SocketType
+
+__all__ = ["OneWayPeer"]
+
+
+class OneWayPeer(Peer):
+    """The other end of a one-way socket. ``receive_data`` returns ``(event, data)`` pairs."""
+
+    __slots__ = ()
+
+    def __init__(self, socket_type: SocketType) -> None:
+        super().__init__(socket_type)
+
+    def send(self, data: Buffer) -> bool:
+        """Send a packed event; False, and nothing sent, to a subscriber that didn't ask for it."""
+        connection = self.connection
+        if connection.socket_type.publishes and not connection.subscriptions.match(data):
+            return False
+        if self.tap is not None:
+            self.tap("-->", data)
+        connection.send_message((data,))
+        return True
+
+    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+        data = message[-1]
+        try:
+            event = decode(data)
+        except ProtocolError:
+            return  # there is nobody to tell
+        if isinstance(event, WireEvent):
+            touched.append((event, data))

@@ -1,0 +1,356 @@
+"""Client: calls to a remote service from ordinary, blocking code.
+
+One call, in order: ``Client.__call__`` packs the request and sends it from the caller's own thread, which then waits
+for the first reply; ``Stream`` takes a stream's items.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from zerorpc.calling import RemoteMethod, Request, default_timeout
+from zerorpc.errors import Closed, LostRemote, TimeoutExpired
+from zerorpc.event_log import log_event
+from zerorpc.middleware import Context
+from zerorpc.protocol.calls import Calls
+from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
+from zerorpc.protocol.peer import ClientPeer
+from zerorpc.transport.blocking import BlockingHub, BlockingLink
+
+__all__ = ["AsyncResult", "Client", "Stream"]
+
+
+class Client:
+    """Calls the methods of a remote service, blocking until they are done.
+
+    ::
+
+        with zerorpc.Client("tcp://127.0.0.1:4242") as client:
+            client.add_man("hi")
+            for n in client.count(10):
+                ...
+
+    Arguments: ``connect_to`` an endpoint, or several; ``context`` the middleware; ``timeout`` seconds that a call
+    may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds, as the server's,
+    None for none; ``passive_heartbeat`` to beat only after the server has begun (for servers of zerorpc 0.6).
+
+    With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
+    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``.
+
+    Safe to use from several threads at once, and after ``os.fork`` (the child makes its own connections).
+    """
+
+    def __init__(
+        self,
+        connect_to: Any = None,
+        context: Context | None = None,
+        timeout: float | None = 30,
+        heartbeat: float | None = 5,
+        passive_heartbeat: bool = False,
+    ) -> None:
+        self._core = _Core(context or Context.get_instance(), heartbeat, passive_heartbeat)
+        self._timeout = timeout
+        if connect_to:
+            self.connect(connect_to)
+
+    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        """Stay connected to an endpoint. Returns at once; nobody has to listen there yet."""
+        return self._core.current_hub().connect(endpoint, resolve)
+
+    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        """Listen for workers that connect; returns the real endpoints. Raises at once for a bad or taken one."""
+        return self._core.current_hub().bind(endpoint, resolve)
+
+    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
+        """Undo ``connect``; calls that run there end with LostRemote."""
+        self._core.current_hub().disconnect(endpoint, resolve)
+
+    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
+        """Undo ``bind``; workers that are connected stay."""
+        self._core.current_hub().unbind(endpoint, resolve)
+
+    @property
+    def endpoints(self) -> list[str]:
+        """Where the client listens for workers."""
+        return list(self._core.hub.listeners)
+
+    @property
+    def debug(self) -> bool:
+        """Whether each event of connections to come is logged, at level DEBUG to the logger ``zerorpc.events``."""
+        return self._core.debug
+
+    @debug.setter
+    def debug(self, value: bool) -> None:
+        self._core.debug = value
+
+    # Calling
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return RemoteMethod(self, name)
+
+    def __call__(
+        self,
+        method: str | bytes,
+        /,
+        *args: Any,
+        timeout: float | None = default_timeout,
+        slots: int = DEFAULT_SLOTS,
+        async_: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Call a method: its result; a Stream if it streams; an AsyncResult at once with ``async_=True``.
+
+        ``timeout`` overrides the client's for this call; ``slots`` is how many items of a stream the server may
+        send ahead of the reader. Raises RemoteError (the method raised), TimeoutExpired, LostRemote,
+        SerializationError or Closed. Interrupting it (Ctrl-C) gives the call up; a server of ours is told.
+        """
+        if options:
+            async_ = _old_options(options)
+        core = self._core
+        if timeout is default_timeout:
+            timeout = self._timeout
+        now = time.monotonic()
+        request = Request(core.context, method, args, timeout, slots, now)
+        core.start(request.channel, now)
+        if async_:
+            return AsyncResult(core, request)
+        return core.finish(request)
+
+    # The end
+
+    def close(self) -> None:
+        """Close all connections; calls of other threads end with Closed or LostRemote. Safe to call twice."""
+        self._core.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        core = self.__dict__.get("_core")
+        if core is not None:
+            core.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self._core.hub!r}>"
+
+
+def _old_options(options: dict[str, Any]) -> bool:
+    """``async``, as zerorpc 0.6 spells ``async_``; TypeError for anything else."""
+    is_async = bool(options.pop("async", False))
+    if options:
+        raise TypeError(
+            f"a call takes timeout, slots and async_ as keywords, not {', '.join(options)}; "
+            "the method's own arguments are positional"
+        )
+    return is_async
+
+
+class Stream:
+    """The items of a streaming method, as an iterator. Closing or dropping it frees both sides."""
+
+    def __init__(self, core: _Core, request: Request) -> None:
+        self._core = core
+        self._request = request
+        self._ended = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        """The next item. Raises what a call raises, StopIteration at the end."""
+        if self._ended:
+            raise StopIteration
+        is_item = False
+        try:
+            is_item, item = self._core.next_item(self._request)
+        finally:
+            self._ended = not is_item
+        if not is_item:
+            raise StopIteration
+        return item
+
+    def close(self) -> None:
+        """Take no more items; a server of ours is told. Safe to call twice."""
+        if not self._ended:
+            self._ended = True
+            self._core.abandon(self._request.channel)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class AsyncResult:
+    """What ``async_=True`` returns: the call goes on by itself; ``get`` waits for its outcome."""
+
+    def __init__(self, core: _Core, request: Request) -> None:
+        self._request = request
+        self._done = threading.Event()
+        self._value: Any = None
+        self._error: BaseException | None = None
+        threading.Thread(target=self._finish, args=(core,), name="zerorpc-async-call", daemon=True).start()
+
+    def _finish(self, core: _Core) -> None:
+        try:
+            self._value = core.finish(self._request)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """The call's result, or its error raised; TimeoutExpired when it isn't there in ``timeout`` seconds."""
+        if not self._done.wait(timeout if block else 0):
+            raise TimeoutExpired(timeout, f"waiting for the result of {self._request.channel.method}")
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for the outcome, whatever it is."""
+        self._done.wait(timeout)
+
+    def ready(self) -> bool:
+        """Whether the outcome is there."""
+        return self._done.is_set()
+
+    def successful(self) -> bool:
+        """Whether the outcome is there and is a result."""
+        return self.ready() and self._error is None
+
+    @property
+    def value(self) -> Any:
+        """The result; None as long as there is none."""
+        return self._value
+
+    @property
+    def exception(self) -> BaseException | None:
+        """The error; None as long as there is none."""
+        return self._error
+
+
+_answered: Callable[[Any], bool] = operator.attrgetter("answered")
+_readable: Callable[[Any], bool] = operator.attrgetter("readable")
+
+
+class _Core:
+    """What a client does with its peers. Apart from Client, whose attributes are remote methods."""
+
+    def __init__(self, context: Context, heartbeat: float | None, passive: bool) -> None:
+        self.context = context
+        self.debug = False
+        self.calls = Calls()
+        self._heartbeat = heartbeat
+        self._passive = passive
+        self.hub = BlockingHub(self, context.hook_resolve_endpoint, heartbeat)
+
+    def current_hub(self) -> BlockingHub:
+        """The hub, made anew if this is a forked child."""
+        if self.hub.stale:
+            self.calls = Calls()
+            self.hub.revive()
+        return self.hub
+
+    # A call
+
+    def start(self, channel: ClientChannel, now: float) -> None:
+        """Send a request, or let it wait for a peer."""
+        hub = self.hub
+        if hub.stale:
+            hub = self.current_hub()
+        with hub.lock:
+            if hub.closed:
+                raise Closed("this client is closed")
+            peer = self.calls.start(channel, now)
+            if peer is not None:
+                peer.link.flush()
+            else:
+                hub.ring()
+
+    def finish(self, request: Request) -> Any:
+        """Wait for the first reply; what it means."""
+        try:
+            self.hub.wait(request.channel, _answered)
+        except BaseException:
+            self.abandon(request.channel)
+            raise
+        return request.outcome(self)
+
+    def make_stream(self, request: Request) -> Stream:
+        return Stream(self, request)
+
+    def next_item(self, request: Request) -> tuple[bool, Any]:
+        channel = request.channel
+        if not channel.readable:
+            self.hub.wait(channel, _readable)
+        if not channel.inbox and channel.error is not None:
+            request.failed(channel.error)
+        with self.hub.lock:
+            event, data = channel.next_event()
+            if channel.state is ClientState.STREAMING and channel.peer is not None:
+                channel.peer.link.flush()
+        return request.item(event, data)
+
+    def abandon(self, channel: ClientChannel) -> None:
+        with self.hub.lock:
+            channel.abandon()
+            if channel.peer is not None and channel.peer.link is not None:
+                channel.peer.link.flush()
+
+    # The hub tells, and asks
+
+    def make_peer(self) -> ClientPeer:
+        peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)
+        if self.debug:
+            peer.tap = log_event
+        return peer
+
+    def peer_ready(self, link: BlockingLink) -> None:
+        self.calls.add(link.peer)
+        self._assign()
+
+    def peer_writable(self, link: BlockingLink) -> None:
+        self._assign()
+
+    def _assign(self) -> None:
+        for peer in self.calls.assign(time.monotonic()):
+            peer.link.flush()
+
+    def received(self, link: BlockingLink, touched: list[ClientChannel]) -> None:
+        for channel in touched:
+            self.hub.wake(channel)
+
+    def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
+        self.calls.remove(link.peer)
+        self.received(link, ended)
+
+    @property
+    def next_wake(self) -> float | None:
+        return self.calls.next_wake
+
+    def sweep(self, now: float) -> None:
+        if self.calls.next_wake is not None and now >= self.calls.next_wake:
+            for channel in self.calls.sweep(now, f": no server was reached ({self.hub.describe()})"):
+                self.hub.wake(channel)
+
+    # The end
+
+    def close(self) -> None:
+        with self.hub.lock:
+            for channel in self.calls.close(Closed("the client was closed")):
+                self.hub.wake(channel)
+            self.hub.close(LostRemote("the client was closed"))

@@ -1,0 +1,453 @@
+"""The blocking shell: plain sockets, driven in the threads that wait for something.
+
+Of the threads that wait, one leads: it polls the sockets for all, and when it has what it waited for, another takes
+over. A lone caller so never leaves its thread: 12.8 us a call where a hop to a loop's thread costs 18-27 more
+(measured.md). When nobody waits, a keeper thread looks in now and then, so that heartbeats go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from zerorpc.errors import LostRemote
+from zerorpc.protocol.peer import Peer
+from zerorpc.transport.endpoints import resolve
+from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner
+from zerorpc.transport.inproc import connect_inproc
+from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
+from zerorpc.transport.sockets import Listener, tune, unsent_octets
+
+__all__ = ["BlockingHub", "BlockingLink"]
+
+_UNSENT_HIGH = 1024 * 1024  # octets unsent to one peer above which it gets no further calls
+_READ_MIN = 64 * 1024
+_READ_MAX = 1024 * 1024
+_JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one send is cheaper than several sends
+_KEEPER_LONGEST = 1.0  # s between the keeper's looks
+_KEEPER_SHORTEST = 0.02
+
+_hubs: weakref.WeakSet[BlockingHub] = weakref.WeakSet()
+
+
+class BlockingLink:
+    """One connection over a non-blocking socket. All methods need the hub's lock."""
+
+    __slots__ = ("_hub", "_read_size", "_unsent", "_unsent_size", "closed", "dialer", "fileno", "peer", "sock")
+
+    def __init__(self, hub: BlockingHub, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
+        self.sock = sock
+        self.fileno = sock.fileno()
+        self.peer: Any = peer
+        peer.link = self
+        self.dialer = dialer
+        self.closed = False
+        self._hub = hub
+        self._read_size = _READ_MIN
+        self._unsent: deque[memoryview] = deque()
+        self._unsent_size = 0
+
+    def read(self, now: float) -> None:
+        """Take what the socket has; tell the owner."""
+        try:
+            data = self.sock.recv(self._read_size)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.lose(LostRemote(f"the connection was closed ({error})"))
+            return
+        if not data:
+            self.lose(LostRemote("the connection was closed"))
+            return
+        if len(data) == self._read_size < _READ_MAX:
+            self._read_size *= 2
+        peer = self.peer
+        was_ready = peer.ready
+        touched = peer.receive_data(data, now)
+        if peer.ready is not was_ready:
+            if self.dialer is not None:
+                self.dialer.succeeded()
+            self._hub.owner.peer_ready(self)
+        if touched:
+            self._hub.owner.received(self, touched)
+        self.flush()
+        if peer.error is not None:
+            self.lose(peer.error)
+
+    def flush(self) -> None:
+        """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
+        output = self.peer.take_output()
+        if not output or self.closed:
+            return
+        size = sum(map(len, output))
+        if size <= _JOIN_MAX:
+            output = [b"".join(output)]
+        if self._unsent:
+            self._unsent.extend(map(memoryview, output))
+            self._unsent_size += size
+        else:
+            self._unsent.extend(map(memoryview, output))
+            self._unsent_size = size
+            self.write()
+
+    def write(self) -> None:
+        """Send of the unsent what the socket takes."""
+        unsent = self._unsent
+        try:
+            while unsent:
+                sent = self.sock.send(unsent[0])
+                self._unsent_size -= sent
+                if sent == len(unsent[0]):
+                    unsent.popleft()
+                else:
+                    unsent[0] = unsent[0][sent:]
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self.lose(LostRemote(f"the connection was closed ({error})"))
+            return
+        self._hub.watch(self, bool(unsent))
+        writable = self._unsent_size <= _UNSENT_HIGH
+        if writable is not self.peer.writable:
+            self.peer.writable = writable
+            if writable:
+                self._hub.owner.peer_writable(self)
+
+    def sweep(self, now: float) -> None:
+        """Heartbeats, liveness and deadlines, if it is time."""
+        peer = self.peer
+        if peer.next_wake is None or now < peer.next_wake:
+            return
+        peer.unsent(self._unsent_size + unsent_octets(self.fileno), now)
+        ended = peer.sweep(now)
+        if ended:
+            self._hub.owner.received(self, ended)
+        self.flush()
+        if peer.error is not None:
+            self.lose(peer.error)
+
+    def lose(self, reason: Exception) -> None:
+        """The connection is over."""
+        if self.closed:
+            return
+        if self._unsent and not isinstance(reason, LostRemote):
+            with contextlib.suppress(OSError):
+                self.sock.send(self._unsent[0])  # a last word, such as ERROR
+        self.closed = True
+        self._hub.forget(self)
+        self.sock.close()
+        self._hub.owner.peer_lost(self, self.peer.close(reason))
+        if self.dialer is not None and not self.dialer.closed and not self._hub.closed:
+            self._hub.redial(self.dialer, self.dialer.failed(reason))
+
+    def __repr__(self) -> str:
+        return f"<BlockingLink {self.peer!r}{' closed' if self.closed else ''}>"
+
+
+class BlockingHub(Hub):
+    """A hub that lives in its callers' threads. Its methods are safe from any thread, and after a fork.
+
+    ``lock`` guards all state, the peers' too; the owner is called with it held.
+    """
+
+    def __init__(self, owner: Owner, resolve_hook: Callable[[Any], Any], heartbeat: float | None) -> None:
+        super().__init__(owner, resolve_hook)
+        self._keeper_interval = min(max((heartbeat or 2.0) / 2, _KEEPER_SHORTEST), _KEEPER_LONGEST)
+        self._set_up()
+        _hubs.add(self)
+
+    def _set_up(self) -> None:
+        """State that is new after a fork, too."""
+        self.lock = threading.RLock()
+        self.links: dict[int, BlockingLink] = {}
+        self.stale = False  # forked: whatever was connected belongs to the parent
+        self._acceptors: dict[int, Listener] = {}
+        self._poller = new_poller()
+        self._leading = False
+        self._followers: deque[Any] = deque()
+        self._bell: socket.socket | None = None
+        self._bell_end: socket.socket
+        self._keeper: threading.Thread | None = None
+        self._keeper_stop = threading.Event()
+
+    # Waiting
+
+    def wait(self, channel: Any, ready: Callable[[Any], bool]) -> None:
+        """Block until ``ready(channel)``, driving the sockets if no other thread does."""
+        while True:
+            turn: Any = None
+            with self.lock:
+                if ready(channel):
+                    self._promote()
+                    return
+                if self._leading:
+                    turn = channel.waiter = threading.Lock()
+                    turn.acquire()
+                    self._followers.append(channel)
+                else:
+                    self._leading = True
+            if turn is not None:
+                self._follow(channel, turn)
+                continue
+            try:
+                while not ready(channel):
+                    self._drive(None)
+            finally:
+                with self.lock:
+                    self._leading = False
+                    self._promote()
+            return
+
+    def _follow(self, channel: Any, turn: Any) -> None:
+        """Wait until the leader has something for the channel, or it is this thread's turn to lead."""
+        try:
+            turn.acquire()
+        finally:
+            with self.lock:
+                channel.waiter = None
+                if channel in self._followers:
+                    self._followers.remove(channel)
+
+    def wake(self, channel: Any) -> None:
+        """The channel's thread has something to look at. With the lock held."""
+        turn = channel.waiter
+        if turn is not None:
+            channel.waiter = None
+            turn.release()
+
+    def _promote(self) -> None:
+        """Let a waiting thread lead, if nobody does. With the lock held."""
+        while self._followers and not self._leading:
+            channel = self._followers.popleft()
+            if channel.waiter is not None:
+                self.wake(channel)
+                return
+
+    def _drive(self, longest: float | None) -> None:
+        """Poll once, for at most ``longest`` seconds, and act on what happened. By the leader, without the lock."""
+        with self.lock:
+            wake = self._next_wake()
+        if wake is not None:
+            until = max(0.0, wake - time.monotonic())
+            longest = until if longest is None else min(until, longest)
+        events = self._poller.poll(None if longest is None else math.ceil(longest * 1000))
+        with self.lock:
+            now = time.monotonic()
+            for fileno, event in events:
+                self._handle(fileno, event, now)
+            for link in list(self.links.values()):
+                link.sweep(now)
+            self.owner.sweep(now)  # type: ignore[attr-defined]
+
+    def _next_wake(self) -> float | None:
+        wakes = [link.peer.next_wake for link in self.links.values() if link.peer.next_wake is not None]
+        waiting = self.owner.next_wake  # type: ignore[attr-defined]
+        if waiting is not None:
+            wakes.append(waiting)
+        return min(wakes) if wakes else None
+
+    def _handle(self, fileno: int, event: int, now: float) -> None:
+        link = self.links.get(fileno)
+        if link is not None:
+            if event & WRITABLE:
+                link.write()
+            if event & ~WRITABLE and not link.closed:
+                link.read(now)
+        elif fileno in self._acceptors:
+            self._accept(self._acceptors[fileno])
+        elif self._bell is not None and fileno == self._bell.fileno():
+            with contextlib.suppress(OSError):
+                self._bell.recv(4096)
+
+    def ring(self) -> None:
+        """Make the leader look at what it polls: something was added. With the lock held."""
+        if self._leading and self._bell is not None:
+            with contextlib.suppress(OSError):
+                self._bell_end.send(b"\0")
+
+    def _ready_to_wait(self) -> None:
+        """What is only needed once something is bound or connected. With the lock held."""
+        if self._bell is None:
+            self._bell, self._bell_end = socket.socketpair()
+            self._bell.setblocking(False)
+            self._bell_end.setblocking(False)
+            self._poller.register(self._bell.fileno(), READABLE)
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep, name="zerorpc-keeper", daemon=True)
+            self._keeper.start()
+
+    def _keep(self) -> None:
+        """Look in now and then while nobody waits: heartbeats, answers to PING, workers that connect."""
+        stop = self._keeper_stop
+        while not stop.wait(self._keeper_interval):
+            with self.lock:
+                if self._leading or self.closed:
+                    continue
+                self._leading = True
+            try:
+                self._drive(0)
+            finally:
+                with self.lock:
+                    self._leading = False
+                    self._promote()
+
+    # Links
+
+    def watch(self, link: BlockingLink, for_writing: bool) -> None:
+        """Whether to be told when the link's socket takes more. With the lock held."""
+        if for_writing:
+            self._poller.modify(link.fileno, READABLE | WRITABLE)
+            self.ring()
+        elif not link.peer.writable:
+            self._poller.modify(link.fileno, READABLE)
+
+    def forget(self, link: BlockingLink) -> None:
+        if self.links.pop(link.fileno, None) is not None:
+            self._poller.unregister(link.fileno)
+
+    def _adopt(self, sock: socket.socket, dialer: Dialer | None) -> None:
+        """Make a link of a connected socket."""
+        tune(sock)
+        sock.setblocking(False)
+        with self.lock:
+            if self.closed or (dialer is not None and dialer.closed):
+                sock.close()
+                return
+            link = BlockingLink(self, sock, self.owner.make_peer(), dialer)
+            self.links[link.fileno] = link
+            self._poller.register(link.fileno, READABLE)
+            link.peer.opened(time.monotonic())
+            link.flush()
+            self.ring()
+
+    # Listening
+
+    def start_listener(self, listener: Listener) -> None:
+        with self.lock:
+            self._ready_to_wait()
+            self._acceptors[listener.fileno()] = listener
+            self._poller.register(listener.fileno(), READABLE)
+            self.ring()
+
+    def stop_listener(self, listener: Listener) -> None:
+        with self.lock:
+            self._poller.unregister(listener.fileno())
+            del self._acceptors[listener.fileno()]
+            listener.close()
+
+    def _accept(self, listener: Listener) -> None:
+        with contextlib.suppress(OSError):  # nobody there any more, or no descriptors left: the next look tells
+            while True:
+                self._adopt(listener.accept(), None)
+
+    # Connecting: by a thread of its own until it is done, since names may take long to resolve
+
+    def start_dialer(self, dialer: Dialer) -> None:
+        with self.lock:
+            self._ready_to_wait()
+        self.redial(dialer, 0.0)
+
+    def redial(self, dialer: Dialer, delay: float) -> None:
+        """Connect after ``delay`` seconds, and try until it works."""
+        args = (dialer, delay, self._keeper_stop)
+        threading.Thread(target=self._dial, args=args, name=f"zerorpc-dial {dialer.endpoint.text}", daemon=True).start()
+
+    def stop_dialer(self, dialer: Dialer) -> None:
+        with self.lock:
+            for link in list(self.links.values()):
+                if link.dialer is dialer:
+                    link.lose(LostRemote("disconnected here"))
+
+    def _dial(self, dialer: Dialer, delay: float, stop: threading.Event) -> None:
+        while not stop.wait(delay) and not dialer.closed:
+            try:
+                sock = _connect(dialer)
+            except OSError as error:
+                delay = dialer.failed(error)
+            else:
+                self._adopt(sock, dialer)
+                return
+
+    # The end
+
+    def close(self, reason: Exception) -> None:
+        """Close everything. Safe to call twice."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+            self._keeper_stop.set()
+            for dialer in self.dialers.values():
+                dialer.closed = True
+            for listener in self.listeners.values():
+                listener.close()
+            for link in list(self.links.values()):
+                link.flush()
+                link.lose(reason)
+            self.listeners.clear()
+            self.ring()
+            self._promote()
+            if self._bell is not None and not self._leading:
+                self._bell.close()
+                self._bell_end.close()
+
+    # Fork
+
+    def revive(self) -> None:
+        """In a forked child, at the first use: the parent keeps its connections, we make our own."""
+        for link in self.links.values():
+            link.sock.close()
+        if self._bell is not None:
+            self._bell.close()
+            self._bell_end.close()
+        for listener in self.listeners.values():
+            listener.close()
+        self.listeners.clear()
+        self._set_up()
+        for dialer in self.dialers.values():
+            self.start_dialer(dialer)
+
+    def __repr__(self) -> str:
+        return f"<BlockingHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"
+
+
+def _connect(dialer: Dialer) -> socket.socket:
+    """A connected socket; every address of the name is tried. Raises OSError, the last one's."""
+    endpoint = dialer.endpoint
+    if endpoint.scheme == "inproc":
+        return connect_inproc(endpoint.path)
+    failed: OSError = OSError(f"{endpoint.text} has no address")
+    for family, address in resolve(endpoint):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(CONNECT_TIMEOUT)
+            sock.connect(address)
+        except TimeoutError:
+            sock.close()
+            failed = OSError(f"no answer within {CONNECT_TIMEOUT:g} s")
+        except OSError as error:
+            sock.close()
+            failed = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failed
+
+
+def _after_fork_in_child() -> None:
+    for hub in list(_hubs):
+        hub.stale = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
