@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 from zerorpc.errors import SerializationError
 from zerorpc.middleware import Context
-from zerorpc.protocol.channel import Buffer, ClientChannel
-from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Event, WireEvent, decode_header, encode
+from zerorpc.protocol.channel import ClientChannel
+from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Buffer, Event, WireEvent, decode_header, encode
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error
 
 __all__ = ["RemoteMethod", "Request", "default_timeout"]
@@ -53,7 +53,13 @@ class Request:
     __slots__ = ("channel", "context", "event")
 
     def __init__(
-        self, context: Context, method: str | bytes, args: tuple[Any, ...], timeout: float | None, slots: int, now: float
+        self,
+        context: Context,
+        method: str | bytes,
+        args: tuple[Any, ...],
+        timeout: float | None,
+        slots: int,
+        now: float,
     ) -> None:
         """Pack the request. Raises SerializationError, naming the method, and whatever a hook raises."""
         name = method.decode("utf-8") if isinstance(method, bytes) else method
@@ -156,4 +162,3 @@ def _value(reply: WireEvent) -> Any:
     """OK carries an array of one; be lenient with a peer that forgot it."""
     args = reply.args
     return args[0] if isinstance(args, list) and args else args
-

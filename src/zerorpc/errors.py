@@ -43,8 +43,7 @@ class EndpointError(ZeroRPCError, ValueError):
     """
 
     FORMS = (
-        "tcp://host:port, tcp://*:port, tcp://0:port, tcp://[::1]:port, "
-        "ipc://path, ipc://@abstract-name, inproc://name"
+        "tcp://host:port, tcp://*:port, tcp://0:port, tcp://[::1]:port, ipc://path, ipc://@abstract-name, inproc://name"
     )
 
     def __init__(self, endpoint: object, reason: str) -> None:

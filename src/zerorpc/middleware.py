@@ -72,12 +72,8 @@ class Context:
             if functor is not None:
                 functors.append(functor)
                 count += 1
-        self.hooks_client = not self._plain or any(
-            self._hooks[name] for name in (*_CLIENT_HOOKS, "get_task_context")
-        )
-        self.hooks_server = not self._plain or any(
-            self._hooks[name] for name in (*_SERVER_HOOKS, "get_task_context")
-        )
+        self.hooks_client = not self._plain or any(self._hooks[name] for name in (*_CLIENT_HOOKS, "get_task_context"))
+        self.hooks_server = not self._plain or any(self._hooks[name] for name in (*_SERVER_HOOKS, "get_task_context"))
         return count
 
     # Message ids: a counter with a random base, as before; uuid4 for each would cost 1.7 us (measured.md)
@@ -120,9 +116,7 @@ class Context:
         for functor in self._hooks["server_after_exec"]:
             functor(request_event, reply_event)
 
-    def hook_server_inspect_exception(
-        self, request_event: Event, reply_event: Event | None, exc_infos: Any
-    ) -> None:
+    def hook_server_inspect_exception(self, request_event: Event, reply_event: Event | None, exc_infos: Any) -> None:
         """A method raised. ``reply_event`` is None for Puller and Subscriber."""
         task_context = self.hook_get_task_context()
         for functor in self._hooks["server_inspect_exception"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import inspect
 import logging
 import sys
@@ -157,6 +158,7 @@ class _Outbox:
         self._changed = threading.Condition()
         self._room: deque[asyncio.Future[None]] = deque()
         self._drain_scheduled = False
+        self._emptied: asyncio.Event | None = None  # while closing
         _open_outboxes.add(self)
 
     def emit(self, method: str, args: tuple[Any, ...]) -> Awaitable[None] | None:
@@ -234,6 +236,8 @@ class _Outbox:
             link.flush()
         if len(self._waiting) < _QUEUED_MAX:
             self._tell_room()
+        if self._emptied is not None and not self._waiting:
+            self._emptied.set()
 
     def _choose(self) -> list[AioLink] | None:
         """Where the next message goes: to everybody who keeps up, or to the next in turn. None: it waits."""
@@ -274,10 +278,10 @@ class _Outbox:
 
     async def aclose(self, linger: float) -> None:
         """Let what waits go out, for at most ``linger`` seconds, then close."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + linger
-        while self._waiting and self._worth_waiting() and loop.time() < deadline:
-            await asyncio.sleep(0.005)
+        if self._waiting and self._worth_waiting():
+            self._emptied = asyncio.Event()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), linger)
         await self.hub.aclose(_LOST_CLOSED)
         _open_outboxes.discard(self)
         self._tell_room()
@@ -517,4 +521,3 @@ def _finish_now(coroutine: Coroutine[Any, Any, None]) -> None:
     except StopIteration:
         return
     raise RuntimeError("a plain method returned something to wait for: make it a coroutine")
-

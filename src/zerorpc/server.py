@@ -58,7 +58,7 @@ class Server:
         self._service = _Service(name or service_name(service), context or Context.get_instance(), heartbeat, pool_size)
         self._grace = grace
         self._stop_asked = threading.Event()
-        self._wake: Callable[[], None] | None = None
+        self._wake: Callable[[], object] | None = None
         self._serving = False
         if not (methods is None and type(self) is Server):
             self.register(service)

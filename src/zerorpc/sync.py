@@ -278,8 +278,9 @@ class _Core:
             peer = self.calls.start(channel, now)
             if peer is not None:
                 peer.link.flush()
+                hub.hurry(peer.next_wake)
             else:
-                hub.ring()
+                hub.hurry(self.calls.next_wake)
 
     def finish(self, request: Request) -> Any:
         """Wait for the first reply; what it means."""

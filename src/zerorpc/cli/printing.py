@@ -56,13 +56,15 @@ def show_stream(items: Iterable[object], as_json: bool) -> None:
         for item in items:
             show(item, as_json)
         return
-    separator = "["
+    separator = ""
+    write("[")
     try:
         for item in items:
-            write(f"{separator}{to_json(item)}\n")
-            separator = ","
+            line = f"{separator}{to_json(item)}\n"
+            separator = ","  # before the line is out: wherever Ctrl-C strikes, the bracket below fits
+            write(line)
     finally:
-        write("[]\n" if separator == "[" else "]\n")
+        write("]\n")
 
 
 def pretty(value: object) -> str:

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
 from zerorpc.errors import LostRemote, ProtocolError
-from zerorpc.protocol.events import CANCEL, DONE, ERR, MORE, STREAM, Event, WireEvent, decode_header
+from zerorpc.protocol.events import (
+    CANCEL,
+    DONE,
+    ERR,
+    MORE,
+    STREAM,
+    BadEvent,
+    Buffer,
+    Event,
+    WireEvent,
+    decode_header,
+)
 
 if TYPE_CHECKING:
     from zerorpc.protocol.peer import ClientPeer, ServerPeer
@@ -23,8 +34,6 @@ __all__ = ["DEFAULT_SLOTS", "ClientChannel", "ClientState", "ServerChannel"]
 DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
 _CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
 _FOREVER = float("inf")
-
-Buffer: TypeAlias = "bytes | bytearray"
 
 
 class ClientState(enum.Enum):
@@ -62,6 +71,9 @@ class ClientChannel:
         "waiter",
     )
 
+    last_seen: float  # these two: only towards older peers
+    next_beat: float
+
     def __init__(
         self, key: bytes, method: str, data: bytes, timeout: float | None, now: float, slots: int = DEFAULT_SLOTS
     ) -> None:
@@ -78,7 +90,6 @@ class ClientChannel:
         self.inbox: deque[tuple[WireEvent, Buffer]] | None = None
         self.granted = 1  # events the server may still send: wire.md §4
         self.error: Exception | None = None
-        self.last_seen = self.next_beat = 0.0
         self.waiter: Any = None
 
     def receive(self, event: WireEvent, data: Buffer) -> bool:
@@ -150,44 +161,68 @@ class ServerChannel:
     """
 
     __slots__ = (
-        "args",
         "backlog",
         "closed",
         "credit",
         "data",
         "error",
+        "event",
         "finished",
-        "heard_heartbeat",
         "key",
         "last_seen",
-        "name",
         "next_beat",
         "peer",
-        "problem",
-        "response_to",
         "routing",
         "runner",
-        "version",
     )
 
-    def __init__(self, peer: ServerPeer, key: object, response_to: Raw, routing: tuple[bytes, ...] | None) -> None:
+    last_seen: float  # these two: only towards older peers
+    next_beat: float
+
+    def __init__(
+        self,
+        peer: ServerPeer,
+        key: object,
+        event: WireEvent | BadEvent,
+        data: Buffer,
+        routing: tuple[bytes, ...] | None,
+    ) -> None:
         self.peer = peer
         self.key = key
-        self.response_to = response_to
+        self.event = event  # the request
+        self.data = data
         self.routing = routing
-        self.name = ""
-        self.args: Any = None
-        self.version = 1
-        self.data: Buffer = b""
-        self.problem: str | None = None  # why the request could not be decoded
         self.credit = 1  # wire.md §4
         self.backlog: deque[bytes] | None = None
         self.finished = False  # the last event was handed to ``send``
         self.closed = False
         self.error: Exception | None = None
-        self.last_seen = self.next_beat = 0.0
-        self.heard_heartbeat = False
         self.runner: Any = None
+
+    @property
+    def name(self) -> str:
+        """The method that is called."""
+        return self.event.name
+
+    @property
+    def args(self) -> Any:
+        """Its arguments: a list, if the caller is sane."""
+        return None if isinstance(self.event, BadEvent) else self.event.args
+
+    @property
+    def problem(self) -> str | None:
+        """Why the request could not be decoded, if it couldn't."""
+        return self.event.problem if isinstance(self.event, BadEvent) else None
+
+    @property
+    def version(self) -> int:
+        """The protocol version of the caller."""
+        return self.event.header.version
+
+    @property
+    def response_to(self) -> Raw:
+        """The channel's id as replies carry it."""
+        return self.event.header.message_id
 
     def request_event(self) -> Event:
         """The request as hooks see it."""
@@ -215,7 +250,7 @@ class ServerChannel:
 
     def add_credit(self, count: object) -> None:
         """The caller grants ``count`` more events; nonsense is ignored."""
-        if type(count) is not int or not 0 < count:
+        if type(count) is not int or not count > 0:
             return
         self.credit = min(self.credit + count, _CREDIT_MAX)
         while self.backlog and self.credit > 0:

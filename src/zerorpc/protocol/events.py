@@ -180,7 +180,7 @@ def _lenient_header(raw: Raw) -> tuple[Header, str | None]:
     for key, value in _raw_map_decoder.decode(raw).items():
         if isinstance(key, bytes):
             problem = "the header's keys are bytes, not strings"
-            key = key.decode("latin-1")  # noqa: PLW2901
+            key = key.decode("latin-1")
         fields[key] = value
     version = _any_decoder.decode(fields["v"]) if "v" in fields else 1
     return Header(fields.get("message_id", _NO_ID), version, fields.get("response_to", _NO_ID)), problem

@@ -16,14 +16,16 @@ from typing import Any
 from msgspec import Raw
 
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired, ZeroRPCError
-from zerorpc.protocol.channel import Buffer, ClientChannel, ClientState, ServerChannel, credit_violation
+from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel, credit_violation
 from zerorpc.protocol.events import (
     _NO_ID,
     CANCEL,
     HEARTBEAT,
     MORE,
+    OK,
     VERSION,
     BadEvent,
+    Buffer,
     WireEvent,
     decode,
     encode,
@@ -106,10 +108,12 @@ class Peer:
         if not self.ready:
             self._begin(now)
         touched: list[Any] = []
-        for message in messages:
-            if self.tap is not None:
+        if self.tap is not None:
+            for message in messages:
                 self.tap("<--", message[-1])
-            self.receive_message(message, now, touched)
+        receive_message = self.receive_message
+        for message in messages:
+            receive_message(message, now, touched)
         if self.connection.error is not None:
             self.error = self.connection.error
         return touched
@@ -200,11 +204,7 @@ class Peer:
     @property
     def beats_channels(self) -> bool:
         """Whether each channel needs heartbeats of its own. A REQ socket would take one for its reply."""
-        return (
-            self.level < 1
-            and bool(self.heartbeat)
-            and self.connection.peer_socket_type is not SocketType.REQ
-        )
+        return self.level < 1 and bool(self.heartbeat) and self.connection.peer_socket_type is not SocketType.REQ
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.connection!r} level={self.level} channels={len(self.channels)}>"
@@ -230,12 +230,14 @@ class ClientPeer(Peer):
         """Send a call's request; the channel lives here from now on."""
         channel.peer = self
         channel.state = ClientState.SENT
-        channel.last_seen = now
+        wake = channel.deadline
         if self.heartbeat:
-            channel.next_beat = _FOREVER if self.passive else now + self.heartbeat
-            self.wake_by(min(channel.deadline, now + self.heartbeat))
-        else:
-            self.wake_by(channel.deadline)
+            if self.level < 1:
+                channel.last_seen = now
+                channel.next_beat = _FOREVER if self.passive else now + self.heartbeat
+            wake = min(wake, now + self.heartbeat)
+        if self.next_wake is None or wake < self.next_wake:
+            self.wake_by(wake)
         self.channels[channel.key] = channel
         self._send(channel.data)
         channel.data = b""
@@ -250,7 +252,12 @@ class ClientPeer(Peer):
         if channel is None:
             return  # of a call that was given up
         channel.last_seen = now
-        if isinstance(event, BadEvent):
+        if event.name == OK and type(event) is WireEvent and channel.state is ClientState.SENT:
+            del self.channels[channel.key]
+            channel.reply, channel.reply_data = event, data
+            channel.state = ClientState.DONE
+            touched.append(channel)
+        elif isinstance(event, BadEvent):
             self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
         elif event.name == HEARTBEAT:
             if channel.next_beat == _FOREVER and self.heartbeat:
@@ -335,49 +342,38 @@ class ServerPeer(Peer):
             event = decode(data)
         except ProtocolError:
             return  # without a header there is nobody to answer
-        routing = _routing(message)
-        if event.header.response_to is _NO_ID:
-            self._open(event, data, routing, now, touched)
+        header = event.header
+        # the usual [b"", data] has no routing frames
+        routing = None if len(message) == 2 and not message[0] else _routing(message)
+        if header.response_to is _NO_ID:
+            message_id = bytes(header.message_id)
+            key = message_id if routing is None else (routing, message_id)
+            if not message_id or key in self.channels:
+                return  # nobody could be answered
+            channel = self.channels[key] = ServerChannel(self, key, event, data, routing)
+            if self.heartbeat:
+                self._begin_liveness(channel, now)
+            touched.append(channel)
             return
-        response_to = bytes(event.header.response_to)
-        channel = self.channels.get(response_to if routing is None else (routing, response_to))
-        if channel is not None and isinstance(event, WireEvent):
-            channel.last_seen = now
-            self._receive_further(channel, event, now, touched)
+        response_to = bytes(header.response_to)
+        open_channel = self.channels.get(response_to if routing is None else (routing, response_to))
+        if open_channel is not None and type(event) is WireEvent:
+            open_channel.last_seen = now
+            self._receive_further(open_channel, event, now, touched)
 
-    def _open(
-        self,
-        event: WireEvent | BadEvent,
-        data: Buffer,
-        routing: tuple[bytes, ...] | None,
-        now: float,
-        touched: list[Any],
-    ) -> None:
-        """A request: make its channel, unless nobody could be answered."""
-        message_id = bytes(event.header.message_id)
-        key = message_id if routing is None else (routing, message_id)
-        if not message_id or key in self.channels:
-            return
-        channel = ServerChannel(self, key, event.header.message_id, routing)
-        channel.name = event.name
-        channel.version = event.header.version
-        channel.data = data
-        if isinstance(event, BadEvent):
-            channel.problem = event.problem
-        else:
-            channel.args = event.args
-        self.channels[key] = channel
-        channel.last_seen = now
-        if self.heartbeat:
+    def _begin_liveness(self, channel: ServerChannel, now: float) -> None:
+        """Heartbeats of its own, for a channel of an older peer; then the sweep that sends them."""
+        assert self.heartbeat
+        if self.level < 1:
+            channel.last_seen = now
             channel.next_beat = now + self.heartbeat if channel.version > 1 else _FOREVER
-            self.wake_by(now + self.heartbeat)
-        touched.append(channel)
+        if self.next_wake is None or self.next_wake > now + self.heartbeat:
+            self.next_wake = now + self.heartbeat
 
     def _receive_further(self, channel: ServerChannel, event: WireEvent, now: float, touched: list[Any]) -> None:
         """Credit, a heartbeat or a cancel of an open channel."""
         name = event.name
         if name == HEARTBEAT:
-            channel.heard_heartbeat = True
             if channel.next_beat == _FOREVER and self.heartbeat:
                 channel.next_beat = now + self.heartbeat
                 self.wake_by(channel.next_beat)
@@ -449,9 +445,7 @@ def _level(properties: Mapping[str, bytes]) -> int:
 
 
 def _routing(message: Message) -> tuple[bytes, ...] | None:
-    """The frames before the delimiter, which a reply carries back; None for the usual ``[b"", data]``."""
-    if len(message) == 2 and not message[0]:
-        return None
+    """The frames before the delimiter, which a reply carries back; None if there are none."""
     frames = message[:-1]
     if frames and not frames[-1]:
         frames = frames[:-1]

@@ -28,7 +28,7 @@ class Execution:
     ``begin``, the method and the steps after it run in one thread, so that hooks may use thread-locals.
     """
 
-    __slots__ = ("_header_extra", "channel", "context", "event", "hooked", "method")
+    __slots__ = ("_header_extra", "channel", "context", "coroutine", "event", "hooked", "method")
 
     def __init__(self, channel: ServerChannel, method: Method | None, context: Context) -> None:
         self.channel = channel
@@ -36,7 +36,8 @@ class Execution:
         self.context = context
         self.hooked = context.hooks_server
         self.event: Event | None = None
-        self._header_extra: dict[str, Any] = {}
+        self.coroutine: Any = None  # the method's, once it is called
+        self._header_extra: dict[str, Any] | None = None
 
     def begin(self) -> Method:
         """Before the method: hooks. Raises NameError for a method that doesn't exist, TypeError for no list."""
@@ -45,7 +46,7 @@ class Execution:
             self.context.hook_load_task_context(self.event.header)
         if self.method is None:
             raise NameError(self.channel.name)
-        if not isinstance(self.channel.args, list):
+        if type(self.channel.event.args) is not list:  # type: ignore[union-attr]  # a BadEvent is never begun
             kind = type(self.channel.args).__name__
             raise TypeError(f"{self.channel.name}: the arguments have to be an array, not {kind}")
         if self.event is not None:
@@ -56,7 +57,8 @@ class Execution:
 
     def result(self, value: Any) -> bytes:
         """The method returned."""
-        header = self.channel.peer.event_header(self.channel)
+        channel = self.channel
+        header = channel.peer.event_header(channel)
         try:
             if self.event is None:
                 return encode(header, OK, (value,))
@@ -70,7 +72,8 @@ class Execution:
     def item(self, value: Any) -> bytes:
         """The method yielded."""
         header = self.channel.peer.event_header(self.channel)
-        header.update(self._header_extra)
+        if self._header_extra:
+            header.update(self._header_extra)
         try:
             return encode(header, STREAM, value)
         except SerializationError as error:
@@ -79,7 +82,8 @@ class Execution:
     def done(self) -> bytes:
         """The method has yielded everything. The hook runs once, here, and not at each item."""
         header = self.channel.peer.event_header(self.channel)
-        header.update(self._header_extra)
+        if self._header_extra:
+            header.update(self._header_extra)
         reply = Event(DONE, None, header)
         if self.event is not None:
             self.context.hook_server_after_exec(self.event, reply)
@@ -104,7 +108,7 @@ class Execution:
 
     def _error_args(self, error: BaseException) -> tuple[str, ...]:
         """Always three strings; one for a peer of protocol 1 (wire.md §3)."""
-        if self.channel.version < 2:  # noqa: PLR2004
+        if self.channel.version < 2:
             return (_clean(repr(error)),)
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         return (type(error).__name__, _clean(_message(error)), _clean(text))

@@ -25,7 +25,7 @@ class DecoratorBase:
     def __get__(self, instance: Any, owner: type | None = None) -> DecoratorBase:
         if instance is None:
             return self
-        return type(self)(self._functor.__get__(instance, owner))  # type: ignore[attr-defined]
+        return type(self)(self._functor.__get__(instance, owner))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._functor(*args, **kwargs)

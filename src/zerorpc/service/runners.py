@@ -48,8 +48,7 @@ class Runners:
     def __init__(self, loop: asyncio.AbstractEventLoop, context: Context, pool_size: int | None) -> None:
         self.running = 0
         self.stopping = False
-        self.idle = asyncio.Event()  # set while nothing runs; for the drain
-        self.idle.set()
+        self._idle = asyncio.Event()  # for the drain
         self._loop = loop
         self._context = context
         self._limit = pool_size or _RUNNING_MAX
@@ -100,6 +99,12 @@ class Runners:
 
     def _release(self) -> None:
         self.running -= 1
+        if self._waiting:
+            self._loop.call_soon(self._start_waiting)  # not from here: this may be inside of a task
+        elif self.stopping and not self.running:
+            self._idle.set()
+
+    def _start_waiting(self) -> None:
         while self._waiting and self.running < self._limit:
             link, execution = self._waiting.popleft()
             if not execution.channel.closed:
@@ -114,24 +119,22 @@ class Runners:
         spare = self._spare
         if spare is None:
             spare = self._spare = _Spare(self._loop)
-        work = _Coroutine(self, link, execution, self._base.copy())
+        context = self._base.copy()
         _enter_task(self._loop, spare.task)
         try:
-            finished, value = work.context.run(work.first_step)
-            if finished:
-                data = work.outcome(value, None)
-            else:
+            finished, value = context.run(_first_step, execution)
+            if not finished:
                 self._spare = None
                 self._keep(spare.task)
-                execution.channel.runner = work
+                execution.channel.runner = work = _Coroutine(self, link, execution, context, execution.coroutine)
                 spare.take_over(work, value)
                 return
+            data = execution.result(value) if not execution.hooked else context.run(execution.result, value)
         except BaseException as error:
-            data = work.outcome(None, error)
+            data = context.run(execution.error, error)
         finally:
             _leave_task(self._loop, spare.task)
-        if data is not None:
-            execution.channel.send(data, last=True)
+        execution.channel.send(data, last=True)
         self._release()
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
@@ -164,9 +167,9 @@ class Runners:
             error = ServerStopping(f"{execution.channel.name}: the server is shutting down")
             execution.channel.send(execution.error(error), last=True)
             link.flush_soon()
-        deadline = self._loop.time() + grace
-        while self.running and self._loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        if self.running:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), grace)
 
     async def aclose(self) -> None:
         """Cancel what still runs and end the threads."""
@@ -194,33 +197,33 @@ class _Queued:
 _QUEUED = _Queued()
 
 
+def _first_step(execution: Execution) -> tuple[bool, Any]:
+    """Call the method and run it up to its first wait: ``(True, result)`` or ``(False, what it waits for)``."""
+    method = execution.begin()
+    value = method.functor(*execution.channel.event.args)  # type: ignore[union-attr]  # begin() has checked
+    if method.kind is not Kind.COROUTINE and not inspect.iscoroutine(value):
+        return True, value
+    execution.coroutine = value
+    try:
+        return False, value.send(None)
+    except StopIteration as stop:
+        return True, stop.value
+
+
 class _Coroutine:
-    """A coroutine method under way."""
+    """A coroutine method that had to wait."""
 
     __slots__ = ("context", "coroutine", "execution", "link", "runners", "task")
 
     def __init__(
-        self, runners: Runners, link: Any, execution: Execution, context: contextvars.Context, coroutine: Any = None
+        self, runners: Runners, link: Any, execution: Execution, context: contextvars.Context, coroutine: Any
     ) -> None:
         self.runners = runners
         self.link = link
         self.execution = execution
         self.context = context
-        self.coroutine: Any = coroutine
+        self.coroutine = coroutine
         self.task: asyncio.Task[Any] | None = None
-
-    def first_step(self) -> tuple[bool, Any]:
-        """Call the method and run it up to its first wait: ``(False, what it waits for)`` or ``(True, result)``."""
-        execution = self.execution
-        method = execution.begin()
-        value = method.functor(*execution.channel.args)
-        if method.kind is not Kind.COROUTINE and not inspect.iscoroutine(value):
-            return True, value
-        self.coroutine = value
-        try:
-            return False, value.send(None)
-        except StopIteration as stop:
-            return True, stop.value
 
     async def run(self) -> None:
         """The whole coroutine, for one that a worker thread handed over."""

@@ -34,7 +34,7 @@ def _argument(parameter: inspect.Parameter) -> dict[str, Any]:
     return described
 
 
-_STARS = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+_STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
 def argspec(method: Method) -> list[Any] | None:

@@ -35,7 +35,7 @@ class Workers:
         self._loop = loop
         self._receive = receive
         self._limit = limit
-        self._jobs: queue.SimpleQueue[tuple[Callable[[Any], None], Any] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._posted: deque[Any] = deque()
         self._drain_scheduled = False
         self._done = 0  # jobs finished; workers add without a lock: it is only compared roughly

@@ -25,6 +25,7 @@ from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
 from zerorpc.transport.sockets import Listener, tune, unsent_octets
+from zerorpc.zmtp import Frame
 
 __all__ = ["BlockingHub", "BlockingLink"]
 
@@ -41,7 +42,18 @@ _hubs: weakref.WeakSet[BlockingHub] = weakref.WeakSet()
 class BlockingLink:
     """One connection over a non-blocking socket. All methods need the hub's lock."""
 
-    __slots__ = ("_hub", "_read_size", "_unsent", "_unsent_size", "closed", "dialer", "fileno", "peer", "sock")
+    __slots__ = (
+        "_hub",
+        "_read_size",
+        "_unsent",
+        "_unsent_size",
+        "_watched",
+        "closed",
+        "dialer",
+        "fileno",
+        "peer",
+        "sock",
+    )
 
     def __init__(self, hub: BlockingHub, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
         self.sock = sock
@@ -54,6 +66,7 @@ class BlockingLink:
         self._read_size = _READ_MIN
         self._unsent: deque[memoryview] = deque()
         self._unsent_size = 0
+        self._watched = False  # for being writable
 
     def read(self, now: float) -> None:
         """Take what the socket has; tell the owner."""
@@ -87,39 +100,47 @@ class BlockingLink:
         output = self.peer.take_output()
         if not output or self.closed:
             return
-        size = sum(map(len, output))
-        if size <= _JOIN_MAX:
+        if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
             output = [b"".join(output)]
-        if self._unsent:
-            self._unsent.extend(map(memoryview, output))
-            self._unsent_size += size
-        else:
-            self._unsent.extend(map(memoryview, output))
-            self._unsent_size = size
-            self.write()
+        if not self._unsent:
+            sent = self._send(output[0])
+            if sent == len(output[0]) and len(output) == 1:
+                return  # the usual case: all gone in one call
+            output[0] = memoryview(output[0])[sent:]
+        self._unsent.extend(map(memoryview, output))
+        self._unsent_size = sum(map(len, self._unsent))
+        self.write()
 
     def write(self) -> None:
         """Send of the unsent what the socket takes."""
         unsent = self._unsent
-        try:
-            while unsent:
-                sent = self.sock.send(unsent[0])
-                self._unsent_size -= sent
-                if sent == len(unsent[0]):
-                    unsent.popleft()
-                else:
-                    unsent[0] = unsent[0][sent:]
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError as error:
-            self.lose(LostRemote(f"the connection was closed ({error})"))
+        while unsent:
+            sent = self._send(unsent[0])
+            self._unsent_size -= sent
+            if sent < len(unsent[0]):
+                unsent[0] = unsent[0][sent:]
+                break
+            unsent.popleft()
+        if self.closed:
             return
-        self._hub.watch(self, bool(unsent))
+        if self._watched is not bool(unsent):
+            self._watched = bool(unsent)
+            self._hub.watch(self, self._watched)
         writable = self._unsent_size <= _UNSENT_HIGH
         if writable is not self.peer.writable:
             self.peer.writable = writable
             if writable:
                 self._hub.owner.peer_writable(self)
+
+    def _send(self, data: Frame | memoryview) -> int:
+        """How much the socket took."""
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self.lose(LostRemote(f"the connection was closed ({error})"))
+            return 0
 
     def sweep(self, now: float) -> None:
         """Heartbeats, liveness and deadlines, if it is time."""
@@ -172,6 +193,7 @@ class BlockingHub(Hub):
         self._acceptors: dict[int, Listener] = {}
         self._poller = new_poller()
         self._leading = False
+        self._poll_until: float | None = None  # when the leader looks up by itself
         self._followers: deque[Any] = deque()
         self._bell: socket.socket | None = None
         self._bell_end: socket.socket
@@ -234,25 +256,37 @@ class BlockingHub(Hub):
     def _drive(self, longest: float | None) -> None:
         """Poll once, for at most ``longest`` seconds, and act on what happened. By the leader, without the lock."""
         with self.lock:
-            wake = self._next_wake()
+            wake = self._poll_until = self._next_wake()
         if wake is not None:
             until = max(0.0, wake - time.monotonic())
             longest = until if longest is None else min(until, longest)
         events = self._poller.poll(None if longest is None else math.ceil(longest * 1000))
+        now = time.monotonic()
         with self.lock:
-            now = time.monotonic()
             for fileno, event in events:
-                self._handle(fileno, event, now)
-            for link in list(self.links.values()):
-                link.sweep(now)
-            self.owner.sweep(now)  # type: ignore[attr-defined]
+                link = self.links.get(fileno)
+                if link is not None and event == READABLE:
+                    link.read(now)
+                else:
+                    self._handle(fileno, event, now)
+            if wake is not None and now >= wake:
+                for link in list(self.links.values()):
+                    link.sweep(now)
+                self.owner.sweep(now)  # type: ignore[attr-defined]
 
     def _next_wake(self) -> float | None:
-        wakes = [link.peer.next_wake for link in self.links.values() if link.peer.next_wake is not None]
-        waiting = self.owner.next_wake  # type: ignore[attr-defined]
-        if waiting is not None:
-            wakes.append(waiting)
-        return min(wakes) if wakes else None
+        """When something is due. What comes later, and earlier, is told by ``hurry``. With the lock held."""
+        wake: float | None = self.owner.next_wake  # type: ignore[attr-defined]
+        for link in self.links.values():
+            due = link.peer.next_wake
+            if due is not None and (wake is None or due < wake):
+                wake = due
+        return wake
+
+    def hurry(self, due: float | None) -> None:
+        """Something is due at a time that the leader may not know of. With the lock held."""
+        if self._leading and due is not None and (self._poll_until is None or due < self._poll_until):
+            self.ring()
 
     def _handle(self, fileno: int, event: int, now: float) -> None:
         link = self.links.get(fileno)
@@ -303,11 +337,9 @@ class BlockingHub(Hub):
 
     def watch(self, link: BlockingLink, for_writing: bool) -> None:
         """Whether to be told when the link's socket takes more. With the lock held."""
+        self._poller.modify(link.fileno, READABLE | WRITABLE if for_writing else READABLE)
         if for_writing:
-            self._poller.modify(link.fileno, READABLE | WRITABLE)
             self.ring()
-        elif not link.peer.writable:
-            self._poller.modify(link.fileno, READABLE)
 
     def forget(self, link: BlockingLink) -> None:
         if self.links.pop(link.fileno, None) is not None:

@@ -14,7 +14,7 @@ __all__ = ["Address", "Endpoint", "parse", "resolve"]
 
 Address: TypeAlias = "tuple[socket.AddressFamily, Any]"  # what socket.connect wants
 
-_ANY_IPV4 = ("*", "0", "0.0.0.0")  # noqa: S104 - the spellings that mean it
+_ANY_IPV4 = ("*", "0", "0.0.0.0")
 _UNIX_PATH_MAX = 103 if sys.platform == "darwin" else 107  # sun_path without its final zero
 
 
@@ -89,7 +89,7 @@ def resolve(endpoint: Endpoint, *, passive: bool = False) -> list[Address]:
         return [(socket.AF_UNIX, endpoint.unix_address)]
     host = endpoint.host
     if host in _ANY_IPV4:
-        host = "0.0.0.0" if passive else "127.0.0.1"  # noqa: S104 - asked for
+        host = "0.0.0.0" if passive else "127.0.0.1"
     elif host == "::" and not passive:
         host = "::1"
     if not passive and endpoint.port == 0:

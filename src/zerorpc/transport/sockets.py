@@ -172,7 +172,7 @@ def unsent_octets(fileno: int) -> int:
     """What the system holds of our output and the peer hasn't taken; 0 where the system can't tell."""
     if sys.platform != "linux":
         return 0
-    import fcntl  # noqa: PLC0415 - doesn't exist everywhere
+    import fcntl
 
     try:
         return int(struct.unpack("i", fcntl.ioctl(fileno, _SIOCOUTQ, b"\0\0\0\0"))[0])

@@ -43,7 +43,7 @@ class Command(NamedTuple):
 
 def encode_metadata(properties: Mapping[str, bytes]) -> bytes:
     """Pack properties: name size, name, value size (four octets), value."""
-    parts = []
+    parts: list[bytes] = []
     for name, value in properties.items():
         parts += (bytes((len(name),)), name.encode("ascii"), len(value).to_bytes(4, "big"), value)
     return b"".join(parts)

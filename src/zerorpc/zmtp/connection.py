@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from zerorpc.errors import ProtocolError
 from zerorpc.zmtp.commands import Command, encode_metadata
@@ -47,6 +48,7 @@ class Connection:
         "_mechanism",
         "_metadata",
         "_output",
+        "_seals",
         "error",
         "peer_greeting",
         "peer_identity",
@@ -77,6 +79,7 @@ class Connection:
         self.peer_ttl: float | None = None  # seconds of silence after which the peer asks us to give it up
         self.subscriptions = Subscriptions()  # the peer's, when we publish
         self._mechanism = mechanism()
+        self._seals = self._mechanism.seals
         self._metadata = encode_metadata(
             {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
         )
@@ -88,20 +91,20 @@ class Connection:
 
     def receive_data(self, data: bytes) -> list[Message]:
         """Take what arrived, in chunks of any size; return the messages that it completes, in order."""
-        received: list[Message | Command] = []
-        messages: list[Message] = []
+        received: list[Any] = []
         try:
-            if self.state is State.GREETING:
-                data = self._receive_greeting(data)
-            if self.state is State.CLOSED or not data:
-                return messages
+            if self.state is not State.TRAFFIC:
+                if self.state is State.GREETING:
+                    data = self._receive_greeting(data)
+                if self.state is State.CLOSED or not data:
+                    return received
+                self._decoder.has_commands = True
             self._decoder.receive(data, received)
         except ProtocolError as error:
-            self._accept(received, messages)
+            messages = self._sort(received)
             self._fail(error)
             return messages
-        self._accept(received, messages)
-        return messages
+        return self._sort(received) if self._decoder.has_commands or self.socket_type.publishes else received
 
     def _receive_greeting(self, data: bytes) -> bytes:
         """Collect the greeting; once it is whole, begin the handshake and return what follows it."""
@@ -119,20 +122,19 @@ class Connection:
         self.state = State.HANDSHAKE
         return data[missing:]
 
-    def _accept(self, received: list[Message | Command], messages: list[Message]) -> None:
+    def _sort(self, received: list[Message | Command]) -> list[Message]:
         """Sort what the decoder found: messages out, commands obeyed. An error ends it there."""
-        plain = self.state is State.TRAFFIC and not self.socket_type.publishes
+        messages: list[Message] = []
+        self._decoder.has_commands = False
         try:
             for item in received:
-                if plain and type(item) is list:
-                    messages.append(item)
-                elif self.state is State.HANDSHAKE:
+                if self.state is State.HANDSHAKE:
                     self._receive_handshake(item)
-                    plain = self.state is State.TRAFFIC and not self.socket_type.publishes
                 elif self.state is State.TRAFFIC:
                     self._receive_traffic(item, messages)
         except ProtocolError as error:
             self._fail(error)
+        return messages
 
     def _receive_handshake(self, item: Message | Command) -> None:
         if not isinstance(item, Command):
@@ -176,7 +178,7 @@ class Connection:
                 self.subscriptions.remove(command.data)
             case b"ERROR":
                 raise ProtocolError(f"the peer ended the connection: {command.error_reason}")
-            case _ if self._mechanism.seals:
+            case _ if self._seals:
                 opened: list[Message | Command] = []
                 self._mechanism.open(command, opened)
                 for item in opened:
@@ -204,14 +206,14 @@ class Connection:
     def send_message(self, parts: Sequence[Frame]) -> None:
         """Queue one message for ``take_output``. Only in TRAFFIC."""
         assert self.state is State.TRAFFIC, f"send_message in {self.state}"
-        if self._mechanism.seals:
+        if self._seals:
             self._output += self._mechanism.seal(parts)
         else:
             encode_message(parts, self._output)
 
     def send_delimited(self, body: Frame) -> None:
         """Queue ``[b"", body]``, as requests and replies travel (RFC 28). Only in TRAFFIC."""
-        if self._mechanism.seals:
+        if self._seals:
             self._output += self._mechanism.seal((b"", body))
         else:
             encode_delimited(body, self._output)

@@ -39,7 +39,7 @@ class FrameDecoder:
     joined again with the next chunk; a longer one grows in place, and is handed over without another copy.
     """
 
-    __slots__ = ("_body", "_end", "_flags", "_limits", "_message_size", "_parts", "_rest")
+    __slots__ = ("_body", "_end", "_flags", "_limits", "_message_size", "_parts", "_rest", "has_commands")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -49,6 +49,7 @@ class FrameDecoder:
         self._flags = 0
         self._parts: Message = []  # frames of the message under way
         self._message_size = 0
+        self.has_commands = False  # set when a command was appended, for the user to clear
 
     def receive(self, data: bytes, out: list[Message | Command]) -> None:
         """Take the next chunk and append to ``out``. After a ProtocolError ``out`` has what came before it."""
@@ -85,7 +86,7 @@ class FrameDecoder:
     def _uncommon_frame(self, data: bytes, position: int, out: list[Message | Command]) -> int:
         """A long frame or a command at ``position``: the position after it, or -1 when it isn't complete."""
         flags = data[position]
-        if flags & ~(_MORE | _LONG | _COMMAND) or flags & _COMMAND and flags & _MORE:
+        if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
             raise ProtocolError(f"a frame with flags 0x{flags:02x}")
         if not flags & _LONG:
             start, length = position + 2, data[position + 1]
@@ -130,6 +131,7 @@ class FrameDecoder:
 
     def _finish_frame(self, flags: int, body: Frame, out: list[Message | Command]) -> None:
         if flags & _COMMAND:
+            self.has_commands = True
             out.append(Command.decode(bytes(body)))
             return
         self._parts.append(body)
