@@ -27,21 +27,24 @@ class Caller(Protocol):
 
 
 class RemoteMethod:
-    """``client.method``: call it, or go on with a dot (``client.robot.move`` is the method ``robot.move``)."""
+    """``client.method``: call it, or go on with a dot (``client.robot.move`` is the method ``robot.move``).
 
-    __slots__ = ("_client", "_name")
+    ``call`` belongs to the client's core and not to the client, so that a client may keep its methods.
+    """
 
-    def __init__(self, client: Callable[..., Any], name: str) -> None:
-        self._client = client
+    __slots__ = ("_call", "_name")
+
+    def __init__(self, call: Callable[..., Any], name: str) -> None:
+        self._call = call
         self._name = name
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return self._client(self._name, *args, **options)
+        return self._call(self._name, *args, **options)
 
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith("__"):
             raise AttributeError(name)
-        return RemoteMethod(self._client, f"{self._name}.{name}")
+        return RemoteMethod(self._call, f"{self._name}.{name}")
 
     def __repr__(self) -> str:
         return f"<RemoteMethod {self._name}>"

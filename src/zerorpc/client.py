@@ -50,8 +50,7 @@ class AsyncClient:
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
-        self._core = _Core(context or Context.get_instance(), heartbeat, passive_heartbeat)
-        self._timeout = timeout
+        self._core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)
 
@@ -90,7 +89,8 @@ class AsyncClient:
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith("__"):
             raise AttributeError(name)
-        return RemoteMethod(self, name)
+        method = self.__dict__[name] = RemoteMethod(self._core.call, name)
+        return method
 
     def __call__(
         self,
@@ -108,14 +108,7 @@ class AsyncClient:
 
         Cancelling the wait gives the call up; a server of ours is told and cancels the method.
         """
-        core = self._core
-        core.attach()
-        if timeout is default_timeout:
-            timeout = self._timeout
-        now = core.time()
-        request = Request(core.context, method, args, timeout, slots, now)
-        core.start(request.channel, now)
-        return Call(core, request)
+        return self._core.call(method, *args, timeout=timeout, slots=slots)
 
     # The end
 
@@ -244,8 +237,9 @@ class AsyncStream:
 class _Core:
     """What a client does with its peers. Apart from AsyncClient, whose attributes are remote methods."""
 
-    def __init__(self, context: Context, heartbeat: float | None, passive: bool) -> None:
+    def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
+        self.timeout = timeout
         self.debug = False
         self.calls = Calls()
         self.hub = AioHub(self, context.hook_resolve_endpoint)
@@ -270,7 +264,19 @@ class _Core:
         self.time = loop.time
         self.hub.attach(loop)
 
-    def start(self, channel: ClientChannel, now: float) -> None:
+    def call(
+        self, method: str | bytes, /, *args: Any, timeout: float | None = default_timeout, slots: int = DEFAULT_SLOTS
+    ) -> Call:
+        """``AsyncClient.__call__``."""
+        self.attach()
+        now = self.time()
+        request = Request(
+            self.context, method, args, self.timeout if timeout is default_timeout else timeout, slots, now
+        )
+        self._start(request.channel, now)
+        return Call(self, request)
+
+    def _start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""
         peer = self.calls.start(channel, now)
         if peer is None:

@@ -52,8 +52,7 @@ class Client:
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
-        self._core = _Core(context or Context.get_instance(), heartbeat, passive_heartbeat)
-        self._timeout = timeout
+        self._core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)
 
@@ -92,7 +91,8 @@ class Client:
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith("__"):
             raise AttributeError(name)
-        return RemoteMethod(self, name)
+        method = self.__dict__[name] = RemoteMethod(self._core.call, name)
+        return method
 
     def __call__(
         self,
@@ -110,17 +110,7 @@ class Client:
         send ahead of the reader. Raises RemoteError (the method raised), TimeoutExpired, LostRemote,
         SerializationError or Closed. Interrupting it (Ctrl-C) gives the call up; a server of ours is told.
         """
-        if options:
-            async_ = _old_options(options)
-        core = self._core
-        if timeout is default_timeout:
-            timeout = self._timeout
-        now = time.monotonic()
-        request = Request(core.context, method, args, timeout, slots, now)
-        core.start(request.channel, now)
-        if async_:
-            return AsyncResult(core, request)
-        return core.finish(request)
+        return self._core.call(method, *args, timeout=timeout, slots=slots, async_=async_, **options)
 
     # The end
 
@@ -250,8 +240,9 @@ _readable: Callable[[Any], bool] = operator.attrgetter("readable")
 class _Core:
     """What a client does with its peers. Apart from Client, whose attributes are remote methods."""
 
-    def __init__(self, context: Context, heartbeat: float | None, passive: bool) -> None:
+    def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
+        self.timeout = timeout
         self.debug = False
         self.calls = Calls()
         self._heartbeat = heartbeat
@@ -267,7 +258,29 @@ class _Core:
 
     # A call
 
-    def start(self, channel: ClientChannel, now: float) -> None:
+    def call(
+        self,
+        method: str | bytes,
+        /,
+        *args: Any,
+        timeout: float | None = default_timeout,
+        slots: int = DEFAULT_SLOTS,
+        async_: bool = False,
+        **options: Any,
+    ) -> Any:
+        """``Client.__call__``."""
+        if options:
+            async_ = _old_options(options)
+        now = time.monotonic()
+        request = Request(
+            self.context, method, args, self.timeout if timeout is default_timeout else timeout, slots, now
+        )
+        self._start(request.channel, now)
+        if async_:
+            return AsyncResult(self, request)
+        return self.finish(request)
+
+    def _start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""
         hub = self.hub
         if hub.stale:

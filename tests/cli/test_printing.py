@@ -84,6 +84,27 @@ def test_a_stream_that_fails_leaves_valid_json(capsys: pytest.CaptureFixture[str
     assert json.loads(capsys.readouterr().out) == list(range(before))
 
 
+@pytest.mark.parametrize("strike", ["before the line", "after the line"])
+def test_ctrl_c_around_a_write_leaves_valid_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], strike: str
+) -> None:
+    written = []
+
+    def interrupted(text: str) -> None:
+        if text.startswith("2") and strike == "before the line":
+            raise KeyboardInterrupt
+        write(text)
+        written.append(text)
+        if text.startswith("2"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(printing, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        show_stream(iter([2, 3]), as_json=True)
+    assert json.loads(capsys.readouterr().out) == ([] if strike == "before the line" else [2])
+    assert written[-1] == "]\n"
+
+
 @pytest.mark.parametrize(("as_json", "expected"), [(False, ["0\n", "1\n"]), (True, ["[0\n", ",1\n"])])
 def test_each_item_is_out_before_the_next_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, as_json: bool, expected: list[str]

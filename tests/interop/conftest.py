@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.interop.programs import LIVE
+from tests.interop.raw_zmq import Sockets
 
 
 @pytest.fixture
@@ -20,6 +22,12 @@ def new_ipc() -> Iterator[Callable[[], str]]:
     numbers = iter(range(1000))
     yield lambda: f"ipc://{folder}/{next(numbers)}"
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    with contextlib.closing(Sockets()) as sockets:
+        yield sockets
 
 
 @pytest.hookimpl(wrapper=True)

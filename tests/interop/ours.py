@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from typing import Any, Protocol, TypeVar
 
 import zerorpc
@@ -178,7 +178,7 @@ class BlockingCaller:
     def items(self, method: str, *args: Any, **options: Any) -> list[Any]:
         return list(self.client(method, *args, **options))
 
-    def each(self, method: str, *args: Any) -> Iterator[Any]:
+    def each(self, method: str, *args: Any) -> Generator[Any, None, None]:
         """Yields the items of a stream; closing this iterator is what abandons it."""
         stream = self.client(method, *args)
         try:
@@ -234,7 +234,7 @@ class AsyncCaller:
 
         return self._run(collect())
 
-    def each(self, method: str, *args: Any) -> Iterator[Any]:
+    def each(self, method: str, *args: Any) -> Generator[Any, None, None]:
         async def begin() -> AsyncIterator[Any]:
             return aiter(self.client(method, *args))
 
@@ -267,10 +267,10 @@ async def anext_or(stream: Any, end: object) -> Any:
 
 
 Caller = BlockingCaller | AsyncCaller
-CALLERS = {"Client": BlockingCaller, "AsyncClient": AsyncCaller}
+CALLERS: dict[str, Callable[..., Caller]] = {"Client": BlockingCaller, "AsyncClient": AsyncCaller}
 
 
-def take(stream: Iterator[Any], count: int) -> list[Any]:
+def take(stream: Generator[Any, None, None], count: int) -> list[Any]:
     """The first items of a stream, which is then abandoned."""
     with contextlib.closing(stream):
         return [next(stream) for _ in range(count)]

@@ -25,7 +25,7 @@ from tests.interop.old_venv import old_python
 
 FOLDER = Path(__file__).parent / "old_programs"
 PATIENCE = 15  # seconds for anything that ought to happen at once; only a failing test ever waits so long
-HEARTBEAT = 0.4  # seconds; small enough to wait for three, large enough for two busy cores to keep in time
+HEARTBEAT = 0.3  # seconds; small enough to wait for three, large enough for two busy cores to keep in time
 LIVE: weakref.WeakSet[Program] = weakref.WeakSet()
 
 
@@ -44,7 +44,7 @@ class Program:
             start_new_session=True,
             cwd=FOLDER,
             text=True,
-            env=clean_environment(),
+            env=environment_of(python or old_python()),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -114,9 +114,10 @@ class Program:
         self.errors.close()
 
 
-def clean_environment() -> dict[str, str]:
-    """Without what would lead the old interpreter to our own packages."""
-    return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+def environment_of(python: str) -> dict[str, str]:
+    """Ours for our own interpreter; for the old one without what would lead it to our packages."""
+    hidden = set() if python == sys.executable else {"PYTHONPATH", "PYTHONHOME"}
+    return {name: value for name, value in os.environ.items() if name not in hidden}
 
 
 P = TypeVar("P", bound=Program)

@@ -12,18 +12,19 @@ import zmq
 
 from tests.interop.programs import PATIENCE
 
+PATIENCE_MS = 5000  # for one message, and then the test has failed
 TCP = "tcp://127.0.0.1:*"
 Event = tuple[dict[str, Any], str, Any]
 Socket = zmq.Socket[bytes]
 
 
 class Sockets:
-    """libzmq sockets that wait no longer than PATIENCE and are closed with the test, whatever is still unsent."""
+    """libzmq sockets that wait no longer than PATIENCE_MS and are closed with the test, whatever is still unsent."""
 
     def __init__(self) -> None:
         self._context: zmq.Context[Socket] = zmq.Context()
-        self._context.setsockopt(zmq.RCVTIMEO, PATIENCE * 1000)
-        self._context.setsockopt(zmq.SNDTIMEO, PATIENCE * 1000)
+        self._context.setsockopt(zmq.RCVTIMEO, PATIENCE_MS)
+        self._context.setsockopt(zmq.SNDTIMEO, PATIENCE_MS)
         self._opened: list[Socket] = []
 
     def open(self, kind: int, *, bind: str = "", connect: str = "") -> Socket:

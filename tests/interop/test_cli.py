@@ -13,7 +13,7 @@ import pytest
 from tests.interop.old_programs.service import Service
 from tests.interop.old_venv import old_python
 from tests.interop.ours import our_server
-from tests.interop.programs import FOLDER, HEARTBEAT, PATIENCE, Program, clean_environment, old_server, running
+from tests.interop.programs import FOLDER, HEARTBEAT, PATIENCE, Program, environment_of, old_server, running
 
 OUR_CLI = [sys.executable, "-m", "zerorpc"]
 
@@ -29,7 +29,7 @@ def old_cli() -> list[str]:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=clean_environment()
+        command, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment_of(command[0])
     )
 
 

@@ -2,7 +2,7 @@
 
 With a heartbeat of h the old side finds a silent peer lost at its third beat, so 2 h to 3 h after the last sign of
 life (wire.md section 5). Ours promises two heartbeats, with one more of tolerance for old peers. Both get SLACK for
-busy cores.
+busy cores. All callers of one kind wait at once, each on a thread, since it is waiting that takes the time here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.interop.programs import (
     HEARTBEAT,
     PATIENCE,
     OldCallError,
+    OldClient,
     Peer,
     old_client,
     old_holder,
@@ -51,120 +54,135 @@ def stopwatch() -> Iterator[Stopwatch]:
     watch.seconds = time.monotonic() - started
 
 
+@contextlib.contextmanager
+def our_callers(endpoint: str, **options: Any) -> Iterator[dict[str, Caller]]:
+    """Both clients of ours, each with active and with passive heartbeats."""
+    with contextlib.ExitStack() as stack:
+        callers = {
+            f"{kind} passive={passive}": make_caller(endpoint, passive_heartbeat=passive, **options)
+            for kind, make_caller in CALLERS.items()
+            for passive in (False, True)
+        }
+        for caller in callers.values():
+            stack.callback(caller.close)
+        yield callers
+
+
+@pytest.fixture
+def aside() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+def results_of(futures: dict[str, Future[Any]]) -> dict[str, Any]:
+    return {name: future.result(PATIENCE) for name, future in futures.items()}
+
+
 # Alive: slow handlers and slow callers
 
 
 @pytest.mark.parametrize("service", [Service, AsyncService])
-@pytest.mark.parametrize("passive", [(), ("--passive",)], ids=["active", "passive"])
-def test_a_slow_handler_of_ours_keeps_the_old_caller(service: type[Service], passive: tuple[str, ...]) -> None:
+def test_a_slow_handler_of_ours_keeps_old_callers_active_and_passive(service: type[Service]) -> None:
     with (
         our_server(service(), bind=TCP, heartbeat=HEARTBEAT) as server,
-        old_client("--connect", server.endpoints[0], *BEAT, *passive) as client,
+        old_client("--connect", server.endpoints[0], *BEAT) as active,
+        old_client("--connect", server.endpoints[0], *BEAT, "--passive") as passive,
     ):
-        assert client.call("slow", LONG, "done") == "done"
+        answers = [client.start("slow", LONG, "done") for client in (active, passive)]
+        assert [answer.get() for answer in answers] == ["done", "done"]
 
 
-@every_caller
-@pytest.mark.parametrize("passive", [False, True], ids=["active", "passive"])
-def test_a_slow_old_handler_keeps_our_caller(make_caller: MakeCaller, passive: bool) -> None:
-    with old_server("--bind", TCP, *BEAT) as server:
-        options = {"heartbeat": HEARTBEAT, "passive_heartbeat": passive}
-        with contextlib.closing(make_caller(server.endpoint, **options)) as client:
-            assert client.call("slow", LONG, "done") == "done"
+def test_a_slow_old_handler_keeps_our_callers(aside: ThreadPoolExecutor) -> None:
+    with old_server("--bind", TCP, *BEAT) as server, our_callers(server.endpoint, heartbeat=HEARTBEAT) as callers:
+        waiting = {name: aside.submit(caller.call, "slow", LONG, name) for name, caller in callers.items()}
+        started = {name: caller.start("slow", LONG, name) for name, caller in callers.items()}
+        assert results_of(waiting) == {name: name for name in callers}
+        assert {name: answer.get() for name, answer in started.items()} == {name: name for name in callers}
 
 
 def test_without_heartbeats_a_slow_handler_of_ours_is_waited_for() -> None:
-    with our_server(Service(), bind=TCP, heartbeat=None) as server:
-        # A passive client that has heartbeats waits for our first one, which must never come.
-        for beat in (("--heartbeat", None), (*BEAT, "--passive")):
-            with old_client("--connect", server.endpoints[0], *beat) as client:
-                assert client.call("slow", HEARTBEAT * 3, "done") == "done"
+    # A passive client that has heartbeats waits for our first one, which must never come.
+    with (
+        our_server(Service(), bind=TCP, heartbeat=None) as server,
+        old_client("--connect", server.endpoints[0], "--heartbeat", None) as without,
+        old_client("--connect", server.endpoints[0], *BEAT, "--passive") as passive,
+    ):
+        answers = [client.start("slow", LONG, "done") for client in (without, passive)]
+        assert [answer.get() for answer in answers] == ["done", "done"]
 
 
-@every_caller
-def test_without_heartbeats_a_slow_old_handler_is_waited_for(make_caller: MakeCaller) -> None:
+def test_without_heartbeats_a_slow_old_handler_is_waited_for(aside: ThreadPoolExecutor) -> None:
     with (
         old_server("--bind", TCP, "--heartbeat", None) as server,
-        contextlib.closing(make_caller(server.endpoint, heartbeat=None)) as client,
+        our_callers(server.endpoint, heartbeat=None) as callers,
     ):
-        assert client.call("slow", HEARTBEAT * 4, "done") == "done"
+        waiting = {name: aside.submit(caller.call, "slow", LONG, name) for name, caller in callers.items()}
+        assert results_of(waiting) == {name: name for name in callers}
 
 
-@every_caller
-def test_a_caller_that_thinks_long_between_items_keeps_its_stream(make_caller: MakeCaller) -> None:
-    with (
-        old_server("--bind", TCP, *BEAT) as server,
-        contextlib.closing(make_caller(server.endpoint, heartbeat=HEARTBEAT)) as client,
-    ):
+def test_a_caller_that_thinks_long_between_items_keeps_its_stream(aside: ThreadPoolExecutor) -> None:
+    def thinking(caller: Caller) -> list[int]:
         items = []
-        for item in client.each("count", 300):
+        for item in caller.each("count", 300):
             items.append(item)
             if item in {0, 150}:
                 time.sleep(LONG)  # what the caller does with its item takes this long
-    assert items == list(range(300))
+        return items
+
+    with old_server("--bind", TCP, *BEAT) as server, our_callers(server.endpoint, heartbeat=HEARTBEAT) as callers:
+        streams = {name: aside.submit(thinking, caller) for name, caller in callers.items()}
+        assert results_of(streams) == {name: list(range(300)) for name in callers}
 
 
 # Silent: the process is stopped, its connections stay open
 
 
-def test_the_old_client_finds_our_stopped_server_lost() -> None:
+def test_old_clients_find_our_stopped_server_lost() -> None:
     with (
         our_server_process("--bind", TCP, *BEAT) as server,
-        old_client("--connect", server.endpoint, *BEAT) as client,
+        old_client("--connect", server.endpoint, *BEAT) as active,
+        old_client("--connect", server.endpoint, *BEAT, "--passive") as passive,
     ):
-        answer = client.start(*UNHURRIED)
-        client.call("echo", "the call above has arrived")
+        answers = [client.start(*UNHURRIED) for client in (active, passive)]
+        for client in (active, passive):
+            client.call("slow", HEARTBEAT * 1.5)  # by then a first heartbeat has come in the calls above
         server.pause()
-        with stopwatch() as waited, pytest.raises(OldCallError) as caught:
-            answer.get()
-        server.resume()
-        assert caught.value.kind == "LostRemote"
+        with stopwatch() as waited:
+            for answer in answers:
+                with pytest.raises(OldCallError) as caught:
+                    answer.get()
+                assert caught.value.kind == "LostRemote"
         assert HEARTBEAT <= waited.seconds <= HEARTBEAT * 3 + SLACK
-        assert client.call("echo", "again") == "again"
+        server.resume()
+        assert both_echo(active, passive) == ["again", "again"]
 
 
-def test_the_passive_old_client_finds_our_stopped_server_lost() -> None:
-    with (
-        our_server_process("--bind", TCP, *BEAT) as server,
-        old_client("--connect", server.endpoint, *BEAT, "--passive") as client,
-    ):
-        answer = client.start(*UNHURRIED)
-        client.call("slow", HEARTBEAT * 1.5)  # by then a first heartbeat has come in the call above
+def both_echo(*clients: OldClient) -> list[str]:
+    return [client.call("echo", "again") for client in clients]
+
+
+def test_our_clients_find_the_stopped_old_server_lost(aside: ThreadPoolExecutor) -> None:
+    def seconds_until_lost(action: Callable[..., Any], *args: Any) -> float:
+        with pytest.raises(zerorpc.LostRemote):
+            action(*args)
+        return time.monotonic() - paused
+
+    def read_all(caller: Caller) -> None:
+        caller.items("slow_count", 10_000, HEARTBEAT / 4)
+
+    with old_server("--bind", TCP, *BEAT) as server, our_callers(server.endpoint, heartbeat=HEARTBEAT) as callers:
+        lost = {}
+        for name, caller in callers.items():
+            lost[f"call {name}"] = aside.submit(seconds_until_lost, caller.call, "slow", PATIENCE)
+            lost[f"stream {name}"] = aside.submit(seconds_until_lost, read_all, caller)
+        for caller in callers.values():
+            caller.call("slow", HEARTBEAT * 1.5)  # by then a first heartbeat has come in the calls above
         server.pause()
-        with stopwatch() as waited, pytest.raises(OldCallError) as caught:
-            answer.get()
-        assert caught.value.kind == "LostRemote"
-        assert waited.seconds <= HEARTBEAT * 3 + SLACK
-
-
-@every_caller
-@pytest.mark.parametrize("passive", [False, True], ids=["active", "passive"])
-def test_our_client_finds_the_stopped_old_server_lost(make_caller: MakeCaller, passive: bool) -> None:
-    with old_server("--bind", TCP, *BEAT) as server:
-        options = {"heartbeat": HEARTBEAT, "passive_heartbeat": passive}
-        with contextlib.closing(make_caller(server.endpoint, **options)) as client:
-            answer = client.start("slow", PATIENCE)
-            client.call("slow", HEARTBEAT * 1.5)  # by then a first heartbeat has come in the call above
-            server.pause()
-            with stopwatch() as waited, pytest.raises(zerorpc.LostRemote):
-                answer.get()
-            server.resume()
-            assert HEARTBEAT * 0.9 <= waited.seconds <= HEARTBEAT * 3 + SLACK
-            assert client.call("echo", "again") == "again"
-
-
-@every_caller
-def test_our_client_finds_the_old_server_lost_in_the_middle_of_a_stream(make_caller: MakeCaller) -> None:
-    with (
-        old_server("--bind", TCP, *BEAT) as server,
-        contextlib.closing(make_caller(server.endpoint, heartbeat=HEARTBEAT)) as client,
-    ):
-        stream = client.each("slow_count", 10_000, HEARTBEAT / 4)
-        assert [next(stream) for _ in range(3)] == [0, 1, 2]
-        server.pause()
-        with stopwatch() as waited, pytest.raises(zerorpc.LostRemote):
-            list(stream)
-        assert HEARTBEAT * 0.9 <= waited.seconds <= HEARTBEAT * 3 + SLACK
+        paused = time.monotonic()
+        for seconds in results_of(lost).values():
+            assert HEARTBEAT * 0.9 <= seconds <= HEARTBEAT * 3 + SLACK
+        server.resume()
+        assert [caller.call("echo", "again") for caller in callers.values()] == ["again"] * len(callers)
 
 
 @pytest.mark.parametrize("service", [Ticking, AsyncTicking])
@@ -235,16 +253,15 @@ def test_our_server_closes_the_stream_of_a_killed_old_client_at_once(service: ty
 
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
 def test_an_old_client_outlives_a_restart_of_our_server(transport: str, new_ipc: Callable[[], str]) -> None:
-    with our_server(Service("first"), bind=TCP if transport == "tcp" else new_ipc(), heartbeat=HEARTBEAT) as server:
-        endpoint = server.endpoints[0]
-        client = old_client("--connect", endpoint, *BEAT)
-        with client as caller:
-            assert caller.call("who") == "first"
-            server.stop()
-            server.close()
+    with contextlib.ExitStack() as first_life:
+        first = our_server(Service("first"), bind=TCP if transport == "tcp" else new_ipc(), heartbeat=HEARTBEAT)
+        endpoint = first_life.enter_context(first).endpoints[0]
+        with old_client("--connect", endpoint, *BEAT) as client:
+            assert client.call("who") == "first"
+            first_life.close()
             with our_server(Service("second"), bind=endpoint, heartbeat=HEARTBEAT):
-                assert caller.call("who") == "second"
-                assert caller.call("count", 250) == list(range(250))
+                assert client.call("who") == "second"
+                assert client.call("count", 250) == list(range(250))
 
 
 @every_caller

@@ -73,6 +73,7 @@ def test_an_exception_arrives_with_name_message_and_traceback(client: Caller) ->
     with pytest.raises(zerorpc.RemoteError) as caught:
         client.call("fail", "Grüße")
     assert (caught.value.name, caught.value.msg) == ("ValueError", "Grüße")
+    assert caught.value.traceback is not None
     assert "raise ValueError(message)" in caught.value.traceback
     assert str(caught.value) == caught.value.traceback
 

@@ -29,10 +29,9 @@ def test_the_old_side_sends_and_ours_receives_everything_in_order(sends: str, re
     notes = Notes()
     receiver = RECEIVERS[receives](notes)
     with serving(receiver):
-        if binds == "receiver binds":
-            (endpoint,) = receiver.bind(TCP)
-        with old_sender(sends, *(("--connect", endpoint) if binds == "receiver binds" else ("--bind", TCP))) as sender:
-            if binds == "sender binds":
+        bound = receiver.bind(TCP) if binds == "receiver binds" else []
+        with old_sender(sends, *(["--connect", *bound] if bound else ["--bind", TCP])) as sender:
+            if not bound:
                 receiver.connect(sender.endpoint)
             when_joined(lambda number: sender.send("note", (number, "joining")), notes.next_note)
             sender.send("note", *((n, "counted") for n in range(500)))
@@ -45,11 +44,9 @@ def test_the_old_side_sends_and_ours_receives_everything_in_order(sends: str, re
 @who_binds
 def test_ours_sends_and_the_old_side_receives_everything_in_order(sends: str, receives: str, binds: str) -> None:
     with SENDERS[sends]() as sender:
-        if binds == "sender binds":
-            (endpoint,) = sender.bind(TCP)
-        options = ("--connect", endpoint) if binds == "sender binds" else ("--bind", TCP)
-        with old_receiver(receives, *options) as receiver:
-            if binds == "receiver binds":
+        bound = sender.bind(TCP) if binds == "sender binds" else []
+        with old_receiver(receives, *(["--connect", *bound] if bound else ["--bind", TCP])) as receiver:
+            if not bound:
                 sender.connect(receiver.endpoint)
             when_joined(lambda number: sender.note(number, "joining"), receiver.next_note)
             for n in range(500):
@@ -62,8 +59,12 @@ def test_ours_sends_and_the_old_side_receives_everything_in_order(sends: str, re
 def when_joined(send: Callable[[int], Any], receive: Callable[[], Any]) -> None:
     """Sends until something arrives, as publishers have to."""
     arrived = threading.Event()
-    waiting = threading.Thread(target=lambda: (receive(), arrived.set()), daemon=True)
-    waiting.start()
+
+    def hear() -> None:
+        receive()
+        arrived.set()
+
+    threading.Thread(target=hear, daemon=True).start()
     for number in itertools.count(1):
         send(number)
         if arrived.wait(0.02):

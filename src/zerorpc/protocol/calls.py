@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import deque
 
 from zerorpc.protocol.channel import ClientChannel, ClientState
-from zerorpc.protocol.peer import ClientPeer, late
+from zerorpc.protocol.peer import ClientPeer, late, next_sweep
 
 __all__ = ["Calls"]
+
+_PURGE_FIRST = 64  # calls that may wait before we look for given up ones among them; doubles with what is left
 
 
 class Calls:
@@ -20,17 +22,25 @@ class Calls:
         self.peers: list[ClientPeer] = []
         self.waiting: deque[ClientChannel] = deque()
         self.next_wake: float | None = None
+        self._purge_at = _PURGE_FIRST
 
     def start(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """Send a call; the peer that now has something to flush, or None when the call has to wait."""
         peer = self._choose()
         if peer is None:
             self.waiting.append(channel)
+            if len(self.waiting) >= self._purge_at:
+                self._purge()
             if channel.timeout is not None and (self.next_wake is None or channel.deadline < self.next_wake):
                 self.next_wake = channel.deadline
             return None
         peer.open(channel, now)
         return peer
+
+    def _purge(self) -> None:
+        """Forget the calls that were given up: those without a deadline would stay as long as there is no peer."""
+        self.waiting = deque(c for c in self.waiting if c.state is ClientState.WAITING)
+        self._purge_at = max(2 * len(self.waiting), _PURGE_FIRST)
 
     def _choose(self) -> ClientPeer | None:
         """The writable peer with the fewest open calls; among equals the one that waited longest for a call."""
@@ -68,9 +78,9 @@ class Calls:
         ended = [c for c in self.waiting if now >= c.deadline and c.state is ClientState.WAITING]
         for channel in ended:
             channel.fail(late(channel, why))
-        self.waiting = deque(c for c in self.waiting if c.state is ClientState.WAITING)
+        self._purge()
         deadlines = [c.deadline for c in self.waiting if c.timeout is not None]
-        self.next_wake = min(deadlines) if deadlines else None
+        self.next_wake = max(min(deadlines), now + next_sweep(len(self.waiting))) if deadlines else None
         return ended
 
     def close(self, error: Exception) -> list[ClientChannel]:

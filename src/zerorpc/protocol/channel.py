@@ -16,7 +16,6 @@ from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.protocol.events import (
     CANCEL,
     DONE,
-    ERR,
     MORE,
     STREAM,
     BadEvent,
@@ -106,7 +105,7 @@ class ClientChannel:
             return False
         assert self.inbox is not None
         self.inbox.append((event, data))
-        if event.name in (DONE, ERR):
+        if event.name != STREAM:  # its end, or what has no place in a stream and ends it too
             self.state = ClientState.DONE
         return True
 

@@ -6,13 +6,14 @@ exact to the byte and the type. Hooks see an ``Event``, whose header is a plain 
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
-from zerorpc.protocol.raw_strings import decode_raw_strings
+from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
 
 __all__ = [
     "CANCEL",
@@ -136,21 +137,20 @@ def decode(data: Buffer) -> WireEvent | BadEvent:
 
 
 def decode_header(data: Buffer) -> dict[str, Any]:
-    """The whole header as a dict, for hooks; only of an event that ``decode`` accepted."""
-    return _header_decoder.decode(data).header
+    """The whole header as a dict, for hooks; only of an event that ``decode`` accepted.
 
-
-class _Parts(msgspec.Struct, array_like=True):
-    header: Raw
-    name: Raw
-    args: Raw
+    What has no meaning in it, such as a text that isn't UTF-8, is left out.
+    """
+    try:
+        return _header_decoder.decode(data).header
+    except _DECODE_ERRORS:
+        return _readable_values(split_event(bytes(data))[0])
 
 
 class _HeaderOnly(msgspec.Struct, array_like=True):
-    header: dict[Any, Any]
+    header: dict[str, Any]
 
 
-_parts_decoder = msgspec.msgpack.Decoder(_Parts)
 _header_decoder = msgspec.msgpack.Decoder(_HeaderOnly)
 _raw_map_decoder = msgspec.msgpack.Decoder(dict[Any, Raw])
 _any_decoder = msgspec.msgpack.Decoder()
@@ -159,25 +159,25 @@ _any_decoder = msgspec.msgpack.Decoder()
 def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:
     """Find out which part of an event is unreadable, and make the best of the others."""
     try:
-        parts = _parts_decoder.decode(data)
-        header, header_problem = _lenient_header(parts.header)
+        raw_header, raw_name, raw_args = split_event(data)
+        header, header_problem = _lenient_header(raw_header)
     except _DECODE_ERRORS as error:
         raise ProtocolError(f"not an event: {error}") from None
-    name, name_problem = _lenient_name(parts.name)
+    name, name_problem = _lenient_name(raw_name)
     problem = header_problem or name_problem
     if problem is None:
         try:
-            return WireEvent(header, name, _lenient_args(parts.args, header.version))
+            return WireEvent(header, name, _lenient_args(raw_args, header.version))
         except _DECODE_ERRORS as error:
             problem = f"the arguments can't be decoded: {error}"
     return BadEvent(header, name, problem)
 
 
-def _lenient_header(raw: Raw) -> tuple[Header, str | None]:
+def _lenient_header(data: bytes) -> tuple[Header, str | None]:
     """Read a header whose keys may be of the wrong type."""
-    fields = {}
+    fields: dict[Any, Raw] = {}
     problem = None
-    for key, value in _raw_map_decoder.decode(raw).items():
+    for key, value in _raw_map_decoder.decode(data).items():
         if isinstance(key, bytes):
             problem = "the header's keys are bytes, not strings"
             key = key.decode("latin-1")
@@ -186,21 +186,35 @@ def _lenient_header(raw: Raw) -> tuple[Header, str | None]:
     return Header(fields.get("message_id", _NO_ID), version, fields.get("response_to", _NO_ID)), problem
 
 
-def _lenient_name(raw: Raw) -> tuple[str, str | None]:
+def _readable_values(data: bytes) -> dict[str, Any]:
+    """What can be read of a header as a dict."""
+    values: dict[str, Any] = {}
+    try:
+        fields = _raw_map_decoder.decode(data)
+    except _DECODE_ERRORS:  # a key that isn't UTF-8
+        return values
+    for key, value in fields.items():
+        if isinstance(key, (str, bytes)):
+            with contextlib.suppress(*_DECODE_ERRORS):
+                values[key if isinstance(key, str) else key.decode("latin-1")] = _any_decoder.decode(value)
+    return values
+
+
+def _lenient_name(raw: bytes) -> tuple[str, str | None]:
     try:
         name = _any_decoder.decode(raw)
     except _DECODE_ERRORS as error:
         return "?", f"the method's name can't be decoded: {error}"
     if isinstance(name, str):
         return name, None
-    shown = name.decode("utf-8", "replace") if isinstance(name, bytes) else repr(name)[:64]
+    shown = name.decode("utf-8", "replace") if isinstance(name, bytes) else "?"
     return shown, f"the method's name is of type {type(name).__name__}, not a string"
 
 
-def _lenient_args(raw: Raw, version: int) -> Any:
+def _lenient_args(raw: bytes, version: int) -> Any:
     try:
         return _any_decoder.decode(raw)
     except UnicodeDecodeError:
         if version >= VERSION:
             raise
-        return decode_raw_strings(bytes(raw))
+        return decode_raw_strings(raw)

@@ -88,5 +88,13 @@ def remote_error(args: Any, version: int) -> RemoteError:
     fields = args if isinstance(args, list) else [args]
     if version >= 2 and len(fields) == 3:
         name, message, traceback = fields
-        return RemoteError(str(name), str(message), None if traceback is None else str(traceback))
-    return RemoteError("RemoteError", ", ".join(str(field) for field in fields), None)
+        return RemoteError(_text(name), _text(message), None if traceback is None else _text(traceback))
+    return RemoteError("RemoteError", ", ".join(_text(field) for field in fields), None)
+
+
+def _text(value: Any) -> str:
+    """A string, or what can be said of a value where one should be."""
+    try:
+        return str(value)
+    except RecursionError:  # as deep as msgspec reads may be too deep for repr
+        return f"<a {type(value).__name__}>"

@@ -39,8 +39,11 @@ _EXTENSION_PROPERTY = "X-Zerorpc"
 _LOST_AFTER = 2  # heartbeats of silence
 _LOST_AFTER_OLD = 3  # what the old ones' "two" comes to: they look only once a period (wire.md §5)
 _HANDSHAKE_TIMEOUT = 30.0  # s, as libzmq's ZMQ_HANDSHAKE_IVL
-_COARSE = 0.001  # s; sweeps are at least this far apart, so many deadlines can't make many sweeps
+_COARSE = 0.001  # s between sweeps, and the same for each channel
+_COARSE_PER_CHANNEL = 5e-6  # s; a sweep takes some 0.25 us a channel: a twentieth of our time at most
+_PROMPT = 0.1  # s; a sweep later than that means that we were kept from running
 _FOREVER = float("inf")
+_NIL = Raw(b"\xc0")
 
 
 class Peer:
@@ -51,6 +54,7 @@ class Peer:
     """
 
     __slots__ = (
+        "_forgiven",
         "_handshake_by",
         "_pinged",
         "_unsent",
@@ -90,6 +94,7 @@ class Peer:
         self.last_received = 0.0
         self.next_wake: float | None = None
         self._pinged = 0.0
+        self._forgiven = -1.0  # ``last_received`` as ``_forgive`` left it
         self._unsent = 0
         self._handshake_by = _FOREVER
 
@@ -114,9 +119,20 @@ class Peer:
         receive_message = self.receive_message
         for message in messages:
             receive_message(message, now, touched)
-        if self.connection.error is not None:
-            self.error = self.connection.error
+        if self.connection.news:
+            self._heed_connection(now)
         return touched
+
+    def _heed_connection(self, now: float) -> None:
+        """An error, or a PING: not answered to a peer that reads nothing, or answers would pile up."""
+        connection = self.connection
+        connection.news = False
+        if connection.error is not None:
+            self.error = connection.error
+        if connection.peer_ttl is not None:
+            self.wake_by(now + connection.peer_ttl)
+        if self.writable:
+            connection.send_pong()
 
     def _begin(self, now: float) -> None:
         """The handshake may just have ended: agree on extensions."""
@@ -154,20 +170,31 @@ class Peer:
 
     def sweep(self, now: float) -> list[Any]:
         """Send heartbeats that are due, find what is lost or late; return the channels that this ended."""
-        if self.next_wake is not None and self.heartbeat and now - self.next_wake > self.heartbeat / 2:
-            self._forgive(now - self.next_wake)
+        if self.next_wake is not None and now - self.next_wake > _PROMPT:
+            self._forgive(now - self.next_wake, now)
         ended: list[Any] = []
         wake = self._sweep_connection(now)
         for channel in list(self.channels.values()):
             wake = min(wake, self.sweep_channel(channel, now, ended))
-        self.next_wake = None if wake == _FOREVER else max(wake, now + _COARSE)
+        self.next_wake = None if wake == _FOREVER else max(wake, now + next_sweep(len(self.channels)))
         return ended
 
-    def _forgive(self, late: float) -> None:
-        """We were not run for a while (blocked, stopped, suspended): that time is not the peer's silence."""
-        self.last_received += late
-        for channel in self.channels.values():
-            channel.last_seen += late
+    def _forgive(self, late: float, now: float) -> None:
+        """We were not run for a while (blocked, stopped, suspended): that time is not the peer's silence.
+
+        What it sent meanwhile may still have to be read: so judge it a moment later. A little lateness is forgiven
+        once in a silence only, or a blocking client's keeper, which never comes on time, would never find a loss.
+        """
+        period = min(self.heartbeat or _FOREVER, self.connection.peer_ttl or _HANDSHAKE_TIMEOUT)
+        if late <= period / 2 and self.last_received == self._forgiven:
+            return
+        late += _PROMPT
+        self.last_received = self._forgiven = min(self.last_received + late, now)
+        self._pinged = min(self._pinged + late, now)
+        self._handshake_by += late
+        if self.beats_channels:
+            for channel in self.channels.values():
+                channel.last_seen = min(channel.last_seen + late, now)
 
     def _sweep_connection(self, now: float) -> float:
         """PING when it has been quiet, give up when it stays quiet; when to look again."""
@@ -179,22 +206,30 @@ class Peer:
         ttl = self.connection.peer_ttl
         if ttl is not None:
             if now - self.last_received >= ttl:
-                self.error = LostRemote(f"the peer sent nothing for the {ttl} s it had announced")
+                self.error = LostRemote(f"the peer sent nothing for the {ttl:g} s it had announced")
             wake = self.last_received + ttl
+        if self.writable:
+            self.connection.send_pong()
         if self.level < 1 or not self.heartbeat or (not self.channels and self.writable):
             return wake
-        silence = now - self.last_received
-        if silence >= _LOST_AFTER * self.heartbeat:
-            self.error = _lost(_LOST_AFTER * self.heartbeat)
-        elif silence >= self.heartbeat and now - self._pinged >= self.heartbeat:
+        if now - max(self.last_received, self._pinged) >= self.heartbeat:
+            if self._pinged > self.last_received:  # silence without a PING is no sign: nobody had asked anything
+                self.error = _lost(_LOST_AFTER * self.heartbeat)
+                return wake
             self._pinged = now
             self.connection.send_ping()
-        next_ping = max(self.last_received, self._pinged) + self.heartbeat
-        return min(wake, next_ping, self.last_received + _LOST_AFTER * self.heartbeat)
+        return min(wake, max(self.last_received, self._pinged) + self.heartbeat)
 
     def sweep_channel(self, channel: Any, now: float, ended: list[Any]) -> float:
         """Look after one channel; when to look again."""
         return _FOREVER
+
+    def heed_heartbeat(self, channel: Any, now: float) -> None:
+        """The other side beats: a passive channel begins to."""
+        if self.beats_channels and channel.next_beat == _FOREVER:
+            assert self.heartbeat
+            channel.next_beat = now + self.heartbeat
+            self.wake_by(channel.next_beat)
 
     def wake_by(self, when: float) -> None:
         """Make sure that a sweep comes no later than ``when``."""
@@ -260,9 +295,7 @@ class ClientPeer(Peer):
         elif isinstance(event, BadEvent):
             self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
         elif event.name == HEARTBEAT:
-            if channel.next_beat == _FOREVER and self.heartbeat:
-                channel.next_beat = now + self.heartbeat
-                self.wake_by(channel.next_beat)
+            self.heed_heartbeat(channel, now)
         elif event.name == MORE:
             pass  # credit for events of ours: we send none but the request
         elif not channel.receive(event, data):
@@ -345,7 +378,7 @@ class ServerPeer(Peer):
         header = event.header
         # the usual [b"", data] has no routing frames
         routing = None if len(message) == 2 and not message[0] else _routing(message)
-        if header.response_to is _NO_ID:
+        if header.response_to is _NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
             message_id = bytes(header.message_id)
             key = message_id if routing is None else (routing, message_id)
             if not message_id or key in self.channels:
@@ -374,9 +407,7 @@ class ServerPeer(Peer):
         """Credit, a heartbeat or a cancel of an open channel."""
         name = event.name
         if name == HEARTBEAT:
-            if channel.next_beat == _FOREVER and self.heartbeat:
-                channel.next_beat = now + self.heartbeat
-                self.wake_by(channel.next_beat)
+            self.heed_heartbeat(channel, now)
             if channel.version >= VERSION:
                 return
             name = MORE
@@ -393,7 +424,7 @@ class ServerPeer(Peer):
 
     def event_header(self, channel: ServerChannel) -> dict[str, Any]:
         """The header of a reply."""
-        return {"message_id": self._new_id(), "v": VERSION, "response_to": channel.response_to}
+        return {"message_id": self._new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
 
     def send_event(self, channel: ServerChannel, data: Buffer) -> None:
         """Send a packed event back the way that the request came."""
@@ -427,6 +458,11 @@ class ServerPeer(Peer):
             channel.next_beat = now + self.heartbeat
             self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
         return min(lost_at, channel.next_beat)
+
+
+def next_sweep(channels: int) -> float:
+    """How far apart sweeps are at least, in seconds, so that many deadlines can't make us do nothing else."""
+    return _COARSE + _COARSE_PER_CHANNEL * channels
 
 
 def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:

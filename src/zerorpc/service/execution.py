@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -109,17 +110,19 @@ class Execution:
     def _error_args(self, error: BaseException) -> tuple[str, ...]:
         """Always three strings; one for a peer of protocol 1 (wire.md §3)."""
         if self.channel.version < 2:
-            return (_clean(repr(error)),)
+            return (_clean(_message(error, repr)),)
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        if error.__traceback__ is None:  # raised by a built-in: no frame is left to show
+            text = f"Traceback (most recent call last):\n{text}"
         return (type(error).__name__, _clean(_message(error)), _clean(text))
 
     def _unsendable(self, what: str, error: SerializationError) -> SerializationError:
         return SerializationError(f"the {what} of {self.channel.name} can't be sent: {error}")
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, show: Callable[[BaseException], str] = str) -> str:
     try:
-        return str(error)
+        return show(error)
     except Exception as nested:
         return f"<its message can't be shown: {type(nested).__name__}>"
 

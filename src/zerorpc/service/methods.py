@@ -88,7 +88,9 @@ class Method:
         if not self.streams and self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR):
             self.functor = _listing(self.functor, self.kind)
             self.kind = Kind.PLAIN if self.kind is Kind.GENERATOR else Kind.COROUTINE
-        self.on_loop = self.kind in (Kind.COROUTINE, Kind.ASYNC_GENERATOR) or getattr(inner, "_zerorpc_on_loop", False)
+        self.on_loop = self.kind in (Kind.COROUTINE, Kind.ASYNC_GENERATOR) or (
+            self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False)
+        )
 
     @property
     def doc(self) -> str | None:

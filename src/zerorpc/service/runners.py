@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import operator
 import threading
 import types
 from asyncio.tasks import _enter_task, _leave_task
@@ -29,6 +30,8 @@ __all__ = ["Runners", "ServerOverloaded", "ServerStopping"]
 
 _RUNNING_MAX = 65_536  # methods at once when pool_size isn't given; a suspended coroutine costs about 3 KiB
 _WAITING_MAX = 16_384  # requests kept waiting beyond that; the next gets an error at once
+_AHEAD_ITEMS = 64  # items that a stream may make in one turn of the loop: a turn costs little against so many,
+_AHEAD_OCTETS = 1024 * 1024  # and octets: then what was made is written, and it shows whether the peer reads
 
 
 class ServerOverloaded(ZeroRPCError):
@@ -65,7 +68,7 @@ class Runners:
             channel.send(execution.error(TypeError(f"{channel.name}: {channel.problem}")), last=True)
         elif self.stopping:
             channel.send(execution.error(ServerStopping(f"{channel.name}: the server is shutting down")), last=True)
-        elif self.running < self._limit:
+        elif self.running < self._limit and not self._waiting:  # nobody overtakes those that wait
             self._start(link, execution)
         elif len(self._waiting) < _WAITING_MAX:
             channel.runner = _QUEUED
@@ -125,15 +128,19 @@ class Runners:
             finished, value = context.run(_first_step, execution)
             if not finished:
                 self._spare = None
-                self._keep(spare.task)
                 execution.channel.runner = work = _Coroutine(self, link, execution, context, execution.coroutine)
-                spare.take_over(work, value)
+                if spare.cancelled:  # by the method itself, perhaps before the task's own first step: take a new one
+                    self._keep(_Spare(self._loop).take_over(work, value, cancelled=True))
+                else:
+                    self._keep(spare.take_over(work, value))
                 return
             data = execution.result(value) if not execution.hooked else context.run(execution.result, value)
         except BaseException as error:
             data = context.run(execution.error, error)
         finally:
             _leave_task(self._loop, spare.task)
+            if self._spare is spare and spare.cancelled:
+                self._spare = None
         execution.channel.send(data, last=True)
         self._release()
 
@@ -151,7 +158,7 @@ class Runners:
         elif isinstance(data, bytes):
             job.execution.channel.send(data)
             job.link.flush_soon()
-            job.sent_one()
+            job.sent_one(len(data))
         else:
             work = _Coroutine(self, job.link, job.execution, self._base.copy(), data)
             job.execution.channel.runner = work
@@ -269,12 +276,20 @@ class _Spare:
         self.task = loop.create_task(self._run())
         self.task.add_done_callback(self._ended)
 
-    def take_over(self, work: _Coroutine, yielded: Any) -> None:
-        """Go on with a coroutine that waits for ``yielded``."""
+    @property
+    def cancelled(self) -> bool:
+        """Whether a method has cancelled what it saw as its task: then no other may get it."""
+        return self._handed_over.cancelled() or bool(_cancelling(self.task))
+
+    def take_over(self, work: _Coroutine, yielded: Any, cancelled: bool = False) -> asyncio.Task[None]:
+        """Go on with a coroutine that waits for ``yielded``; ``cancelled``: by cancelling that wait."""
         work.task = self.task
         self._work = (work, yielded)
-        if not self._handed_over.done():
+        if cancelled:
+            self._handed_over.cancel()
+        elif not self._handed_over.done():
             self._handed_over.set_result(None)
+        return self.task
 
     async def _run(self) -> None:
         cancelled = False
@@ -299,6 +314,12 @@ class _Spare:
             work = self._work[0]
             work.coroutine.close()
             work.finish(None, asyncio.CancelledError())
+
+
+# How often cancel() was called; Python 3.10 only tells whether it was, and only before the task's first step.
+_cancelling: Callable[[asyncio.Task[Any]], Any] = getattr(
+    asyncio.Task, "cancelling", operator.attrgetter("_must_cancel")
+)
 
 
 @types.coroutine
@@ -345,9 +366,16 @@ class _AsyncStream:
 
     async def _send(self, items: AsyncIterator[Any]) -> None:
         channel = self._execution.channel
+        made = octets = 0
         async for item in items:
-            channel.send(self._execution.item(item))
+            data = self._execution.item(item)
+            channel.send(data)
             self._link.flush_soon()
+            made += 1
+            octets += len(data)
+            if made >= _AHEAD_ITEMS or octets >= _AHEAD_OCTETS:  # a generator that never waits must not hog the loop
+                made = octets = 0
+                await asyncio.sleep(0)
             while (channel.room <= 0 or not channel.peer.writable) and not channel.closed:
                 self._room = asyncio.get_running_loop().create_future()
                 await self._room
@@ -365,7 +393,7 @@ class _AsyncStream:
 class _ThreadJob:
     """A plain function or generator on a worker thread. A generator stays on one thread all its life."""
 
-    __slots__ = ("_allowed", "_condition", "_made", "_post", "_sent", "execution", "link")
+    __slots__ = ("_ahead", "_allowed", "_condition", "_made", "_post", "_sent", "execution", "link")
 
     def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None]) -> None:
         self.link = link
@@ -375,6 +403,7 @@ class _ThreadJob:
         self._made = 0  # items posted, counted by the worker
         self._sent = 0  # items sent, counted by the loop
         self._allowed = 1  # items that may have been posted: wire.md §4
+        self._ahead = 1  # of these, how many may be on their way to the loop
 
     # In the worker
 
@@ -427,9 +456,10 @@ class _ThreadJob:
 
     # On the loop
 
-    def sent_one(self) -> None:
+    def sent_one(self, octets: int) -> None:
         """An item went out: the credit that is left counts from there."""
         self._sent += 1
+        self._ahead = min(_AHEAD_ITEMS, _AHEAD_OCTETS // octets + 1)
         self.wake()
 
     def wake(self) -> None:
@@ -438,8 +468,9 @@ class _ThreadJob:
         condition = self._condition
         if condition is None:
             return
-        allowed = self._sent + (channel.room if channel.peer.writable else 0)
-        if allowed > self._allowed or channel.closed:
+        allowed = self._sent + (min(channel.room, self._ahead) if channel.peer.writable else 0)
+        more = allowed - self._allowed
+        if channel.closed or more > self._ahead // 2 or (more > 0 and self._sent >= self._allowed):
             with condition:
                 self._allowed = max(allowed, self._allowed)
                 condition.notify()

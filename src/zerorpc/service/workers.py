@@ -64,7 +64,7 @@ class Workers:
         self._drain_scheduled = False  # first, so that a post from now on schedules the next drain
         posted = self._posted
         receive = self._receive
-        while posted:
+        for _ in range(len(posted)):  # no more than that: other callbacks of the loop have their turn between drains
             receive(posted.popleft())
 
     def _grow(self) -> None:

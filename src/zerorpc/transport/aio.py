@@ -16,7 +16,7 @@ from typing import Any, cast
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.endpoints import Address, is_literal, resolve
-from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner
+from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner, address_text, lost_connection
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.sockets import Listener, open_socket, tune, unsent_octets
 
@@ -93,7 +93,7 @@ class AioLink(asyncio.Protocol):
             self._owner.received(self, touched)
         self.flush()
         if peer.error is not None:
-            self.close(peer.error)
+            self._fail(peer.error)
 
     def pause_writing(self) -> None:
         """Too much is unsent: take no more from this peer until it reads, if we are its server."""
@@ -112,12 +112,19 @@ class AioLink(asyncio.Protocol):
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
-        error = self.reason or LostRemote(f"the connection was closed ({exc})" if exc else "the connection was closed")
+        error = self.reason or lost_connection(self.name, exc)
         self.peer.writable = True
         self._hub.links.discard(self)
         self._owner.peer_lost(self, self.peer.close(error))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(str(error))
+
+    def _fail(self, error: Exception) -> None:
+        """The peer broke the protocol, and is told so, or is silent, and isn't."""
+        if isinstance(error, LostRemote):
+            self.abort(error)
+        else:
+            self.close(error)
 
     # The owner calls these
 
@@ -156,16 +163,13 @@ class AioLink(asyncio.Protocol):
             self._transport.resume_reading()
 
     def close(self, reason: Exception) -> None:
-        """End the connection after sending what is buffered, unless the peer is not reading anyway."""
-        if self.closed:
-            return
-        self.reason = self.reason or reason
-        if isinstance(reason, LostRemote):
-            self._transport.abort()
-        else:
+        """End the connection after sending what is buffered."""
+        if not self.closed:
+            self.reason = self.reason or reason
             self._transport.close()
 
     def abort(self, reason: Exception) -> None:
+        """End the connection at once."""
         if not self.closed:
             self.reason = self.reason or reason
             self._transport.abort()
@@ -189,16 +193,18 @@ class AioLink(asyncio.Protocol):
                 self._owner.received(self, ended)
         self.flush()
         if peer.error is not None:
-            self.close(peer.error)
+            self._fail(peer.error)
 
     def _fileno(self) -> int:
         sock = self._transport.get_extra_info("socket")
         return -1 if sock is None else sock.fileno()
 
     @property
-    def peername(self) -> Any:
-        """The other side's address, for logs."""
-        return self._transport.get_extra_info("peername")
+    def name(self) -> str:
+        """The other side, for errors: the endpoint that we connected to, or the address that it came from."""
+        if self.dialer is not None:
+            return self.dialer.endpoint.text
+        return address_text(self._transport.get_extra_info("peername"))
 
     def __repr__(self) -> str:
         return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"

@@ -21,7 +21,7 @@ from typing import Any
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.endpoints import resolve
-from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner
+from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner, address_text, lost_connection
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
 from zerorpc.transport.sockets import Listener, tune, unsent_octets
@@ -75,10 +75,10 @@ class BlockingLink:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self.lose(LostRemote(f"the connection was closed ({error})"))
+            self.lose(lost_connection(self.name, error))
             return
         if not data:
-            self.lose(LostRemote("the connection was closed"))
+            self.lose(lost_connection(self.name))
             return
         if len(data) == self._read_size < _READ_MAX:
             self._read_size *= 2
@@ -139,7 +139,7 @@ class BlockingLink:
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:
-            self.lose(LostRemote(f"the connection was closed ({error})"))
+            self.lose(lost_connection(self.name, error))
             return 0
 
     def sweep(self, now: float) -> None:
@@ -154,6 +154,15 @@ class BlockingLink:
         self.flush()
         if peer.error is not None:
             self.lose(peer.error)
+
+    @property
+    def name(self) -> str:
+        """The other side, for errors: the endpoint that we connected to, or the address that it came from."""
+        if self.dialer is not None:
+            return self.dialer.endpoint.text
+        with contextlib.suppress(OSError):
+            return address_text(self.sock.getpeername())
+        return address_text(None)
 
     def lose(self, reason: Exception) -> None:
         """The connection is over."""

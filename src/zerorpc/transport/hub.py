@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zerorpc.errors import Closed, EndpointError
+from zerorpc.errors import Closed, EndpointError, LostRemote
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.endpoints import Endpoint, parse
 from zerorpc.transport.sockets import Listener, listen
 
-__all__ = ["Dialer", "Hub", "Link", "Owner"]
+__all__ = ["CONNECT_TIMEOUT", "Dialer", "Hub", "Link", "Owner", "address_text", "lost_connection"]
 
 _FIRST_DELAY = 0.05  # s; half of libzmq's fixed 0.1, since ours doubles
 _LONGEST_DELAY = 2.0  # s; a server that comes back is found this soon
@@ -43,6 +43,19 @@ class Owner(Protocol):
 
     def peer_lost(self, link: Any, ended: list[Any]) -> None:
         """The connection is gone; ``ended`` lived on it."""
+
+
+def lost_connection(name: str, error: Exception | None = None) -> LostRemote:
+    """The error of what ran over a connection that ended without our doing."""
+    return LostRemote(f"the connection to {name} was closed" + (f" ({error})" if error else ""))
+
+
+def address_text(address: Any) -> str:
+    """A socket's address as an endpoint; an ipc or inproc peer has none of its own."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        return f"tcp://{host}:{address[1]}"
+    return "a peer on this machine"
 
 
 class Dialer:

@@ -21,6 +21,7 @@ __all__ = ["Connection", "State"]
 
 _PING_TTL_UNIT = 0.1  # RFC 37: tenths of seconds
 _PING_CONTEXT_MAX = 16  # RFC 37: "MUST not exceed 16 octets"
+_TOO_EARLY = "the peer sent a message before the handshake was over"
 
 
 class State(enum.Enum):
@@ -48,8 +49,11 @@ class Connection:
         "_mechanism",
         "_metadata",
         "_output",
+        "_ping_context",
         "_seals",
+        "_sorts_messages",
         "error",
+        "news",
         "peer_greeting",
         "peer_identity",
         "peer_properties",
@@ -77,9 +81,12 @@ class Connection:
         self.peer_socket_type: SocketType | None = None
         self.peer_identity = b""
         self.peer_ttl: float | None = None  # seconds of silence after which the peer asks us to give it up
-        self.subscriptions = Subscriptions()  # the peer's, when we publish
+        self.news = False  # an error or a PING came; whoever has looked sets it back
+        self.subscriptions = Subscriptions(limits.subscriptions)  # the peer's, when we publish
+        self._ping_context: bytes | None = None  # of the last PING, until ``send_pong``
         self._mechanism = mechanism()
         self._seals = self._mechanism.seals
+        self._sorts_messages = self._seals or socket_type.publishes  # they may be subscriptions, or not sealed
         self._metadata = encode_metadata(
             {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
         )
@@ -94,17 +101,24 @@ class Connection:
         received: list[Any] = []
         try:
             if self.state is not State.TRAFFIC:
-                if self.state is State.GREETING:
-                    data = self._receive_greeting(data)
-                if self.state is State.CLOSED or not data:
-                    return received
+                data = self._receive_before_traffic(data)
                 self._decoder.has_commands = True
             self._decoder.receive(data, received)
         except ProtocolError as error:
             messages = self._sort(received)
             self._fail(error)
             return messages
-        return self._sort(received) if self._decoder.has_commands or self.socket_type.publishes else received
+        return self._sort(received) if self._decoder.has_commands or self._sorts_messages else received
+
+    def _receive_before_traffic(self, data: bytes) -> bytes:
+        """What of ``data`` is frames: nothing after the end, nor as long as the greeting isn't whole."""
+        if self.state is State.CLOSED:
+            return b""
+        if self.state is State.GREETING:
+            return self._receive_greeting(data)
+        if self._decoder.in_message:  # refused at its start, not when all of it is here
+            raise ProtocolError(_TOO_EARLY)
+        return data
 
     def _receive_greeting(self, data: bytes) -> bytes:
         """Collect the greeting; once it is whole, begin the handshake and return what follows it."""
@@ -130,15 +144,16 @@ class Connection:
             for item in received:
                 if self.state is State.HANDSHAKE:
                     self._receive_handshake(item)
-                elif self.state is State.TRAFFIC:
-                    self._receive_traffic(item, messages)
+                else:
+                    for inner in self._unsealed(item) if self._seals else (item,):
+                        self._receive_traffic(inner, messages)
         except ProtocolError as error:
             self._fail(error)
         return messages
 
     def _receive_handshake(self, item: Message | Command) -> None:
         if not isinstance(item, Command):
-            raise ProtocolError("the peer sent a message before the handshake was over")
+            raise ProtocolError(_TOO_EARLY)
         if item.name == b"ERROR":
             raise ProtocolError(f"the peer refused the connection: {item.error_reason}")
         self._output += [command.encode() for command in self._mechanism.receive(item)]
@@ -158,31 +173,35 @@ class Connection:
         self.peer_properties = properties
         self.peer_identity = properties.get("identity", b"")
 
+    def _unsealed(self, item: Message | Command) -> list[Message | Command]:
+        """Open what the mechanism sealed. In clear, anybody on the way could have put it there."""
+        if not isinstance(item, Command):
+            raise ProtocolError(f"the peer sent a message in clear, but {self._mechanism.name} seals them")
+        opened: list[Message | Command] = []
+        self._mechanism.open(item, opened)
+        return opened
+
     def _receive_traffic(self, item: Message | Command, messages: list[Message]) -> None:
         if isinstance(item, Command):
-            self._receive_command(item, messages)
+            self._receive_command(item)
         elif not (self.socket_type.publishes and self._subscribe_by_message(item)):
             messages.append(item)
 
-    def _receive_command(self, command: Command, messages: list[Message]) -> None:
+    def _receive_command(self, command: Command) -> None:
         """Obey a command; one that we don't know is ignored, as RFC 37 has it for later versions."""
         match command.name:
             case b"PING":
                 if not 2 <= len(command.data) <= 2 + _PING_CONTEXT_MAX:
                     raise ProtocolError(f"a PING of {len(command.data)} octets")
                 self.peer_ttl = int.from_bytes(command.data[:2], "big") * _PING_TTL_UNIT or None
-                self._output.append(Command(b"PONG", command.data[2:]).encode())
+                self._ping_context = command.data[2:]
+                self.news = True
             case b"SUBSCRIBE" if self.socket_type.publishes:
                 self.subscriptions.add(command.data)
             case b"CANCEL" if self.socket_type.publishes:
                 self.subscriptions.remove(command.data)
             case b"ERROR":
                 raise ProtocolError(f"the peer ended the connection: {command.error_reason}")
-            case _ if self._seals:
-                opened: list[Message | Command] = []
-                self._mechanism.open(command, opened)
-                for item in opened:
-                    self._receive_traffic(item, messages)
 
     def _subscribe_by_message(self, message: Message) -> bool:
         """Subscriptions as ZMTP 3.0 has them: a one-frame message, 1 or 0 and the prefix."""
@@ -196,6 +215,10 @@ class Connection:
         return True
 
     def _fail(self, error: ProtocolError) -> None:
+        """The end, for the first reason found: what the same chunk had after it doesn't count any more."""
+        if self.state is State.CLOSED:
+            return
+        self.news = True
         if self.state is State.HANDSHAKE:
             self._output.append(Command.error(str(error)).encode())
         self.state = State.CLOSED
@@ -204,15 +227,15 @@ class Connection:
     # Sending
 
     def send_message(self, parts: Sequence[Frame]) -> None:
-        """Queue one message for ``take_output``. Only in TRAFFIC."""
-        assert self.state is State.TRAFFIC, f"send_message in {self.state}"
+        """Queue one message for ``take_output``. Only after the handshake; harmless after an error."""
+        assert self.state in (State.TRAFFIC, State.CLOSED), f"send_message in {self.state}"
         if self._seals:
             self._output += self._mechanism.seal(parts)
         else:
             encode_message(parts, self._output)
 
     def send_delimited(self, body: Frame) -> None:
-        """Queue ``[b"", body]``, as requests and replies travel (RFC 28). Only in TRAFFIC."""
+        """Queue ``[b"", body]``, as requests and replies travel (RFC 28). When: as ``send_message``."""
         if self._seals:
             self._output += self._mechanism.seal((b"", body))
         else:
@@ -222,6 +245,12 @@ class Connection:
         """Ask for a PONG; ``ttl`` in seconds (a hint when to give us up, 0 for none), ``context`` comes back."""
         tenths = min(round(ttl / _PING_TTL_UNIT), 0xFFFF)
         self._output.append(Command(b"PING", tenths.to_bytes(2, "big") + context[:_PING_CONTEXT_MAX]).encode())
+
+    def send_pong(self) -> None:
+        """Answer the last PING unless that is done. Up to the caller: only it knows whether the peer reads at all."""
+        if self._ping_context is not None:
+            self._output.append(Command(b"PONG", self._ping_context).encode())
+            self._ping_context = None
 
     def send_subscribe(self, prefix: bytes = b"") -> None:
         """Ask a publisher for the messages that begin with ``prefix``: by command, or by message to ZMTP 3.0."""

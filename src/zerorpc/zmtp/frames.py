@@ -24,12 +24,15 @@ class Limits(NamedTuple):
     """What a peer may make us hold, in octets (``frames``: a count).
 
     ``message`` is above the 100 MiB at which the old implementation's MessagePack reader gave up, so whatever
-    worked there still does. ``command`` bounds the metadata too; libzmq's READY takes under 100 octets.
+    worked there still does; it counts frames in the long form, ``frames`` is enough to bound the short ones (255
+    octets each). ``command`` bounds the metadata too; libzmq's READY takes under 100 octets. ``subscriptions``
+    is for all that one subscriber makes, about 16,000; zerorpc itself makes one.
     """
 
     message: int = 128 * 1024 * 1024
     frames: int = 256
     command: int = 64 * 1024
+    subscriptions: int = 1024 * 1024
 
 
 class FrameDecoder:
@@ -50,6 +53,11 @@ class FrameDecoder:
         self._parts: Message = []  # frames of the message under way
         self._message_size = 0
         self.has_commands = False  # set when a command was appended, for the user to clear
+
+    @property
+    def in_message(self) -> bool:
+        """Whether part of an unfinished message is held here."""
+        return bool(self._parts) or (self._body is not None and not self._flags & _COMMAND)
 
     def receive(self, data: bytes, out: list[Message | Command]) -> None:
         """Take the next chunk and append to ``out``. After a ProtocolError ``out`` has what came before it."""

@@ -4,35 +4,55 @@ from __future__ import annotations
 
 from collections import Counter
 
+from zerorpc.errors import ProtocolError
+
 __all__ = ["Subscriptions"]
+
+_ENTRY_SIZE = 64  # octets that a prefix costs us beyond its own, roughly
 
 
 class Subscriptions:
-    """A counted set of prefixes: subscribing twice needs two cancellations."""
+    """A counted set of prefixes: subscribing twice needs two cancellations.
 
-    __slots__ = ("_counts", "_prefixes")
+    ``limit`` is in octets: a subscriber can't make its publisher keep any number of prefixes.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_counts", "_limit", "_prefixes", "_size")
+
+    def __init__(self, limit: int) -> None:
         self._counts: Counter[bytes] = Counter()
-        self._prefixes: tuple[bytes, ...] = ()
+        self._prefixes: tuple[bytes, ...] | None = ()  # None: changed since the last ``match``
+        self._size = 0
+        self._limit = limit
 
     def add(self, prefix: bytes) -> None:
+        """Raises ProtocolError for one too many."""
         self._counts[prefix] += 1
-        self._prefixes = tuple(self._counts)
+        if self._counts[prefix] > 1:
+            return
+        self._prefixes = None
+        self._size += len(prefix) + _ENTRY_SIZE
+        if self._size > self._limit:
+            raise ProtocolError(f"subscriptions of more than {self._limit} octets")
 
     def remove(self, prefix: bytes) -> None:
         """Take one subscription back; one that was never made is ignored, as libzmq does."""
-        if self._counts[prefix] <= 1:
+        if prefix not in self._counts:
+            return
+        self._counts[prefix] -= 1
+        if not self._counts[prefix]:
             del self._counts[prefix]
-        else:
-            self._counts[prefix] -= 1
-        self._prefixes = tuple(self._counts)
+            self._prefixes = None
+            self._size -= len(prefix) + _ENTRY_SIZE
 
     def match(self, topic: bytes | bytearray) -> bool:
-        return topic.startswith(self._prefixes)
+        prefixes = self._prefixes
+        if prefixes is None:  # not at each ``add``: many of them would take quadratic time
+            prefixes = self._prefixes = tuple(self._counts)
+        return topic.startswith(prefixes)
 
     def __len__(self) -> int:
-        return len(self._prefixes)
+        return len(self._counts)
 
     def __repr__(self) -> str:
-        return f"<Subscriptions {list(self._prefixes)!r}>"
+        return f"<Subscriptions {list(self._counts)!r}>"

@@ -1,0 +1,233 @@
+"""What the tests of the shells share: servers on threads, waiting for conditions, peers driven by hand, processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Protocol, TypeVar
+
+import zerorpc
+from zerorpc.protocol.events import WireEvent, decode, encode
+from zerorpc.transport.endpoints import parse, resolve
+from zerorpc.zmtp import Connection, SocketType, State
+
+PATIENCE = 10.0  # s until a test gives up on a condition; a loaded machine is slow
+TCP = "tcp://127.0.0.1:0"
+
+
+def eventually(condition: Callable[[], object], what: str = "") -> None:
+    """Wait until ``condition()`` is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"never came true: {what or condition}"
+        time.sleep(0.002)
+
+
+async def eventually_async(condition: Callable[[], object], what: str = "") -> None:
+    """``eventually`` for coroutines."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"never came true: {what or condition}"
+        await asyncio.sleep(0.002)
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """``asyncio.run``, with an upper bound."""
+
+    async def bounded() -> Any:
+        return await asyncio.wait_for(coroutine, 2 * PATIENCE)
+
+    return asyncio.run(bounded())
+
+
+class Runs(Protocol):
+    def run(self) -> None: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+
+
+R = TypeVar("R", bound=Runs)
+
+
+@contextlib.contextmanager
+def on_thread(runs: R) -> Iterator[R]:
+    """Runs a server, puller or subscriber on a thread, and ends it."""
+    thread = threading.Thread(target=runs.run, name="under test", daemon=True)
+    thread.start()
+    try:
+        yield runs
+    finally:
+        runs.stop()
+        thread.join(PATIENCE)
+        runs.close()
+        assert not thread.is_alive(), f"stop() did not end run() of {runs!r}"
+
+
+@contextlib.contextmanager
+def serving(
+    methods: Any, *, bind: str = TCP, connect: str = "", grace: float = 0.1, **options: Any
+) -> Iterator[zerorpc.Server]:
+    """A running server; ``server.endpoints[0]`` is where."""
+    server = zerorpc.Server(methods, grace=grace, **options)
+    if connect:
+        server.connect(connect)
+    else:
+        server.bind(bind)
+    with on_thread(server):
+        yield server
+
+
+@contextlib.contextmanager
+def joined(methods: Any, **options: Any) -> Iterator[zerorpc.Client]:
+    """A client of a running server."""
+    with serving(methods, **options) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+        yield client
+
+
+def unused_port() -> int:
+    """A port where nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class RawPeer:
+    """The other end of a connection, by hand: it sends what it is told and reads when it is told.
+
+    Announces no extensions, as libzmq does, unless given ``properties``.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        socket_type: SocketType = SocketType.DEALER,
+        properties: dict[str, bytes] | None = None,
+    ) -> None:
+        self.sock = sock
+        self.sock.settimeout(PATIENCE)
+        self.connection = Connection(socket_type, properties=properties or {})
+        self._received: list[Any] = []
+
+    @classmethod
+    def to(cls, endpoint: str, *args: Any) -> RawPeer:
+        peer = cls(connect(endpoint), *args)
+        peer.handshake()
+        return peer
+
+    def handshake(self) -> None:
+        self._flush()
+        while self.connection.state is not State.TRAFFIC:
+            self._receive()
+
+    def send(self, header: dict[str, Any], name: Any, args: Any) -> None:
+        self.send_data(encode(header, name, args))
+
+    def send_data(self, data: bytes) -> None:
+        self.connection.send_message([b"", data])
+        self._flush()
+
+    def next_event(self) -> WireEvent:
+        """The next event; EOFError at the end."""
+        while not self._received:
+            self._receive()
+        event = decode(self._received.pop(0)[-1])
+        assert isinstance(event, WireEvent)
+        return event
+
+    def _receive(self) -> None:
+        data = self.sock.recv(65536)
+        if not data:
+            raise EOFError
+        self._received += self.connection.receive_data(data)
+        assert self.connection.error is None, self.connection.error
+        self._flush()
+
+    def _flush(self) -> None:
+        for part in self.connection.take_output():
+            self.sock.sendall(part)
+
+    def __enter__(self) -> RawPeer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.sock.close()
+
+
+def connect(endpoint: str) -> socket.socket:
+    """A plain socket to an endpoint."""
+    family, address = resolve(parse(endpoint))[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.settimeout(PATIENCE)
+    sock.connect(address)
+    return sock
+
+
+class Program:
+    """A Python program in a process of its own; ``expect`` reads its lines."""
+
+    def __init__(self, text: str, *args: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-c", textwrap.dedent(text), *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end: exit code, what is left of stdout, stderr."""
+        out, err = self.process.communicate(timeout=2 * PATIENCE)
+        return self.process.returncode, out, err
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def main_thread_waits() -> bool:
+    """Whether the main thread waits for a reply in a blocking client."""
+    main = threading.main_thread().ident
+    assert main is not None
+    frame = sys._current_frames().get(main)
+    while frame is not None:
+        if frame.f_code.co_name in ("_drive", "_follow") and frame.f_globals["__name__"].endswith("blocking"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+@contextlib.contextmanager
+def raising_on(number: signal.Signals, error: BaseException) -> Iterator[Callable[[], None]]:
+    """A signal that raises ``error`` in the main thread, as Ctrl-C does; yields what sends it."""
+
+    def handler(*_: object) -> None:
+        raise error
+
+    before = signal.signal(number, handler)
+    main = threading.main_thread().ident
+    assert main is not None
+    try:
+        yield lambda: signal.pthread_kill(main, number)
+    finally:
+        signal.signal(number, before)

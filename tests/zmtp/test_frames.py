@@ -1,0 +1,224 @@
+"""Frames: what a stream of bytes splits into, however it is cut; limits; and what decoding costs."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.zmtp.links import bodies, cuts, encoded, messages, split
+from zerorpc.errors import ProtocolError
+from zerorpc.zmtp.commands import Command
+from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits, encode_delimited, encode_message
+
+SMALL = Limits(message=1000, frames=3, command=50)
+LONG_HEAD = b"\x02" + (64).to_bytes(8, "big")
+
+
+def decode(*chunks: bytes, limits: Limits = Limits()) -> list[object]:  # noqa: B008
+    decoder = FrameDecoder(limits)
+    out: list[object] = []
+    for chunk in chunks:
+        decoder.receive(chunk, out)  # type: ignore[arg-type]
+    return out
+
+
+def outcome(chunks: list[bytes], limits: Limits) -> tuple[list[object], str | None]:
+    """What comes out of the chunks, and the error that ends it."""
+    decoder = FrameDecoder(limits)
+    out: list[object] = []
+    try:
+        for chunk in chunks:
+            decoder.receive(chunk, out)  # type: ignore[arg-type]
+    except ProtocolError as error:
+        return out, str(error)
+    return out, None
+
+
+# One table for the writer and the reader
+
+FORMS = [
+    ([b""], b"\x00\x00"),
+    ([b"hi"], b"\x00\x02hi"),
+    ([b"", b"hi"], b"\x01\x00\x00\x02hi"),
+    ([b"a", b"", b"c"], b"\x01\x01a\x01\x00\x00\x01c"),
+    ([b"x" * 255], b"\x00\xff" + b"x" * 255),
+    ([b"x" * 256], b"\x02" + bytes(6) + b"\x01\x00" + b"x" * 256),
+    ([b"x" * 256, b"y"], b"\x03" + bytes(6) + b"\x01\x00" + b"x" * 256 + b"\x00\x01y"),
+]
+
+
+@pytest.mark.parametrize(("parts", "wire"), FORMS)
+def test_written_as_rfc_37_says(parts: list[bytes], wire: bytes) -> None:
+    assert encoded(parts) == wire
+
+
+@pytest.mark.parametrize(("parts", "wire"), FORMS)
+def test_read_as_rfc_37_says(parts: list[bytes], wire: bytes) -> None:
+    assert decode(wire) == [parts]
+
+
+@given(bodies)
+@example(b"x" * 255)
+@example(b"x" * 256)
+def test_the_quick_form_for_requests_writes_the_same(body: bytes) -> None:
+    out: list[Frame] = []
+    encode_delimited(body, out)
+    assert b"".join(out) == encoded([b"", body])
+
+
+def test_large_bodies_are_handed_over_and_not_copied() -> None:
+    body, out = b"x" * 1000, []
+    encode_message([body], out)
+    encode_delimited(body, out)
+    assert [part for part in out if part is body] == [body, body]
+
+
+@pytest.mark.parametrize("wire", [b"\x02" + (3).to_bytes(8, "big") + b"abc", b"\x02" + bytes(8)])
+def test_the_long_form_may_carry_a_short_body(wire: bytes) -> None:
+    assert decode(wire) == [[wire[9:]]]
+    assert decode(*split(wire, range(20))) == [[wire[9:]]]
+
+
+# However it is cut
+
+commands = st.builds(Command, st.sampled_from([b"PING", b"x"]), st.binary(max_size=40) | st.just(b"y" * 300))
+
+
+@given(st.lists(messages | commands, max_size=6), cuts)
+def test_any_split_gives_the_same(items: list[list[bytes] | Command], cuts: list[int]) -> None:
+    wire = b"".join(item.encode() if isinstance(item, Command) else encoded(item) for item in items)
+    assert decode(*split(wire, cuts)) == items
+    assert decode(*split(wire, range(len(wire)))) == items
+
+
+@given(st.lists(st.binary(max_size=60), max_size=5), cuts)
+@example([b"\x02" + b"\xff" * 8], [])
+@example([b"\x01\0\x01\0\x01\0"], [3])
+@example([b"\x04\0"], [1])
+def test_any_bytes_give_messages_or_a_protocol_error(chunks: list[bytes], cuts: list[int]) -> None:
+    whole = outcome(chunks, SMALL)
+    wire = b"".join(chunks)
+    assert outcome(split(wire, cuts), SMALL) == whole
+    assert outcome(split(wire, range(len(wire))), SMALL) == whole
+
+
+def test_a_command_between_the_frames_of_a_message_disturbs_nothing() -> None:
+    ping = Command(b"PING", b"\0\0")
+    assert decode(b"\x01\x01a" + ping.encode() + b"\0\x01b") == [ping, [b"a", b"b"]]
+
+
+def test_an_empty_chunk_changes_nothing() -> None:
+    assert decode(b"", b"\0", b"", b"\x01", b"", b"a", b"") == [[b"a"]]
+    assert decode(LONG_HEAD + b"x" * 10, b"", b"x" * 54) == [[b"x" * 64]]
+
+
+# Limits
+
+REFUSED = [
+    (b"\x08\x00", "a frame with flags 0x08"),
+    (b"\x80\x00", "a frame with flags 0x80"),
+    (b"\x05\x00", "a frame with flags 0x05"),
+    (b"\x07" + bytes(8), "a frame with flags 0x07"),
+    (b"\x02" + (1001).to_bytes(8, "big"), "a message of 1001 octets or more"),
+    (b"\x02" + b"\xff" * 8, f"a message of {2**64 - 1} octets or more"),
+    (b"\x03" + (600).to_bytes(8, "big") + b"x" * 600 + b"\x02" + (401).to_bytes(8, "big"), "a message of 1001 octets"),
+    (b"\x06" + (51).to_bytes(8, "big"), "a command of 51 octets"),
+    (b"\x04\x33", "a command of 51 octets"),
+    (b"\x01\x00" * 3, "more than 3 frames"),
+    ((b"\x03" + bytes(8)) * 3, "more than 3 frames"),
+    (b"\x04\x00", "malformed command frame"),
+    (b"\x04\x02\x02a", "malformed command frame"),
+    (b"\x04\x02\x00a", "malformed command frame"),
+]
+
+
+@pytest.mark.parametrize(("wire", "why"), REFUSED)
+def test_refused_as_soon_as_it_shows(wire: bytes, why: str) -> None:
+    with pytest.raises(ProtocolError, match=why):
+        decode(wire, limits=SMALL)
+
+
+@pytest.mark.parametrize(("wire", "why"), REFUSED)
+def test_what_came_before_an_error_is_there(wire: bytes, why: str) -> None:
+    good = encoded([b"a", b"b"])
+    assert outcome([good + wire], SMALL)[0] == [[b"a", b"b"]]
+    assert outcome(split(good + wire, range(2000)), SMALL)[0] == [[b"a", b"b"]]
+
+
+def test_just_within_the_limits() -> None:
+    message = [b"x" * 600, b"y" * 400]
+    assert decode(encoded(message), encoded([b"a", b"b", b"c"]), encoded(message), limits=SMALL) == [
+        message,
+        [b"a", b"b", b"c"],
+        message,
+    ]
+    command = Command(b"abc", b"x" * 46)
+    assert decode(command.encode(), limits=SMALL) == [command]
+
+
+def test_what_is_held_is_known_to_be_a_message_or_not() -> None:
+    decoder = FrameDecoder(Limits())
+    assert not decoder.in_message
+    decoder.receive(b"\x06" + (300).to_bytes(8, "big") + b"\x01", [])
+    assert not decoder.in_message
+    decoder.receive(b"x" * 299 + b"\x01\x00", [])
+    assert decoder.in_message
+    decoder.receive(b"\0\0", [])
+    assert not decoder.in_message
+    decoder.receive(LONG_HEAD + b"x", [])
+    assert decoder.in_message
+
+
+# Costs
+
+SIZE = 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize("chunk", [1000, 65_536])
+def test_a_large_frame_in_small_pieces_takes_its_size_and_little_more(chunk: int) -> None:
+    """Quadratic work, at 1,000 octets a piece, would be 2 TB copied: the time limit would end it."""
+    decoder = FrameDecoder(Limits())
+    out: list[list[Frame]] = []
+    piece = bytes(chunk)
+    decoder.receive(b"\x02" + SIZE.to_bytes(8, "big"), out)  # type: ignore[arg-type]
+    tracemalloc.start()
+    try:
+        for _ in range(SIZE // chunk):
+            decoder.receive(piece, out)  # type: ignore[arg-type]
+        decoder.receive(piece[: SIZE % chunk] + b"\0\x02hi", out)  # type: ignore[arg-type]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [len(message[0]) for message in out] == [SIZE, 2]
+    assert peak < 2 * SIZE + 1024 * 1024
+
+
+def test_an_announced_size_takes_no_memory() -> None:
+    tracemalloc.start()
+    try:
+        assert decode(b"\x02" + (128 * 1024 * 1024).to_bytes(8, "big") + b"x") == []
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+class CountingBytes(bytes):
+    """Octets that count how many of them were copied out, or joined to others."""
+
+    copied = 0
+
+    def __getitem__(self, index: object) -> object:  # type: ignore[override]
+        got = super().__getitem__(index)  # type: ignore[index]
+        if isinstance(got, bytes):
+            CountingBytes.copied += len(got)
+        return got
+
+
+def test_many_small_messages_in_one_chunk_are_each_copied_once() -> None:
+    CountingBytes.copied = 0
+    wire = CountingBytes(encoded([b"", b"x" * 50]) * 10_000)
+    assert len(decode(wire)) == 10_000
+    assert CountingBytes.copied <= len(wire)
