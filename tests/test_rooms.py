@@ -24,6 +24,8 @@ ROOMS = [
     "sync",
     "server",
     "push_pull",
+    "calling",
+    "event_log",
     "middleware",
     "service",
     "transport",

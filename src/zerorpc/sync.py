@@ -310,7 +310,11 @@ class _Core:
     def next_item(self, request: Request) -> tuple[bool, Any]:
         channel = request.channel
         if not channel.readable:
-            self.hub.wait(channel, _readable)
+            try:
+                self.hub.wait(channel, _readable)
+            except BaseException:
+                self.abandon(channel)
+                raise
         if not channel.inbox and channel.error is not None:
             request.failed(channel.error)
         with self.hub.lock:
@@ -320,6 +324,8 @@ class _Core:
         return request.item(event, data)
 
     def abandon(self, channel: ClientChannel) -> None:
+        if self.hub.stale:
+            return  # forked: it is the parent's call
         with self.hub.lock:
             channel.abandon()
             if channel.peer is not None and channel.peer.link is not None:
@@ -364,6 +370,9 @@ class _Core:
     # The end
 
     def close(self) -> None:
+        if self.hub.stale:
+            self.calls = Calls()
+            self.hub.disown()
         with self.hub.lock:
             for channel in self.calls.close(Closed("the client was closed")):
                 self.hub.wake(channel)

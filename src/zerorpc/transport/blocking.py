@@ -232,20 +232,32 @@ class BlockingHub(Hub):
                 while not ready(channel):
                     self._drive(None)
             finally:
-                with self.lock:
-                    self._leading = False
-                    self._promote()
+                self._lead_no_more()
             return
 
     def _follow(self, channel: Any, turn: Any) -> None:
         """Wait until the leader has something for the channel, or it is this thread's turn to lead."""
         try:
             turn.acquire()
-        finally:
+        except BaseException:
             with self.lock:
-                channel.waiter = None
-                if channel in self._followers:
-                    self._followers.remove(channel)
+                self._unfollow(channel)
+                self._promote()  # it may have been this thread's turn
+            raise
+        with self.lock:
+            self._unfollow(channel)
+
+    def _unfollow(self, channel: Any) -> None:
+        channel.waiter = None
+        if channel in self._followers:
+            self._followers.remove(channel)
+
+    def _lead_no_more(self) -> None:
+        with self.lock:
+            self._leading = False
+            self._promote()
+            if self.closed:
+                self._close_bell()
 
     def wake(self, channel: Any) -> None:
         """The channel's thread has something to look at. With the lock held."""
@@ -338,9 +350,7 @@ class BlockingHub(Hub):
             try:
                 self._drive(0)
             finally:
-                with self.lock:
-                    self._leading = False
-                    self._promote()
+                self._lead_no_more()
 
     # Links
 
@@ -406,6 +416,7 @@ class BlockingHub(Hub):
             for link in list(self.links.values()):
                 if link.dialer is dialer:
                     link.lose(LostRemote("disconnected here"))
+            self.ring()  # the leader may be the one whose call that was
 
     def _dial(self, dialer: Dialer, delay: float, stop: threading.Event) -> None:
         while not stop.wait(delay) and not dialer.closed:
@@ -436,23 +447,34 @@ class BlockingHub(Hub):
             self.listeners.clear()
             self.ring()
             self._promote()
-            if self._bell is not None and not self._leading:
-                self._bell.close()
-                self._bell_end.close()
+            if not self._leading:
+                self._close_bell()
 
-    # Fork
-
-    def revive(self) -> None:
-        """In a forked child, at the first use: the parent keeps its connections, we make our own."""
-        for link in self.links.values():
-            link.sock.close()
+    def _close_bell(self) -> None:
         if self._bell is not None:
             self._bell.close()
             self._bell_end.close()
+
+    # Fork
+
+    def disown(self) -> None:
+        """In a forked child: let go of what is the parent's, without a word to its peers. Takes no lock: the thread
+        that held it may not exist here.
+        """
+        error = LostRemote("the process was forked, and the call is the parent's")
+        for link in self.links.values():
+            link.closed = True
+            link.sock.close()
+            link.peer.close(error)
         for listener in self.listeners.values():
             listener.close()
         self.listeners.clear()
+        self._close_bell()
         self._set_up()
+
+    def revive(self) -> None:
+        """In a forked child, at the first use: the parent keeps its connections, we make our own."""
+        self.disown()
         for dialer in self.dialers.values():
             self.start_dialer(dialer)
 

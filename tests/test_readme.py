@@ -1,0 +1,295 @@
+"""What README.md, docs/ and examples/ show is run here, as printed.
+
+Each section of a page (from one ``##`` to the next) is one test in a folder of its own, and its code blocks are
+played in order:
+
+- ``python`` whose first line is ``# name.py``: written to that file; any other is run. What is printed has to contain
+  the comments that follow ``print(...)`` on the same line, in order.
+- ``console``: each line after ``$`` is run; the lines below it have to be among what it says, in order, where ``...``
+  stands for anything, and a date or time for any other. A command with an error among them has to fail, others not.
+- After ``<!-- keeps running -->`` a command goes on while the rest is played. Then it is asked to end, unless it has
+  ended, and what it said is looked at.
+
+Ports and ipc paths are replaced, so that tests don't meet programs of others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PATIENCE = 20.0  # seconds for a command to end or to say what it should; a loaded machine is slow
+NOBODY = "tcp://127.0.0.1:9"  # the pages' address where nobody listens
+STRICT_PYTHON = ("python", "-W", "error", "-W", "ignore::DeprecationWarning:uvloop")  # as pyproject.toml has it
+
+BLOCK = re.compile(
+    r"^(?P<keeps><!-- keeps running -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
+FAILS = re.compile(r"^(\w+Error|zerorpc-client): ", re.MULTILINE)
+CHANGING = (
+    (re.compile(r"\b\d{4}/\d\d/\d\d\b"), "<date>"),
+    (re.compile(r"\[\d{4}(, \d+){8}\]"), "<time>"),
+)
+
+
+class Block(NamedTuple):
+    """One fenced code block."""
+
+    kind: str
+    text: str
+    keeps_running: bool
+
+
+class Section(NamedTuple):
+    """The blocks under one heading."""
+
+    page: str
+    title: str
+    blocks: list[Block]
+
+    def __str__(self) -> str:
+        return f"{self.page}: {self.title}"
+
+
+def sections() -> Iterator[Section]:
+    for page in PAGES:
+        for part in re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            title = part.partition("\n")[0].strip("# ")
+            blocks = [Block(m["kind"], m["text"], bool(m["keeps"])) for m in BLOCK.finditer(part)]
+            if blocks:
+                yield Section(page.name, title, blocks)
+
+
+class Surroundings:
+    """A folder, addresses that are free, and the commands that were started, with what they were to say."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ports: dict[str, str] = {}
+        self._started: list[tuple[Command, str]] = []
+
+    def moved(self, text: str) -> str:
+        """The text with its ports and ipc paths replaced by free ones."""
+        text = re.sub(r"(tcp://[^\s:\"]+:)([1-9]\d*)", lambda m: m[1] + self._port(m[0], m[2]), text)
+        return text.replace("ipc:///tmp/", f"ipc://{self.folder}/")
+
+    def _port(self, endpoint: str, port: str) -> str:
+        if endpoint == NOBODY:
+            return port
+        if port not in self._ports:
+            self._ports[port] = str(free_port(taken=self._ports.values()))
+        return self._ports[port]
+
+    def start(self, *command: str, says: str = "") -> Command:
+        self._started.append((Command(*command, folder=self.folder), says))
+        return self._started[-1][0]
+
+    def check_started(self) -> None:
+        """What goes on has to say what the page shows, and to end well when asked to."""
+        for command, says in self._started:
+            command.wait_for(says)
+            command.interrupt()
+            assert command.finish() in (0, -signal.SIGINT, 130), command
+
+    def end(self) -> None:
+        for command, _ in self._started:
+            command.end()
+
+
+class Command:
+    """One process; ``said`` is what it wrote so far, to stdout and stderr."""
+
+    def __init__(self, *command: str, folder: Path) -> None:
+        self.line = shlex.join(command)
+        self._output = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed by end()
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def said(self) -> str:
+        return Path(self._output.name).read_text(encoding="utf-8", errors="replace")
+
+    def wait_for(self, expected: str) -> None:
+        """Wait until it has said what is expected. There is no event for a file that grows: look again and again."""
+        deadline = time.monotonic() + PATIENCE
+        while (missing := first_missing(expected, self.said)) is not None:
+            assert time.monotonic() < deadline, f"{missing!r} was not said by {self}"
+            time.sleep(0.02)
+
+    def interrupt(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def finish(self) -> int:
+        """Wait for its end; the exit code."""
+        return self._process.wait(PATIENCE)
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._output.close()
+
+    def __str__(self) -> str:
+        return f"`{self.line}` (exit code {self._process.poll()}):\n{self.said}"
+
+
+@pytest.fixture
+def surroundings() -> Iterator[Surroundings]:
+    short = "/tmp" if Path("/tmp").is_dir() else None  # an ipc path has 107 bytes at most
+    with tempfile.TemporaryDirectory(prefix="zerorpc-", dir=short) as folder:
+        surroundings = Surroundings(Path(folder))
+        yield surroundings
+        surroundings.end()
+
+
+@pytest.mark.timeout(90)  # a section is several programs, one after the other
+@pytest.mark.parametrize("section", list(sections()), ids=str)
+def test_a_section_does_what_it_shows(section: Section, surroundings: Surroundings) -> None:
+    for block in section.blocks:
+        play(block, surroundings)
+    surroundings.check_started()
+
+
+def play(block: Block, surroundings: Surroundings) -> None:
+    text = surroundings.moved(block.text)
+    if block.kind == "console":
+        for line, expected in commands(text):
+            play_command(line, expected, block.keeps_running, surroundings)
+    elif block.kind == "python":
+        play_python(text, surroundings)
+    else:
+        assert block.kind == "text", f"nobody runs {block.kind} blocks"
+
+
+def play_command(line: str, expected: str, keeps_running: bool, surroundings: Surroundings) -> None:
+    command = shlex.split(line)
+    if command[0] == "make":  # would run this test again; that there is such a target can be seen
+        subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+        return
+    started = surroundings.start(*command, says=expected if keeps_running else "")
+    if not keeps_running:
+        assert bool(started.finish()) == bool(FAILS.search(expected)), started
+        assert first_missing(expected, started.said) is None, started
+
+
+def play_python(text: str, surroundings: Surroundings) -> None:
+    named = re.match(r"# (\w+\.py)\n", text)
+    if named:
+        (surroundings.folder / named[1]).write_text(text, encoding="utf-8")
+        return
+    (surroundings.folder / "snippet.py").write_text(text, encoding="utf-8")
+    started = surroundings.start(*STRICT_PYTHON, "snippet.py")
+    assert started.finish() == 0, started
+    assert first_missing("\n".join(PRINTED.findall(text)), started.said) is None, started
+
+
+def commands(text: str) -> Iterator[tuple[str, str]]:
+    """Each command of a console block, with the lines that it is to say."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        line, _, expected = part.partition("\n")
+        yield line, expected
+
+
+def first_missing(expected: str, said: str) -> str | None:
+    """The first expected line that is not found, in order, among those said; None when all are."""
+    lines = iter(steady(said).splitlines())
+    for line in steady(expected).splitlines():
+        pattern = re.compile(".*".join(map(re.escape, line.split("..."))))
+        if line != "..." and not any(pattern.fullmatch(candidate) for candidate in lines):
+            return line
+    return None
+
+
+def steady(text: str) -> str:
+    for pattern, stands in CHANGING:
+        text = pattern.sub(stands, text)
+    return text
+
+
+def free_port(taken: Collection[str]) -> int:
+    """A port below those that systems choose from for connections, so that none gets it before we bind it."""
+    for port in range(20000 + os.getpid() % 5000, 32000):
+        with socket.socket() as probe:
+            if str(port) not in taken and probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise AssertionError("no free port")
+
+
+# Examples
+
+
+def example(name: str, *arguments: str) -> tuple[str, ...]:
+    return (*STRICT_PYTHON, str(ROOT / "examples" / f"{name}.py"), *arguments)
+
+
+def run_example(surroundings: Surroundings, name: str, *arguments: str) -> list[str]:
+    """Run one to its end; the lines that it printed."""
+    command = surroundings.start(*example(name, *arguments))
+    assert command.finish() == 0, command
+    return command.said.splitlines()
+
+
+def test_the_cooler_answers_both_clients(surroundings: Surroundings) -> None:
+    endpoint = surroundings.moved("tcp://127.0.0.1:4242")
+    surroundings.start(
+        *example("cooler", endpoint), says=f"listening on {endpoint}\nZeroDivisionError: division by zero"
+    )
+    assert run_example(surroundings, "blocking_client", endpoint) == [
+        "hi, man!",
+        "[0, 1, 2, 3, 4]",
+        "43",
+        "rested",
+        "ZeroDivisionError: division by zero",
+    ]
+    assert run_example(surroundings, "async_client", endpoint) == ["1000 chilled", "enough at 3"]
+    surroundings.check_started()
+
+
+def test_workers_do_the_boss_s_work(surroundings: Surroundings) -> None:
+    endpoint = surroundings.moved("tcp://127.0.0.1:4242")
+    for _ in range(2):
+        surroundings.start(*example("workers", "worker", endpoint))
+    assert run_example(surroundings, "workers", "boss", endpoint) == ["[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]"]
+
+
+def test_news_are_read(surroundings: Surroundings) -> None:
+    assert run_example(surroundings, "news") == ["page 1: zerorpc made anew", "page 2: gevent no longer needed"]
+
+
+def test_the_trace_id_travels(surroundings: Surroundings) -> None:
+    assert run_example(surroundings, "tracing") == ["hot soup, please", "table-7 order", "table-7 cook"]
+
+
+def test_every_example_is_run_here() -> None:
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {
+        "async_client",
+        "blocking_client",
+        "cooler",
+        "news",
+        "tracing",
+        "workers",
+    }
