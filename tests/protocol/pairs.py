@@ -90,15 +90,14 @@ class Pair:
         """Carry what there is to send, both ways: what it touched at the client, and at the server."""
         at_client: list[Any] = []
         at_server: list[Any] = []
-        while there_or_back := (octets(self.client.connection), octets(self.server.connection)):
-            there, back = there_or_back
+        while True:
+            there, back = octets(self.client.connection), octets(self.server.connection)
             if there:
                 at_server += self.server.receive_data(there, self.clock.now)
             if back:
                 at_client += self.client.receive_data(back, self.clock.now)
             if not there and not back:
-                break
-        return at_client, at_server
+                return at_client, at_server
 
     def call(self, method: str = "echo", *args: Any, **options: Any) -> tuple[ClientChannel, ServerChannel]:
         """A call that has reached the server."""

@@ -413,7 +413,8 @@ class ServerPeer(Peer):
             name = MORE
         if name == MORE:
             channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
-            touched.append(channel)
+            if channel.runner is not None:  # or the shell, told of it twice in one chunk, would run the method twice
+                touched.append(channel)
         elif name == CANCEL and self.level >= 1:
             self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
 

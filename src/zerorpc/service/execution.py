@@ -10,17 +10,34 @@ import logging
 import traceback
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from zerorpc.errors import SerializationError
-from zerorpc.middleware import Context
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode
 from zerorpc.service.methods import Method
 
-__all__ = ["Execution"]
+__all__ = ["Execution", "ServerHooks"]
 
 logger = logging.getLogger("zerorpc.server")
+
+
+class ServerHooks(Protocol):
+    """The hooks of ``zerorpc.Context`` that a request passes. Without middleware ``hooks_server`` is false."""
+
+    hooks_server: bool
+
+    def hook_load_task_context(self, event_header: dict[str, Any], /) -> None: ...
+
+    def hook_get_task_context(self) -> dict[str, Any]: ...
+
+    def hook_server_before_exec(self, request_event: Event, /) -> None: ...
+
+    def hook_server_after_exec(self, request_event: Event, reply_event: Event | None, /) -> None: ...
+
+    def hook_server_inspect_exception(
+        self, request_event: Event, reply_event: Event | None, exc_infos: Any, /
+    ) -> None: ...
 
 
 class Execution:
@@ -31,7 +48,7 @@ class Execution:
 
     __slots__ = ("_header_extra", "channel", "context", "coroutine", "event", "hooked", "method")
 
-    def __init__(self, channel: ServerChannel, method: Method | None, context: Context) -> None:
+    def __init__(self, channel: ServerChannel, method: Method | None, context: ServerHooks) -> None:
         self.channel = channel
         self.method = method
         self.context = context
@@ -139,4 +156,10 @@ def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-_OUR_MODULES = (__name__, "zerorpc.service.runners", "zerorpc.service.methods")
+_OUR_MODULES = (
+    __name__,
+    "zerorpc.service.runners",
+    "zerorpc.service.coroutines",
+    "zerorpc.service.thread_jobs",
+    "zerorpc.service.methods",
+)

@@ -1,0 +1,99 @@
+"""Plain functions and generators on worker threads, as fast as credit and the caller's reading allow."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from zerorpc.service.coroutines import AHEAD_ITEMS, AHEAD_OCTETS
+from zerorpc.service.execution import Execution
+
+__all__ = ["ThreadJob"]
+
+
+class ThreadJob:
+    """A plain function or generator on a worker thread. A generator stays on one thread all its life."""
+
+    __slots__ = ("_ahead", "_allowed", "_condition", "_made", "_post", "_sent", "execution", "link")
+
+    def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None]) -> None:
+        self.link = link
+        self.execution = execution
+        self._post = post
+        self._condition: threading.Condition | None = None  # made when a stream begins
+        self._made = 0  # items posted, counted by the worker
+        self._sent = 0  # items sent, counted by the loop
+        self._allowed = 1  # items that may have been posted: wire.md §4
+        self._ahead = 1  # of these, how many may be on their way to the loop
+
+    # In the worker
+
+    def run(self) -> None:
+        execution = self.execution
+        data: Any
+        try:
+            if execution.channel.closed:
+                data = None
+            else:
+                method = execution.begin()
+                value = method.functor(*execution.channel.args)
+                if method.streams or isinstance(value, Iterator):
+                    data = self._stream(value)
+                elif inspect.iscoroutine(value):
+                    self._post((self, value, False))
+                    return
+                else:
+                    data = execution.result(value)
+        except BaseException as error:
+            data = execution.error(error)
+        self._post((self, data, True))
+
+    def _stream(self, items: Iterable[Any]) -> bytes | None:
+        """Post the items as far as credit goes; the last event, or None if the caller is gone."""
+        execution, channel = self.execution, self.execution.channel
+        self._condition = threading.Condition()
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                self._post((self, execution.item(item), False))
+                self._made += 1
+                if self._made >= self._allowed and not self._wait_for_credit():
+                    return None
+                if channel.closed:
+                    return None
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+        return execution.done()
+
+    def _wait_for_credit(self) -> bool:
+        """Block until another item may be made; False when the caller is gone."""
+        condition = self._condition
+        assert condition is not None
+        with condition:
+            condition.wait_for(lambda: self._made < self._allowed or self.execution.channel.closed)
+        return not self.execution.channel.closed
+
+    # On the loop
+
+    def sent_one(self, octets: int) -> None:
+        """An item went out: the credit that is left counts from there."""
+        self._sent += 1
+        self._ahead = min(AHEAD_ITEMS, AHEAD_OCTETS // octets + 1)
+        self.wake()
+
+    def wake(self) -> None:
+        """Credit came, the peer reads again, or the caller went."""
+        channel = self.execution.channel
+        condition = self._condition
+        if condition is None:
+            return
+        allowed = self._sent + (min(channel.room, self._ahead) if channel.peer.writable else 0)
+        more = allowed - self._allowed
+        if channel.closed or more > self._ahead // 2 or (more > 0 and self._sent >= self._allowed):
+            with condition:
+                self._allowed = max(allowed, self._allowed)
+                condition.notify()

@@ -1,0 +1,627 @@
+"""AsyncClient: calls from coroutines, on asyncio's own loop and on uvloop's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service.running import PATIENCE, TCP, RawPeer, eventually_async, serving, unused_port
+from zerorpc.client import AsyncStream, Call
+from zerorpc.transport.aio import new_event_loop
+from zerorpc.zmtp import SocketType
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    """Runs a coroutine to its end, on each kind of loop."""
+    loop = request.param()
+    yield lambda coroutine: loop.run_until_complete(asyncio.wait_for(coroutine, 2 * PATIENCE))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+class Service:
+    """Waits, streams and tells what became of it."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.started = threading.Event()
+        self.ended = threading.Event()
+
+    async def echo(self, value: Any) -> Any:
+        return value
+
+    async def who(self) -> str:
+        return self.name
+
+    async def fail(self, message: str) -> None:
+        raise ValueError(message)
+
+    async def wait(self) -> None:
+        self.started.set()
+        try:
+            await asyncio.sleep(PATIENCE * 10)
+        finally:
+            self.ended.set()
+
+    async def count(self, stop: int) -> AsyncIterator[int]:
+        self.started.set()
+        try:
+            for n in range(stop):
+                yield n
+        finally:
+            self.ended.set()
+
+    async def stall(self, stop: int) -> AsyncIterator[int]:
+        for n in range(stop):
+            yield n
+        await self.wait()
+
+    async def numbers(self, stop: int) -> list[int]:
+        return list(range(stop))
+
+    async def nothing(self) -> None: ...
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service("it")
+
+
+@pytest.fixture
+def server(service: Service) -> Iterator[zerorpc.Server]:
+    with serving(service) as server:
+        yield server
+
+
+@pytest.fixture
+def endpoint(server: zerorpc.Server) -> str:
+    return server.endpoints[0]
+
+
+# Calls
+
+
+def test_await_and_async_for(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            assert await client.echo("hi") == "hi"
+            assert await client("echo", 1) == await client(b"echo", 1) == 1
+            assert [n async for n in client.count(500)] == list(range(500))
+            items = await client.count(3)
+            assert isinstance(items, AsyncStream)
+            assert [n async for n in items] == [0, 1, 2]
+            assert [n async for n in items] == []
+            assert [n async for n in client.count(0)] == []
+
+    run(main())
+
+
+def test_async_for_over_a_method_that_returns_a_list(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            assert [n async for n in client.numbers(3)] == [0, 1, 2]
+            assert [n async for n in client.nothing()] == []  # how Node says "an empty stream"
+
+    run(main())
+
+
+def test_a_thousand_calls_at_once(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            assert await asyncio.gather(*[client.echo(n) for n in range(1000)]) == list(range(1000))
+
+    run(main())
+
+
+def test_many_streams_at_once(run: Run, endpoint: str) -> None:
+    async def all_of(client: zerorpc.AsyncClient, stop: int) -> list[int]:
+        return [n async for n in client.count(stop, slots=7)]
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            results = await asyncio.gather(*[all_of(client, 100 + n) for n in range(20)])
+            assert results == [list(range(100 + n)) for n in range(20)]
+
+    run(main())
+
+
+def test_prefixes_and_hidden_names(run: Run) -> None:
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            assert await client.robot.move() == "moved"
+            assert await client("bind") == "bound"
+            assert repr(client.robot.move) == "<RemoteMethod robot.move>"
+            with pytest.raises(AttributeError):
+                client.__wrapped__  # noqa: B018
+
+    with serving({"robot.move": lambda: "moved", "bind": lambda: "bound"}) as server:
+        run(main(server.endpoints[0]))
+
+
+def test_errors(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            with pytest.raises(zerorpc.RemoteError) as caught:
+                await client.fail("why")
+            assert (caught.value.name, caught.value.msg) == ("ValueError", "why")
+            with pytest.raises(zerorpc.SerializationError, match="the arguments of echo can't be sent"):
+                client.echo(object())
+            with pytest.raises(zerorpc.RemoteError, match="NameError"):
+                async for _ in client.missing():
+                    pass
+            with pytest.raises(TypeError):
+                client.echo(1, colour="red")
+            assert await client.echo("still") == "still"
+
+    run(main())
+
+
+def test_a_call_shows_itself(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = client.echo(1)
+            assert isinstance(call, Call)
+            assert repr(call) == "<Call <ClientChannel echo waiting>>"
+            await call
+            assert repr(call) == "<Call <ClientChannel echo done>>"
+
+    run(main())
+
+
+def test_a_call_may_be_awaited_again_and_by_two(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async def wait_for(call: Call) -> Any:
+            return await call
+
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = client.echo(1)
+            assert await asyncio.wait_for(call, PATIENCE) == await call == 1
+            call = client.echo(2)
+            both = asyncio.gather(wait_for(call), wait_for(call))
+            assert await asyncio.wait_for(both, PATIENCE / 2) == [2, 2]
+
+    run(main())
+
+
+# Time
+
+
+def test_timeouts(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=0.05) as client:
+            with pytest.raises(zerorpc.TimeoutExpired, match=r"after 0\.05s, when calling remote method wait"):
+                await client.wait()
+            with pytest.raises(TimeoutError, match=r"after 0\.01s"):
+                await client.wait(timeout=0.01)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.wait(timeout=None), 0.1)
+            assert await client.echo("still") == "still"
+            items = await client.stall(1)
+            assert await items.__anext__() == 0
+            with pytest.raises(asyncio.TimeoutError):  # a call's timeout is for its first reply only
+                await asyncio.wait_for(items.__anext__(), 0.1)
+
+    run(main())
+    assert service.ended.wait(PATIENCE)
+
+
+def test_the_deadline_covers_connecting_and_the_error_says_what_was_tried(run: Run, ipc_endpoint: str) -> None:
+    dead = f"tcp://127.0.0.1:{unused_port()}"
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient([dead, ipc_endpoint], timeout=0.2) as client:
+            calls = [client.echo(1, timeout=0.05), client.echo(1)]
+            for call in calls:
+                with pytest.raises(zerorpc.TimeoutExpired, match="no server was reached") as caught:
+                    await call
+                assert f"{dead}: " in str(caught.value)
+                assert f"{ipc_endpoint}: " in str(caught.value)
+        async with zerorpc.AsyncClient(timeout=0.02) as client:
+            with pytest.raises(zerorpc.TimeoutExpired, match="neither bound nor connected"):
+                await client.echo(1)
+
+    run(main())
+
+
+def test_a_call_made_before_the_server_is_there_waits_for_it(run: Run) -> None:
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            call = asyncio.ensure_future(client.who())
+            await asyncio.sleep(0)
+            with serving(Service("there"), bind=endpoint):
+                assert await call == "there"
+
+    run(main())
+
+
+# Giving up
+
+
+def test_cancelling_the_wait_cancels_the_method(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            task = asyncio.ensure_future(client.wait())
+            await eventually_async(service.started.is_set)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await eventually_async(service.ended.is_set)
+            assert await client.echo("still") == "still"
+
+    run(main())
+
+
+def test_a_call_cancelled_before_it_was_sent_is_never_run(run: Run, service: Service) -> None:
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.wait(), 0.02)
+            with serving(service, bind=endpoint):
+                assert await client.echo(1) == 1
+        assert not service.started.is_set()
+
+    run(main())
+
+
+async def _break(call: Call) -> None:
+    items = call.__aiter__()
+    async for _ in items:
+        break
+    await items.aclose()  # type: ignore[attr-defined]
+
+
+async def _close(call: Call) -> None:
+    items = await call
+    await items.__anext__()
+    items.close()
+    items.close()
+    with pytest.raises(StopAsyncIteration):
+        await items.__anext__()
+
+
+async def _aclosing(call: Call) -> None:
+    async with contextlib.aclosing(await call) as items:
+        await items.__anext__()
+
+
+async def _drop(call: Call) -> None:
+    items = await call
+    await items.__anext__()
+
+
+async def _never_iterate(call: Call) -> None:
+    await call
+
+
+async def _cancel(call: Call) -> None:
+    async def take() -> None:
+        async for _ in call:
+            await asyncio.sleep(PATIENCE * 10)
+
+    task = asyncio.ensure_future(take())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def _never_await(call: Call) -> None:
+    del call
+
+
+@pytest.mark.parametrize("give_up", [_break, _close, _aclosing, _drop, _never_iterate, _cancel, _never_await])
+def test_a_stream_given_up_frees_the_server_at_once(
+    run: Run, endpoint: str, service: Service, give_up: Callable[[Call], Coroutine[Any, Any, None]]
+) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, heartbeat=None) as client:
+            await client.echo(1)
+            await give_up(client.count(10**9))
+            gc.collect()
+            await eventually_async(service.ended.is_set)
+            assert await client.echo("still") == "still"
+
+    run(main())
+
+
+def test_a_call_that_nobody_awaits_still_runs(run: Run) -> None:
+    ran = threading.Event()
+
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            client.set()
+            await eventually_async(ran.is_set)
+
+    with serving({"set": ran.set}) as server:
+        run(main(server.endpoints[0]))
+
+
+def test_cancelling_the_wait_for_an_item_loses_none(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            items = await client.count(200)
+            taken: list[int] = []
+            while len(taken) < 200:
+                task = asyncio.ensure_future(items.__anext__())
+                await asyncio.sleep(0)
+                if not task.done() and task.cancel():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        taken.append(await task)
+                else:
+                    taken.append(task.result())
+            assert taken == list(range(200))
+
+    run(main())
+
+
+# Servers that go, come, and fail over
+
+
+def test_a_server_that_goes_is_lost_at_once(run: Run) -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(PATIENCE)
+            endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+            async with zerorpc.AsyncClient(endpoint, heartbeat=None) as client:
+                call = asyncio.ensure_future(client.echo(1))
+                await _until_sent(listener)
+                with pytest.raises(zerorpc.LostRemote, match="calling remote method echo: the connection .*was closed"):
+                    await call
+
+    run(main())
+
+
+async def _until_sent(listener: socket.socket) -> None:
+    """Take a connection and a request, then hang up."""
+
+    def serve() -> None:
+        with RawPeer(listener.accept()[0], SocketType.ROUTER) as peer:
+            peer.handshake()
+            peer.next_event()
+
+    await asyncio.get_running_loop().run_in_executor(None, serve)
+
+
+def test_a_silent_server_is_lost_after_two_heartbeats(run: Run) -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(PATIENCE)
+            endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+            async with zerorpc.AsyncClient(endpoint, heartbeat=0.05) as client:
+                call = asyncio.ensure_future(client.echo(1))
+                accepted = asyncio.get_running_loop().run_in_executor(None, _accept_ours, listener)
+                with await accepted, pytest.raises(zerorpc.LostRemote, match="0.1s heartbeat"):
+                    await call
+
+    run(main())
+
+
+def _accept_ours(listener: socket.socket) -> RawPeer:
+    peer = RawPeer(listener.accept()[0], SocketType.ROUTER, {"X-Zerorpc": b"1"})
+    peer.handshake()
+    return peer
+
+
+def test_the_same_client_finds_a_restarted_server(run: Run) -> None:
+    async def main() -> None:
+        endpoint = f"tcp://127.0.0.1:{unused_port()}"
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            for name in ("first", "second", "third"):
+                with serving(Service(name), bind=endpoint):
+                    while await _who(client) != name:
+                        pass
+
+    run(main())
+
+
+async def _who(client: zerorpc.AsyncClient) -> str:
+    try:
+        return str(await client.who())
+    except zerorpc.LostRemote:  # it had not noticed yet
+        return ""
+
+
+def test_a_stream_in_the_middle_of_which_the_server_goes(run: Run, service: Service) -> None:
+    async def main() -> None:
+        with serving(service) as server:
+            async with zerorpc.AsyncClient(server.endpoints[0]) as client:
+                items = await client.stall(3)
+                assert [await items.__anext__() for _ in range(3)] == [0, 1, 2]
+                server.stop()
+                with pytest.raises((zerorpc.LostRemote, zerorpc.RemoteError)):
+                    await items.__anext__()
+                with pytest.raises(StopAsyncIteration):
+                    await items.__anext__()
+
+    run(main())
+
+
+def test_two_servers_share_and_one_takes_over(run: Run) -> None:
+    async def main() -> None:
+        with serving(Service("stays")) as stays, serving(Service("goes")) as goes:
+            async with zerorpc.AsyncClient([stays.endpoints[0], goes.endpoints[0]], timeout=PATIENCE) as client:
+                while set(await asyncio.gather(*[_who(client) for _ in range(4)])) != {"stays", "goes"}:
+                    pass
+                waiting = client.wait()
+                counts = await asyncio.gather(*[_who(client) for _ in range(11)])
+                assert abs(counts.count("stays") - counts.count("goes")) <= 1  # the fewest open calls
+                goes.stop()
+                while set(await asyncio.gather(*[_who(client) for _ in range(4)])) != {"stays"}:
+                    pass
+                del waiting
+
+    run(main())
+
+
+def test_workers_connect_to_a_client_that_binds(run: Run) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(timeout=PATIENCE) as client:
+            endpoint = client.bind(TCP)[0]
+            assert client.endpoints == [endpoint]
+            call = client.who()
+            with serving(Service("one"), connect=endpoint), serving(Service("two"), connect=endpoint):
+                assert await call in ("one", "two")
+                while {await client.who(), await client.who()} != {"one", "two"}:
+                    pass
+                client.unbind(endpoint)
+                assert client.endpoints == []
+                assert {await client.who(), await client.who()} == {"one", "two"}  # connections live on
+
+    run(main())
+
+
+def test_disconnect_ends_what_runs_there(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = asyncio.ensure_future(client.wait())
+            await eventually_async(service.started.is_set)
+            client.disconnect(endpoint)
+            with pytest.raises(zerorpc.LostRemote, match="disconnected here"):
+                await call
+            client.connect(endpoint)
+            assert await client.echo(1) == 1
+            assert repr(client) == f"<AsyncClient <AioHub bound=[] connected=['{endpoint}'] links=1>>"
+
+    run(main())
+
+
+@pytest.mark.parametrize("where", ["ipc", "inproc://async-client", "ipc://@zerorpc-test-async", "tcp://[::1]:0"])
+def test_every_transport(run: Run, where: str, ipc_endpoint: str) -> None:
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            assert await client.echo(b"x" * 5_000_000) == b"x" * 5_000_000
+            assert [n async for n in client.count(300)] == list(range(300))
+
+    with serving(Service(), bind=ipc_endpoint if where == "ipc" else where) as server:
+        run(main(server.endpoints[0]))
+
+
+def test_client_and_server_on_one_loop(run: Run) -> None:
+    async def main() -> None:
+        server = zerorpc.Server(Service("same loop"))
+        client = zerorpc.AsyncClient(server.bind("inproc://one-loop")[0])
+        task = asyncio.ensure_future(server.serve())
+        async with client:
+            assert await client.who() == "same loop"
+        server.stop()
+        await task
+
+    run(main())
+
+
+# Whose loop, and the end
+
+
+def test_without_a_loop_it_says_what_to_use_instead(endpoint: str) -> None:
+    client = zerorpc.AsyncClient(endpoint)
+    with pytest.raises(RuntimeError, match=r"outside of them use zerorpc\.Client"):
+        client.echo(1)
+    client.close()
+    with pytest.raises(zerorpc.Closed):
+        client.echo(1)
+
+
+def test_it_belongs_to_one_loop(endpoint: str) -> None:
+    client = zerorpc.AsyncClient(endpoint)
+
+    async def use() -> None:
+        assert await client.echo(1) == 1
+
+    async def misuse() -> None:
+        with pytest.raises(RuntimeError, match="belongs to another event loop"):
+            await client.echo(1)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    asyncio.run(misuse())
+    loop.run_until_complete(client.aclose())
+    loop.close()
+
+
+def test_a_closed_client(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        client = zerorpc.AsyncClient(endpoint)
+        assert await client.echo(1) == 1
+        await client.aclose()
+        await client.aclose()
+        client.close()
+        with pytest.raises(zerorpc.Closed, match="this client is closed"):
+            client.echo(1)
+        with pytest.raises(zerorpc.Closed):
+            client.connect(endpoint)
+        with pytest.raises(zerorpc.Closed):
+            async with client:
+                pass
+
+    run(main())
+
+
+def test_closing_ends_calls_and_streams(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        client = zerorpc.AsyncClient(endpoint)
+        call = asyncio.ensure_future(client.wait())
+        items = await client.stall(0 + 1)
+        await items.__anext__()
+        item = asyncio.ensure_future(items.__anext__())
+        await eventually_async(service.started.is_set)
+        await client.aclose()
+        for waiting in (call, item):
+            with pytest.raises(zerorpc.LostRemote, match="the client was closed"):
+                await waiting
+
+    run(main())
+    assert service.ended.wait(PATIENCE)
+
+
+def test_closing_ends_calls_that_wait_for_a_server(run: Run) -> None:
+    async def main() -> None:
+        client = zerorpc.AsyncClient(f"tcp://127.0.0.1:{unused_port()}")
+        calls = [asyncio.ensure_future(client.echo(1, timeout=timeout)) for timeout in (5, None)]
+        await asyncio.sleep(0)
+        client.close()
+        for call in calls:
+            with pytest.raises(zerorpc.Closed, match="the client was closed"):
+                await call
+        await asyncio.sleep(0.05)  # the connections close in the background
+
+    run(main())
+
+
+def test_bad_endpoints_are_errors_at_once() -> None:
+    with pytest.raises(zerorpc.EndpointError):
+        zerorpc.AsyncClient("nonsense")
+    client = zerorpc.AsyncClient()
+    with pytest.raises(zerorpc.EndpointError, match="not bound"):
+        client.unbind("tcp://127.0.0.1:1")
+    client.close()
+
+
+def test_debug_logs_each_event(run: Run, endpoint: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient() as client:
+            assert client.debug is False
+            client.debug = True
+            client.connect(endpoint)
+            await client.echo(1)
+
+    with caplog.at_level("DEBUG", "zerorpc.events"):
+        run(main())
+    lines = [record.getMessage() for record in caplog.records if record.name == "zerorpc.events"]
+    assert any(line.startswith("--> echo") for line in lines)
+    assert any(line.startswith("<-- OK") for line in lines)
