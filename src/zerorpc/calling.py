@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zerorpc.errors import SerializationError
+from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.middleware import Context
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Buffer, Event, WireEvent, decode_header, encode
-from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error
+from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 
 __all__ = ["RemoteMethod", "Request", "default_timeout"]
 
@@ -94,7 +94,7 @@ class Request:
         if self.event is not None:
             return self._hooked_outcome(reply, caller)
         if reply.name == OK:
-            return _value(reply)
+            return reply_value(reply.args)
         if reply.name == ERR:
             raise remote_error(reply.args, reply.header.version)
         if reply.name in (STREAM, DONE):
@@ -114,8 +114,8 @@ class Request:
         self.failed(error)
         raise error
 
-    def _no_pattern(self, name: str) -> RuntimeError:
-        return RuntimeError(f"Unable to find a pattern for: {self.channel.method} (the first reply is {name!r})")
+    def _no_pattern(self, name: str) -> ProtocolError:
+        return ProtocolError(f"Unable to find a pattern for: {self.channel.method} (the first reply is {name!r})")
 
     def item(self, wire: WireEvent, data: Buffer) -> tuple[bool, Any]:
         """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
@@ -159,9 +159,3 @@ _STREAM = ReqStream()
 
 def _event(wire: WireEvent, data: Buffer) -> Event:
     return Event(wire.name, wire.args, decode_header(data))
-
-
-def _value(reply: WireEvent) -> Any:
-    """OK carries an array of one; be lenient with a peer that forgot it."""
-    args = reply.args
-    return args[0] if isinstance(args, list) and args else args

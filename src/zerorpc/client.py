@@ -148,6 +148,8 @@ class Call:
         channel = self._request.channel
         self._taken = True
         if not channel.answered:
+            if channel.waiter is not None:
+                raise RuntimeError(f"this call of {channel.method} is being awaited already")
             channel.waiter = future = self._core.loop.create_future()
             try:
                 yield from future
@@ -172,11 +174,32 @@ class Call:
 
     def __del__(self) -> None:
         channel = self._request.channel
-        if channel.state is ClientState.STREAMING and not self._taken:
+        if self._taken or channel.state is ClientState.DONE:
+            return
+        if channel.state is ClientState.STREAMING:
             self._core.abandon(channel)
+        else:
+            channel.waiter = _Nobody(self._core, channel)
 
     def __repr__(self) -> str:
         return f"<Call {self._request.channel!r}>"
+
+
+class _Nobody:
+    """Waits in the place of a Call that was dropped: if the reply turns out to be a stream, it is given up."""
+
+    __slots__ = ("_channel", "_core")
+
+    def __init__(self, core: _Core, channel: ClientChannel) -> None:
+        self._core = core
+        self._channel = channel
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: None) -> None:
+        if self._channel.state is ClientState.STREAMING:
+            self._core.abandon(self._channel)
 
 
 class AsyncStream:

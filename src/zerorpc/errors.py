@@ -10,7 +10,7 @@
     ├── LostRemote           (ConnectionError)  the peer went away in the middle of a call
     ├── RemoteError                             the remote method raised
     ├── SerializationError   (TypeError)        a value that MessagePack can't carry
-    └── ProtocolError                           the peer sent what the protocol doesn't allow
+    └── ProtocolError        (RuntimeError)     the peer sent what the protocol doesn't allow
 
 Each also derives from the built-in exception that means the same, so that ``except TimeoutError`` works too.
 """
@@ -106,5 +106,5 @@ class SerializationError(ZeroRPCError, TypeError):
     """A value can't be carried by MessagePack. The message names the method and the type."""
 
 
-class ProtocolError(ZeroRPCError):
+class ProtocolError(ZeroRPCError, RuntimeError):
     """The peer sent bytes or events that the protocol does not allow; its connection is closed."""

@@ -288,6 +288,7 @@ class _Core:
         with hub.lock:
             if hub.closed:
                 raise Closed("this client is closed")
+            hub.look(now)
             peer = self.calls.start(channel, now)
             if peer is not None:
                 peer.link.flush()

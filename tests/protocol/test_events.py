@@ -8,7 +8,6 @@ import enum
 import re
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -119,7 +118,7 @@ def nested(depth: int) -> Any:
     ("value", "why"),
     [
         (object(), "a value of type object can't be sent"),
-        (2**64, "out of range"),
+        (2**64, "can't serialize ints"),
         ("\ud800", "surrogates not allowed"),
         (nested(100_000), "recursion"),
         ({(1,): object()}, "object"),
@@ -303,9 +302,7 @@ def test_any_bytes_are_an_event_or_a_protocol_error(data: bytes) -> None:
 
 def test_times_come_as_times() -> None:
     noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.timezone.utc)
-    assert good(b"\x93" + NAMED + b"\x91" + msgspec.msgpack.encode(noon)).args == [
-        noon.isoformat().replace("+00:00", "Z")
-    ]
+    assert good(encode(HEADER, "m", [noon])).args == [noon]
 
 
 def test_an_event_for_hooks_shows_itself() -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from zerorpc.errors import RemoteError
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event
 
-__all__ = ["ReqRep", "ReqStream", "patterns_list", "remote_error"]
+__all__ = ["ReqRep", "ReqStream", "patterns_list", "remote_error", "reply_value"]
 
 
 class Hooks(Protocol):
@@ -43,7 +43,7 @@ class ReqRep:
                 context.hook_client_after_request(request_event, reply_event, exception)
                 raise exception
             context.hook_client_after_request(request_event, reply_event)
-            return reply_event.args[0]
+            return reply_value(reply_event.args)
         finally:
             channel.close()
 
@@ -81,6 +81,11 @@ class ReqStream:
 
 
 patterns_list: list[Any] = [ReqStream(), ReqRep()]
+
+
+def reply_value(args: Any) -> Any:
+    """The value that an OK event carries: an array of one. A peer that forgot the array is understood."""
+    return args[0] if isinstance(args, list) and args else args
 
 
 def remote_error(args: Any, version: int) -> RemoteError:

@@ -33,6 +33,7 @@ _UNSENT_HIGH = 1024 * 1024  # octets unsent to one peer above which it gets no f
 _READ_MIN = 64 * 1024
 _READ_MAX = 1024 * 1024
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one send is cheaper than several sends
+_QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1 us, a lost call more
 _KEEPER_LONGEST = 1.0  # s between the keeper's looks
 _KEEPER_SHORTEST = 0.02
 
@@ -353,6 +354,16 @@ class BlockingHub(Hub):
                 self._lead_no_more()
 
     # Links
+
+    def look(self, now: float) -> None:
+        """Before a call: read what has been quiet, since nobody may have noticed its end. With the lock held."""
+        if self._leading:
+            return  # the leader notices, and what another thread read it would wait for in vain
+        for link in self.links.values():
+            if now - link.peer.last_received > _QUIET:
+                for quiet in list(self.links.values()):
+                    quiet.read(now)
+                return
 
     def watch(self, link: BlockingLink, for_writing: bool) -> None:
         """Whether to be told when the link's socket takes more. With the lock held."""

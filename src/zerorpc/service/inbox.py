@@ -1,0 +1,171 @@
+"""What arrived for a Puller or Subscriber: the events in order, and their execution one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import logging
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from zerorpc.errors import LostRemote
+from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
+from zerorpc.protocol.one_way import OneWayPeer
+from zerorpc.service.execution import ServerHooks
+from zerorpc.service.methods import Method
+from zerorpc.transport.aio import AioHub, AioLink, running_loop
+from zerorpc.transport.io_thread import io_loop
+from zerorpc.zmtp import SocketType
+
+__all__ = ["Inbox"]
+
+logger = logging.getLogger("zerorpc.server")
+
+_QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark
+
+
+class InboxHooks(ServerHooks, Protocol):
+    """The hooks of ``zerorpc.Context`` that an event passes on its way in."""
+
+    def hook_resolve_endpoint(self, endpoint: Any, /) -> Any: ...
+
+
+class Inbox:
+    """The events that arrived for a Puller or Subscriber, and their execution."""
+
+    def __init__(self, socket_type: SocketType, context: InboxHooks, methods: dict[str, Method]) -> None:
+        self.context = context
+        self.tap: Callable[[str, Buffer], None] | None = None
+        self.methods = methods
+        self.hub = AioHub(self, context.hook_resolve_endpoint)
+        self._socket_type = socket_type
+        self._arrived: deque[tuple[WireEvent, Buffer]] = deque()
+        self._changed = threading.Condition()
+        self._wake: Any = threading.Event()  # an asyncio one while serving
+        self._stopped = False
+        self._paused: list[AioLink] = []
+
+    def run(self) -> None:
+        loop = io_loop()
+        loop.call_soon_threadsafe(self.hub.attach, loop)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._arrived or self._stopped)
+                if self._stopped:
+                    break
+                event, data = self._arrived.popleft()
+            self._resume(loop)
+            if self._is_coroutine(event):
+                asyncio.run_coroutine_threadsafe(self._handle(event, data), loop).result()
+            else:
+                _finish_now(self._handle(event, data))
+        self._stopped = False
+
+    async def serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.hub.attach(loop)
+        self._wake = asyncio.Event()
+        with concurrent.futures.ThreadPoolExecutor(1, "zerorpc-puller") as thread:
+            try:
+                while not self._stopped:
+                    self._wake.clear()
+                    if not self._arrived:
+                        await self._wake.wait()
+                        continue
+                    event, data = self._arrived.popleft()
+                    self._resume(loop)
+                    if self._is_coroutine(event):
+                        await self._handle(event, data)
+                    else:
+                        await loop.run_in_executor(thread, _finish_now, self._handle(event, data))
+            finally:
+                await self.hub.aclose(LostRemote("this socket was closed"))
+
+    def _is_coroutine(self, event: WireEvent) -> bool:
+        method = self.methods.get(event.name)
+        return method is not None and method.on_loop
+
+    async def _handle(self, wire: WireEvent, data: Buffer) -> None:
+        """One event: the hooks and the method, all in one thread. Waits only if the method is a coroutine."""
+        event = Event(wire.name, wire.args, decode_header(data))
+        try:
+            method = self.methods.get(event.name)
+            if method is None:
+                raise NameError(event.name)
+            self.context.hook_load_task_context(event.header)
+            self.context.hook_server_before_exec(event)
+            result = method.functor(*event.args)
+            if inspect.iscoroutine(result):
+                await result
+            self.context.hook_server_after_exec(event, None)
+        except Exception as error:
+            logger.exception("%s raised %s", event.name, type(error).__name__)
+            try:
+                self.context.hook_server_inspect_exception(event, None, sys.exc_info())
+            except Exception:
+                logger.exception("a hook raised while %s's error was handled", event.name)
+
+    # On the loop
+
+    def make_peer(self) -> OneWayPeer:
+        peer = OneWayPeer(self._socket_type)
+        peer.tap = self.tap
+        return peer
+
+    def peer_ready(self, link: AioLink) -> None: ...
+
+    def peer_writable(self, link: AioLink) -> None: ...
+
+    def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
+        if link in self._paused:
+            self._paused.remove(link)
+
+    def received(self, link: AioLink, touched: list[Any]) -> None:
+        """Queue; a link that brings more than the methods get through is read no further for now."""
+        with self._changed:
+            self._arrived.extend(touched)
+            self._changed.notify()
+        self._wake.set()
+        if len(self._arrived) >= _QUEUED_MAX and link not in self._paused:
+            link.pause_reading()
+            self._paused.append(link)
+
+    def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._paused and len(self._arrived) <= _QUEUED_MAX // 2:
+            loop.call_soon_threadsafe(self._resume_links)
+
+    def _resume_links(self) -> None:
+        paused, self._paused = self._paused, []
+        for link in paused:
+            link.resume_reading()
+
+    # The end
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        loop = self.hub.loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._wake.set)
+
+    def close(self) -> None:
+        self.stop()
+        loop = self.hub.loop
+        if loop is None:
+            self.hub.close_unattached()
+        elif not self.hub.closed and loop.is_running() and running_loop() is not loop:
+            asyncio.run_coroutine_threadsafe(self.hub.aclose(LostRemote("this socket was closed")), loop).result()
+
+
+def _finish_now(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("a plain method returned something to wait for: make it a coroutine")
