@@ -276,7 +276,8 @@ class _Service:
             if channel.runner is not None:
                 channel.runner.wake()
             elif not channel.closed:
-                method = self.methods.get(channel.name) or self.builtins.get(channel.name)
+                name = channel.event.name
+                method = self.methods.get(name) or self.builtins.get(name)
                 self.runners.submit(link, channel, method)
 
     def peer_writable(self, link: AioLink) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
-import operator
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, TypeAlias
@@ -86,7 +85,7 @@ class SuspendedCoroutine:
 class SpareTask:
     """A task in waiting, which becomes the task of the next coroutine that has to wait."""
 
-    __slots__ = ("_handed_over", "_started", "_work", "task")
+    __slots__ = ("_handed_over", "_started", "_work", "is_cancelled", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._work: tuple[SuspendedCoroutine, Any] | None = None
@@ -94,11 +93,12 @@ class SpareTask:
         self._handed_over = loop.create_future()
         self.task = loop.create_task(self._run())
         self.task.add_done_callback(self._ended)
+        # Whether a method has cancelled what it saw as its task: then no other may get it.
+        self.is_cancelled: Callable[[], Any] = getattr(self.task, "cancelling", self._is_cancelled_3_10)
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether a method has cancelled what it saw as its task: then no other may get it."""
-        return self._handed_over.cancelled() or bool(_cancelling(self.task))
+    def _is_cancelled_3_10(self) -> bool:
+        """Python 3.10 doesn't count cancellations, so look where they go: before the first step, and after it."""
+        return self._handed_over.cancelled() or bool(self.task._must_cancel)  # type: ignore[attr-defined]
 
     def take_over(self, work: SuspendedCoroutine, yielded: Any, cancelled: bool = False) -> asyncio.Task[None]:
         """Go on with a coroutine that waits for ``yielded``; ``cancelled``: by cancelling that wait."""
@@ -133,12 +133,6 @@ class SpareTask:
             work = self._work[0]
             work.coroutine.close()
             work.finish(None, asyncio.CancelledError())
-
-
-# How often cancel() was called; Python 3.10 only tells whether it was, and only before the task's first step.
-_cancelling: Callable[[asyncio.Task[Any]], Any] = getattr(
-    asyncio.Task, "cancelling", operator.attrgetter("_must_cancel")
-)
 
 
 @types.coroutine

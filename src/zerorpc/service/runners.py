@@ -16,6 +16,7 @@ from typing import Any
 
 from zerorpc.errors import ZeroRPCError
 from zerorpc.protocol.channel import ServerChannel
+from zerorpc.protocol.events import BadEvent
 from zerorpc.service.coroutines import AsyncStream, SpareTask, SuspendedCoroutine, first_step
 from zerorpc.service.execution import Execution, ServerHooks
 from zerorpc.service.methods import Kind, Method
@@ -58,7 +59,7 @@ class Runners:
     def submit(self, link: Any, channel: ServerChannel, method: Method | None) -> None:
         """Run a request, now or when its turn comes. The caller flushes the link afterwards."""
         execution = Execution(channel, method, self._context)
-        if channel.problem is not None:
+        if type(channel.event) is BadEvent:
             channel.send(execution.error(TypeError(f"{channel.name}: {channel.problem}")), last=True)
         elif self.stopping:
             channel.send(execution.error(ServerStopping(f"{channel.name}: the server is shutting down")), last=True)
@@ -125,7 +126,9 @@ class Runners:
                 execution.channel.runner = work = SuspendedCoroutine(
                     self.finish, link, execution, context, execution.coroutine
                 )
-                if spare.cancelled:  # by the method itself, perhaps before the task's own first step: take a new one
+                if (
+                    spare.is_cancelled()
+                ):  # by the method itself, perhaps before the task's own first step: take a new one
                     self._keep(SpareTask(self._loop).take_over(work, value, cancelled=True))
                 else:
                     self._keep(spare.take_over(work, value))
@@ -135,7 +138,7 @@ class Runners:
             data = context.run(execution.error, error)
         finally:
             _leave_task(self._loop, spare.task)
-            if self._spare is spare and spare.cancelled:
+            if self._spare is spare and spare.is_cancelled():
                 self._spare = None
         execution.channel.send(data, last=True)
         self._release()
