@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from zerorpc import exceptions
 from zerorpc.client import AsyncClient
 from zerorpc.errors import (
     AddressInUse,
@@ -44,6 +45,7 @@ __all__ = [
     "TimeoutExpired",
     "ZeroRPCError",
     "__version__",
+    "exceptions",
     "fork_task_context",
     "on_loop",
     "rep",

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from zerorpc.errors import Closed, LostRemote
@@ -61,7 +61,7 @@ class Server:
         self._wake: Callable[[], object] | None = None
         self._serving = False
         if not (methods is None and type(self) is Server):
-            self.register(service)
+            Server.register(self, service)
 
     # Before serving
 
@@ -119,7 +119,7 @@ class Server:
         loop = new_event_loop()
         try:
             with self._signals(loop):
-                loop.run_until_complete(self.serve())
+                loop.run_until_complete(Server.serve(self))
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
@@ -180,6 +180,13 @@ class Server:
             self._service.hurry()
         self.stop()
 
+    def __call__(self, method: str, /, *args: Any) -> Any:
+        """Call one of the exposed methods here, without a client. Raises NameError for an unknown one."""
+        found = self._service.methods.get(method)
+        if found is None:
+            raise NameError(method)
+        return found.functor(*args)
+
     def __enter__(self) -> Server:
         return self
 
@@ -188,7 +195,7 @@ class Server:
 
     def __repr__(self) -> str:
         state = "serving" if self._serving else "closed" if self._service.hub.closed else "not serving"
-        return f"<{type(self).__name__} {self._service.name!r} {state} {self.endpoints}>"
+        return f"<{type(self).__name__} {self._service.name!r} {state} {list(self._service.hub.listeners)}>"
 
 
 class _Service:
@@ -204,7 +211,7 @@ class _Service:
         self.runners: Runners | None = None
         self.methods: dict[str, Method] = {}
         self.builtins = self._make_builtins()
-        self._hurry = False
+        self._draining: asyncio.Future[None] | None = None
 
     def register(self, methods: Any, prefix: str, hidden_base: type | None) -> None:
         for name, method in collect(methods, hidden_base).items():
@@ -243,21 +250,16 @@ class _Service:
     async def shutdown(self, grace: float) -> None:
         assert self.runners is not None
         self.hub.stop_accepting()
-        await self._unless_hurried(self.runners.drain(grace))
+        self._draining = asyncio.ensure_future(self.runners.drain(grace))
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._draining
         await self.runners.aclose()
         await self.hub.aclose(LostRemote("the server stopped"))
 
-    async def _unless_hurried(self, drain: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(drain)
-        try:
-            while not task.done() and not self._hurry:
-                await asyncio.wait([task], timeout=0.05)
-        finally:
-            task.cancel()
-
     def hurry(self) -> None:
         """Wait for nothing any more."""
-        self._hurry = True
+        if self._draining is not None:
+            self._draining.cancel()
 
     # The hub tells
 

@@ -152,8 +152,19 @@ def collect(service: Any, hidden_base: type | None = None) -> dict[str, Method]:
     """
     if isinstance(service, dict):
         return {str(name): Method(str(name), functor) for name, functor in service.items()}
-    hidden = set(dir(hidden_base)) if hidden_base is not None else set()
+    hidden = _names_of(hidden_base, service) if hidden_base is not None else set()
     return {name: Method(name, functor) for name, functor in _public_callables(service) if name not in hidden}
+
+
+# What zerorpc 0.6 never exposed of a subclass of its Server, Puller or Subscriber.
+_ALWAYS_HIDDEN = {"bind", "close", "connect", "debug", "disconnect", "run", "stop"}
+
+
+def _names_of(base: type, service: Any) -> set[str]:
+    """The names that ``service`` has from ``base``. One that 0.6 didn't have is exposed if the subclass defines it."""
+    return _ALWAYS_HIDDEN | {
+        name for name in dir(base) if inspect.getattr_static(service, name, None) is inspect.getattr_static(base, name)
+    }
 
 
 def _public_callables(service: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
