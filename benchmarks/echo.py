@@ -28,6 +28,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,7 +139,7 @@ def async_client(in_process: bool) -> Iterator[Candidate]:
         async def one_call() -> None:
             await client.echo(TEXT)
 
-        where = ", server on the same loop" if in_process else ""
+        where = " on the same loop" if in_process else ""
         yield Candidate(
             f"AsyncClient, async method{where}",
             FLIGHT,
@@ -324,8 +325,13 @@ def serve(kind: str) -> None:
 def serve_zerorpc() -> None:
     with zerorpc.Server({"echo": echo}) as server:
         print(server.bind("tcp://127.0.0.1:0")[0], flush=True)
-        threading.Thread(target=lambda: (sys.stdin.read(), server.stop()), daemon=True).start()
+        threading.Thread(target=stop_with_stdin, args=(server,), daemon=True).start()
         server.run()
+
+
+def stop_with_stdin(server: zerorpc.Server) -> None:
+    sys.stdin.read()
+    server.stop()
 
 
 def serve_raw_loop() -> None:
@@ -374,10 +380,10 @@ def own_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def loop_name() -> str:
     try:
-        import uvloop
+        import uvloop  # noqa: F401 - is it there?
     except ImportError:
         return "asyncio"
-    return f"uvloop {uvloop.__version__}"
+    return f"uvloop {version('uvloop')}"
 
 
 # Telling

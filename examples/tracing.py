@@ -43,7 +43,7 @@ class Waiter:
         self._kitchen = kitchen
 
     def order(self, dish: str) -> str:
-        return self._kitchen.cook(dish) + ", please"
+        return f"{self._kitchen.cook(dish)}, please"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import signal
@@ -1126,6 +1127,33 @@ def test_a_big_reply_under_way_is_sent_before_the_server_closes() -> None:
         server.stop()
         release.set()
         assert len(call.get(timeout=PATIENCE)) == 32 << 20
+
+
+def test_a_caller_that_reads_slowly_gets_all_of_its_reply_from_a_server_that_closes() -> None:
+    size = 16 << 20
+    server = zerorpc.Server({"big": lambda: b"x" * size})
+    server.bind(TCP)
+    with on_thread(server), RawPeer.to(server.endpoints[0]) as peer:
+        peer.send(HEADER, "big", [])
+        peer.sock.recv(1)
+        server.stop()
+        received = 1
+        while data := peer.sock.recv(size // 64):
+            received += len(data)
+            time.sleep(0.005)  # not for a condition: that is how slow it is
+        assert received > size
+
+
+def test_a_caller_that_does_not_read_at_all_keeps_no_server() -> None:
+    server = zerorpc.Server({"big": lambda: b"x" * (16 << 20)})
+    server.bind(TCP)
+    with contextlib.ExitStack() as stack:
+        with on_thread(server):
+            peer = stack.enter_context(RawPeer.to(server.endpoints[0]))
+            peer.send(HEADER, "big", [])
+            peer.sock.recv(1)
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 3
 
 
 @pytest.mark.parametrize("method", ["coroutine", "async_generator", "generator", "silent_generator"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from zerorpc.calling import RemoteMethod
 from zerorpc.errors import SerializationError
@@ -22,6 +22,10 @@ from zerorpc.transport.outbox import LINGER, Outbox
 from zerorpc.zmtp import SocketType
 
 __all__ = ["Publisher", "Puller", "Pusher", "Subscriber"]
+
+
+_Self = TypeVar("_Self", bound="_Socket")  # typing.Self is Python 3.11's
+_PusherT = TypeVar("_PusherT", bound="Pusher")
 
 
 class _Socket:
@@ -111,13 +115,13 @@ class Pusher(_Socket):
         """Send what waits, for at most 5 s, and close. Safe to call twice."""
         self._core.close()
 
-    def __enter__(self) -> Pusher:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    async def __aenter__(self) -> Pusher:
+    async def __aenter__(self: _PusherT) -> _PusherT:
         self._core.attach(asyncio.get_running_loop())
         return self
 
@@ -181,7 +185,7 @@ class Puller(_Socket):
             raise NameError(method)
         return found.functor(*args)
 
-    def __enter__(self) -> Puller:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

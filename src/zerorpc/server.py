@@ -7,7 +7,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.event_log import log_event
@@ -21,6 +21,8 @@ from zerorpc.transport.aio import AioHub, AioLink, new_event_loop, running_loop
 
 __all__ = ["Server"]
 
+_Self = TypeVar("_Self", bound="Server")  # typing.Self is Python 3.11's
+_CLOSE_TIMEOUT = 1.0  # s that close() waits for the serving thread to close the listeners
 _GRACE = 10.0  # s that running calls get when the server is asked to stop, as common process managers give
 
 
@@ -150,10 +152,15 @@ class Server:
                 wake()
 
     def close(self) -> None:
-        """Stop, and listen no more. Safe to call twice."""
+        """Stop, and listen no more: when this returns, the addresses are free. Safe from any thread, and twice.
+
+        Running calls still get their ``grace``, in the thread that serves.
+        """
         self.stop()
         if not self._serving:
             self._service.hub.close_unattached()
+        elif running_loop() is not self._service.hub.loop:
+            self._service.deaf.wait(_CLOSE_TIMEOUT)
 
     @contextlib.contextmanager
     def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
@@ -187,7 +194,7 @@ class Server:
             raise NameError(method)
         return found.functor(*args)
 
-    def __enter__(self) -> Server:
+    def __enter__(self: _Self) -> _Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -211,6 +218,7 @@ class _Service:
         self.runners: Runners | None = None
         self.methods: dict[str, Method] = {}
         self.builtins = self._make_builtins()
+        self.deaf = threading.Event()  # set when nothing listens any more
         self._draining: asyncio.Future[None] | None = None
 
     def register(self, methods: Any, prefix: str, hidden_base: type | None) -> None:
@@ -250,6 +258,7 @@ class _Service:
     async def shutdown(self, grace: float) -> None:
         assert self.runners is not None
         self.hub.stop_accepting()
+        self.deaf.set()
         self._draining = asyncio.ensure_future(self.runners.drain(grace))
         with contextlib.suppress(asyncio.CancelledError):
             await self._draining

@@ -8,7 +8,7 @@ import pytest
 
 from zerorpc.errors import RemoteError
 from zerorpc.protocol.events import Event
-from zerorpc.protocol.patterns import ReqRep, ReqStream, patterns_list, remote_error
+from zerorpc.protocol.patterns import ReqRep, ReqStream, patterns_list, remote_error, reply_value
 
 REQUEST = Event("m", [], {})
 ITEMS = object()
@@ -74,11 +74,12 @@ def test_an_error_is_raised_as_the_hook_made_it() -> None:
     assert channel.closed
 
 
-def test_a_reply_without_a_value_closes_the_channel_all_the_same() -> None:
-    channel = Channel()
-    with pytest.raises(IndexError):
-        ReqRep().process_answer(Hooks(), channel, REQUEST, event("OK", []), handle)
-    assert channel.closed
+@pytest.mark.parametrize(
+    ("args", "value"), [(["value"], "value"), ([None], None), ([[1]], [1]), ([], []), ("bare", "bare"), (None, None)]
+)
+def test_a_peer_that_forgot_the_array_is_understood(args: Any, value: Any) -> None:
+    assert reply_value(args) == value
+    assert ReqRep().process_answer(Hooks(), Channel(), REQUEST, event("OK", args), handle) == value
 
 
 def test_a_stream_is_an_iterator_of_the_clients_kind() -> None:

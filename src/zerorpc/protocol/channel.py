@@ -10,8 +10,6 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Raw
-
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.protocol.events import (
     CANCEL,
@@ -217,11 +215,6 @@ class ServerChannel:
     def version(self) -> int:
         """The protocol version of the caller."""
         return self.event.header.version
-
-    @property
-    def response_to(self) -> Raw:
-        """The channel's id as replies carry it."""
-        return self.event.header.message_id
 
     def request_event(self) -> Event:
         """The request as hooks see it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import inspect
 import logging
 import sys
@@ -12,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from zerorpc.errors import LostRemote
+from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
@@ -50,6 +51,7 @@ class Inbox:
         self._paused: list[AioLink] = []
 
     def run(self) -> None:
+        self._check_open()
         loop = io_loop()
         loop.call_soon_threadsafe(self.hub.attach, loop)
         while True:
@@ -62,45 +64,56 @@ class Inbox:
             if self._is_coroutine(event):
                 asyncio.run_coroutine_threadsafe(self._handle(event, data), loop).result()
             else:
-                _finish_now(self._handle(event, data))
+                _finish_now(self._handle(event, data, loop))
         self._stopped = False
 
     async def serve(self) -> None:
+        self._check_open()
         loop = asyncio.get_running_loop()
         self.hub.attach(loop)
         self._wake = asyncio.Event()
-        with concurrent.futures.ThreadPoolExecutor(1, "zerorpc-puller") as thread:
-            try:
-                while not self._stopped:
-                    self._wake.clear()
-                    if not self._arrived:
-                        await self._wake.wait()
-                        continue
-                    event, data = self._arrived.popleft()
-                    self._resume(loop)
-                    if self._is_coroutine(event):
-                        await self._handle(event, data)
-                    else:
-                        await loop.run_in_executor(thread, _finish_now, self._handle(event, data))
-            finally:
-                await self.hub.aclose(LostRemote("this socket was closed"))
+        thread = concurrent.futures.ThreadPoolExecutor(1, "zerorpc-puller")
+        try:
+            while not self._stopped:
+                self._wake.clear()
+                if not self._arrived:
+                    await self._wake.wait()
+                    continue
+                event, data = self._arrived.popleft()
+                self._resume(loop)
+                if self._is_coroutine(event):
+                    await self._handle(event, data)
+                else:
+                    await loop.run_in_executor(thread, _finish_now, self._handle(event, data, loop))
+        finally:
+            thread.shutdown(wait=False)  # when cancelled, a method may still be running: don't block the loop for it
+            await self.hub.aclose(LostRemote("this socket was closed"))
+
+    def _check_open(self) -> None:
+        if self.hub.closed:
+            raise Closed("this socket is closed")
 
     def _is_coroutine(self, event: WireEvent) -> bool:
         method = self.methods.get(event.name)
         return method is not None and method.on_loop
 
-    async def _handle(self, wire: WireEvent, data: Buffer) -> None:
-        """One event: the hooks and the method, all in one thread. Waits only if the method is a coroutine."""
+    async def _handle(self, wire: WireEvent, data: Buffer, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """One event: the hooks and the method, all in one thread. Waits only if the method is a coroutine.
+
+        ``loop`` is given off the loop: there a coroutine that a plain method returns is run, while this blocks.
+        """
         event = Event(wire.name, wire.args, decode_header(data))
         try:
             method = self.methods.get(event.name)
             if method is None:
                 raise NameError(event.name)
+            if not isinstance(event.args, list):
+                raise TypeError(f"{event.name}: the arguments have to be an array, not {type(event.args).__name__}")
             self.context.hook_load_task_context(event.header)
             self.context.hook_server_before_exec(event)
             result = method.functor(*event.args)
             if inspect.iscoroutine(result):
-                await result
+                await (result if loop is None else _run_on(loop, result))
             self.context.hook_server_after_exec(event, None)
         except Exception as error:
             logger.exception("%s raised %s", event.name, type(error).__name__)
@@ -162,10 +175,12 @@ class Inbox:
             asyncio.run_coroutine_threadsafe(self.hub.aclose(LostRemote("this socket was closed")), loop).result()
 
 
+async def _run_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """A coroutine's result; blocks this thread until the loop has it, and never waits."""
+    return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+
 def _finish_now(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine that never waits."""
-    try:
+    with contextlib.suppress(StopIteration):
         coroutine.send(None)
-    except StopIteration:
-        return
-    raise RuntimeError("a plain method returned something to wait for: make it a coroutine")

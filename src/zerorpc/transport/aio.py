@@ -24,6 +24,9 @@ __all__ = ["AioHub", "AioLink", "new_event_loop", "running_loop"]
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is cheaper than handing over many
+_LINGER = 5.0  # s that peers get to take what is buffered when we close,
+_STALLED = 0.2  # s, unless they take nothing at all for so long
+_LINGER_TICK = 0.01
 _ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors left
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -173,6 +176,11 @@ class AioLink(asyncio.Protocol):
         if not self.closed:
             self.reason = self.reason or reason
             self._transport.abort()
+
+    @property
+    def unsent(self) -> int:
+        """Octets that the loop holds for this peer."""
+        return self._transport.get_write_buffer_size()
 
     # Timing
 
@@ -385,17 +393,38 @@ class AioHub(Hub):
             link.flush()
             link.close(reason)
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _ in range(20):  # a peer that doesn't read gets 0.2 s
-            if not self.links:
-                return
-            await asyncio.sleep(0.01)
+        await self._until_sent(_LINGER)
         for link in list(self.links):
             link.abort(reason)
         await asyncio.sleep(0)
 
+    async def _until_sent(self, longest: float) -> None:
+        """Wait while links that are closing still get rid of what they have to send."""
+        assert self.loop is not None
+        deadline = self.loop.time() + longest
+        before, since = -1, 0.0
+        while self.links and (now := self.loop.time()) < deadline:
+            unsent = sum(link.unsent for link in self.links)
+            if unsent != before:
+                before, since = unsent, now
+            elif now - since >= _STALLED:
+                return
+            await asyncio.sleep(_LINGER_TICK)
+
     def close_unattached(self) -> None:
         """Close a hub that never saw a loop."""
         self.closed = True
+        for listener in self.listeners.values():
+            listener.close()
+        self.listeners.clear()
+
+    def disown(self) -> None:
+        """In a forked child: let go of what is the parent's, its loop above all, without a word to its peers."""
+        self._parents = (self.loop, self.links, self._tasks, self._accepting)  # kept, so that nothing gets finalized
+        self.loop = None
+        self.links = set()
+        self._tasks = {}
+        self._accepting = set()
         for listener in self.listeners.values():
             listener.close()
         self.listeners.clear()

@@ -16,6 +16,7 @@ __all__ = ["io_loop"]
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
+_parents: list[object] = []  # what a forked child keeps, untouched: deallocating a loop that seems to run is an error
 
 
 def io_loop() -> asyncio.AbstractEventLoop:
@@ -31,6 +32,8 @@ def io_loop() -> asyncio.AbstractEventLoop:
 def _after_fork_in_child() -> None:
     """The parent's thread doesn't exist here; leave its loop alone."""
     global _loop, _lock  # noqa: PLW0603
+    if _loop is not None:
+        _parents.append(_loop)
     _loop = None
     _lock = threading.Lock()
 

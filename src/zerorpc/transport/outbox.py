@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import os
 import threading
 import weakref
 from collections import deque
@@ -32,13 +33,17 @@ class Outbox:
         self.hub = AioHub(self, resolve)
         self.is_async = False
         self._socket_type = socket_type
+        self._set_up()
+        _open_outboxes.add(self)
+
+    def _set_up(self) -> None:
+        """State that is new after a fork, too."""
         self._links: deque[AioLink] = deque()
         self._waiting: deque[bytes] = deque()
         self._changed = threading.Condition()
         self._room: deque[asyncio.Future[None]] = deque()
         self._drain_scheduled = False
         self._emptied: asyncio.Event | None = None  # while closing
-        _open_outboxes.add(self)
 
     def put(self, data: bytes) -> Awaitable[None] | None:
         """Queue a packed event; wait while too many wait already. To be awaited once attached to a running loop."""
@@ -85,6 +90,11 @@ class Outbox:
 
         loop.call_soon_threadsafe(attach)
         attached.wait()
+
+    def disown(self) -> None:
+        """In a forked child: what waits is sent by the parent; what is sent from now on goes over connections of ours."""
+        self.hub.disown()
+        self._set_up()
 
     # On the loop
 
@@ -197,3 +207,12 @@ def _flush_at_exit() -> None:
 
 
 atexit.register(_flush_at_exit)
+
+
+def _after_fork_in_child() -> None:
+    for outbox in list(_open_outboxes):
+        outbox.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

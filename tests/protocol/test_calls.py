@@ -1,0 +1,183 @@
+"""Calls: which peer takes a call, and what becomes of those that wait for one (wire.md §6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.protocol.pairs import call, new_ids
+from tests.zmtp.links import handshake
+from zerorpc.errors import Closed, TimeoutExpired
+from zerorpc.protocol.calls import Calls
+from zerorpc.protocol.channel import ClientState
+from zerorpc.protocol.peer import ClientPeer
+
+
+def peer() -> ClientPeer:
+    one = ClientPeer(None, new_ids())
+    one.receive_data(handshake("ROUTER", **{"X-Zerorpc": b"1"}), 0.0)
+    assert one.ready
+    one.take_output()
+    return one
+
+
+def calls_with(count: int) -> tuple[Calls, list[ClientPeer]]:
+    calls, peers = Calls(), [peer() for _ in range(count)]
+    for one in peers:
+        calls.add(one)
+    return calls, peers
+
+
+def sent(one: ClientPeer) -> bool:
+    return bool(one.take_output())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_call_goes_to_a_live_peer_at_once(count: int) -> None:
+    calls, peers = calls_with(count)
+    channel = call()
+    assert calls.start(channel, 0.0) is peers[0]
+    assert sent(peers[0])
+    assert channel.state is ClientState.SENT
+    assert not calls.waiting
+
+
+def test_calls_are_spread_evenly() -> None:
+    calls, peers = calls_with(3)
+    for _ in range(9):
+        calls.start(call(), 0.0)
+    assert [len(one.channels) for one in peers] == [3, 3, 3]
+
+
+def test_a_peer_with_fewer_open_calls_is_preferred() -> None:
+    calls, peers = calls_with(2)
+    slow = [call() for _ in range(4)]
+    for channel in slow:
+        calls.start(channel, 0.0)
+    for channel in list(peers[1].channels.values()):
+        channel.abandon()
+    assert [calls.start(call(), 0.0) for _ in range(2)] == [peers[1], peers[1]]
+
+
+def test_idle_peers_take_turns() -> None:
+    calls, peers = calls_with(3)
+    taken = []
+    for _ in range(6):
+        channel = call()
+        taken.append(calls.start(channel, 0.0))
+        channel.abandon()
+    assert taken == peers * 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_peer_that_takes_no_more_data_gets_no_more_calls(count: int) -> None:
+    calls, peers = calls_with(count)
+    peers[0].writable = False
+    taken = calls.start(call(), 0.0)
+    assert taken is (peers[1] if count == 2 else None)
+    for one in peers:
+        one.writable = False
+    channel = call()
+    assert calls.start(channel, 0.0) is None
+    assert calls.assign(0.0) == []
+    peers[0].writable = True
+    assert peers[0] in calls.assign(0.0)
+    assert channel.state is ClientState.SENT
+
+
+def test_a_peer_that_is_gone_gets_no_calls_and_may_be_told_twice() -> None:
+    calls, peers = calls_with(2)
+    for _ in range(2):
+        calls.remove(peers[0])
+    assert [calls.start(call(), 0.0) for _ in range(2)] == [peers[1], peers[1]]
+
+
+def test_waiting_calls_go_out_in_order_when_a_peer_comes() -> None:
+    calls, channels = Calls(), [call(str(number)) for number in range(3)]
+    for channel in channels:
+        assert calls.start(channel, 0.0) is None
+        assert channel.state is ClientState.WAITING
+    assert calls.assign(1.0) == []
+    channels[1].abandon()
+    one = peer()
+    calls.add(one)
+    assert calls.assign(1.0) == [one, one]
+    assert [channel.method for channel in one.channels.values()] == ["0", "2"]
+    assert not calls.waiting
+
+
+def test_a_call_that_waits_in_vain_says_what_was_tried() -> None:
+    calls = Calls()
+    late, later, never = call(timeout=2), call(timeout=5), call(timeout=None)
+    for channel in (later, late, never):
+        calls.start(channel, 0.0)
+    assert calls.next_wake == 2
+    assert calls.sweep(1.9, ": ") == []
+    assert calls.sweep(2.0, ": nobody listens") == [late]
+    assert isinstance(late.error, TimeoutExpired)
+    assert str(late.error) == "timeout after 2s, when calling remote method echo: nobody listens"
+    assert late.timeout == 2
+    assert calls.next_wake == 5
+    assert calls.sweep(5.0, "") == [later]
+    assert calls.next_wake is None
+    assert list(calls.waiting) == [never]
+
+
+def test_a_call_with_no_deadline_wakes_nobody() -> None:
+    calls = Calls()
+    calls.start(call(timeout=None), 0.0)
+    assert calls.next_wake is None
+
+
+def test_a_later_deadline_changes_nothing() -> None:
+    calls = Calls()
+    calls.start(call(timeout=2), 0.0)
+    calls.start(call(timeout=5), 0.0)
+    assert calls.next_wake == 2
+
+
+def test_a_call_given_up_while_it_waits_is_not_late() -> None:
+    calls, channel = Calls(), call(timeout=2)
+    calls.start(channel, 0.0)
+    channel.abandon()
+    assert calls.sweep(3.0, "") == []
+    assert not calls.waiting
+
+
+def test_closing_ends_every_call_that_waits() -> None:
+    calls, channels = Calls(), [call(), call(), call()]
+    for channel in channels:
+        calls.start(channel, 0.0)
+    channels[1].abandon()
+    error = Closed("the client was closed")
+    assert calls.close(error) == [channels[0], channels[2]]
+    assert channels[0].error is error
+    assert not calls.waiting
+
+
+def test_calls_given_up_are_forgotten_though_no_peer_ever_comes() -> None:
+    calls = Calls()
+    kept: list[Any] = [call(timeout=None)]
+    calls.start(kept[0], 0.0)
+    for number in range(2000):
+        channel = call(timeout=None)
+        calls.start(channel, 0.0)
+        if number % 100:
+            channel.abandon()
+        else:
+            kept.append(channel)
+    assert len(calls.waiting) < 100
+    assert [channel for channel in calls.waiting if channel.state is ClientState.WAITING] == kept
+
+
+def test_many_deadlines_make_few_sweeps() -> None:
+    calls = Calls()
+    for number in range(20_000):
+        calls.start(call(timeout=1 + number / 20_000), 0.0)
+    sweeps = ended = 0
+    while calls.next_wake is not None:
+        ended += len(calls.sweep(calls.next_wake, ""))
+        sweeps += 1
+    assert ended == 20_000
+    assert sweeps < 100
