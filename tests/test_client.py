@@ -180,20 +180,21 @@ def test_a_call_shows_itself(run: Run, endpoint: str) -> None:
     run(main())
 
 
-def test_a_call_may_be_awaited_again_but_not_by_two_at_once(run: Run, endpoint: str) -> None:
+def test_a_call_may_be_awaited_again_but_not_by_two_at_once(run: Run, endpoint: str, service: Service) -> None:
     async def main() -> None:
-        async def wait_for(call: Call) -> Any:
-            return await call
-
         async with zerorpc.AsyncClient(endpoint) as client:
             call = client.echo(1)
             assert await asyncio.wait_for(call, PATIENCE) == await call == 1
-            call = client.echo(2)
-            both = asyncio.gather(wait_for(call), wait_for(call), return_exceptions=True)
-            first, second = await asyncio.wait_for(both, PATIENCE)
-            assert first == 2
-            assert isinstance(second, RuntimeError)
-            assert str(second) == "this call of echo is being awaited already"
+            call = client.wait()
+            first = asyncio.ensure_future(call)
+            await asyncio.sleep(0)
+            await eventually_async(service.started.is_set)
+            with pytest.raises(RuntimeError, match="this call of wait is being awaited already"):
+                await call
+            assert not first.done()
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
 
     run(main())
 

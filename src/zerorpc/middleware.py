@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -53,6 +54,7 @@ class Context:
         self._plain = type(self) is Context  # a subclass may override hook_* methods: then they are always called
         self.hooks_client = self.hooks_server = not self._plain  # whether calls have to build events for hooks
         self._reset_msgid()
+        _contexts.add(self)
 
     @staticmethod
     def get_instance() -> Context:
@@ -151,6 +153,9 @@ class Context:
         return f"<Context middlewares={len(self._middlewares)}>"
 
 
+_contexts: weakref.WeakSet[Context] = weakref.WeakSet()
+
+
 def fork_task_context(functor: Callable[..., Any], context: Context | None = None) -> Callable[..., Any]:
     """Wrap a function so that it runs with today's task context, for a thread or task that makes calls itself.
 
@@ -169,8 +174,8 @@ def fork_task_context(functor: Callable[..., Any], context: Context | None = Non
 
 def _after_fork_in_child() -> None:
     """A forked child must not repeat its parent's message ids."""
-    if Context._instance is not None:
-        Context._instance._reset_msgid()
+    for context in list(_contexts):
+        context._reset_msgid()
 
 
 if hasattr(os, "register_at_fork"):

@@ -15,6 +15,7 @@ __all__ = ["Address", "Endpoint", "parse", "resolve"]
 Address: TypeAlias = "tuple[socket.AddressFamily, Any]"  # what socket.connect wants
 
 _ANY_IPV4 = ("*", "0", "0.0.0.0")
+_PORT_DIGITS = 20  # leading zeros are fine, but int() refuses thousands of digits with an error of its own
 _UNIX_PATH_MAX = 103 if sys.platform == "darwin" else 107  # sun_path without its final zero
 
 
@@ -61,10 +62,17 @@ def _parse_tcp(text: str, rest: str) -> Endpoint:
         raise EndpointError(text, "an IPv6 address needs brackets, as in tcp://[::1]:4242")
     if not host:
         raise EndpointError(text, "no host")
-    port = 0 if port_text == "*" else int(port_text) if port_text.isascii() and port_text.isdigit() else -1
+    port = _port(port_text)
     if not 0 <= port <= 0xFFFF:
         raise EndpointError(text, f"the port {port_text!r} is not a number from 0 to 65535, nor *")
     return Endpoint("tcp", text, host, port)
+
+
+def _port(text: str) -> int:
+    """0 for ``*``, -1 for what is no port. int() alone would take "1_0", " 1" and digits of other scripts."""
+    if text == "*":
+        return 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _PORT_DIGITS else -1
 
 
 def _parse_ipc(text: str, path: str) -> Endpoint:

@@ -176,5 +176,5 @@ def unsent_octets(fileno: int) -> int:
 
     try:
         return int(struct.unpack("i", fcntl.ioctl(fileno, _SIOCOUTQ, b"\0\0\0\0"))[0])
-    except OSError:
+    except (OSError, ValueError):  # closed, perhaps
         return 0

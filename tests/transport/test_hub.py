@@ -1,0 +1,217 @@
+"""What both shells share: endpoints bound and connected, and when a connection is tried again."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service.running import PATIENCE, TCP, eventually, run, serving, unused_port
+from zerorpc.transport import blocking
+from zerorpc.transport.endpoints import parse
+from zerorpc.transport.hub import Dialer
+
+# Backoff
+
+
+def test_delays_double_up_to_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
+    dialer = Dialer(parse("tcp://host:1"))
+    assert [dialer.failed("refused") for _ in range(8)] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    dialer.succeeded()
+    assert dialer.failed("lost") == 0.05
+
+
+def test_jitter_keeps_clients_out_of_step() -> None:
+    delays = {Dialer(parse("tcp://host:1")).failed("refused") for _ in range(100)}
+    assert len(delays) > 90
+    assert all(0.025 <= delay <= 0.075 for delay in delays)
+
+
+def test_a_dialer_shows_how_it_went() -> None:
+    dialer = Dialer(parse("tcp://host:1"))
+    assert repr(dialer) == "<Dialer tcp://host:1 not tried yet>"
+    dialer.failed(ConnectionRefusedError("refused"))
+    assert dialer.status == "refused"
+    dialer.failed(TimeoutError())
+    assert dialer.status == "TimeoutError"
+    dialer.succeeded()
+    assert dialer.status == "connected"
+
+
+# Names with several addresses
+
+
+class Names:
+    """getaddrinfo with one more name, ``service``: its first address refuses, the second is the server."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._real = socket.getaddrinfo
+        self.addresses: list[tuple[str, int]] = []
+        monkeypatch.setattr(socket, "getaddrinfo", self._find)
+
+    def _find(self, host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if host != "service":
+            return self._real(host, port, *args, **kwargs)
+        if not self.addresses:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in self.addresses]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    return Names(monkeypatch)
+
+
+@contextlib.contextmanager
+def any_client(kind: str, endpoint: str) -> Iterator[Any]:
+    """A blocking client, or an async one used as if it were: ``call(method, *args)``."""
+    if kind == "blocking":
+        with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+            yield client
+        return
+
+    def call(method: str, *args: Any, **options: Any) -> Any:
+        async def main() -> Any:
+            async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+                return await client(method, *args, **options)
+
+        return run(main())
+
+    yield call
+
+
+KINDS = pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+
+
+def address_of(server: zerorpc.Server) -> tuple[str, int]:
+    host, _, port = server.endpoints[0].removeprefix("tcp://").partition(":")
+    return host, int(port)
+
+
+@KINDS
+def test_all_addresses_of_a_name_are_tried(kind: str, names: Names) -> None:
+    with serving({"echo": lambda value: value}) as server:
+        names.addresses = [("127.0.0.1", unused_port()), address_of(server)]
+        with any_client(kind, "tcp://service:4242") as call:
+            assert call("echo", 1) == 1
+
+
+@KINDS
+def test_a_name_that_becomes_known_later(kind: str, names: Names) -> None:
+    with serving({"echo": lambda value: value}) as server:
+        timer = threading.Timer(0.1, lambda: names.addresses.append(address_of(server)))
+        timer.start()
+        with any_client(kind, "tcp://service:4242") as call:
+            assert call("echo", 1) == 1
+        timer.join()
+
+
+@KINDS
+def test_an_unknown_name_is_in_the_error(kind: str, names: Names) -> None:
+    with any_client(kind, "tcp://service:4242") as call, pytest.raises(zerorpc.TimeoutExpired) as caught:
+        call("echo", 1, timeout=0.1)
+    assert "the name 'service' can't be resolved: Name or service not known" in str(caught.value)
+
+
+@KINDS
+def test_a_name_without_addresses(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: [])
+    with any_client(kind, "tcp://service:4242") as call:
+        with pytest.raises(zerorpc.TimeoutExpired, match="tcp://service:4242 has no address"):
+            call("echo", 1, timeout=0.1)
+
+
+@KINDS
+def test_an_address_that_never_answers_does_not_keep_the_next_from_being_tried(
+    kind: str, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listener whose backlog is full swallows connection attempts."""
+    monkeypatch.setattr("zerorpc.transport.aio.CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr(blocking, "CONNECT_TIMEOUT", 0.05)
+    with socket.socket() as silent, contextlib.ExitStack() as stack, serving({"echo": lambda v: v}) as server:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(silent.getsockname())
+        names.addresses = [silent.getsockname()]
+        with any_client(kind, "tcp://service:4242") as call, pytest.raises(zerorpc.TimeoutExpired) as caught:
+            call("echo", 1, timeout=0.3)
+        assert "no answer within 0.05 s" in str(caught.value)
+        names.addresses.append(address_of(server))
+        with any_client(kind, "tcp://service:4242") as call:
+            assert call("echo", 1) == 1
+
+
+@KINDS
+def test_a_server_on_all_interfaces_is_reached_by_0_and_star(kind: str) -> None:
+    with serving({"echo": lambda value: value}, bind="tcp://0:0") as server:
+        port = server.endpoints[0].rpartition(":")[2]
+        for host in ("0", "*", "0.0.0.0", "127.0.0.1", "localhost"):
+            with any_client(kind, f"tcp://{host}:{port}") as call:
+                assert call("echo", host) == host
+
+
+# Binding several
+
+
+def test_binding_a_list_reports_each() -> None:
+    with zerorpc.Server({}) as server:
+        endpoints = server.bind([TCP, "inproc://hub-list", [TCP]])
+        assert endpoints == server.endpoints
+        assert len(set(endpoints)) == 3
+        for endpoint in endpoints:
+            server.unbind(endpoint)
+        assert server.endpoints == []
+        with pytest.raises(zerorpc.EndpointError, match="not bound to it"):
+            server.unbind(endpoints[0])
+
+
+def test_when_one_of_several_addresses_is_taken_none_stays_bound() -> None:
+    with zerorpc.Server({}) as first, zerorpc.Server({}) as second:
+        taken = first.bind(TCP)[0]
+        with pytest.raises(zerorpc.AddressInUse):
+            second.bind(["inproc://hub-partial", taken])
+        assert second.endpoints == []
+        first.bind("inproc://hub-partial")
+
+
+def test_disconnecting_before_it_ever_connected() -> None:
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+    with zerorpc.Client(endpoint) as client:
+        client.disconnect(endpoint)
+        with pytest.raises(zerorpc.TimeoutExpired, match="neither bound nor connected"):
+            client.echo(1, timeout=0.01)
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as async_client:
+            async_client.disconnect(endpoint)
+            with pytest.raises(zerorpc.TimeoutExpired, match="neither bound nor connected"):
+                await async_client.echo(1, timeout=0.01)
+
+    run(main())
+
+
+def test_a_server_worker_comes_back_to_a_client_that_binds_again() -> None:
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+    with serving({"echo": lambda value: value}, connect=endpoint):
+        for n in range(3):
+            with zerorpc.Client(timeout=PATIENCE) as client:
+                eventually(lambda client=client: _binds(client, endpoint))
+                assert client.echo(n) == n
+
+
+def _binds(client: zerorpc.Client, endpoint: str) -> bool:
+    try:
+        client.bind(endpoint)
+    except zerorpc.AddressInUse:  # the worker's connection to the one before is still ending
+        return False
+    return True

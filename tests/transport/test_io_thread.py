@@ -1,0 +1,36 @@
+"""The background loop: one for the process, and a new one in a forked child."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from zerorpc.transport.io_thread import io_loop
+
+
+def test_it_is_one_loop_that_runs() -> None:
+    async def where() -> str:
+        return threading.current_thread().name
+
+    assert io_loop() is io_loop()
+    assert asyncio.run_coroutine_threadsafe(where(), io_loop()).result(10) == "zerorpc-io"
+    assert next(t for t in threading.enumerate() if t.name == "zerorpc-io").daemon  # it keeps no program alive
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_gets_its_own() -> None:
+    async def pid() -> int:
+        return os.getpid()
+
+    before = io_loop()
+    child = os.fork()
+    if child == 0:
+        ours = io_loop() is not before
+        answered = asyncio.run_coroutine_threadsafe(pid(), io_loop()).result(10) == os.getpid()
+        os._exit(0 if ours and answered else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert io_loop() is before

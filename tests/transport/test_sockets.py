@@ -1,0 +1,246 @@
+"""Listening sockets of each scheme, the life of an ipc file, and what connected sockets are tuned to."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zerorpc.errors import AddressInUse, EndpointError
+from zerorpc.transport import sockets
+from zerorpc.transport.endpoints import parse
+from zerorpc.transport.sockets import Listener, listen, open_socket, tune, unsent_octets
+
+
+@pytest.fixture
+def path(ipc_endpoint: str) -> Path:
+    return Path(ipc_endpoint.removeprefix("ipc://"))
+
+
+def bound(text: str) -> Listener:
+    return listen(parse(text))
+
+
+@pytest.mark.parametrize("text", ["tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://*:0", "tcp://0:*", "tcp://[::1]:0"])
+def test_the_port_that_the_system_chose_is_readable(text: str) -> None:
+    listener = bound(text)
+    host, _, port = listener.endpoint.rpartition(":")
+    assert host == text.rpartition(":")[0]
+    assert 0 < int(port) < 65536
+    assert repr(listener) == f"<Listener {listener.endpoint}>"
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    connected = socket.create_connection(("::1" if "[" in text else "127.0.0.1", int(port)))
+    listener.accept().close()
+    connected.close()
+    listener.close()
+
+
+def test_a_taken_tcp_address() -> None:
+    listener = bound("tcp://127.0.0.1:0")
+    with pytest.raises(AddressInUse) as caught:
+        bound(listener.endpoint)
+    assert caught.value.endpoint == listener.endpoint
+    assert caught.value.errno == errno.EADDRINUSE
+    assert str(caught.value) == f"address already in use: {listener.endpoint}"
+    listener.close()
+    bound(listener.endpoint).close()
+
+
+def test_an_address_that_is_not_ours() -> None:
+    with pytest.raises(EndpointError, match="assign requested address"):
+        bound("tcp://192.0.2.1:0")
+
+
+def test_no_permission_names_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    class Refusing(socket.socket):
+        bind = refuse
+
+    monkeypatch.setattr(sockets.socket, "socket", Refusing)
+    with pytest.raises(PermissionError, match="can't bind tcp://127.0.0.1:80"):
+        bound("tcp://127.0.0.1:80")
+
+
+# ipc files
+
+
+def test_an_ipc_file_is_made_and_removed(path: Path) -> None:
+    listener = bound(f"ipc://{path}")
+    assert listener.endpoint == f"ipc://{path}"
+    assert path.is_socket()
+    listener.close()
+    assert not path.exists()
+    listener.close()
+
+
+def test_the_file_of_a_dead_server_is_replaced(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert path.is_socket()
+    listener = bound(f"ipc://{path}")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        listener.accept().close()
+    listener.close()
+
+
+def test_the_file_of_a_live_server_is_not(path: Path) -> None:
+    listener = bound(f"ipc://{path}")
+    with pytest.raises(AddressInUse):
+        bound(f"ipc://{path}")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    listener.close()
+
+
+def test_a_live_server_with_a_full_backlog_is_alive(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting = []
+        for _ in range(3):
+            client = socket.socket(socket.AF_UNIX)
+            client.setblocking(False)
+            waiting.append(client)
+            try:
+                client.connect(str(path))
+            except BlockingIOError:
+                break
+        else:
+            pytest.fail("the backlog never filled up")
+        with pytest.raises(AddressInUse):
+            bound(f"ipc://{path}")
+        for client in waiting:
+            client.close()
+    assert path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+    path.write_text("precious")
+    with pytest.raises(AddressInUse):
+        bound(f"ipc://{path}")
+    assert path.read_text() == "precious"
+
+
+def test_a_file_that_goes_while_we_look(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    real = os.stat
+
+    def stat_then_gone(target: Any, **kwargs: Any) -> os.stat_result:
+        result = real(target, **kwargs)
+        if str(target) == str(path):
+            monkeypatch.setattr(os, "stat", real)
+            path.unlink()
+        return result
+
+    monkeypatch.setattr(os, "stat", stat_then_gone)
+    bound(f"ipc://{path}").close()
+
+
+def test_a_successors_file_is_not_removed(path: Path) -> None:
+    first = bound(f"ipc://{path}")
+    path.unlink()
+    second = bound(f"ipc://{path}")
+    first.close()
+    assert path.is_socket()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    second.close()
+    assert not path.exists()
+
+
+def test_a_file_that_somebody_removed_is_no_error(path: Path) -> None:
+    listener = bound(f"ipc://{path}")
+    path.unlink()
+    listener.close()
+
+
+def test_a_folder_that_does_not_exist(path: Path) -> None:
+    with pytest.raises(EndpointError, match="No such file"):
+        bound(f"ipc://{path.parent}/nothing/s")
+    path.write_text("")
+    with pytest.raises(EndpointError, match="Not a directory"):
+        bound(f"ipc://{path}/s")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names exist on Linux only")
+def test_an_abstract_name() -> None:
+    listener = bound("ipc://@zerorpc-test-sockets")
+    with pytest.raises(AddressInUse):
+        bound("ipc://@zerorpc-test-sockets")
+    assert not Path("@zerorpc-test-sockets").exists()
+    listener.close()
+    bound("ipc://@zerorpc-test-sockets").close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_does_not_remove_its_parents_file(path: Path) -> None:
+    listener = bound(f"ipc://{path}")
+    pid = os.fork()
+    if pid == 0:
+        listener.close()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert path.is_socket()
+    listener.close()
+
+
+# Connected sockets
+
+
+def test_tuning_a_tcp_socket() -> None:
+    listener = bound("tcp://127.0.0.1:0")
+    sock = socket.create_connection(("127.0.0.1", int(listener.endpoint.rpartition(":")[2])))
+    tune(sock)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    sock.close()
+    tune(sock)  # a peer that is gone is none of its business
+    listener.close()
+
+
+def test_tuning_without_keepalive_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "TCP_KEEPIDLE", raising=False)
+    with socket.socket() as sock:
+        tune(sock)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_tuning_leaves_unix_sockets_alone() -> None:
+    ours, theirs = socket.socketpair()
+    tune(ours)
+    ours.close()
+    theirs.close()
+
+
+def test_open_socket_does_not_block() -> None:
+    with open_socket((socket.AF_INET, ("127.0.0.1", 1))) as sock:
+        assert not sock.getblocking()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell")
+def test_what_the_peer_has_not_taken() -> None:
+    ours, theirs = socket.socketpair()
+    assert unsent_octets(ours.fileno()) == 0
+    ours.send(b"x" * 1000)
+    assert unsent_octets(ours.fileno()) >= 1000
+    theirs.recv(1000)
+    assert unsent_octets(ours.fileno()) == 0
+    ours.close()
+    theirs.close()
+    assert unsent_octets(-1) == 0
+
+
+def test_systems_that_cant_tell_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert unsent_octets(0) == 0
