@@ -16,7 +16,7 @@ from zerorpc.event_log import log_event
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
-from zerorpc.protocol.peer import ClientPeer
+from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.transport.aio import AioHub, AioLink, running_loop
 
 __all__ = ["AsyncClient", "AsyncStream", "Call"]

@@ -26,5 +26,8 @@ def _describe(data: Buffer) -> str:
         return f"<{error}>"
     if isinstance(event, BadEvent):
         return f"{event.name} <{event.problem}>"
-    args = repr(event.args)
+    try:
+        args = repr(event.args)
+    except RecursionError:
+        args = "<nested too deep to show>"
     return f"{event.name} {decode_header(data)} {args if len(args) <= _SHOWN else args[:_SHOWN] + '…'}"

@@ -13,7 +13,7 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.event_log import log_event
 from zerorpc.middleware import Context
 from zerorpc.protocol.channel import ServerChannel
-from zerorpc.protocol.peer import ServerPeer
+from zerorpc.protocol.rpc_peers import ServerPeer
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import argspec, describe

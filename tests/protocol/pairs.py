@@ -11,7 +11,8 @@ import msgspec
 from tests.zmtp.links import octets
 from zerorpc.protocol.channel import ClientChannel, ServerChannel
 from zerorpc.protocol.events import OK, STREAM, VERSION, encode
-from zerorpc.protocol.peer import ClientPeer, Peer, ServerPeer
+from zerorpc.protocol.peer import Peer
+from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
 from zerorpc.zmtp import Connection, Frame, SocketType, State
 
 HEARTBEAT = 5.0

@@ -11,7 +11,7 @@ from tests.zmtp.links import handshake
 from zerorpc.errors import Closed, TimeoutExpired
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import ClientState
-from zerorpc.protocol.peer import ClientPeer
+from zerorpc.protocol.rpc_peers import ClientPeer
 
 
 def peer() -> ClientPeer:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 
 from zerorpc.protocol.channel import ClientChannel, ClientState
-from zerorpc.protocol.peer import ClientPeer, late, next_sweep
+from zerorpc.protocol.peer import next_sweep
+from zerorpc.protocol.rpc_peers import ClientPeer, late
 
 __all__ = ["Calls"]
 

@@ -24,7 +24,7 @@ from zerorpc.protocol.events import (
 )
 
 if TYPE_CHECKING:
-    from zerorpc.protocol.peer import ClientPeer, ServerPeer
+    from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
 
 __all__ = ["DEFAULT_SLOTS", "ClientChannel", "ClientState", "ServerChannel"]
 

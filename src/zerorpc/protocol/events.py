@@ -21,6 +21,7 @@ __all__ = [
     "ERR",
     "HEARTBEAT",
     "MORE",
+    "NO_ID",
     "OK",
     "STREAM",
     "VERSION",
@@ -45,15 +46,15 @@ CANCEL = "_zpc_cancel"  # ours, sent to peers of extension level 1 only
 
 Buffer: TypeAlias = "bytes | bytearray"
 
-_NO_ID = Raw(b"")
+NO_ID = Raw(b"")
 
 
 class Header(msgspec.Struct):
     """What the protocol itself reads of a header; other keys are the middleware's (``decode_header``)."""
 
-    message_id: Raw = _NO_ID
+    message_id: Raw = NO_ID
     v: Any = 1
-    response_to: Raw = _NO_ID
+    response_to: Raw = NO_ID
 
     @property
     def version(self) -> int:
@@ -183,7 +184,7 @@ def _lenient_header(data: bytes) -> tuple[Header, str | None]:
             key = key.decode("latin-1")
         fields[key] = value
     version = _any_decoder.decode(fields["v"]) if "v" in fields else 1
-    return Header(fields.get("message_id", _NO_ID), version, fields.get("response_to", _NO_ID)), problem
+    return Header(fields.get("message_id", NO_ID), version, fields.get("response_to", NO_ID)), problem
 
 
 def _readable_values(data: bytes) -> dict[str, Any]:

@@ -13,37 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec import Raw
-
-from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired, ZeroRPCError
-from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel, credit_violation
-from zerorpc.protocol.events import (
-    _NO_ID,
-    CANCEL,
-    HEARTBEAT,
-    MORE,
-    OK,
-    VERSION,
-    BadEvent,
-    Buffer,
-    WireEvent,
-    decode,
-    encode,
-)
+from zerorpc.errors import LostRemote, ProtocolError, ZeroRPCError
+from zerorpc.protocol.events import Buffer
 from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
 
-__all__ = ["EXTENSION_LEVEL", "ClientPeer", "Peer", "ServerPeer"]
+__all__ = ["EXTENSION_LEVEL", "FOREVER", "Peer", "lost", "next_sweep"]
 
 EXTENSION_LEVEL = 1
 _EXTENSION_PROPERTY = "X-Zerorpc"
 _LOST_AFTER = 2  # heartbeats of silence
-_LOST_AFTER_OLD = 3  # what the old ones' "two" comes to: they look only once a period (wire.md §5)
 _HANDSHAKE_TIMEOUT = 30.0  # s, as libzmq's ZMQ_HANDSHAKE_IVL
 _COARSE = 0.001  # s between sweeps, and the same for each channel
 _COARSE_PER_CHANNEL = 5e-6  # s; a sweep takes some 0.25 us a channel: a twentieth of our time at most
 _PROMPT = 0.1  # s; a sweep later than that means that we were kept from running
-_FOREVER = float("inf")
-_NIL = Raw(b"\xc0")
+FOREVER = float("inf")
 
 
 class Peer:
@@ -96,7 +79,7 @@ class Peer:
         self._pinged = 0.0
         self._forgiven = -1.0  # ``last_received`` as ``_forgive`` left it
         self._unsent = 0
-        self._handshake_by = _FOREVER
+        self._handshake_by = FOREVER
 
     def opened(self, now: float) -> None:
         """The connection exists: the handshake has to follow soon."""
@@ -148,6 +131,11 @@ class Peer:
         """Act on one message, appending to ``touched``."""
         touched.append(message)
 
+    def take_again(self) -> None:
+        """The peer reads again: it may be written to, and gets the PONG that was held back."""
+        self.writable = True
+        self.connection.send_pong()
+
     def take_output(self) -> list[Frame]:
         return self.connection.take_output()
 
@@ -176,7 +164,7 @@ class Peer:
         wake = self._sweep_connection(now)
         for channel in list(self.channels.values()):
             wake = min(wake, self.sweep_channel(channel, now, ended))
-        self.next_wake = None if wake == _FOREVER else max(wake, now + next_sweep(len(self.channels)))
+        self.next_wake = None if wake == FOREVER else max(wake, now + next_sweep(len(self.channels)))
         return ended
 
     def _forgive(self, late: float, now: float) -> None:
@@ -185,7 +173,7 @@ class Peer:
         What it sent meanwhile may still have to be read: so judge it a moment later. A little lateness is forgiven
         once in a silence only, or a blocking client's keeper, which never comes on time, would never find a loss.
         """
-        period = min(self.heartbeat or _FOREVER, self.connection.peer_ttl or _HANDSHAKE_TIMEOUT)
+        period = min(self.heartbeat or FOREVER, self.connection.peer_ttl or _HANDSHAKE_TIMEOUT)
         if late <= period / 2 and self.last_received == self._forgiven:
             return
         late += _PROMPT
@@ -198,7 +186,7 @@ class Peer:
 
     def _sweep_connection(self, now: float) -> float:
         """PING when it has been quiet, give up when it stays quiet; when to look again."""
-        wake = _FOREVER
+        wake = FOREVER
         if not self.ready:
             if now >= self._handshake_by:
                 self.error = ProtocolError(f"no ZMTP handshake within {_HANDSHAKE_TIMEOUT:g} s")
@@ -214,7 +202,7 @@ class Peer:
             return wake
         if now - max(self.last_received, self._pinged) >= self.heartbeat:
             if self._pinged > self.last_received:  # silence without a PING is no sign: nobody had asked anything
-                self.error = _lost(_LOST_AFTER * self.heartbeat)
+                self.error = lost(_LOST_AFTER * self.heartbeat)
                 return wake
             self._pinged = now
             self.connection.send_ping()
@@ -222,18 +210,18 @@ class Peer:
 
     def sweep_channel(self, channel: Any, now: float, ended: list[Any]) -> float:
         """Look after one channel; when to look again."""
-        return _FOREVER
+        return FOREVER
 
     def heed_heartbeat(self, channel: Any, now: float) -> None:
         """The other side beats: a passive channel begins to."""
-        if self.beats_channels and channel.next_beat == _FOREVER:
+        if self.beats_channels and channel.next_beat == FOREVER:
             assert self.heartbeat
             channel.next_beat = now + self.heartbeat
             self.wake_by(channel.next_beat)
 
     def wake_by(self, when: float) -> None:
         """Make sure that a sweep comes no later than ``when``."""
-        if when != _FOREVER and (self.next_wake is None or when < self.next_wake):
+        if when != FOREVER and (self.next_wake is None or when < self.next_wake):
             self.next_wake = when
 
     @property
@@ -245,233 +233,13 @@ class Peer:
         return f"<{type(self).__name__} {self.connection!r} level={self.level} channels={len(self.channels)}>"
 
 
-class ClientPeer(Peer):
-    """A server, seen by its client: carries our calls. ``new_id`` makes message ids (32 octets)."""
-
-    __slots__ = ("_new_id", "passive")
-
-    def __init__(
-        self,
-        heartbeat: float | None,
-        new_id: Callable[[], bytes],
-        passive: bool = False,
-        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
-    ) -> None:
-        super().__init__(SocketType.DEALER, heartbeat, limits=limits)
-        self._new_id = new_id
-        self.passive = passive
-
-    def open(self, channel: ClientChannel, now: float) -> None:
-        """Send a call's request; the channel lives here from now on."""
-        channel.peer = self
-        channel.state = ClientState.SENT
-        wake = channel.deadline
-        if self.heartbeat:
-            if self.level < 1:
-                channel.last_seen = now
-                channel.next_beat = _FOREVER if self.passive else now + self.heartbeat
-            wake = min(wake, now + self.heartbeat)
-        if self.next_wake is None or wake < self.next_wake:
-            self.wake_by(wake)
-        self.channels[channel.key] = channel
-        self._send(channel.data)
-        channel.data = b""
-
-    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
-        data = message[-1]
-        try:
-            event = decode(data)
-        except ProtocolError:
-            return  # it can't be told whose it is
-        channel = self.channels.get(bytes(event.header.response_to))
-        if channel is None:
-            return  # of a call that was given up
-        channel.last_seen = now
-        if event.name == OK and type(event) is WireEvent and channel.state is ClientState.SENT:
-            del self.channels[channel.key]
-            channel.reply, channel.reply_data = event, data
-            channel.state = ClientState.DONE
-            touched.append(channel)
-        elif isinstance(event, BadEvent):
-            self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
-        elif event.name == HEARTBEAT:
-            self.heed_heartbeat(channel, now)
-        elif event.name == MORE:
-            pass  # credit for events of ours: we send none but the request
-        elif not channel.receive(event, data):
-            self._end(channel, credit_violation(channel), touched)
-        else:
-            if channel.state is ClientState.DONE:
-                del self.channels[channel.key]
-            touched.append(channel)
-
-    def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
-        """A channel fails while the connection lives on."""
-        channel.abandon()
-        channel.error = error
-        touched.append(channel)
-
-    def emit(self, channel: ClientChannel, name: str, args: Any) -> None:
-        """Send a further event of a channel: credit, heartbeats, cancel."""
-        if name == MORE and channel.reply is not None and channel.reply.header.version < VERSION:
-            name = HEARTBEAT  # wire.md §4: before version 3 heartbeats carried the credit
-        header = {"message_id": self._new_id(), "v": VERSION, "response_to": Raw(channel.key)}
-        self._send(encode(header, name, args))
-
-    def _send(self, data: Buffer) -> None:
-        if self.tap is not None:
-            self.tap("-->", data)
-        self.connection.send_delimited(data)
-
-    def forget(self, channel: ClientChannel) -> None:
-        self.channels.pop(channel.key, None)
-
-    def close(self, error: Exception) -> list[Any]:
-        ended = super().close(error)
-        for channel in ended:
-            channel.fail(LostRemote(f"calling remote method {channel.method}: {error}"))
-        return ended
-
-    def sweep_channel(self, channel: ClientChannel, now: float, ended: list[Any]) -> float:
-        wake = _FOREVER
-        if channel.state is ClientState.SENT:
-            if now >= channel.deadline:
-                self._end(channel, late(channel), ended)
-                return wake
-            wake = channel.deadline
-        if not self.beats_channels:
-            return wake
-        assert self.heartbeat
-        if channel.next_beat == _FOREVER:  # passive, and the server has not begun
-            return wake
-        lost_at = channel.last_seen + _LOST_AFTER_OLD * self.heartbeat
-        if now >= lost_at:
-            self._end(channel, _lost(_LOST_AFTER_OLD * self.heartbeat), ended)
-            return _FOREVER
-        if now >= channel.next_beat:
-            channel.next_beat = now + self.heartbeat
-            self.emit(channel, HEARTBEAT, [0])
-        return min(wake, lost_at, channel.next_beat)
-
-
-class ServerPeer(Peer):
-    """A client, seen by its server: brings requests. ``new_id`` makes message ids (32 octets)."""
-
-    __slots__ = ("_new_id",)
-
-    def __init__(
-        self,
-        heartbeat: float | None,
-        new_id: Callable[[], bytes],
-        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
-    ) -> None:
-        super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
-        self._new_id = new_id
-        self.pauses_reading = True
-
-    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
-        data = message[-1]
-        try:
-            event = decode(data)
-        except ProtocolError:
-            return  # without a header there is nobody to answer
-        header = event.header
-        # the usual [b"", data] has no routing frames
-        routing = None if len(message) == 2 and not message[0] else _routing(message)
-        if header.response_to is _NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
-            message_id = bytes(header.message_id)
-            key = message_id if routing is None else (routing, message_id)
-            if not message_id or key in self.channels:
-                return  # nobody could be answered
-            channel = self.channels[key] = ServerChannel(self, key, event, data, routing)
-            if self.heartbeat:
-                self._begin_liveness(channel, now)
-            touched.append(channel)
-            return
-        response_to = bytes(header.response_to)
-        open_channel = self.channels.get(response_to if routing is None else (routing, response_to))
-        if open_channel is not None and type(event) is WireEvent:
-            open_channel.last_seen = now
-            self._receive_further(open_channel, event, now, touched)
-
-    def _begin_liveness(self, channel: ServerChannel, now: float) -> None:
-        """Heartbeats of its own, for a channel of an older peer; then the sweep that sends them."""
-        assert self.heartbeat
-        if self.level < 1:
-            channel.last_seen = now
-            channel.next_beat = now + self.heartbeat if channel.version > 1 else _FOREVER
-        if self.next_wake is None or self.next_wake > now + self.heartbeat:
-            self.next_wake = now + self.heartbeat
-
-    def _receive_further(self, channel: ServerChannel, event: WireEvent, now: float, touched: list[Any]) -> None:
-        """Credit, a heartbeat or a cancel of an open channel."""
-        name = event.name
-        if name == HEARTBEAT:
-            self.heed_heartbeat(channel, now)
-            if channel.version >= VERSION:
-                return
-            name = MORE
-        if name == MORE:
-            channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
-            if channel.runner is not None:  # or the shell, told of it twice in one chunk, would run the method twice
-                touched.append(channel)
-        elif name == CANCEL and self.level >= 1:
-            self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
-
-    def _end(self, channel: ServerChannel, error: Exception, touched: list[Any]) -> None:
-        self.forget(channel)
-        channel.close(error)
-        touched.append(channel)
-
-    def event_header(self, channel: ServerChannel) -> dict[str, Any]:
-        """The header of a reply."""
-        return {"message_id": self._new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
-
-    def send_event(self, channel: ServerChannel, data: Buffer) -> None:
-        """Send a packed event back the way that the request came."""
-        if self.tap is not None:
-            self.tap("-->", data)
-        if channel.routing is None:
-            self.connection.send_delimited(data)
-        else:
-            self.connection.send_message([*channel.routing, b"", data])
-
-    def forget(self, channel: ServerChannel) -> None:
-        self.channels.pop(channel.key, None)
-
-    def close(self, error: Exception) -> list[Any]:
-        ended = super().close(error)
-        for channel in ended:
-            channel.close(LostRemote(f"the caller of {channel.name} is gone: {error}"))
-        return ended
-
-    def sweep_channel(self, channel: ServerChannel, now: float, ended: list[Any]) -> float:
-        if not self.beats_channels:
-            return _FOREVER
-        assert self.heartbeat
-        if channel.next_beat == _FOREVER:  # a peer of version 1 that never sent a heartbeat
-            return _FOREVER
-        lost_at = channel.last_seen + _LOST_AFTER_OLD * self.heartbeat
-        if now >= lost_at:
-            self._end(channel, _lost(_LOST_AFTER_OLD * self.heartbeat), ended)
-            return _FOREVER
-        if now >= channel.next_beat:
-            channel.next_beat = now + self.heartbeat
-            self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
-        return min(lost_at, channel.next_beat)
-
-
 def next_sweep(channels: int) -> float:
     """How far apart sweeps are at least, in seconds, so that many deadlines can't make us do nothing else."""
     return _COARSE + _COARSE_PER_CHANNEL * channels
 
 
-def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
-    """The error of a call that got no reply by its deadline."""
-    return TimeoutExpired(channel.timeout, f"calling remote method {channel.method}{why}")
-
-
-def _lost(silence: float) -> LostRemote:
+def lost(silence: float) -> LostRemote:
+    """The error of what a silent peer leaves behind."""
     return LostRemote(f"Lost remote after {silence:g}s heartbeat")
 
 
@@ -479,11 +247,3 @@ def _level(properties: Mapping[str, bytes]) -> int:
     """The extension level that the peer announced; 0 for what isn't a number."""
     value = properties.get(_EXTENSION_PROPERTY.lower(), b"0")
     return int(value) if value.isdigit() and len(value) < 4 else 0
-
-
-def _routing(message: Message) -> tuple[bytes, ...] | None:
-    """The frames before the delimiter, which a reply carries back; None if there are none."""
-    frames = message[:-1]
-    if frames and not frames[-1]:
-        frames = frames[:-1]
-    return tuple(bytes(frame) for frame in frames) or None

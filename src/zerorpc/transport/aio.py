@@ -105,7 +105,7 @@ class AioLink(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self.peer.writable = True
+        self.peer.take_again()
         if self.peer.pauses_reading and not self.closed:
             self._transport.resume_reading()
         self._owner.peer_writable(self)

@@ -131,6 +131,7 @@ class BlockingLink:
         if writable is not self.peer.writable:
             self.peer.writable = writable
             if writable:
+                self.peer.take_again()
                 self._hub.owner.peer_writable(self)
 
     def _send(self, data: Frame | memoryview) -> int:

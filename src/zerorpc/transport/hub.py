@@ -100,14 +100,19 @@ class Hub:
         self._resolve = resolve
 
     def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Listen; the endpoints really bound. Raises at once for a bad or taken address."""
-        bound = []
-        for text in self._expand(endpoint, resolve):
-            listener = listen(parse(text))
+        """Listen; the endpoints really bound. Raises at once for a bad or taken address, and then binds none."""
+        bound: list[Listener] = []
+        try:
+            for text in self._expand(endpoint, resolve):
+                bound.append(listen(parse(text)))  # noqa: PERF401 - what was bound before an error has to be known
+        except BaseException:
+            for listener in bound:
+                listener.close()
+            raise
+        for listener in bound:
             self.listeners[listener.endpoint] = listener
-            bound.append(listener.endpoint)
             self.start_listener(listener)
-        return bound
+        return [listener.endpoint for listener in bound]
 
     def unbind(self, endpoint: Any, resolve: bool = True) -> None:
         """Stop listening on an endpoint; connections made through it live on."""

@@ -1,0 +1,263 @@
+"""The two peers of a call, side by side: ``ClientPeer`` carries calls to a server, ``ServerPeer`` brings requests.
+
+Which channel an event belongs to is decided here; what it means to the channel, in ``channel``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Raw
+
+from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
+from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel, credit_violation
+from zerorpc.protocol.events import (
+    CANCEL,
+    HEARTBEAT,
+    MORE,
+    NO_ID,
+    OK,
+    VERSION,
+    BadEvent,
+    Buffer,
+    WireEvent,
+    decode,
+    encode,
+)
+from zerorpc.protocol.peer import FOREVER, Peer, lost
+from zerorpc.zmtp import Limits, Message, SocketType
+
+__all__ = ["ClientPeer", "ServerPeer", "late"]
+
+_LOST_AFTER_OLD = 3  # heartbeats; what the old ones' "two" comes to: they look only once a period (wire.md §5)
+_NIL = Raw(b"\xc0")
+
+
+class ClientPeer(Peer):
+    """A server, seen by its client: carries our calls. ``new_id`` makes message ids (32 octets)."""
+
+    __slots__ = ("_new_id", "passive")
+
+    def __init__(
+        self,
+        heartbeat: float | None,
+        new_id: Callable[[], bytes],
+        passive: bool = False,
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+    ) -> None:
+        super().__init__(SocketType.DEALER, heartbeat, limits=limits)
+        self._new_id = new_id
+        self.passive = passive
+
+    def open(self, channel: ClientChannel, now: float) -> None:
+        """Send a call's request; the channel lives here from now on."""
+        channel.peer = self
+        channel.state = ClientState.SENT
+        wake = channel.deadline
+        if self.heartbeat:
+            if self.level < 1:
+                channel.last_seen = now
+                channel.next_beat = FOREVER if self.passive else now + self.heartbeat
+            wake = min(wake, now + self.heartbeat)
+        if self.next_wake is None or wake < self.next_wake:
+            self.wake_by(wake)
+        self.channels[channel.key] = channel
+        self._send(channel.data)
+        channel.data = b""
+
+    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+        data = message[-1]
+        try:
+            event = decode(data)
+        except ProtocolError:
+            return  # it can't be told whose it is
+        channel = self.channels.get(bytes(event.header.response_to))
+        if channel is None:
+            return  # of a call that was given up
+        channel.last_seen = now
+        if event.name == OK and type(event) is WireEvent and channel.state is ClientState.SENT:
+            del self.channels[channel.key]
+            channel.reply, channel.reply_data = event, data
+            channel.state = ClientState.DONE
+            touched.append(channel)
+        elif isinstance(event, BadEvent):
+            self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
+        elif event.name == HEARTBEAT:
+            self.heed_heartbeat(channel, now)
+        elif event.name == MORE:
+            pass  # credit for events of ours: we send none but the request
+        elif not channel.receive(event, data):
+            self._end(channel, credit_violation(channel), touched)
+        else:
+            if channel.state is ClientState.DONE:
+                del self.channels[channel.key]
+            touched.append(channel)
+
+    def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
+        """A channel fails while the connection lives on."""
+        channel.abandon()
+        channel.error = error
+        touched.append(channel)
+
+    def emit(self, channel: ClientChannel, name: str, args: Any) -> None:
+        """Send a further event of a channel: credit, heartbeats, cancel."""
+        if name == MORE and channel.reply is not None and channel.reply.header.version < VERSION:
+            name = HEARTBEAT  # wire.md §4: before version 3 heartbeats carried the credit
+        header = {"message_id": self._new_id(), "v": VERSION, "response_to": Raw(channel.key)}
+        self._send(encode(header, name, args))
+
+    def _send(self, data: Buffer) -> None:
+        if self.tap is not None:
+            self.tap("-->", data)
+        self.connection.send_delimited(data)
+
+    def forget(self, channel: ClientChannel) -> None:
+        self.channels.pop(channel.key, None)
+
+    def close(self, error: Exception) -> list[Any]:
+        ended = super().close(error)
+        for channel in ended:
+            channel.fail(LostRemote(f"calling remote method {channel.method}: {error}"))
+        return ended
+
+    def sweep_channel(self, channel: ClientChannel, now: float, ended: list[Any]) -> float:
+        wake = FOREVER
+        if channel.state is ClientState.SENT:
+            if now >= channel.deadline:
+                self._end(channel, late(channel), ended)
+                return wake
+            wake = channel.deadline
+        if not self.beats_channels:
+            return wake
+        assert self.heartbeat
+        if channel.next_beat == FOREVER:  # passive, and the server has not begun
+            return wake
+        lost_at = channel.last_seen + _LOST_AFTER_OLD * self.heartbeat
+        if now >= lost_at:
+            self._end(channel, lost(_LOST_AFTER_OLD * self.heartbeat), ended)
+            return FOREVER
+        if now >= channel.next_beat:
+            channel.next_beat = now + self.heartbeat
+            self.emit(channel, HEARTBEAT, [0])
+        return min(wake, lost_at, channel.next_beat)
+
+
+class ServerPeer(Peer):
+    """A client, seen by its server: brings requests. ``new_id`` makes message ids (32 octets)."""
+
+    __slots__ = ("_new_id",)
+
+    def __init__(
+        self,
+        heartbeat: float | None,
+        new_id: Callable[[], bytes],
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+    ) -> None:
+        super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
+        self._new_id = new_id
+        self.pauses_reading = True
+
+    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+        data = message[-1]
+        try:
+            event = decode(data)
+        except ProtocolError:
+            return  # without a header there is nobody to answer
+        header = event.header
+        # the usual [b"", data] has no routing frames
+        routing = None if len(message) == 2 and not message[0] else _routing(message)
+        if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
+            message_id = bytes(header.message_id)
+            key = message_id if routing is None else (routing, message_id)
+            if not message_id or key in self.channels:
+                return  # nobody could be answered
+            channel = self.channels[key] = ServerChannel(self, key, event, data, routing)
+            if self.heartbeat:
+                self._begin_liveness(channel, now)
+            touched.append(channel)
+            return
+        response_to = bytes(header.response_to)
+        open_channel = self.channels.get(response_to if routing is None else (routing, response_to))
+        if open_channel is not None and type(event) is WireEvent:
+            open_channel.last_seen = now
+            self._receive_further(open_channel, event, now, touched)
+
+    def _begin_liveness(self, channel: ServerChannel, now: float) -> None:
+        """Heartbeats of its own, for a channel of an older peer; then the sweep that sends them."""
+        assert self.heartbeat
+        if self.level < 1:
+            channel.last_seen = now
+            channel.next_beat = now + self.heartbeat if channel.version > 1 else FOREVER
+        if self.next_wake is None or self.next_wake > now + self.heartbeat:
+            self.next_wake = now + self.heartbeat
+
+    def _receive_further(self, channel: ServerChannel, event: WireEvent, now: float, touched: list[Any]) -> None:
+        """Credit, a heartbeat or a cancel of an open channel."""
+        name = event.name
+        if name == HEARTBEAT:
+            self.heed_heartbeat(channel, now)
+            if channel.version >= VERSION:
+                return
+            name = MORE
+        if name == MORE:
+            channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
+            if channel.runner is not None:  # or the shell, told of it twice in one chunk, would run the method twice
+                touched.append(channel)
+        elif name == CANCEL and self.level >= 1:
+            self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
+
+    def _end(self, channel: ServerChannel, error: Exception, touched: list[Any]) -> None:
+        self.forget(channel)
+        channel.close(error)
+        touched.append(channel)
+
+    def event_header(self, channel: ServerChannel) -> dict[str, Any]:
+        """The header of a reply."""
+        return {"message_id": self._new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
+
+    def send_event(self, channel: ServerChannel, data: Buffer) -> None:
+        """Send a packed event back the way that the request came."""
+        if self.tap is not None:
+            self.tap("-->", data)
+        if channel.routing is None:
+            self.connection.send_delimited(data)
+        else:
+            self.connection.send_message([*channel.routing, b"", data])
+
+    def forget(self, channel: ServerChannel) -> None:
+        self.channels.pop(channel.key, None)
+
+    def close(self, error: Exception) -> list[Any]:
+        ended = super().close(error)
+        for channel in ended:
+            channel.close(LostRemote(f"the caller of {channel.name} is gone: {error}"))
+        return ended
+
+    def sweep_channel(self, channel: ServerChannel, now: float, ended: list[Any]) -> float:
+        if not self.beats_channels:
+            return FOREVER
+        assert self.heartbeat
+        if channel.next_beat == FOREVER:  # a peer of version 1 that never sent a heartbeat
+            return FOREVER
+        lost_at = channel.last_seen + _LOST_AFTER_OLD * self.heartbeat
+        if now >= lost_at:
+            self._end(channel, lost(_LOST_AFTER_OLD * self.heartbeat), ended)
+            return FOREVER
+        if now >= channel.next_beat:
+            channel.next_beat = now + self.heartbeat
+            self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
+        return min(lost_at, channel.next_beat)
+
+
+def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
+    """The error of a call that got no reply by its deadline."""
+    return TimeoutExpired(channel.timeout, f"calling remote method {channel.method}{why}")
+
+
+def _routing(message: Message) -> tuple[bytes, ...] | None:
+    """The frames before the delimiter, which a reply carries back; None if there are none."""
+    frames = message[:-1]
+    if frames and not frames[-1]:
+        frames = frames[:-1]
+    return tuple(bytes(frame) for frame in frames) or None

@@ -1,0 +1,427 @@
+"""Peers: how requests and replies find their channels, and that nothing a peer sends can make us raise (wire.md §1-§3).
+
+Whether a peer is alive is the matter of test_peer.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.protocol.pairs import (
+    HEARTBEAT,
+    Clock,
+    Pair,
+    Stranger,
+    call,
+    end,
+    item,
+    new_ids,
+    old_client,
+    old_server,
+    pack,
+)
+from tests.protocol.pairs import reply as answer
+from tests.protocol.test_events import EXACT_IDS, values
+from tests.zmtp.links import encoded, handshake, octets
+from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.protocol.channel import ClientChannel, ServerChannel
+from zerorpc.protocol.events import decode
+from zerorpc.protocol.peer import Peer
+from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
+from zerorpc.zmtp import Limits, SocketType
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def ask(stranger: Stranger, message_id: Any = b"id", routing: tuple[bytes, ...] = ()) -> ServerChannel:
+    (channel,) = stranger.send({"message_id": message_id, "v": 3}, "echo", [1], routing=routing)
+    assert isinstance(channel, ServerChannel)
+    return channel
+
+
+# What two of ours say
+
+
+def test_a_request_as_it_travels(clock: Clock) -> None:
+    client, server = old_server(clock)
+    client.open(call("add", 1, 2, now=clock.now), clock.now)
+    ((header, name, args),) = server.events()
+    assert (header["v"], name, args) == (3, "add", [1, 2])
+    assert isinstance(header["message_id"], bytes)
+    assert len(header["message_id"]) == 32
+    assert header.keys() == {"message_id", "v"}
+
+
+def test_a_reply_as_it_travels(clock: Clock) -> None:
+    server, client = old_client(clock)
+    answer(ask(client, "a str"), 5)
+    ((header, name, args),) = client.events()
+    assert (header["v"], header["response_to"], name, args) == (3, "a str", "OK", [5])
+    assert len(header["message_id"]) == 32
+    assert not server.channels
+
+
+def test_many_calls_at_once_each_get_their_own_reply() -> None:
+    pair = Pair()
+    calls = [pair.call("echo", number) for number in range(20)]
+    for _, there in reversed(calls):
+        answer(there, there.args[0])
+    touched, _ = pair.exchange()
+    assert touched == [channel for channel, _ in reversed(calls)]
+    assert [channel.reply.args for channel, _ in calls] == [[number] for number in range(20)]
+
+
+def test_ours_know_each_other_and_strangers_are_strangers(clock: Clock) -> None:
+    pair = Pair()
+    assert (pair.client.level, pair.server.level) == (1, 1)
+    assert old_server(clock)[0].level == 0
+    assert old_client(clock)[0].level == 0
+
+
+# Ids
+
+
+@pytest.mark.parametrize("message_id", EXACT_IDS)
+def test_the_id_comes_back_in_the_very_octets(clock: Clock, message_id: bytes) -> None:
+    server, client = old_client(clock)
+    header = b"\x82" + pack("message_id") + message_id + pack("v") + b"\x03"
+    (channel,) = client.send_frames(b"", b"\x93" + header + pack("m") + b"\x90")
+    further = b"\x83" + pack("message_id") + b"\x01" + pack("v") + b"\x03" + pack("response_to") + message_id
+    client.send_frames(b"", b"\x93" + further + pack("_zpc_more") + b"\x91\x05")
+    assert channel.room == 6
+    answer(channel, 1)
+    ((_, data),) = client.messages()
+    assert pack("response_to") + message_id in data
+    assert not server.channels
+
+
+@pytest.mark.parametrize("header", [{}, {"v": 3}])
+def test_a_request_without_an_id_cant_be_answered(clock: Clock, header: dict[str, Any]) -> None:
+    server, client = old_client(clock)
+    assert client.send(header, "echo", [1]) == []
+    assert not server.channels
+
+
+def test_a_nil_response_to_is_none_as_for_the_old_ones(clock: Clock) -> None:
+    _, client = old_client(clock)
+    (channel,) = client.send({"message_id": b"id", "v": 3, "response_to": None}, "echo", [1])
+    answer(channel, 1)
+    assert client.names() == ["OK"]
+
+
+def test_an_id_that_is_in_use_makes_no_second_channel(clock: Clock) -> None:
+    server, client = old_client(clock)
+    channel = ask(client)
+    assert client.send({"message_id": b"id", "v": 3}, "other", []) == []
+    assert list(server.channels.values()) == [channel]
+    assert channel.name == "echo"
+
+
+def test_an_id_may_be_used_again_when_its_channel_is_done(clock: Clock) -> None:
+    _, client = old_client(clock)
+    for _ in range(2):
+        answer(ask(client), 1)
+    assert client.names() == ["OK", "OK"]
+
+
+def test_text_and_octets_are_different_ids(clock: Clock) -> None:
+    server, client = old_client(clock)
+    assert ask(client, b"id") is not ask(client, "id")
+    assert len(server.channels) == 2
+
+
+# Routing
+
+
+def test_a_message_without_a_delimiter_is_understood_and_answered_with_one(clock: Clock) -> None:
+    _, client = old_client(clock)
+    (channel,) = client.send_frames(pack([{"message_id": b"id", "v": 3}, "echo", []]))
+    answer(channel, 1)
+    assert client.names() == ["OK"]
+
+
+@pytest.mark.parametrize("routing", [(b"a",), (b"a", b"b"), (b"x" * 300, b"\0"), (b"",), (b"", b"a")])
+def test_a_reply_takes_the_way_back_through_all_brokers(clock: Clock, routing: tuple[bytes, ...]) -> None:
+    server, client = old_client(clock)
+    channel = ask(client, routing=routing)
+    answer(channel, 1)
+    ((*way, delimiter, _),) = client.messages()
+    assert (tuple(way), delimiter) == (routing, b"")
+    assert not server.channels
+
+
+def test_routing_without_a_delimiter(clock: Clock) -> None:
+    _, client = old_client(clock)
+    (channel,) = client.send_frames(b"a", pack([{"message_id": b"id", "v": 3}, "echo", []]))
+    answer(channel, 1)
+    assert [message[:-1] for message in client.messages()] == [[b"a", b""]]
+
+
+def test_one_client_behind_a_broker_cant_touch_anothers_channel(clock: Clock) -> None:
+    server, client = old_client(clock)
+    one, other = ask(client, routing=(b"one",)), ask(client, routing=(b"other",))
+    direct = ask(client)
+    assert len(server.channels) == 3
+    client.send({"message_id": b"x", "v": 3, "response_to": b"id"}, "_zpc_more", [5], routing=(b"one",))
+    assert [channel.room for channel in (one, other, direct)] == [6, 1, 1]
+
+
+def test_two_connections_may_use_the_same_id(clock: Clock) -> None:
+    (_, one), (_, other) = old_client(clock), old_client(clock)
+    mine, theirs = ask(one), ask(other)
+    one.send({"message_id": b"x", "v": 3, "response_to": b"id"}, "_zpc_more", [5])
+    assert (mine.room, theirs.room) == (6, 1)
+
+
+# Events that belong to nobody, or can't be read
+
+
+def test_what_is_no_event_disturbs_nothing(clock: Clock) -> None:
+    server, client = old_client(clock)
+    channel = ask(client)
+    for junk in (b"", b"junk", pack([]), pack([1, 2, 3])):
+        assert client.send_frames(b"", junk) == []
+    assert client.send({"message_id": b"x", "response_to": b"nobody"}, "_zpc_more", [5]) == []
+    assert client.send({"message_id": b"x", "response_to": b"id"}, 5, [5]) == []
+    assert client.send({"message_id": b"x", "response_to": b"id"}, "_zpc_later", [5]) == []
+    answer(channel, 1)
+    assert client.names() == ["OK"]
+    assert server.error is None
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "problem"),
+    [
+        (b"echo", b"\x90", "name is of type bytes"),
+        ("echo", b"\x91\xa1\xff", "can't be decoded"),
+        ("echo", b"", "trunc"),
+    ],
+)
+def test_a_request_that_cant_be_read_can_be_answered(clock: Clock, name: Any, args: bytes, problem: str) -> None:
+    _, client = old_client(clock)
+    (channel,) = client.send_frames(b"", b"\x93" + pack({"message_id": 7, "v": 3}) + pack(name) + args)
+    assert channel.name == "echo"
+    assert problem in channel.problem
+    end(channel, "ERR", ["TypeError", channel.problem, None])
+    ((header, got, _),) = client.events()
+    assert (header["response_to"], got) == (7, "ERR")
+
+
+def test_a_reply_that_cant_be_read_ends_its_call_and_no_other(clock: Clock) -> None:
+    client, server = old_server(clock)
+    calls = [call("echo", now=clock.now) for _ in range(2)]
+    for channel in calls:
+        client.open(channel, clock.now)
+    ids = [header["message_id"] for header, _, _ in server.events()]
+    bad = b"\x93" + pack({"message_id": b"x", "v": 3, "response_to": ids[0]}) + pack("OK") + b"\x91\xa1\xff"
+    assert server.send_frames(b"", bad) == [calls[0]]
+    assert isinstance(calls[0].error, ProtocolError)
+    assert "bad reply to echo: the arguments can't be decoded" in str(calls[0].error)
+    assert calls[0].answered
+    for junk in (b"junk", pack([{"message_id": b"x"}, "OK", [1]]), pack([{"response_to": b"nobody"}, "OK", [1]])):
+        assert server.send_frames(b"", junk) == []
+    assert server.send({"response_to": ids[1], "v": 3}, "OK", [1]) == [calls[1]]
+    assert client.error is None
+
+
+def test_credit_for_a_request_means_nothing(clock: Clock) -> None:
+    """Node grants it with its first event."""
+    client, server = old_server(clock)
+    channel = call("echo", now=clock.now)
+    client.open(channel, clock.now)
+    ((header, _, _),) = server.events()
+    assert server.send({"response_to": header["message_id"], "v": 3}, "_zpc_more", [100]) == []
+    assert not channel.answered
+
+
+# The connection
+
+
+def test_an_error_of_the_connection_is_the_peers() -> None:
+    server = ServerPeer(HEARTBEAT, new_ids())
+    server.receive_data(b"GET / HTTP/1.1\r\n", 0.0)
+    assert isinstance(server.error, ProtocolError)
+    assert "HTTP" in str(server.error)
+    assert not server.ready
+
+
+def test_requests_in_one_chunk_with_the_error_that_follows_can_be_answered(clock: Clock) -> None:
+    server, _ = old_client(clock)
+    request = pack([{"message_id": b"id", "v": 3}, "echo", []])
+    touched = server.receive_data(encoded([b"a", b"", request]) + encoded([b"", request]) + b"\x08\x08", clock.now)
+    assert isinstance(server.error, ProtocolError)
+    for channel in touched:
+        answer(channel, 1)
+    assert octets(server.connection).count(b"response_to") == 2
+
+
+def test_everything_in_one_chunk_even_the_end() -> None:
+    server = ServerPeer(HEARTBEAT, new_ids())
+    request = encoded([b"", pack([{"message_id": b"id", "v": 3}, "echo", []])])
+    (channel,) = server.receive_data(handshake("DEALER") + request + b"\x08\x08", 0.0)
+    answer(channel, 1)
+    assert server.error is not None
+
+
+def test_the_limits_are_the_connections() -> None:
+    limits = Limits(message=1000)
+    for peer, kind in (
+        (ServerPeer(None, new_ids(), limits=limits), "DEALER"),
+        (ClientPeer(None, new_ids(), limits=limits), "ROUTER"),
+    ):
+        peer.receive_data(handshake(kind) + b"\x02" + (1001).to_bytes(8, "big"), 0.0)
+        assert "the limit is 1000" in str(peer.error)
+
+
+def test_a_closed_connection_ends_all_calls_at_once() -> None:
+    pair = Pair()
+    calls = [pair.call("sleep") for _ in range(3)]
+    assert pair.client.close(LostRemote("the connection was closed")) == [ours for ours, _ in calls]
+    for ours, _ in calls:
+        assert isinstance(ours.error, LostRemote)
+        assert str(ours.error) == "calling remote method sleep: the connection was closed"
+    assert pair.server.close(LostRemote("reset")) == [theirs for _, theirs in calls]
+    assert all(theirs.closed for _, theirs in calls)
+    assert (pair.client.next_wake, pair.server.next_wake) == (None, None)
+    assert not pair.client.channels
+    assert not pair.server.channels
+
+
+def test_a_plain_peer_hands_messages_on() -> None:
+    peer = Peer(SocketType.ROUTER, identity=b"me")
+    assert peer.receive_data(handshake() + encoded([b"", b"x"]), 0.0) == [[b"", b"x"]]
+    peer.channels["whatever"] = object()
+    assert peer.sweep(1000.0) == []
+    assert (peer.error, peer.next_wake) == (None, None)
+    assert b"\x08Identity\0\0\0\x02me" in octets(peer.connection)
+
+
+def test_the_tap_sees_every_event() -> None:
+    seen: list[tuple[str, str, Any]] = []
+
+    def tap(direction: str, data: bytes | bytearray) -> None:
+        _, name, args = msgspec.msgpack.decode(data)
+        seen.append((direction, name, args))
+
+    pair = Pair()
+    pair.client.tap = tap
+    _, there = pair.call("echo", 1)
+    answer(there, 2)
+    pair.exchange()
+    assert seen == [("-->", "echo", [1]), ("<--", "OK", [2])]
+    seen.clear()
+    pair.client.tap, pair.server.tap = None, tap
+    _, there = pair.call("echo", 3)
+    answer(there, 4)
+    assert seen == [("<--", "echo", [3]), ("-->", "OK", [4])]
+
+
+def test_a_peer_shows_where_it_stands() -> None:
+    pair = Pair()
+    pair.call()
+    assert repr(pair.client) == "<ClientPeer <Connection DEALER-ROUTER traffic> level=1 channels=1>"
+
+
+# Anything
+
+names = st.sampled_from(["_zpc_hb", "_zpc_more", "_zpc_cancel", "OK", "ERR", "STREAM", "STREAM_DONE", "echo", b"OK", 5])
+ids = st.sampled_from([b"\xc0", b"\x01", b"\xa1a", b"\xc4\x01a", b"\x91\x90", b"\xc4\x20" + b"%032d" % 10**9])
+raw_headers = st.dictionaries(
+    st.sampled_from([pack(key) for key in ("message_id", "response_to", "v", "other", b"message_id", 5)]),
+    ids | st.sampled_from([b"\x01", b"\x02", b"\x03", b"\xa1\xff"]),
+    max_size=4,
+)
+raw_events = st.builds(
+    lambda header, name, args: (
+        b"\x93" + bytes([0x80 + len(header)]) + b"".join(k + v for k, v in header.items()) + name + args
+    ),
+    raw_headers,
+    names.map(pack),
+    st.sampled_from([b"\x91\x05", b"\x91\x00", b"\xc0", b"\x90", b"\xa1\xff", b"\xc1", b"\x91\xcf" + b"\xff" * 8])
+    | values.map(pack),
+)
+payloads = st.binary(max_size=30) | raw_events
+frames = st.builds(
+    lambda routing, payload: [*routing, payload],
+    st.sampled_from([[b""], [], [b"a", b""], [b"a", b"b"], [b"", b""]]),
+    payloads,
+)
+levels = st.sampled_from([{}, {"X-Zerorpc": b"1"}])
+heartbeats = st.sampled_from([None, HEARTBEAT])
+REQUEST = [b"", pack([{"message_id": 1}, "m", []])]
+BEAT = [b"", pack([{"response_to": 1}, "_zpc_hb", [0]])]
+
+
+@settings(max_examples=200)
+@given(st.lists(frames, max_size=8), levels, heartbeats, st.integers(1, 4), st.sampled_from(["DEALER", "REQ"]))
+@example(
+    [[b"", pack([{"message_id": 1}, "m", []])], [b"", pack([{"response_to": 1}, "_zpc_hb", [0]])]],
+    {},
+    None,
+    1,
+    "DEALER",
+)
+def test_no_event_makes_a_server_raise(
+    messages: list[list[bytes]], level: dict[str, bytes], heartbeat: float | None, per_chunk: int, kind: str
+) -> None:
+    clock, server = Clock(), ServerPeer(heartbeat, new_ids())
+    server.opened(clock.now)
+    server.receive_data(handshake(kind, **level), clock.now)
+    for start in range(0, len(messages), per_chunk):
+        for channel in server.receive_data(b"".join(map(encoded, messages[start : start + per_chunk])), clock.now):
+            channel.runner = channel
+            channel.request_event()
+            item(channel, 1)
+            item(channel, 2)
+            end(channel, "ERR", ["E", channel.problem, None])
+        clock.advance(7, server)
+        server.take_output()
+    clock.advance(100, server)
+    assert server.error is None or level
+    server.close(LostRemote("over"))
+
+
+@settings(max_examples=200)
+@given(st.lists(frames, max_size=8), levels, heartbeats, st.integers(1, 4), st.booleans())
+def test_no_event_makes_a_client_raise(
+    messages: list[list[bytes]], level: dict[str, bytes], heartbeat: float | None, per_chunk: int, passive: bool
+) -> None:
+    clock, client = Clock(), ClientPeer(heartbeat, new_ids(), passive)
+    client.opened(clock.now)
+    client.receive_data(handshake("ROUTER", **level), clock.now)
+    key = b"\xc4\x20" + b"%032d" % 10**9
+    channel = ClientChannel(key, "m", b"data", 30, clock.now, 1)
+    client.open(channel, clock.now)
+    for start in range(0, len(messages), per_chunk):
+        for touched in client.receive_data(b"".join(map(encoded, messages[start : start + per_chunk])), clock.now):
+            assert touched is channel
+            while channel.inbox:
+                channel.next_event()
+        clock.advance(7, client)
+        client.take_output()
+    channel.abandon()
+    clock.advance(100, client)
+    client.close(LostRemote("over"))
+    assert channel.answered
+
+
+@given(payloads)
+def test_what_a_peer_takes_is_what_decode_takes(payload: bytes) -> None:
+    _, client = old_client(Clock())
+    touched = client.send_frames(b"", payload)
+    try:
+        event = decode(payload)
+    except ProtocolError:
+        assert touched == []
+        return
+    header = event.header
+    is_request = bytes(header.response_to) in (b"", b"\xc0") and bytes(header.message_id) != b""
+    assert len(touched) == is_request

@@ -1,0 +1,143 @@
+"""A call's request and the meaning of its replies, with no connection under it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zerorpc import Context, RemoteError, SerializationError
+from zerorpc.calling import RemoteMethod, Request
+from zerorpc.protocol.events import Event, WireEvent, decode, decode_header, encode
+from zerorpc.protocol.rpc_peers import ClientPeer
+
+
+class Caller:
+    """Notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.abandoned: list[Any] = []
+
+    def make_stream(self, request: Request) -> str:
+        return f"stream of {request.channel.method}"
+
+    def abandon(self, channel: Any) -> None:
+        self.abandoned.append(channel)
+
+
+def replied(request: Request, name: str, args: Any, version: int = 3) -> Request:
+    """The request, as if its reply had come."""
+    data = encode({"message_id": b"x", "v": version, "response_to": b"y"}, name, args)
+    event = decode(data)
+    assert isinstance(event, WireEvent)
+    ClientPeer(None, Context().new_msgid).open(request.channel, 0.0)
+    request.channel.receive(event, data)
+    return request
+
+
+def make(context: Context | None = None, args: tuple[Any, ...] = (1, 2), method: str | bytes = "add") -> Request:
+    return Request(context or Context(), method, args, 30, 100, 0.0)
+
+
+def hooked() -> Context:
+    context = Context()
+    context.register_middleware({"client_after_request": lambda *args: None})
+    return context
+
+
+BOTH = pytest.mark.parametrize("context", [Context, hooked])
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["add", b"add"])
+def test_a_request_is_what_every_zerorpc_server_expects(context: Any, method: str | bytes) -> None:
+    request = make(context(), method=method)
+    event = decode(request.channel.data)
+    header = decode_header(request.channel.data)
+    assert isinstance(event, WireEvent)
+    assert (event.name, event.args) == ("add", [1, 2])
+    assert set(header) == {"message_id", "v"}
+    assert header["v"] == 3
+    assert isinstance(header["message_id"], bytes)
+    assert len(header["message_id"]) == 32
+    assert request.channel.key == bytes(event.header.message_id)
+
+
+@BOTH
+def test_what_cant_be_sent_names_the_method(context: Any) -> None:
+    with pytest.raises(SerializationError, match="the arguments of add can't be sent: .*object"):
+        make(context(), args=(object(),))
+
+
+@BOTH
+@pytest.mark.parametrize(("args", "value"), [([7], 7), ([None], None), ([[1]], [1])])
+def test_ok_is_the_value(context: Any, args: Any, value: Any) -> None:
+    assert replied(make(context()), "OK", args).outcome(Caller()) == value
+
+
+@pytest.mark.parametrize(("args", "value"), [(7, 7), ([], []), (None, None)])
+def test_ok_of_a_peer_that_forgot_the_array(args: Any, value: Any) -> None:
+    assert replied(make(), "OK", args).outcome(Caller()) == value
+
+
+@BOTH
+def test_err_is_raised(context: Any) -> None:
+    with pytest.raises(RemoteError) as caught:
+        replied(make(context()), "ERR", ["ValueError", "why", None]).outcome(Caller())
+    assert (caught.value.name, caught.value.msg, caught.value.traceback) == ("ValueError", "why", None)
+
+
+@BOTH
+def test_err_of_protocol_one_is_a_text(context: Any) -> None:
+    with pytest.raises(RemoteError, match=r"ValueError\('why'\)"):
+        replied(make(context()), "ERR", ["ValueError('why')"], version=1).outcome(Caller())
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["STREAM", "STREAM_DONE"])
+def test_a_stream_is_made(context: Any, name: str) -> None:
+    assert replied(make(context()), name, None).outcome(Caller()) == "stream of add"
+
+
+@BOTH
+def test_a_reply_that_no_pattern_knows_gives_the_call_up(context: Any) -> None:
+    caller, request = Caller(), replied(make(context()), "WHATEVER", None)
+    with pytest.raises(RuntimeError, match="Unable to find a pattern for: add .*'WHATEVER'"):
+        request.outcome(caller)
+    assert caller.abandoned == [request.channel]
+
+
+@BOTH
+def test_items_and_the_end_of_a_stream(context: Any) -> None:
+    request = make(context())
+    header = {"message_id": b"x", "v": 3, "response_to": b"y"}
+
+    def event(name: str, args: Any) -> tuple[WireEvent, bytes]:
+        data = encode(header, name, args)
+        wire = decode(data)
+        assert isinstance(wire, WireEvent)
+        return wire, data
+
+    assert request.item(*event("STREAM", 7)) == (True, 7)
+    assert request.item(*event("STREAM_DONE", None)) == (False, None)
+    with pytest.raises(RemoteError, match="why"):
+        request.item(*event("ERR", ["ValueError", "why", None]))
+
+
+def test_the_error_hook_may_decline() -> None:
+    seen: list[Event] = []
+    context = Context()
+    context.register_middleware({"client_handle_remote_error": seen.append})
+    with pytest.raises(RemoteError):
+        replied(make(context), "ERR", ["ValueError", "why", None]).outcome(Caller())
+    assert [event.args[0] for event in seen] == ["ValueError"]
+
+
+def test_remote_methods_are_names_with_dots() -> None:
+    calls: list[Any] = []
+    method = RemoteMethod(lambda *args, **options: calls.append((args, options)), "robot")
+    method(1, timeout=2)
+    method.arm.move(3)
+    assert calls == [(("robot", 1), {"timeout": 2}), (("robot.arm.move", 3), {})]
+    with pytest.raises(AttributeError):
+        method.__iter__  # noqa: B018
