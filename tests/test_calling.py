@@ -65,7 +65,7 @@ def test_a_request_is_what_every_zerorpc_server_expects(context: Any, method: st
 
 @BOTH
 def test_what_cant_be_sent_names_the_method(context: Any) -> None:
-    with pytest.raises(SerializationError, match="the arguments of add can't be sent: .*object"):
+    with pytest.raises(SerializationError, match=r"the arguments of add can't be sent: .*object"):
         make(context(), args=(object(),))
 
 
@@ -102,7 +102,7 @@ def test_a_stream_is_made(context: Any, name: str) -> None:
 @BOTH
 def test_a_reply_that_no_pattern_knows_gives_the_call_up(context: Any) -> None:
     caller, request = Caller(), replied(make(context()), "WHATEVER", None)
-    with pytest.raises(RuntimeError, match="Unable to find a pattern for: add .*'WHATEVER'"):
+    with pytest.raises(RuntimeError, match=r"Unable to find a pattern for: add .*'WHATEVER'"):
         request.outcome(caller)
     assert caller.abandoned == [request.channel]
 

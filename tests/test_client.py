@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -385,7 +386,9 @@ def test_a_server_that_goes_is_lost_at_once(run: Run) -> None:
             async with zerorpc.AsyncClient(endpoint, heartbeat=None) as client:
                 call = asyncio.ensure_future(client.echo(1))
                 await _until_sent(listener)
-                with pytest.raises(zerorpc.LostRemote, match="calling remote method echo: the connection .*was closed"):
+                with pytest.raises(
+                    zerorpc.LostRemote, match=r"calling remote method echo: the connection .*was closed"
+                ):
                     await call
 
     run(main())
@@ -410,7 +413,7 @@ def test_a_silent_server_is_lost_after_two_heartbeats(run: Run) -> None:
             async with zerorpc.AsyncClient(endpoint, heartbeat=0.05) as client:
                 call = asyncio.ensure_future(client.echo(1))
                 accepted = asyncio.get_running_loop().run_in_executor(None, _accept_ours, listener)
-                with await accepted, pytest.raises(zerorpc.LostRemote, match="0.1s heartbeat"):
+                with await accepted, pytest.raises(zerorpc.LostRemote, match=r"0\.1s heartbeat"):
                     await call
 
     run(main())
@@ -440,8 +443,7 @@ async def _who(client: zerorpc.AsyncClient) -> str:
     except zerorpc.LostRemote:  # it had not noticed yet
         return ""
     except zerorpc.RemoteError as error:
-        assert error.name == "ServerStopping"
-        return ""
+        return error.name.replace("ServerStopping", "")
 
 
 def test_a_stream_in_the_middle_of_which_the_server_goes(run: Run, service: Service) -> None:
@@ -508,7 +510,9 @@ def test_disconnect_ends_what_runs_there(run: Run, endpoint: str, service: Servi
     run(main())
 
 
-@pytest.mark.parametrize("where", ["ipc", "inproc://async-client", "ipc://@zerorpc-test-async", "tcp://[::1]:0"])
+@pytest.mark.parametrize(
+    "where", ["ipc", "inproc://async-client", f"ipc://@zerorpc-test-async-{os.getpid()}", "tcp://[::1]:0"]
+)
 def test_every_transport(run: Run, where: str, ipc_endpoint: str) -> None:
     async def main(endpoint: str) -> None:
         async with zerorpc.AsyncClient(endpoint) as client:

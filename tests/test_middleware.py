@@ -255,14 +255,13 @@ def test_after_request_is_called_for_a_stream_whose_server_is_lost() -> None:
         yield 1
         gate.wait(PATIENCE)
 
-    with serving({"stream": stream}) as server:
-        with zerorpc.Client(server.endpoints[0], context=context) as client:
-            items = client.stream()
-            assert next(items) == 1
-            client.disconnect(server.endpoints[0])
-            with pytest.raises(zerorpc.LostRemote):
-                next(items)
-            gate.set()
+    with serving({"stream": stream}) as server, zerorpc.Client(server.endpoints[0], context=context) as client:
+        items = client.stream()
+        assert next(items) == 1
+        client.disconnect(server.endpoints[0])
+        with pytest.raises(zerorpc.LostRemote):
+            next(items)
+        gate.set()
     assert log.lines[-1] == ("client_after_request", "stream", None, zerorpc.LostRemote)
 
 

@@ -290,8 +290,20 @@ def ways() -> Iterator[zerorpc.Client]:
 
 @pytest.mark.parametrize(
     "name",
-    ["plain", "coroutine", "waiting", "wrapper", "quick", "said", "called", "async_called", "static", "for_class"]
-    + ["builtin", "kind"],
+    [
+        "plain",
+        "coroutine",
+        "waiting",
+        "wrapper",
+        "quick",
+        "said",
+        "called",
+        "async_called",
+        "static",
+        "for_class",
+        "builtin",
+        "kind",
+    ],
 )
 def test_one_reply(ways: zerorpc.Client, name: str) -> None:
     assert ways(name, 7) == 7
@@ -303,8 +315,16 @@ def test_a_partial(ways: zerorpc.Client) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["generator", "async_generator", "decorated", "decorated_list", "decorated_async", "iterator", "mapped"]
-    + ["generator_on_loop"],
+    [
+        "generator",
+        "async_generator",
+        "decorated",
+        "decorated_list",
+        "decorated_async",
+        "iterator",
+        "mapped",
+        "generator_on_loop",
+    ],
 )
 @pytest.mark.parametrize("count", [0, 1, 3, 1000])
 def test_a_stream(ways: zerorpc.Client, name: str, count: int) -> None:
@@ -492,7 +512,7 @@ class BadText(Exception):
 
 class WrongText(Exception):
     def __str__(self) -> str:
-        return 1  # type: ignore[return-value]
+        return 1  # type: ignore[return-value]  # noqa: PLE0307
 
 
 RAISED = {
@@ -545,9 +565,7 @@ def raises() -> Iterator[zerorpc.Client]:
 
 
 @pytest.mark.parametrize("name", RAISED)
-@pytest.mark.parametrize(
-    "how", ["plain", "quick", "coroutine", "waiting", "wrapper", "generator", "async_generator"]
-)
+@pytest.mark.parametrize("how", ["plain", "quick", "coroutine", "waiting", "wrapper", "generator", "async_generator"])
 def test_whatever_a_method_raises_the_caller_gets_a_reply(raises: zerorpc.Client, how: str, name: str) -> None:
     with pytest.raises(zerorpc.RemoteError) as caught:
         list(raises(how, name))
@@ -611,7 +629,12 @@ def test_results_that_cant_be_sent_name_the_method() -> None:
 
     cycle: list[Any] = []
     cycle.append(cycle)
-    methods = {"plain": object, "coroutine": coroutine, "quick": zerorpc.on_loop(lambda: object()), "cycle": lambda: cycle}
+    methods = {
+        "plain": object,
+        "coroutine": coroutine,
+        "quick": zerorpc.on_loop(lambda: [object()]),
+        "cycle": lambda: cycle,
+    }
     with joined({**methods, "generator": generator, "async_generator": async_generator}) as client:
         for name in methods:
             error = remote_error(client, name)
@@ -659,7 +682,9 @@ def test_requests_that_cant_be_understood_get_an_error(data: bytes, name: str) -
         assert peer.next_event().args == [[1]]
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x01", b"\x93\x01\x01\x01", b"\x93\x80\xa1x\x90", b"\xdd\xff\xff\xff\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\x01", b"\x93\x01\x01\x01", b"\x93\x80\xa1x\x90", b"\xdd\xff\xff\xff\xff"]
+)
 def test_what_is_no_event_at_all_disturbs_nobody(data: bytes) -> None:
     with serving({"echo": lambda *args: list(args)}) as server, RawPeer.to(server.endpoints[0]) as peer:
         peer.send_data(data)
@@ -932,10 +957,11 @@ def test_the_server_stops_reading_from_a_peer_that_does_not_read() -> None:
         peer.sock.settimeout(0.3)
         part = b"x" * 200_000
         sent = 0
-        with pytest.raises(TimeoutError):
+        with contextlib.suppress(TimeoutError):
             while sent < 2000:  # 400 MB
                 peer.send({"message_id": b"%032d" % sent, "v": 3}, "echo", [sent, part])
                 sent += 1
+        assert sent < 2000
         assert len(ran) < 200
         with zerorpc.Client(server.endpoints[0]) as other:
             assert other._zerorpc_ping()[0] == "pong"
@@ -951,15 +977,16 @@ def test_64_mebibytes_there_and_back() -> None:
         assert client.coroutine(data) == data
 
 
-@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 100, b"\xff" * 64, bytes(range(256)) * 40])
+@pytest.mark.parametrize(
+    "junk", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 100, b"\xff" * 64, bytes(range(256)) * 40]
+)
 def test_garbage_ends_its_connection_and_nothing_else(junk: bytes) -> None:
     with joined(Cooler()) as client, serving(Cooler()) as server:
         with connect(server.endpoints[0]) as sock:
             sock.sendall(junk)
-            with pytest.raises(ConnectionError):
+            with contextlib.suppress(ConnectionResetError):
                 while sock.recv(65536):
                     pass
-                raise ConnectionError
         with zerorpc.Client(server.endpoints[0]) as another:
             assert another.add_42(1) == 43
         assert client.add_42(1) == 43
@@ -1078,7 +1105,7 @@ def test_close_while_serving_on_the_same_loop() -> None:
 
 def test_run_inside_a_running_loop_says_what_to_do() -> None:
     async def main() -> None:
-        with zerorpc.Server(Cooler()) as server, pytest.raises(RuntimeError, match="await server.serve"):
+        with zerorpc.Server(Cooler()) as server, pytest.raises(RuntimeError, match=r"await server\.serve"):
             server.run()
 
     run(main())
@@ -1220,9 +1247,14 @@ def test_connect_and_disconnect_while_serving() -> None:
         assert server.connect(endpoint) == [endpoint]
         assert client.add_42(1) == 43
         server.disconnect(endpoint)
-        with pytest.raises((zerorpc.TimeoutExpired, zerorpc.LostRemote)):
-            while True:
-                client.add_42(1, timeout=0.1)
+        eventually(lambda: not answers(client))
+
+
+def answers(client: zerorpc.Client) -> bool:
+    try:
+        return bool(client.add_42(1, timeout=0.1))
+    except (zerorpc.TimeoutExpired, zerorpc.LostRemote):
+        return False
 
 
 def test_tcp_and_ipc_at_once(ipc_endpoint: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import threading
@@ -22,7 +23,6 @@ from tests.service.running import (
     eventually,
     joined,
     main_thread_waits,
-    on_thread,
     raising_on,
     serving,
     unused_port,
@@ -394,7 +394,7 @@ def test_a_server_that_dies_in_the_middle_of_a_call_or_stream_is_lost_at_once() 
     """
     with Program(text) as program, zerorpc.Client(program.line(), heartbeat=None) as client:
         begun = time.monotonic()
-        with pytest.raises(zerorpc.LostRemote, match="calling remote method die: the connection .*was closed"):
+        with pytest.raises(zerorpc.LostRemote, match=r"calling remote method die: the connection .*was closed"):
             client.die()
     with Program(text) as program, zerorpc.Client(program.line(), heartbeat=None) as client:
         items = client.stream()
@@ -413,7 +413,7 @@ def test_a_silent_server_is_lost_after_two_heartbeats() -> None:
             call = client.echo(1, async_=True)
             with RawPeer(listener.accept()[0], SocketType.ROUTER, {"X-Zerorpc": b"1"}) as server:
                 server.handshake()
-                with pytest.raises(zerorpc.LostRemote, match="0.1s heartbeat"):
+                with pytest.raises(zerorpc.LostRemote, match=r"0\.1s heartbeat"):
                     call.get(timeout=PATIENCE)
 
 
@@ -433,8 +433,7 @@ def _who(client: zerorpc.Client) -> str:
     except zerorpc.LostRemote:  # it had not noticed yet
         return ""
     except zerorpc.RemoteError as error:
-        assert error.name == "ServerStopping"
-        return ""
+        return error.name.replace("ServerStopping", "")
 
 
 def test_an_address_where_nobody_listens_disturbs_nothing_and_is_found_later() -> None:
@@ -528,7 +527,9 @@ def test_bad_endpoints_are_errors_at_once() -> None:
             client.unbind("tcp://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("endpoint", ["ipc", "inproc://sync-client", "ipc://@zerorpc-test-sync", "tcp://[::1]:0"])
+@pytest.mark.parametrize(
+    "endpoint", ["ipc", "inproc://sync-client", f"ipc://@zerorpc-test-sync-{os.getpid()}", "tcp://[::1]:0"]
+)
 def test_every_transport(endpoint: str, ipc_endpoint: str) -> None:
     with joined(Service(), bind=ipc_endpoint if endpoint == "ipc" else endpoint) as client:
         assert client.echo(b"x" * 1_000_000) == b"x" * 1_000_000
@@ -542,9 +543,7 @@ def test_32_threads_on_one_client(client: zerorpc.Client) -> None:
     wrong: list[Any] = []
 
     def work(n: int) -> None:
-        for k in range(50):
-            if client.echo([n, k]) != [n, k]:
-                wrong.append((n, k))
+        wrong.extend((n, k) for k in range(50) if client.echo([n, k]) != [n, k])
         if list(client.count(150)) != list(range(150)):
             wrong.append(n)
 
@@ -558,7 +557,7 @@ def test_32_threads_on_one_client(client: zerorpc.Client) -> None:
     assert _open_calls(client) == 0
 
 
-def test_threads_take_over_from_each_other(client: zerorpc.Client) -> None:
+def test_threads_take_over_from_each_other() -> None:
     """Each thread's call ends at another time, so that the one that drives the sockets keeps changing."""
     gates = [threading.Event() for _ in range(8)]
     done: list[int] = []

@@ -18,6 +18,7 @@ Each also derives from the built-in exception that means the same, so that ``exc
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 __all__ = [
     "AddressInUse",
@@ -65,6 +66,9 @@ class AddressInUse(ZeroRPCError, OSError):
     def __str__(self) -> str:
         return f"address already in use: {self.endpoint}"
 
+    def __reduce__(self) -> tuple[Any, ...]:  # what args alone would give is not what __init__ takes
+        return type(self), (self.endpoint,)
+
 
 class Closed(ZeroRPCError, RuntimeError):
     """The object was used after ``close()``."""
@@ -78,6 +82,9 @@ class TimeoutExpired(ZeroRPCError, TimeoutError):
         self.when = when
         message = f"timeout after {timeout_s}s"
         super().__init__(f"{message}, when {when}" if when else message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.timeout, self.when)
 
 
 class LostRemote(ZeroRPCError, ConnectionError):

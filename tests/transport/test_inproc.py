@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -87,7 +88,7 @@ def test_a_forked_child_has_none_of_its_parents_names() -> None:
 def test_a_full_bell_rings_already(monkeypatch: pytest.MonkeyPatch) -> None:
     listener = InprocListener(parse("inproc://a"))
     listener._bell.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    with pytest.raises(BlockingIOError):
+    with contextlib.suppress(BlockingIOError):
         while True:
             listener._bell.send(b"\0" * 1000)
     ours = connect_inproc("a")

@@ -65,7 +65,7 @@ def test_no_permission_names_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> No
         bind = refuse
 
     monkeypatch.setattr(sockets.socket, "socket", Refusing)
-    with pytest.raises(PermissionError, match="can't bind tcp://127.0.0.1:80"):
+    with pytest.raises(PermissionError, match=r"can't bind tcp://127\.0\.0\.1:80"):
         bound("tcp://127.0.0.1:80")
 
 
@@ -174,12 +174,12 @@ def test_a_folder_that_does_not_exist(path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="abstract names exist on Linux only")
 def test_an_abstract_name() -> None:
-    listener = bound("ipc://@zerorpc-test-sockets")
+    listener = bound(f"ipc://@zerorpc-test-sockets-{os.getpid()}")
     with pytest.raises(AddressInUse):
-        bound("ipc://@zerorpc-test-sockets")
-    assert not Path("@zerorpc-test-sockets").exists()
+        bound(f"ipc://@zerorpc-test-sockets-{os.getpid()}")
+    assert not list(Path().glob("@zerorpc-test*"))
     listener.close()
-    bound("ipc://@zerorpc-test-sockets").close()
+    bound(f"ipc://@zerorpc-test-sockets-{os.getpid()}").close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

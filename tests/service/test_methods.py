@@ -1,0 +1,202 @@
+"""Which callables are methods, and what kind each is."""
+
+from __future__ import annotations
+
+import functools
+import math
+import types
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from zerorpc.service.methods import Kind, Method, collect, service_name
+
+
+def plain() -> None:
+    """What it does.
+
+    And more.
+    """
+
+
+async def coroutine() -> None: ...
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+async def async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+class CallableObject:
+    """The object's."""
+
+    def __call__(self) -> None:
+        """The call's."""
+
+
+class AsyncCallableObject:
+    async def __call__(self) -> None: ...
+
+
+class GeneratorObject:
+    def __call__(self) -> Iterator[int]:
+        yield 1
+
+
+KINDS: list[tuple[Callable[..., Any], Kind, bool]] = [
+    (plain, Kind.PLAIN, False),
+    (coroutine, Kind.COROUTINE, False),
+    (generator, Kind.GENERATOR, True),
+    (async_generator, Kind.ASYNC_GENERATOR, True),
+    (zerorpc.stream(plain), Kind.GENERATOR, True),
+    (zerorpc.stream(generator), Kind.GENERATOR, True),
+    (zerorpc.stream(async_generator), Kind.ASYNC_GENERATOR, True),
+    (zerorpc.rep(plain), Kind.PLAIN, False),
+    (zerorpc.rep(coroutine), Kind.COROUTINE, False),
+    (zerorpc.rep(generator), Kind.PLAIN, False),
+    (zerorpc.rep(async_generator), Kind.COROUTINE, False),
+    (functools.partial(plain), Kind.PLAIN, False),
+    (functools.partial(functools.partial(generator)), Kind.GENERATOR, True),
+    (functools.partial(zerorpc.stream(coroutine)), Kind.COROUTINE, False),
+    (CallableObject(), Kind.PLAIN, False),
+    (AsyncCallableObject(), Kind.COROUTINE, False),
+    (GeneratorObject(), Kind.GENERATOR, True),
+    (math.sqrt, Kind.PLAIN, False),
+    (int, Kind.PLAIN, False),
+    (lambda: None, Kind.PLAIN, False),
+]
+
+
+@pytest.mark.parametrize(("functor", "kind", "streams"), KINDS)
+def test_kinds(functor: Callable[..., Any], kind: Kind, streams: bool) -> None:
+    method = Method("name", functor)
+    assert (method.kind, method.streams) == (kind, streams)
+    assert repr(method) == f"<Method name {kind.value}>"
+
+
+def test_what_runs_on_the_loop() -> None:
+    quick = zerorpc.on_loop(lambda: None)
+    assert Method("f", quick).on_loop
+    assert Method("f", functools.partial(quick)).on_loop
+    assert Method("f", zerorpc.rep(quick)).on_loop
+    assert Method("f", coroutine).on_loop
+    assert Method("f", async_generator).on_loop
+    assert not Method("f", plain).on_loop
+    assert not Method("f", generator).on_loop
+
+
+def test_documentation() -> None:
+    assert Method("f", plain).doc == "What it does.\n\nAnd more."
+    assert Method("f", functools.partial(plain)).doc == "What it does.\n\nAnd more."
+    assert Method("f", zerorpc.stream(plain)).doc == "What it does.\n\nAnd more."
+    assert Method("f", zerorpc.rep(generator)).doc is None
+    assert Method("f", CallableObject()).doc == "The call's."
+    assert Method("f", lambda: None).doc is None
+
+
+# Decorators
+
+
+class Decorated:
+    @zerorpc.stream
+    def items(self, n: int) -> list[int]:
+        """Some items."""
+        return list(range(n))
+
+    @zerorpc.rep
+    def one(self) -> Decorated:
+        return self
+
+
+def test_decorated_methods_are_still_methods() -> None:
+    instance = Decorated()
+    assert instance.items(2) == [0, 1]
+    assert instance.one() is instance
+    assert Decorated.items(instance, 1) == [0]
+    assert instance.items.__doc__ == Decorated.items.__doc__ == "Some items."
+    assert instance.items.__name__ == "items"
+
+
+def test_decorated_functions_are_still_functions() -> None:
+    assert zerorpc.stream(lambda n, k=1: [n, k])(2, k=3) == [2, 3]
+    assert zerorpc.on_loop(plain) is plain
+    del plain._zerorpc_on_loop  # type: ignore[attr-defined]
+
+
+# Collecting
+
+
+def names(service: Any, hidden: type | None = None) -> list[str]:
+    return sorted(collect(service, hidden))
+
+
+def test_an_objects_public_callables() -> None:
+    class Service:
+        number = 1
+
+        class Inner: ...
+
+        def method(self) -> None: ...
+
+        @staticmethod
+        def static() -> None: ...
+
+        @classmethod
+        def for_class(cls) -> None: ...
+
+        def _private(self) -> None: ...
+
+        def __init__(self) -> None:
+            self.own = print
+
+    assert names(Service()) == ["Inner", "for_class", "method", "own", "static"]
+
+
+def test_a_modules_public_callables() -> None:
+    module = types.ModuleType("some_module")
+    module.f = plain  # type: ignore[attr-defined]
+    module._g = plain  # type: ignore[attr-defined]
+    module.number = 1  # type: ignore[attr-defined]
+    assert names(module) == ["f"]
+    assert service_name(module) == "some_module"
+
+
+def test_a_dict_as_it_is() -> None:
+    assert names({"f": plain, "_g": plain, 3: plain}) == ["3", "_g", "f"]
+
+
+def test_what_raises_when_it_is_looked_at_is_left_out() -> None:
+    class Service:
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(name)
+
+        def __dir__(self) -> list[str]:
+            return ["ghost", "method"]
+
+        def method(self) -> None: ...
+
+    assert names(Service()) == ["method"]
+
+
+def test_properties_are_not_read() -> None:
+    class Service:
+        @property
+        def dangerous(self) -> Any:
+            raise AssertionError
+
+        @functools.cached_property
+        def cached(self) -> Any:
+            raise AssertionError
+
+    assert names(Service()) == []
+
+
+def test_names() -> None:
+    assert service_name(Decorated()) == "Decorated"
+    assert service_name(Decorated) == "Decorated"
+    assert service_name({}) == "dict"

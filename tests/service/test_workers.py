@@ -1,0 +1,112 @@
+"""The pool of worker threads: few for quick jobs, as many as needed for jobs that block."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+from tests.service.running import PATIENCE, eventually_async, run
+from zerorpc.service.workers import Workers
+
+
+def test_what_is_posted_arrives_on_the_loop_in_order() -> None:
+    async def main() -> None:
+        got: list[Any] = []
+        where: set[int] = set()
+
+        def receive(item: Any) -> None:
+            got.append(item)
+            where.add(threading.get_ident())
+
+        workers = Workers(asyncio.get_running_loop(), receive, 4)
+        workers.submit(lambda n: [workers.post(k) for k in range(n)], 1000)
+        await eventually_async(lambda: len(got) == 1000)
+        assert got == list(range(1000))
+        assert where == {threading.get_ident()}
+        workers.close()
+
+    run(main())
+
+
+def test_jobs_that_block_get_a_thread_each_up_to_the_limit() -> None:
+    async def main() -> None:
+        release, running = threading.Event(), []
+        workers = Workers(asyncio.get_running_loop(), lambda item: None, 20)
+
+        def block(n: int) -> None:
+            running.append(n)
+            release.wait(PATIENCE)
+
+        for n in range(30):
+            workers.submit(block, n)
+        await eventually_async(lambda: len(running) == 20)
+        await asyncio.sleep(0.05)  # not for a condition: longer than it takes to start a thread too many
+        assert workers.threads == len(running) == 20
+        assert repr(workers) == "<Workers threads=20 waiting=10>"
+        release.set()
+        await eventually_async(lambda: len(running) == 30)
+        workers.close()
+
+    run(main())
+
+
+def test_quick_jobs_are_done_by_few_threads() -> None:
+    async def main() -> None:
+        done: list[int] = []
+        workers = Workers(asyncio.get_running_loop(), done.append, 500)
+        for n in range(5000):
+            workers.submit(workers.post, n)
+        await eventually_async(lambda: len(done) == 5000)
+        assert workers.threads <= 20
+        workers.close()
+
+    run(main())
+
+
+def test_posting_does_not_keep_the_loop_from_its_other_work() -> None:
+    async def main() -> None:
+        stop = threading.Event()
+        got: list[int] = []
+        workers = Workers(asyncio.get_running_loop(), got.append, 2)
+
+        def flood(_: Any) -> None:
+            while not stop.is_set():
+                workers.post(1)
+
+        workers.submit(flood, None)
+        await eventually_async(lambda: got)
+        begun = time.monotonic()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert time.monotonic() - begun < PATIENCE / 2
+        stop.set()
+        workers.close()
+
+    run(main())
+
+
+def test_closing_ends_the_threads_and_late_posts_are_dropped() -> None:
+    release, late = threading.Event(), threading.Event()
+    before = {thread for thread in threading.enumerate() if thread.name.startswith("zerorpc-worker")}
+
+    async def main() -> None:
+        workers = Workers(asyncio.get_running_loop(), lambda item: None, 2)
+
+        def work(_: Any) -> None:
+            release.wait(PATIENCE)
+            workers.post("nobody listens any more")
+            late.set()
+
+        workers.submit(work, None)
+        workers.submit(work, None)
+        workers.close()
+
+    run(main())
+    release.set()
+    assert late.wait(PATIENCE)
+    for thread in threading.enumerate():
+        if thread.name.startswith("zerorpc-worker") and thread not in before:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
