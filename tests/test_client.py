@@ -16,7 +16,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, TCP, RawPeer, eventually_async, serving, unused_port
 from zerorpc.client import AsyncStream, Call
-from zerorpc.transport.aio import new_event_loop
+from zerorpc.transport.loops import new_event_loop
 from zerorpc.zmtp import SocketType
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

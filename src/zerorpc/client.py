@@ -17,7 +17,9 @@ from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.transport.aio import AioHub, AioLink, running_loop
+from zerorpc.transport.aio import AioHub
+from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.loops import running_loop
 
 __all__ = ["AsyncClient", "AsyncStream", "Call"]
 

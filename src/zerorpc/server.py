@@ -17,7 +17,9 @@ from zerorpc.protocol.rpc_peers import ServerPeer
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import argspec, describe
-from zerorpc.transport.aio import AioHub, AioLink, new_event_loop, running_loop
+from zerorpc.transport.aio import AioHub
+from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.loops import new_event_loop, running_loop
 
 __all__ = ["Server"]
 

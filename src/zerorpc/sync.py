@@ -19,7 +19,8 @@ from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.transport.blocking import BlockingHub, BlockingLink
+from zerorpc.transport.blocking import BlockingHub
+from zerorpc.transport.blocking_link import BlockingLink
 
 __all__ = ["AsyncResult", "Client", "Stream"]
 

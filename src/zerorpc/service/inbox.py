@@ -18,8 +18,10 @@ from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
 from zerorpc.service.methods import Method
-from zerorpc.transport.aio import AioHub, AioLink, running_loop
+from zerorpc.transport.aio import AioHub
+from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.io_thread import io_loop
+from zerorpc.transport.loops import running_loop
 from zerorpc.zmtp import SocketType
 
 __all__ = ["Inbox"]

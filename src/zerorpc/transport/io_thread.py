@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 
-from zerorpc.transport.aio import new_event_loop
+from zerorpc.transport.loops import new_event_loop
 
 __all__ = ["io_loop"]
 

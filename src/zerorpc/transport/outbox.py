@@ -15,8 +15,10 @@ from typing import Any
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.one_way import OneWayPeer
-from zerorpc.transport.aio import AioHub, AioLink, running_loop
+from zerorpc.transport.aio import AioHub
+from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.io_thread import io_loop
+from zerorpc.transport.loops import running_loop
 from zerorpc.zmtp import SocketType
 
 __all__ = ["LINGER", "QUEUED_MAX", "Outbox"]
@@ -92,7 +94,7 @@ class Outbox:
         attached.wait()
 
     def disown(self) -> None:
-        """In a forked child: what waits is sent by the parent; what is sent from now on goes over connections of ours."""
+        """In a forked child: what waits is the parent's to send; from now on we have our own connections."""
         self.hub.disown()
         self._set_up()
 

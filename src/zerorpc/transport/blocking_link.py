@@ -1,0 +1,168 @@
+"""One connection over a plain, non-blocking socket, driven by whichever thread leads its hub."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from zerorpc.errors import LostRemote
+from zerorpc.protocol.peer import Peer
+from zerorpc.transport.hub import Dialer, address_text, lost_connection
+from zerorpc.transport.sockets import unsent_octets
+from zerorpc.zmtp import Frame
+
+if TYPE_CHECKING:
+    from zerorpc.transport.blocking import BlockingHub
+
+__all__ = ["BlockingLink"]
+
+_UNSENT_HIGH = 1024 * 1024  # octets unsent to one peer above which it gets no further calls
+_READ_MIN = 64 * 1024
+_READ_MAX = 1024 * 1024
+_JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one send is cheaper than several sends
+
+
+class BlockingLink:
+    """One connection over a non-blocking socket. All methods need the hub's lock."""
+
+    __slots__ = (
+        "_hub",
+        "_read_size",
+        "_unsent",
+        "_unsent_size",
+        "_watched",
+        "closed",
+        "dialer",
+        "fileno",
+        "peer",
+        "sock",
+    )
+
+    def __init__(self, hub: BlockingHub, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
+        self.sock = sock
+        self.fileno = sock.fileno()
+        self.peer: Any = peer
+        peer.link = self
+        self.dialer = dialer
+        self.closed = False
+        self._hub = hub
+        self._read_size = _READ_MIN
+        self._unsent: deque[memoryview] = deque()
+        self._unsent_size = 0
+        self._watched = False  # for being writable
+
+    def read(self, now: float) -> None:
+        """Take what the socket has; tell the owner."""
+        try:
+            data = self.sock.recv(self._read_size)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.lose(lost_connection(self.name, error))
+            return
+        if not data:
+            self.lose(lost_connection(self.name))
+            return
+        if len(data) == self._read_size < _READ_MAX:
+            self._read_size *= 2
+        peer = self.peer
+        was_ready = peer.ready
+        touched = peer.receive_data(data, now)
+        if peer.ready is not was_ready:
+            if self.dialer is not None:
+                self.dialer.succeeded()
+            self._hub.owner.peer_ready(self)
+        if touched:
+            self._hub.owner.received(self, touched)
+        self.flush()
+        if peer.error is not None:
+            self.lose(peer.error)
+
+    def flush(self) -> None:
+        """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
+        output = self.peer.take_output()
+        if not output or self.closed:
+            return
+        if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
+            output = [b"".join(output)]
+        if not self._unsent:
+            sent = self._send(output[0])
+            if sent == len(output[0]) and len(output) == 1:
+                return  # the usual case: all gone in one call
+            output[0] = memoryview(output[0])[sent:]
+        self._unsent.extend(map(memoryview, output))
+        self._unsent_size = sum(map(len, self._unsent))
+        self.write()
+
+    def write(self) -> None:
+        """Send of the unsent what the socket takes."""
+        unsent = self._unsent
+        while unsent:
+            sent = self._send(unsent[0])
+            self._unsent_size -= sent
+            if sent < len(unsent[0]):
+                unsent[0] = unsent[0][sent:]
+                break
+            unsent.popleft()
+        if self.closed:
+            return
+        if self._watched is not bool(unsent):
+            self._watched = bool(unsent)
+            self._hub.watch(self, self._watched)
+        writable = self._unsent_size <= _UNSENT_HIGH
+        if writable is not self.peer.writable:
+            self.peer.writable = writable
+            if writable:
+                self.peer.take_again()
+                self._hub.owner.peer_writable(self)
+
+    def _send(self, data: Frame | memoryview) -> int:
+        """How much the socket took."""
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self.lose(lost_connection(self.name, error))
+            return 0
+
+    def sweep(self, now: float) -> None:
+        """Heartbeats, liveness and deadlines, if it is time."""
+        peer = self.peer
+        if peer.next_wake is None or now < peer.next_wake:
+            return
+        peer.unsent(self._unsent_size + unsent_octets(self.fileno), now)
+        ended = peer.sweep(now)
+        if ended:
+            self._hub.owner.received(self, ended)
+        self.flush()
+        if peer.error is not None:
+            self.lose(peer.error)
+
+    @property
+    def name(self) -> str:
+        """The other side, for errors: the endpoint that we connected to, or the address that it came from."""
+        if self.dialer is not None:
+            return self.dialer.endpoint.text
+        with contextlib.suppress(OSError):
+            return address_text(self.sock.getpeername())
+        return address_text(None)
+
+    def lose(self, reason: Exception) -> None:
+        """The connection is over."""
+        if self.closed:
+            return
+        if self._unsent and not isinstance(reason, LostRemote):
+            with contextlib.suppress(OSError):
+                self.sock.send(self._unsent[0])  # a last word, such as ERROR
+        self.closed = True
+        self._hub.forget(self)
+        self.sock.close()
+        self._hub.owner.peer_lost(self, self.peer.close(reason))
+        if self.dialer is not None and not self.dialer.closed and not self._hub.closed:
+            self._hub.redial(self.dialer, self.dialer.failed(reason))
+
+    def __repr__(self) -> str:
+        return f"<BlockingLink {self.peer!r}{' closed' if self.closed else ''}>"
