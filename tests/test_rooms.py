@@ -98,9 +98,7 @@ def test_what_is_allowed(tmp_path: Path, file: str, source: str) -> None:
     ("docstring", "lines", "files"),
     [("A.", 400, []), ("A.", 401, ["a.py:401"]), ("Longer than others: it is one table.", 401, [])],
 )
-def test_only_an_unexplained_length_is_shown(
-    tmp_path: Path, docstring: str, lines: int, files: list[str]
-) -> None:
+def test_only_an_unexplained_length_is_shown(tmp_path: Path, docstring: str, lines: int, files: list[str]) -> None:
     write(tmp_path / "a.py", f'"""{docstring}"""\n' + "x = 1\n" * (lines - 1))
     assert [complaint.partition(": ")[0] for complaint in unexplained_lengths(tmp_path)] == files
 

@@ -1384,15 +1384,10 @@ def test_a_method_may_fork() -> None:
         if pid == 0:
             os._exit(7)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    def with_fork_that_exits():
-        pid = os.fork()
-        if pid == 0:
-            raise SystemExit(7)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     async def on_the_loop():
         return with_fork()
     server = zerorpc.Server({f.__name__: f for f in
-                             (with_multiprocessing, with_fork, with_fork_that_exits, on_the_loop)})
+                             (with_multiprocessing, with_fork, on_the_loop)})
     print(server.bind("tcp://127.0.0.1:0")[0], flush=True)
     server.run()
     """

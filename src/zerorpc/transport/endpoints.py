@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 import os
 import socket
@@ -13,6 +14,10 @@ from zerorpc.errors import EndpointError
 __all__ = ["Address", "Endpoint", "parse", "resolve"]
 
 Address: TypeAlias = "tuple[socket.AddressFamily, Any]"  # what socket.connect wants
+
+# Every look-up of an address needs this codec. Loaded by the first of them, in a background thread, it would be
+# missing for good in a child that is forked at that moment.
+codecs.lookup("idna")
 
 _ANY_IPV4 = ("*", "0", "0.0.0.0")
 _PORT_DIGITS = 20  # leading zeros are fine, but int() refuses thousands of digits with an error of its own
