@@ -7,7 +7,7 @@ tells a value from a stream, ``AsyncStream`` takes the stream's items.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
 from zerorpc.calling import RemoteMethod, Request, default_timeout
@@ -133,18 +133,21 @@ class AsyncClient:
         return f"<AsyncClient {self._core.hub!r}>"
 
 
-class Call:
+class Call(Coroutine[Any, Any, Any]):
     """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
+
+    It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine.
 
     A call that nobody awaits still runs on the server.
     """
 
-    __slots__ = ("_core", "_request", "_taken")
+    __slots__ = ("_core", "_request", "_steps", "_taken")
 
     def __init__(self, core: _Core, request: Request) -> None:
         self._core = core
         self._request = request
         self._taken = False
+        self._steps: Generator[Any, Any, Any] | None = None  # when driven as a coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
         channel = self._request.channel
@@ -173,6 +176,25 @@ class Call:
                 yield item
         finally:
             result.close()
+
+    def send(self, value: Any, /) -> Any:
+        """For event loops, as a coroutine's."""
+        if self._steps is None:
+            self._steps = self.__await__()
+        return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """For event loops, as a coroutine's."""
+        if self._steps is None:
+            self._steps = self.__await__()
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        """Give the call up, if it is still under way."""
+        if self._steps is not None:
+            self._steps.close()
+        if not self._request.channel.answered:
+            self._core.abandon(self._request.channel)
 
     def __del__(self) -> None:
         channel = self._request.channel

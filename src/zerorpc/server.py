@@ -261,11 +261,16 @@ class _Service:
         assert self.runners is not None
         self.hub.stop_accepting()
         self.deaf.set()
+        for link in list(self.hub.links):
+            link.peer.send_goaway()
+            link.flush()
         self._draining = asyncio.ensure_future(self.runners.drain(grace))
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._draining
-        await self.runners.aclose()
-        await self.hub.aclose(LostRemote("the server stopped"))
+        try:
+            with contextlib.suppress(asyncio.CancelledError):  # by hurry(), or because serve() is cancelled
+                await self._draining
+            await self.runners.aclose()
+        finally:
+            await self.hub.aclose(LostRemote("the server stopped"))
 
     def hurry(self) -> None:
         """Wait for nothing any more."""

@@ -44,11 +44,14 @@ class Calls:
         self._purge_at = max(2 * len(self.waiting), _PURGE_FIRST)
 
     def _choose(self) -> ClientPeer | None:
-        """The writable peer with the fewest open calls; among equals the one that waited longest for a call."""
+        """The writable peer with the fewest open calls; among equals the one that waited longest for a call.
+
+        One that is shutting down comes last: it refuses calls, which is at least a definite answer.
+        """
         peers = self.peers
         if len(peers) == 1:
             return peers[0] if peers[0].writable else None
-        chosen = min((p for p in peers if p.writable), key=lambda p: len(p.channels), default=None)
+        chosen = min((p for p in peers if p.writable), key=lambda p: (p.goes_away, len(p.channels)), default=None)
         if chosen is not None:
             peers.remove(chosen)
             peers.append(chosen)

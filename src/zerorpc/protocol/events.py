@@ -19,6 +19,7 @@ __all__ = [
     "CANCEL",
     "DONE",
     "ERR",
+    "GOAWAY",
     "HEARTBEAT",
     "MORE",
     "NO_ID",
@@ -42,7 +43,8 @@ STREAM = "STREAM"
 DONE = "STREAM_DONE"
 MORE = "_zpc_more"
 HEARTBEAT = "_zpc_hb"
-CANCEL = "_zpc_cancel"  # ours, sent to peers of extension level 1 only
+CANCEL = "_zpc_cancel"  # these two are ours, sent to peers of extension level 1 only
+GOAWAY = "_zpc_goaway"
 
 Buffer: TypeAlias = "bytes | bytearray"
 

@@ -14,6 +14,7 @@ from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel, credit_violation
 from zerorpc.protocol.events import (
     CANCEL,
+    GOAWAY,
     HEARTBEAT,
     MORE,
     NO_ID,
@@ -37,7 +38,7 @@ _NIL = Raw(b"\xc0")
 class ClientPeer(Peer):
     """A server, seen by its client: carries our calls. ``new_id`` makes message ids (32 octets)."""
 
-    __slots__ = ("_new_id", "passive")
+    __slots__ = ("_new_id", "goes_away", "passive")
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class ClientPeer(Peer):
         super().__init__(SocketType.DEALER, heartbeat, limits=limits)
         self._new_id = new_id
         self.passive = passive
+        self.goes_away = False  # the server is shutting down: it answers what it has, and wants no more
 
     def open(self, channel: ClientChannel, now: float) -> None:
         """Send a call's request; the channel lives here from now on."""
@@ -74,7 +76,9 @@ class ClientPeer(Peer):
             return  # it can't be told whose it is
         channel = self.channels.get(bytes(event.header.response_to))
         if channel is None:
-            return  # of a call that was given up
+            if event.name == GOAWAY and self.level >= 1:
+                self.goes_away = True
+            return  # or of a call that was given up
         channel.last_seen = now
         if event.name == OK and type(event) is WireEvent and channel.state is ClientState.SENT:
             del self.channels[channel.key]
@@ -211,6 +215,11 @@ class ServerPeer(Peer):
         self.forget(channel)
         channel.close(error)
         touched.append(channel)
+
+    def send_goaway(self) -> None:
+        """Tell a client of ours that this server is shutting down, so that it takes its next calls elsewhere."""
+        if self.level >= 1:
+            self.connection.send_delimited(encode({"message_id": self._new_id(), "v": VERSION}, GOAWAY, []))
 
     def event_header(self, channel: ServerChannel) -> dict[str, Any]:
         """The header of a reply."""

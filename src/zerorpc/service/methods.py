@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 __all__ = ["DecoratorBase", "Kind", "Method", "collect", "on_loop", "rep", "service_name", "stream"]
@@ -71,7 +71,7 @@ class Kind(enum.Enum):
 class Method:
     """One exposed callable."""
 
-    __slots__ = ("functor", "kind", "name", "on_loop", "streams")
+    __slots__ = ("functor", "kind", "name", "on_loop", "streams", "unary")
 
     def __init__(self, name: str, functor: Callable[..., Any]) -> None:
         self.name = name
@@ -81,6 +81,10 @@ class Method:
         self.kind = _kind(inner)
         if said is not None and said.streams and self.kind is Kind.PLAIN:
             self.kind = Kind.GENERATOR
+        elif said is not None and said.streams and self.kind is Kind.COROUTINE:
+            self.functor = _streaming(self.functor)
+            self.kind = Kind.ASYNC_GENERATOR
+        self.unary = said is not None and not said.streams  # said to be: then an iterator is a list to be
         if said is None:
             self.streams = self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
         else:
@@ -142,6 +146,22 @@ def _listing(functor: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
         return [item async for item in functor(*args)]
 
     return acollected
+
+
+def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
+    """``@stream`` on a coroutine: the items of what it returns."""
+
+    @functools.wraps(functor)
+    async def streamed(*args: Any) -> AsyncIterator[Any]:
+        items = await functor(*args)
+        if isinstance(items, AsyncIterable):
+            async for item in items:
+                yield item
+        else:
+            for item in items:
+                yield item
+
+    return streamed
 
 
 def collect(service: Any, hidden_base: type | None = None) -> dict[str, Method]:

@@ -39,13 +39,13 @@ class ThreadJob:
             else:
                 method = execution.begin()
                 value = method.functor(*execution.channel.args)
-                if method.streams or isinstance(value, Iterator):
+                if method.streams or (isinstance(value, Iterator) and not method.unary):
                     data = self._stream(value)
                 elif inspect.iscoroutine(value):
                     self._post((self, value, False))
                     return
                 else:
-                    data = execution.result(value)
+                    data = execution.result(list(value) if isinstance(value, Iterator) else value)
         except BaseException as error:
             data = execution.error(error)
         self._post((self, data, True))

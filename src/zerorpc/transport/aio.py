@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ from zerorpc.transport.loops import running_loop
 from zerorpc.transport.sockets import Listener, open_socket, tune
 
 __all__ = ["AioHub"]
+
+logger = logging.getLogger("zerorpc.transport")
 
 _LINGER = 5.0  # s that peers get to take what is buffered when we close,
 _STALLED = 0.2  # s, unless they take nothing at all for so long
@@ -131,8 +134,10 @@ class AioHub(Hub):
             try:
                 sock = await self._connect_socket(dialer)
                 link = await self._make_link(sock, dialer)
-            except OSError as error:
+            except Exception as error:
                 why = error
+                if not isinstance(error, OSError):
+                    logger.exception("connecting to %s failed; it will be tried again", dialer.endpoint.text)
             else:
                 assert link.lost is not None
                 why = await asyncio.shield(link.lost)

@@ -8,6 +8,7 @@ over. A lone caller so never leaves its thread: 12.8 us a call where a hop to a 
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import socket
@@ -27,6 +28,8 @@ from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
 from zerorpc.transport.sockets import Listener, tune
 
 __all__ = ["BlockingHub"]
+
+logger = logging.getLogger("zerorpc.transport")
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1 us, a lost call more
 _KEEPER_LONGEST = 1.0  # s between the keeper's looks
@@ -54,6 +57,7 @@ class BlockingHub(Hub):
         self.stale = False  # forked: whatever was connected belongs to the parent
         self._acceptors: dict[int, Listener] = {}
         self._poller = new_poller()
+        self._resting: list[Listener] = []  # out of descriptors: not accepting for now
         self._leading = False
         self._poll_until: float | None = None  # when the leader looks up by itself
         self._followers: deque[Any] = deque()
@@ -197,6 +201,7 @@ class BlockingHub(Hub):
         stop = self._keeper_stop
         while not stop.wait(self._keeper_interval):
             with self.lock:
+                self._wake_resting()
                 if self._leading or self.closed:
                     continue
                 self._leading = True
@@ -204,6 +209,14 @@ class BlockingHub(Hub):
                 self._drive(0)
             finally:
                 self._lead_no_more()
+
+    def _wake_resting(self) -> None:
+        """Accept again where descriptors had run out. With the lock held."""
+        for listener in self._resting:
+            if listener.fileno() in self._acceptors:
+                self._poller.modify(listener.fileno(), READABLE)
+                self.ring()
+        self._resting.clear()
 
     # Links
 
@@ -258,9 +271,15 @@ class BlockingHub(Hub):
             listener.close()
 
     def _accept(self, listener: Listener) -> None:
-        with contextlib.suppress(OSError):  # nobody there any more, or no descriptors left: the next look tells
+        """Take all connections that wait. Out of descriptors, look again when the keeper comes by."""
+        try:
             while True:
                 self._adopt(listener.accept(), None)
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:
+            self._poller.modify(listener.fileno(), 0)
+            self._resting.append(listener)
 
     # Connecting: by a thread of its own until it is done, since names may take long to resolve
 
@@ -285,8 +304,10 @@ class BlockingHub(Hub):
         while not stop.wait(delay) and not dialer.closed:
             try:
                 sock = _connect(dialer)
-            except OSError as error:
+            except Exception as error:
                 delay = dialer.failed(error)
+                if not isinstance(error, OSError):
+                    logger.exception("connecting to %s failed; it will be tried again", dialer.endpoint.text)
             else:
                 self._adopt(sock, dialer)
                 return
