@@ -12,6 +12,8 @@ from pathlib import Path
 
 VENV = Path(__file__).parents[2] / ".venvs" / "zerorpc-0.6.3"
 PACKAGES = ["zerorpc==0.6.3", "gevent", "msgpack", "pyzmq"]
+PACKAGES += ["msgspec"]  # for test_gevent.py, which runs our own client beside gevent
+STAMP = VENV / "installed.txt"
 
 
 def old_python() -> str:
@@ -24,12 +26,12 @@ def old_python() -> str:
         _run(_base_python(), "-m", "venv", "--clear", str(VENV))
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _run(*pip, "--only-binary", ":all:", *PACKAGES)
+        STAMP.write_text(" ".join(PACKAGES))
     return str(python)
 
 
 def _is_complete() -> bool:
-    """pip puts zerorpc's program down last, after everything that it depends on."""
-    return (VENV / "bin" / "python").exists() and (VENV / "bin" / "zerorpc").exists()
+    return (VENV / "bin" / "python").exists() and STAMP.exists() and STAMP.read_text() == " ".join(PACKAGES)
 
 
 def _base_python() -> str:

@@ -1,0 +1,35 @@
+"""Our blocking client in a program that gevent has monkey-patched: it becomes cooperative by itself (design.md §4)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import zerorpc
+from tests.interop.old_venv import old_python
+from tests.service.running import serving
+
+PROGRAM = Path(__file__).parent / "under_gevent.py"
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def test_greenlets_call_side_by_side() -> None:
+    service = {"sleep": time.sleep, "echo": lambda value: value, "count": lambda n: iter(range(n))}
+    with serving(service) as server:
+        done = subprocess.run(
+            [old_python(), str(PROGRAM), server.endpoints[0]],
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            capture_output=True,
+            text=True,
+            timeout=25,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["version"] == zerorpc.__version__
+    assert outcome["elapsed"] < 3  # one after the other they would take six seconds
+    assert outcome["turns"] >= 5
+    assert (outcome["items"], outcome["later"]) == (1000, "x")

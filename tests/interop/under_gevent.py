@@ -1,0 +1,45 @@
+"""Run by an interpreter that has gevent, with our own zerorpc: a monkey-patched program calls and stays cooperative.
+
+Prints a JSON line: how many sleeping calls ran at once, how often another greenlet ran during one call, and results.
+"""
+
+import gevent.monkey
+
+gevent.monkey.patch_all()
+
+import json  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+
+import gevent  # noqa: E402
+
+import zerorpc  # noqa: E402
+
+
+def main(endpoint: str) -> None:
+    with zerorpc.Client(endpoint) as client:
+        started = time.monotonic()
+        sleepers = [gevent.spawn(client.sleep, 0.3) for _ in range(20)]
+        gevent.joinall(sleepers, raise_error=True)
+        elapsed = time.monotonic() - started
+        turns = []
+        other = gevent.spawn(count_turns, turns)
+        client.sleep(0.3)
+        other.kill()
+        outcome = {
+            "version": zerorpc.__version__,
+            "elapsed": elapsed,
+            "turns": len(turns),
+            "items": len(list(client.count(1000))),
+            "later": client.echo("x", async_=True).get(timeout=10),
+        }
+    print(json.dumps(outcome))
+
+
+def count_turns(turns: list) -> None:
+    while True:
+        turns.append(None)
+        gevent.sleep(0.01)
+
+
+main(sys.argv[1])
