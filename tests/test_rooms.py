@@ -25,6 +25,7 @@ ROOMS = [
     "server",
     "push_pull",
     "calling",
+    "socket_base",
     "event_log",
     "middleware",
     "service",

@@ -7,16 +7,17 @@ tells a value from a stream, ``AsyncStream`` takes the stream's items.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 from zerorpc.calling import RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.event_log import log_event
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
+from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.socket_base import SocketBase
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.loops import running_loop
@@ -24,7 +25,7 @@ from zerorpc.transport.loops import running_loop
 __all__ = ["AsyncClient", "AsyncStream", "Call"]
 
 
-class AsyncClient:
+class AsyncClient(SocketBase):
     """Calls the methods of a remote service from coroutines.
 
     ::
@@ -52,39 +53,9 @@ class AsyncClient:
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
-        self._core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
+        self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)
-
-    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Stay connected to an endpoint. Returns at once; nobody has to listen there yet."""
-        return self._core.hub.connect(endpoint, resolve)
-
-    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Listen for workers that connect; returns the real endpoints. Raises at once for a bad or taken one."""
-        return self._core.hub.bind(endpoint, resolve)
-
-    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
-        """Undo ``connect``; calls that run there end with LostRemote."""
-        self._core.hub.disconnect(endpoint, resolve)
-
-    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
-        """Undo ``bind``; workers that are connected stay."""
-        self._core.hub.unbind(endpoint, resolve)
-
-    @property
-    def endpoints(self) -> list[str]:
-        """Where the client listens for workers."""
-        return list(self._core.hub.listeners)
-
-    @property
-    def debug(self) -> bool:
-        """Whether each event of connections to come is logged, at level DEBUG to the logger ``zerorpc.events``."""
-        return self._core.debug
-
-    @debug.setter
-    def debug(self, value: bool) -> None:
-        self._core.debug = value
 
     # Calling
 
@@ -128,9 +99,6 @@ class AsyncClient:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"<AsyncClient {self._core.hub!r}>"
 
 
 class Call(Coroutine[Any, Any, Any]):
@@ -287,7 +255,7 @@ class _Core:
     def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
         self.timeout = timeout
-        self.debug = False
+        self.tap: Callable[[str, Buffer], None] | None = None
         self.calls = Calls()
         self.hub = AioHub(self, context.hook_resolve_endpoint)
         self.loop: asyncio.AbstractEventLoop
@@ -351,8 +319,7 @@ class _Core:
 
     def make_peer(self) -> ClientPeer:
         peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)
-        if self.debug:
-            peer.tap = log_event
+        peer.tap = self.tap
         return peer
 
     def peer_ready(self, link: AioLink) -> None:

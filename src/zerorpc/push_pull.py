@@ -13,64 +13,25 @@ from typing import Any, ClassVar, TypeVar
 
 from zerorpc.calling import RemoteMethod
 from zerorpc.errors import SerializationError
-from zerorpc.event_log import log_event
 from zerorpc.middleware import Context
 from zerorpc.protocol.events import VERSION, encode
 from zerorpc.service.inbox import Inbox
 from zerorpc.service.methods import collect
+from zerorpc.socket_base import SocketBase
 from zerorpc.transport.outbox import LINGER, Outbox
 from zerorpc.zmtp import SocketType
 
 __all__ = ["Publisher", "Puller", "Pusher", "Subscriber"]
 
 
-_Self = TypeVar("_Self", bound="_Socket")  # typing.Self is Python 3.11's
+_Self = TypeVar("_Self", bound=SocketBase)  # typing.Self is Python 3.11's
 _PusherT = TypeVar("_PusherT", bound="Pusher")
-
-
-class _Socket:
-    """What the four have in common: endpoints. Safe from any thread."""
-
-    _core: Outbox | Inbox
-
-    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Listen on an endpoint; returns the real ones. Raises at once for a bad or taken address."""
-        return self._core.hub.bind(endpoint, resolve)
-
-    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Stay connected to an endpoint. Returns at once; nobody has to listen there yet."""
-        return self._core.hub.connect(endpoint, resolve)
-
-    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
-        """Undo ``bind``."""
-        self._core.hub.unbind(endpoint, resolve)
-
-    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
-        """Undo ``connect``."""
-        self._core.hub.disconnect(endpoint, resolve)
-
-    @property
-    def endpoints(self) -> list[str]:
-        """Where it listens."""
-        return list(self._core.hub.listeners)
-
-    @property
-    def debug(self) -> bool:
-        """Whether each event of connections to come is logged, at level DEBUG to the logger ``zerorpc.events``."""
-        return self._core.tap is not None
-
-    @debug.setter
-    def debug(self, value: bool) -> None:
-        self._core.tap = log_event if value else None
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._core.hub!r}>"
 
 
 # Sending
 
 
-class Pusher(_Socket):
+class Pusher(SocketBase):
     """Sends events to pullers, each to one of them in turn.
 
     ::
@@ -143,7 +104,7 @@ class Publisher(Pusher):
 # Receiving
 
 
-class Puller(_Socket):
+class Puller(SocketBase):
     """Runs a method of an object for each event that a pusher sends, one after the other, in order.
 
     ::

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.event_log import log_event
 from zerorpc.middleware import Context
 from zerorpc.protocol.channel import ServerChannel
+from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ServerPeer
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import argspec, describe
+from zerorpc.socket_base import SocketBase
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.loops import new_event_loop, running_loop
@@ -28,7 +29,7 @@ _CLOSE_TIMEOUT = 1.0  # s that close() waits for the serving thread to close the
 _GRACE = 10.0  # s that running calls get when the server is asked to stop, as common process managers give
 
 
-class Server:
+class Server(SocketBase):
     """Exposes the public methods of an object, a module or a dict of functions to every client that connects.
 
     ::
@@ -59,7 +60,9 @@ class Server:
         grace: float = _GRACE,
     ) -> None:
         service = self if methods is None else methods
-        self._service = _Service(name or service_name(service), context or Context.get_instance(), heartbeat, pool_size)
+        self._core: _Service = _Service(
+            name or service_name(service), context or Context.get_instance(), heartbeat, pool_size
+        )
         self._grace = grace
         self._stop_asked = threading.Event()
         self._wake: Callable[[], object] | None = None
@@ -74,41 +77,7 @@ class Server:
 
         Raises ValueError when a method of that name is exposed already.
         """
-        self._service.register(methods, prefix, Server if isinstance(methods, Server) else None)
-
-    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0.
-
-        Raises EndpointError, AddressInUse or another OSError at once. Clients may connect from now on, and wait
-        until the server serves.
-        """
-        return self._service.hub.bind(endpoint, resolve)
-
-    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Be a worker: connect to clients that bind. Comes back by itself whenever they do."""
-        return self._service.hub.connect(endpoint, resolve)
-
-    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
-        """Stop listening on an endpoint. Raises EndpointError if it isn't bound."""
-        self._service.hub.unbind(endpoint, resolve)
-
-    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
-        """Undo ``connect``. Raises EndpointError if it isn't connected."""
-        self._service.hub.disconnect(endpoint, resolve)
-
-    @property
-    def endpoints(self) -> list[str]:
-        """Where the server listens."""
-        return list(self._service.hub.listeners)
-
-    @property
-    def debug(self) -> bool:
-        """Whether each event is logged, at level DEBUG to the logger ``zerorpc.events``."""
-        return self._service.debug
-
-    @debug.setter
-    def debug(self, value: bool) -> None:
-        self._service.debug = value
+        self._core.register(methods, prefix, Server if isinstance(methods, Server) else None)
 
     # Serving
 
@@ -130,19 +99,19 @@ class Server:
 
     async def serve(self) -> None:
         """Serve on the running event loop until ``stop`` is called or this is cancelled; then close."""
-        if self._serving or self._service.hub.closed:
-            raise Closed("this server is closed" if self._service.hub.closed else "this server is serving already")
+        if self._serving or self._core.hub.closed:
+            raise Closed("this server is closed" if self._core.hub.closed else "this server is serving already")
         self._serving = True
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
         self._wake = lambda: loop.call_soon_threadsafe(stopped.set)
-        self._service.startup(loop)
+        self._core.startup(loop)
         try:
             if not self._stop_asked.is_set():
                 await stopped.wait()
         finally:
             self._wake = None
-            await self._service.shutdown(self._grace)
+            await self._core.shutdown(self._grace)
             self._serving = False
 
     def stop(self) -> None:
@@ -160,9 +129,9 @@ class Server:
         """
         self.stop()
         if not self._serving:
-            self._service.hub.close_unattached()
-        elif running_loop() is not self._service.hub.loop:
-            self._service.deaf.wait(_CLOSE_TIMEOUT)
+            self._core.hub.close_unattached()
+        elif running_loop() is not self._core.hub.loop:
+            self._core.deaf.wait(_CLOSE_TIMEOUT)
 
     @contextlib.contextmanager
     def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
@@ -186,12 +155,12 @@ class Server:
 
     def _on_signal(self) -> None:
         if self._stop_asked.is_set():
-            self._service.hurry()
+            self._core.hurry()
         self.stop()
 
     def __call__(self, method: str, /, *args: Any) -> Any:
         """Call one of the exposed methods here, without a client. Raises NameError for an unknown one."""
-        found = self._service.methods.get(method)
+        found = self._core.methods.get(method)
         if found is None:
             raise NameError(method)
         return found.functor(*args)
@@ -203,8 +172,8 @@ class Server:
         self.close()
 
     def __repr__(self) -> str:
-        state = "serving" if self._serving else "closed" if self._service.hub.closed else "not serving"
-        return f"<{type(self).__name__} {self._service.name!r} {state} {list(self._service.hub.listeners)}>"
+        state = "serving" if self._serving else "closed" if self._core.hub.closed else "not serving"
+        return f"<{type(self).__name__} {self._core.name!r} {state} {list(self._core.hub.listeners)}>"
 
 
 class _Service:
@@ -215,7 +184,7 @@ class _Service:
         self.context = context
         self.heartbeat = heartbeat
         self.pool_size = pool_size
-        self.debug = False
+        self.tap: Callable[[str, Buffer], None] | None = None
         self.hub = AioHub(self, context.hook_resolve_endpoint)
         self.runners: Runners | None = None
         self.methods: dict[str, Method] = {}
@@ -281,8 +250,7 @@ class _Service:
 
     def make_peer(self) -> ServerPeer:
         peer = ServerPeer(self.heartbeat, self.context.new_msgid)
-        if self.debug:
-            peer.tap = log_event
+        peer.tap = self.tap
         return peer
 
     def peer_ready(self, link: AioLink) -> None: ...

@@ -14,18 +14,19 @@ from typing import Any
 
 from zerorpc.calling import RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote, TimeoutExpired
-from zerorpc.event_log import log_event
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
+from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.socket_base import SocketBase
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
 
 __all__ = ["AsyncResult", "Client", "Stream"]
 
 
-class Client:
+class Client(SocketBase):
     """Calls the methods of a remote service, blocking until they are done.
 
     ::
@@ -53,39 +54,9 @@ class Client:
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
-        self._core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
+        self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)
-
-    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Stay connected to an endpoint. Returns at once; nobody has to listen there yet."""
-        return self._core.current_hub().connect(endpoint, resolve)
-
-    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Listen for workers that connect; returns the real endpoints. Raises at once for a bad or taken one."""
-        return self._core.current_hub().bind(endpoint, resolve)
-
-    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
-        """Undo ``connect``; calls that run there end with LostRemote."""
-        self._core.current_hub().disconnect(endpoint, resolve)
-
-    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
-        """Undo ``bind``; workers that are connected stay."""
-        self._core.current_hub().unbind(endpoint, resolve)
-
-    @property
-    def endpoints(self) -> list[str]:
-        """Where the client listens for workers."""
-        return list(self._core.hub.listeners)
-
-    @property
-    def debug(self) -> bool:
-        """Whether each event of connections to come is logged, at level DEBUG to the logger ``zerorpc.events``."""
-        return self._core.debug
-
-    @debug.setter
-    def debug(self, value: bool) -> None:
-        self._core.debug = value
 
     # Calling
 
@@ -129,9 +100,6 @@ class Client:
         core = self.__dict__.get("_core")
         if core is not None:
             core.close()
-
-    def __repr__(self) -> str:
-        return f"<Client {self._core.hub!r}>"
 
 
 def _old_options(options: dict[str, Any]) -> bool:
@@ -244,18 +212,11 @@ class _Core:
     def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
         self.timeout = timeout
-        self.debug = False
+        self.tap: Callable[[str, Buffer], None] | None = None
         self.calls = Calls()
         self._heartbeat = heartbeat
         self._passive = passive
         self.hub = BlockingHub(self, context.hook_resolve_endpoint, heartbeat)
-
-    def current_hub(self) -> BlockingHub:
-        """The hub, made anew if this is a forked child."""
-        if self.hub.stale:
-            self.calls = Calls()
-            self.hub.revive()
-        return self.hub
 
     # A call
 
@@ -285,7 +246,7 @@ class _Core:
         """Send a request, or let it wait for a peer."""
         hub = self.hub
         if hub.stale:
-            hub = self.current_hub()
+            hub.revive()
         with hub.lock:
             if hub.closed:
                 raise Closed("this client is closed")
@@ -337,9 +298,12 @@ class _Core:
 
     def make_peer(self) -> ClientPeer:
         peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)
-        if self.debug:
-            peer.tap = log_event
+        peer.tap = self.tap
         return peer
+
+    def forked(self) -> None:
+        """This is a child now, and the calls are the parent's."""
+        self.calls = Calls()
 
     def peer_ready(self, link: BlockingLink) -> None:
         self.calls.add(link.peer)
@@ -373,7 +337,6 @@ class _Core:
 
     def close(self) -> None:
         if self.hub.stale:
-            self.calls = Calls()
             self.hub.disown()
         with self.hub.lock:
             for channel in self.calls.close(Closed("the client was closed")):

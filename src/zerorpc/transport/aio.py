@@ -13,10 +13,10 @@ from typing import Any
 from zerorpc.errors import LostRemote
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.endpoints import Address, is_literal, resolve
-from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner
+from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.loops import running_loop
-from zerorpc.transport.sockets import Listener, open_socket, tune
+from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket, tune
 
 __all__ = ["AioHub"]
 

@@ -21,11 +21,9 @@ from typing import Any
 
 from zerorpc.errors import LostRemote
 from zerorpc.transport.blocking_link import BlockingLink
-from zerorpc.transport.endpoints import resolve
-from zerorpc.transport.hub import CONNECT_TIMEOUT, Dialer, Hub, Owner
-from zerorpc.transport.inproc import connect_inproc
+from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
-from zerorpc.transport.sockets import Listener, tune
+from zerorpc.transport.sockets import Listener, connect_blocking, tune
 
 __all__ = ["BlockingHub"]
 
@@ -218,6 +216,13 @@ class BlockingHub(Hub):
                 self.ring()
         self._resting.clear()
 
+    # Endpoints
+
+    def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
+        if self.stale:
+            self.revive()
+        return super()._expand(endpoint, resolve)
+
     # Links
 
     def look(self, now: float) -> None:
@@ -303,7 +308,7 @@ class BlockingHub(Hub):
     def _dial(self, dialer: Dialer, delay: float, stop: threading.Event) -> None:
         while not stop.wait(delay) and not dialer.closed:
             try:
-                sock = _connect(dialer)
+                sock = connect_blocking(dialer.endpoint)
             except Exception as error:
                 delay = dialer.failed(error)
                 if not isinstance(error, OSError):
@@ -355,6 +360,7 @@ class BlockingHub(Hub):
         self.listeners.clear()
         self._close_bell()
         self._set_up()
+        self.owner.forked()  # type: ignore[attr-defined]
 
     def revive(self) -> None:
         """In a forked child, at the first use: the parent keeps its connections, we make our own."""
@@ -364,31 +370,6 @@ class BlockingHub(Hub):
 
     def __repr__(self) -> str:
         return f"<BlockingHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"
-
-
-def _connect(dialer: Dialer) -> socket.socket:
-    """A connected socket; every address of the name is tried. Raises OSError, the last one's."""
-    endpoint = dialer.endpoint
-    if endpoint.scheme == "inproc":
-        return connect_inproc(endpoint.path)
-    failed: OSError = OSError(f"{endpoint.text} has no address")
-    for family, address in resolve(endpoint):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(CONNECT_TIMEOUT)
-            sock.connect(address)
-        except TimeoutError:
-            sock.close()
-            failed = OSError(f"no answer within {CONNECT_TIMEOUT:g} s")
-        except OSError as error:
-            sock.close()
-            failed = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failed
 
 
 def _after_fork_in_child() -> None:

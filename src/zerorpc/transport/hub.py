@@ -11,11 +11,10 @@ from zerorpc.protocol.peer import Peer
 from zerorpc.transport.endpoints import Endpoint, parse
 from zerorpc.transport.sockets import Listener, listen
 
-__all__ = ["CONNECT_TIMEOUT", "Dialer", "Hub", "Link", "Owner", "address_text", "lost_connection"]
+__all__ = ["Dialer", "Hub", "Link", "Owner", "address_text", "lost_connection"]
 
 _FIRST_DELAY = 0.05  # s; half of libzmq's fixed 0.1, since ours doubles
 _LONGEST_DELAY = 2.0  # s; a server that comes back is found this soon
-CONNECT_TIMEOUT = 10.0  # s for one address, so that a silent one doesn't keep the next from being tried
 
 
 class Link(Protocol):

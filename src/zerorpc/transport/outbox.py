@@ -24,6 +24,7 @@ from zerorpc.zmtp import SocketType
 __all__ = ["LINGER", "QUEUED_MAX", "Outbox"]
 
 QUEUED_MAX = 1000  # messages waiting here, sent or received: libzmq's default high-water mark
+_LARGE = 64 * 1024  # octets of a message that is written at once, so that it shows whether the peer keeps up
 LINGER = 5.0  # s that close() gives to messages that wait to be sent
 
 
@@ -118,6 +119,8 @@ class Outbox:
             for link in links:
                 if link.peer.send(data):
                     used.add(link)
+                    if len(data) >= _LARGE:
+                        link.flush()
         for link in used:
             link.flush()
         if len(self._waiting) < QUEUED_MAX:

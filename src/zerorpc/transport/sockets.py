@@ -13,14 +13,24 @@ from typing import Protocol
 
 from zerorpc.errors import AddressInUse, EndpointError
 from zerorpc.transport.endpoints import Address, Endpoint, resolve
-from zerorpc.transport.inproc import InprocListener
+from zerorpc.transport.inproc import InprocListener, connect_inproc
 
-__all__ = ["Acceptor", "Listener", "listen", "open_socket", "tune", "unsent_octets"]
+__all__ = [
+    "CONNECT_TIMEOUT",
+    "Acceptor",
+    "Listener",
+    "connect_blocking",
+    "listen",
+    "open_socket",
+    "tune",
+    "unsent_octets",
+]
 
 _BACKLOG = 4096  # the system caps it (net.core.somaxconn); small ones turn bursts of clients into 1 s delays
 _KEEPALIVE_IDLE = 60  # s without traffic before the system asks whether the other host still exists
 _KEEPALIVE_INTERVAL = 10
 _KEEPALIVE_COUNT = 6
+CONNECT_TIMEOUT = 10.0  # s for one address, so that a silent one doesn't keep the next from being tried
 _SIOCOUTQ = 0x5411
 
 
@@ -153,6 +163,30 @@ def open_socket(address: Address) -> socket.socket:
     sock = socket.socket(address[0], socket.SOCK_STREAM)
     sock.setblocking(False)
     return sock
+
+
+def connect_blocking(endpoint: Endpoint) -> socket.socket:
+    """A connected socket; every address of the name is tried. Raises OSError, the last one's."""
+    if endpoint.scheme == "inproc":
+        return connect_inproc(endpoint.path)
+    failed: OSError = OSError(f"{endpoint.text} has no address")
+    for family, address in resolve(endpoint):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(CONNECT_TIMEOUT)
+            sock.connect(address)
+        except TimeoutError:
+            sock.close()
+            failed = OSError(f"no answer within {CONNECT_TIMEOUT:g} s")
+        except OSError as error:
+            sock.close()
+            failed = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failed
 
 
 def tune(sock: socket.socket) -> None:
