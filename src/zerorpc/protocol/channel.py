@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.protocol.events import (
@@ -23,14 +23,35 @@ from zerorpc.protocol.events import (
     decode_header,
 )
 
-if TYPE_CHECKING:
-    from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
-
 __all__ = ["DEFAULT_SLOTS", "ClientChannel", "ClientState", "ServerChannel"]
 
 DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
 _CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
 _FOREVER = float("inf")
+
+
+class CallCarrier(Protocol):
+    """The peer that a client's channel lives on."""
+
+    level: int
+    link: Any
+
+    def emit(self, channel: ClientChannel, name: str, args: Any, /) -> None: ...
+
+    def forget(self, channel: ClientChannel, /) -> None: ...
+
+
+class RequestBringer(Protocol):
+    """The peer that a server's channel lives on."""
+
+    channels: dict[Any, Any]
+    writable: bool
+
+    def event_header(self, channel: ServerChannel, /) -> dict[str, Any]: ...
+
+    def send_event(self, channel: ServerChannel, data: Buffer, /) -> None: ...
+
+    def forget(self, channel: ServerChannel, /) -> None: ...
 
 
 class ClientState(enum.Enum):
@@ -81,7 +102,7 @@ class ClientChannel:
         self.deadline = _FOREVER if timeout is None else now + timeout
         self.slots = max(slots, 1)
         self.state = ClientState.WAITING
-        self.peer: ClientPeer | None = None
+        self.peer: CallCarrier | None = None
         self.reply: WireEvent | None = None
         self.reply_data: Buffer = b""
         self.inbox: deque[tuple[WireEvent, Buffer]] | None = None
@@ -178,7 +199,7 @@ class ServerChannel:
 
     def __init__(
         self,
-        peer: ServerPeer,
+        peer: RequestBringer,
         key: object,
         event: WireEvent | BadEvent,
         data: Buffer,
