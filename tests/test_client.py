@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 import zerorpc
 from tests.service.running import PATIENCE, TCP, RawPeer, eventually_async, serving, unused_port
+from tests.service.services import Blocking
 from zerorpc.client import AsyncStream, Call
 from zerorpc.transport.loops import new_event_loop
 from zerorpc.zmtp import SocketType
@@ -196,6 +198,248 @@ def test_a_call_may_be_awaited_again_but_not_by_two_at_once(run: Run, endpoint: 
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
+
+    run(main())
+
+
+# Given to asyncio's own functions, like any coroutine
+
+
+async def _create_task(call: Call) -> Any:
+    return await asyncio.create_task(call)
+
+
+async def _gather(call: Call) -> Any:
+    return (await asyncio.gather(asyncio.sleep(0), call))[1]
+
+
+async def _wait_for(call: Call) -> Any:
+    return await asyncio.wait_for(call, PATIENCE)
+
+
+async def _shield(call: Call) -> Any:
+    return await asyncio.shield(call)
+
+
+async def _task_group(call: Call) -> Any:
+    async with asyncio.TaskGroup() as group:  # type: ignore[attr-defined]
+        task = group.create_task(call)
+    return task.result()
+
+
+ASYNCIO_WAYS = [_create_task, _gather, _wait_for, _shield]
+if sys.version_info >= (3, 11):
+    ASYNCIO_WAYS.append(_task_group)
+
+
+@pytest.mark.parametrize("way", ASYNCIO_WAYS)
+def test_a_call_is_a_coroutine_to_asyncio(
+    run: Run, endpoint: str, way: Callable[[Call], Coroutine[Any, Any, Any]]
+) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            assert await way(client.echo(1)) == 1
+            assert [n async for n in await way(client.count(200))] == list(range(200))
+            with pytest.raises(zerorpc.RemoteError) if way is not _task_group else _in_a_group(zerorpc.RemoteError):
+                await way(client.fail("why"))
+
+    run(main())
+
+
+@contextlib.contextmanager
+def _in_a_group(expected: type[BaseException]) -> Iterator[None]:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - an ExceptionGroup, which is Python 3.11's
+        yield
+    (error,) = caught.value.exceptions  # type: ignore[attr-defined]
+    assert isinstance(error, expected)
+
+
+def _nothing_runs(server: zerorpc.Server) -> bool:
+    return not any(link.peer.channels for link in server._core.hub.links)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_call_whose_task_is_cancelled_is_given_up(
+    run: Run, server: zerorpc.Server, service: Service, steps: int
+) -> None:
+    """Before the task's first step, too: the request went out when the call was made."""
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(server.endpoints[0]) as client:
+            await client.echo(1)
+            task = asyncio.create_task(client.wait())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await client.echo("is answered after the cancellation was read")
+            await eventually_async(lambda: _nothing_runs(server))
+        assert service.ended.is_set() or not service.started.is_set()
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="TaskGroup came with Python 3.11")
+def test_a_task_group_gives_up_the_calls_beside_one_that_fails(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            with _in_a_group(zerorpc.RemoteError):
+                async with asyncio.TaskGroup() as group:  # type: ignore[attr-defined]
+                    group.create_task(client.wait())
+                    await eventually_async(service.started.is_set)
+                    group.create_task(client.fail("why"))
+            await eventually_async(service.ended.is_set)
+
+    run(main())
+
+
+def test_wait_for_gives_a_late_call_up(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.wait(), 0.05)
+            await eventually_async(service.ended.is_set)
+
+    run(main())
+
+
+def test_a_shielded_call_goes_on(run: Run) -> None:
+    gate = threading.Event()
+
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            inner = asyncio.ensure_future(client.pass_gate())
+            outer = asyncio.shield(inner)
+            outer.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await outer
+            gate.set()
+            assert await inner is True
+
+    with serving({"pass_gate": lambda: gate.wait(PATIENCE)}) as server:
+        run(main(server.endpoints[0]))
+
+
+async def _until_answered(call: Call) -> None:
+    """Returns in the very turn of the loop in which the reply was read, before anybody else is told."""
+    while not call._request.channel.answered:  # noqa: ASYNC110 - it must not be later than that
+        await asyncio.sleep(0)
+
+
+def test_a_stream_that_begins_in_the_turn_of_its_cancellation_is_given_up(
+    run: Run, endpoint: str, service: Service
+) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, heartbeat=None) as client:
+            call = client.count(10**9)
+            task = asyncio.create_task(call)
+            await _until_answered(call)
+            assert not task.done()  # it will only be told in the next turn
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await eventually_async(service.ended.is_set)
+
+    run(main())
+
+
+def test_a_call_in_a_second_task(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = client.echo(1)
+            assert [await asyncio.create_task(call), await asyncio.create_task(call), await call] == [1, 1, 1]
+            call = client.wait()
+            first, second = asyncio.create_task(call), asyncio.create_task(call)
+            with pytest.raises(RuntimeError, match="this call of wait is being awaited already"):
+                await second
+            await eventually_async(service.started.is_set)
+            assert not first.done()
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            await eventually_async(service.ended.is_set)
+
+    run(main())
+
+
+def test_a_second_task_that_is_cancelled_leaves_the_call_to_who_awaits_it(run: Run) -> None:
+    gate = threading.Event()
+
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = client.pass_gate()
+
+            async def wait() -> Any:
+                return await call
+
+            first = asyncio.create_task(wait())
+            await asyncio.sleep(0)
+            second = asyncio.create_task(call)
+            second.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await second
+            gate.set()
+            assert await first is True
+
+    with serving({"pass_gate": lambda: gate.wait(PATIENCE)}) as server:
+        run(main(server.endpoints[0]))
+
+
+def test_a_call_driven_by_hand(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = client.echo(7)
+            future = call.send(None)
+            future._asyncio_future_blocking = False  # as a task does with what is yielded to it
+            await asyncio.wait([future], timeout=PATIENCE)
+            with pytest.raises(StopIteration) as stop:
+                call.send(None)
+            assert stop.value.value == 7
+            thrown = client.wait()
+            thrown.send(None)._asyncio_future_blocking = False
+            with pytest.raises(LookupError, match="thrown in"):
+                thrown.throw(LookupError("thrown in"))
+            with pytest.raises(LookupError):
+                client.wait().throw(LookupError("before the first step"))
+
+    run(main())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_closing_a_call_gives_it_up(run: Run, server: zerorpc.Server, service: Service, begun: bool) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(server.endpoints[0]) as client:
+            await client.echo(1)
+            call = client.wait()
+            await eventually_async(service.started.is_set)
+            if begun:
+                call.send(None)._asyncio_future_blocking = False
+            call.close()
+            call.close()
+            await eventually_async(service.ended.is_set)
+            with pytest.raises(zerorpc.LostRemote, match="the call of wait was given up"):
+                await call
+
+    run(main())
+
+
+def test_closing_a_call_that_has_its_reply(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, heartbeat=None) as client:
+            call = client.echo(1)
+            assert await call == 1
+            call.close()
+            assert await call == 1
+            call = client.count(300)
+            items = await call
+            call.close()  # the stream was handed out, and goes on
+            assert [n async for n in items] == list(range(300))
+            service.ended.clear()
+            call = client.count(10**9)
+            await _until_answered(call)
+            call.close()  # nobody has taken the stream
+            await eventually_async(service.ended.is_set)
 
     run(main())
 
@@ -476,6 +720,29 @@ def test_two_servers_share_and_one_takes_over(run: Run) -> None:
                 del waiting
 
     run(main())
+
+
+def test_while_one_of_two_servers_drains_the_other_answers_every_call(run: Run) -> None:
+    """The draining one has as few calls open as the other, so it would be chosen for every second one."""
+    drains, stays = Blocking("drains"), Blocking("stays")
+
+    async def main(first: zerorpc.Server, second: zerorpc.Server) -> None:
+        async with zerorpc.AsyncClient([first.endpoints[0], second.endpoints[0]], timeout=PATIENCE) as client:
+            peers = client._core.calls.peers
+            assert await client.echo(1) == 1
+            await eventually_async(lambda: len(peers) == 2)
+            running = [asyncio.create_task(client.block()) for _ in range(4)]
+            await eventually_async(lambda: drains.started.is_set() and stays.started.is_set())
+            first.stop()
+            await eventually_async(lambda: any(peer.goes_away for peer in peers))
+            assert await asyncio.gather(*[client.who() for _ in range(20)]) == ["stays"] * 20
+            assert not any(task.done() for task in running)
+            drains.release.set()
+            stays.release.set()
+            assert await asyncio.gather(*running) == ["released"] * 4
+
+    with serving(drains, grace=PATIENCE) as first, serving(stays) as second:
+        run(main(first, second))
 
 
 def test_workers_connect_to_a_client_that_binds(run: Run) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import types
+from typing import Any
 
 import pytest
 
 from zerorpc.event_log import log_event
-from zerorpc.protocol.events import encode
+from zerorpc.protocol.events import decode, encode
 
 HEADER = {"message_id": b"id", "v": 3}
 
@@ -36,6 +38,24 @@ def test_an_event_of_which_only_the_header_makes_sense(caplog: pytest.LogCapture
 def test_what_is_no_event(caplog: pytest.LogCaptureFixture) -> None:
     (line,) = logged(caplog, b"\xc1")
     assert line.startswith("--> <not an event")
+
+
+def test_arguments_that_can_be_read_but_not_shown(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.12 on, what nests as deep as can be read is a little too deep for repr()."""
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    def read(data: Any) -> Any:
+        event = decode(data)
+        return types.SimpleNamespace(name=event.name, args=deep)
+
+    monkeypatch.setattr("zerorpc.event_log.decode", read)
+    assert logged(caplog, encode(HEADER, "add", [])) == [
+        "--> add {'message_id': b'id', 'v': 3} <nested too deep to show>"
+    ]
 
 
 def test_nothing_is_done_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:

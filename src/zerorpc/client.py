@@ -122,14 +122,15 @@ class Call(Coroutine[Any, Any, Any]):
         self._taken = True
         if not channel.answered:
             if channel.waiter is not None:
-                raise RuntimeError(f"this call of {channel.method} is being awaited already")
+                raise self._awaited_already()
             channel.waiter = future = self._core.loop.create_future()
             try:
                 yield from future
+            except BaseException:
+                self._core.abandon(channel)  # a stream too, whose first item came in the very turn of the cancellation
+                raise
             finally:
                 channel.waiter = None
-                if not channel.answered:
-                    self._core.abandon(channel)
         return self._request.outcome(self._core)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
@@ -145,23 +146,38 @@ class Call(Coroutine[Any, Any, Any]):
         finally:
             result.close()
 
+    def _awaited_already(self) -> RuntimeError:
+        return RuntimeError(f"this call of {self._request.channel.method} is being awaited already")
+
     def send(self, value: Any, /) -> Any:
         """For event loops, as a coroutine's."""
         if self._steps is None:
             self._steps = self.__await__()
-        return self._steps.send(value)
+        elif self._request.channel.waiter is not None and not self._request.channel.waiter.done():
+            raise self._awaited_already()
+        return self._step(self._steps.send, value)
 
     def throw(self, *error: Any) -> Any:
-        """For event loops, as a coroutine's."""
+        """For event loops, as a coroutine's. Before the first step, too, it gives the call up."""
         if self._steps is None:
+            if self._request.channel.waiter is None:  # else it is another's to give up, who awaits it
+                self.close()
             self._steps = self.__await__()
-        return self._steps.throw(*error)
+        return self._step(self._steps.throw, *error)
+
+    def _step(self, act: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return act(*args)
+        except BaseException:
+            self._steps = None  # over: a further task starts anew, as a further await does
+            raise
 
     def close(self) -> None:
         """Give the call up, if it is still under way."""
         if self._steps is not None:
             self._steps.close()
-        if not self._request.channel.answered:
+        if not self._taken or not self._request.channel.answered:
+            self._taken = True
             self._core.abandon(self._request.channel)
 
     def __del__(self) -> None:

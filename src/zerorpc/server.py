@@ -90,10 +90,14 @@ class Server(SocketBase):
         if running_loop() is not None:
             raise RuntimeError("server.run() would block the running event loop: use `await server.serve()`")
         loop = new_event_loop()
+        serving = loop.create_task(Server.serve(self))
         try:
             with self._signals(loop):
-                loop.run_until_complete(Server.serve(self))
+                loop.run_until_complete(serving)
         finally:
+            if serving.cancel():  # Ctrl-C on a loop that takes no signals
+                with contextlib.suppress(asyncio.CancelledError):
+                    loop.run_until_complete(serving)
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
@@ -130,7 +134,7 @@ class Server(SocketBase):
         self.stop()
         if not self._serving:
             self._core.hub.close_unattached()
-        elif running_loop() is not self._core.hub.loop:
+        elif (loop := running_loop()) is None or loop is not self._core.hub.loop:
             self._core.deaf.wait(_CLOSE_TIMEOUT)
 
     @contextlib.contextmanager
@@ -253,7 +257,9 @@ class _Service:
         peer.tap = self.tap
         return peer
 
-    def peer_ready(self, link: AioLink) -> None: ...
+    def peer_ready(self, link: AioLink) -> None:
+        if self.deaf.is_set():  # it shook hands too late to be told with the others
+            link.peer.send_goaway()
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
         """New requests to run; running ones that got credit or lost their caller."""

@@ -242,6 +242,47 @@ def test_credit_for_a_request_means_nothing(clock: Clock) -> None:
     assert not channel.answered
 
 
+# A server that shuts down
+
+
+def test_a_stopping_server_tells_its_client_and_still_answers_what_it_has() -> None:
+    pair = Pair()
+    channel, there = pair.call()
+    assert not pair.client.goes_away
+    pair.server.send_goaway()
+    assert pair.exchange() == ([], [])
+    assert pair.client.goes_away
+    assert not channel.answered
+    answer(there, 1)
+    assert pair.exchange() == ([channel], [])
+    assert channel.reply.args == [1]
+
+
+def test_old_clients_are_never_told(clock: Clock) -> None:
+    server, client = old_client(clock)
+    server.send_goaway()
+    assert client.messages() == []
+
+
+def test_only_servers_of_ours_are_believed(clock: Clock) -> None:
+    goaway = {"message_id": b"x", "v": 3}
+    client, server = old_server(clock)
+    assert server.send(goaway, "_zpc_goaway", []) == []
+    assert not client.goes_away
+    client, server = old_server(clock, **{"X-Zerorpc": b"1"})
+    assert server.send(goaway, "_zpc_later", []) == []
+    assert not client.goes_away
+    assert server.send(goaway, "_zpc_goaway", []) == []
+    assert client.goes_away
+
+
+def test_a_client_that_says_it_goes_away_is_asking_for_a_method(clock: Clock) -> None:
+    """The word means something from servers only; a method may have any name."""
+    _, client = old_client(clock)
+    (channel,) = client.send({"message_id": b"id", "v": 3}, "_zpc_goaway", [])
+    assert channel.name == "_zpc_goaway"
+
+
 # The connection
 
 
@@ -332,7 +373,9 @@ def test_a_peer_shows_where_it_stands() -> None:
 
 # Anything
 
-names = st.sampled_from(["_zpc_hb", "_zpc_more", "_zpc_cancel", "OK", "ERR", "STREAM", "STREAM_DONE", "echo", b"OK", 5])
+names = st.sampled_from(
+    ["_zpc_hb", "_zpc_more", "_zpc_cancel", "_zpc_goaway", "OK", "ERR", "STREAM", "STREAM_DONE", "echo", b"OK", 5]
+)
 ids = st.sampled_from([b"\xc0", b"\x01", b"\xa1a", b"\xc4\x01a", b"\x91\x90", b"\xc4\x20" + b"%032d" % 10**9])
 raw_headers = st.dictionaries(
     st.sampled_from([pack(key) for key in ("message_id", "response_to", "v", "other", b"message_id", 5)]),

@@ -32,6 +32,12 @@ def eventually(condition: Callable[[], object], what: str = "") -> None:
         time.sleep(0.002)
 
 
+def once(condition: Callable[[], object], act: Callable[[], object]) -> None:
+    """``act`` when ``condition()`` has come true; for a thread to do."""
+    eventually(condition)
+    act()
+
+
 async def eventually_async(condition: Callable[[], object], what: str = "") -> None:
     """``eventually`` for coroutines."""
     deadline = time.monotonic() + PATIENCE

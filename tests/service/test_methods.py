@@ -56,6 +56,8 @@ KINDS: list[tuple[Callable[..., Any], Kind, bool]] = [
     (zerorpc.stream(plain), Kind.GENERATOR, True),
     (zerorpc.stream(generator), Kind.GENERATOR, True),
     (zerorpc.stream(async_generator), Kind.ASYNC_GENERATOR, True),
+    (zerorpc.stream(coroutine), Kind.ASYNC_GENERATOR, True),
+    (zerorpc.stream(AsyncCallableObject()), Kind.ASYNC_GENERATOR, True),
     (zerorpc.rep(plain), Kind.PLAIN, False),
     (zerorpc.rep(coroutine), Kind.COROUTINE, False),
     (zerorpc.rep(generator), Kind.PLAIN, False),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import zerorpc
+from tests.service.running import joined
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import argspec, describe
 
@@ -82,3 +83,13 @@ def test_streams_are_marked() -> None:
 def test_argspec_is_what_getargspec_gave() -> None:
     assert argspec(Method("f", full)) == [["a", "b", "c"], "rest", "options", ["x"]]
     assert argspec(Method("f", lambda: None)) == [[], None, None, None]
+
+
+def test_defaults_that_cant_be_sent_are_described() -> None:
+    marker = object()
+
+    def method(a: object = marker) -> None: ...
+
+    with joined({"method": method}) as client:
+        assert client._zerorpc_inspect()["methods"]["method"]["args"][0]["default"] == repr(marker)
+        assert client._zerorpc_args("method") == [["a"], None, None, [repr(marker)]]

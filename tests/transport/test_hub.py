@@ -13,7 +13,6 @@ import pytest
 
 import zerorpc
 from tests.service.running import PATIENCE, TCP, eventually, run, serving, unused_port
-from zerorpc.transport import blocking
 from zerorpc.transport.endpoints import parse
 from zerorpc.transport.hub import Dialer
 
@@ -121,6 +120,26 @@ def test_an_unknown_name_is_in_the_error(kind: str, names: Names) -> None:
 
 
 @KINDS
+def test_a_look_up_that_breaks_is_logged_and_tried_again(
+    kind: str, names: Names, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    find, broken = socket.getaddrinfo, [RuntimeError("the resolver is broken")]
+
+    def maybe_find(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host == "service" and broken:
+            raise broken.pop()
+        return find(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", maybe_find)
+    with serving({"echo": lambda value: value}) as server:
+        names.addresses = [address_of(server)]
+        with any_client(kind, "tcp://service:4242") as call:
+            assert call("echo", 1) == 1
+    assert "connecting to tcp://service:4242 failed; it will be tried again" in caplog.text
+    assert "the resolver is broken" in caplog.text
+
+
+@KINDS
 def test_a_name_without_addresses(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: [])
     with any_client(kind, "tcp://service:4242") as call:
@@ -134,7 +153,7 @@ def test_an_address_that_never_answers_does_not_keep_the_next_from_being_tried(
 ) -> None:
     """A listener whose backlog is full swallows connection attempts."""
     monkeypatch.setattr("zerorpc.transport.aio.CONNECT_TIMEOUT", 0.05)
-    monkeypatch.setattr(blocking, "CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr("zerorpc.transport.sockets.CONNECT_TIMEOUT", 0.05)
     with socket.socket() as silent, contextlib.ExitStack() as stack, serving({"echo": lambda v: v}) as server:
         silent.bind(("127.0.0.1", 0))
         silent.listen(0)

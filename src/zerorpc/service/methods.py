@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 __all__ = ["DecoratorBase", "Kind", "Method", "collect", "on_loop", "rep", "service_name", "stream"]
@@ -154,7 +155,11 @@ def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(functor)
     async def streamed(*args: Any) -> AsyncIterator[Any]:
         items = await functor(*args)
-        if isinstance(items, AsyncIterable):
+        if isinstance(items, AsyncGenerator):
+            async with contextlib.aclosing(items):  # ended in this task, not by the garbage collector in another
+                async for item in items:
+                    yield item
+        elif isinstance(items, AsyncIterable):
             async for item in items:
                 yield item
         else:

@@ -99,7 +99,7 @@ class AioHub(Hub):
             task.add_done_callback(self._accepting.discard)
 
     def _accept_again(self, listener: Listener) -> None:
-        if listener.endpoint in self.listeners and not self.closed:
+        if self.listeners.get(listener.endpoint) is listener:  # it may have been unbound, and even bound anew
             self._watch(listener)
 
     async def _adopt(self, sock: socket.socket) -> None:

@@ -334,6 +334,7 @@ class BlockingHub(Hub):
                 link.flush()
                 link.lose(reason)
             self.listeners.clear()
+            self._acceptors.clear()  # the leader may have been told of one just now
             self.ring()
             self._promote()
             if not self._leading:

@@ -1,0 +1,66 @@
+"""One connection on an event loop: much data, peers that don't read, and peers that make no sense."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+import zerorpc
+from tests.service.running import RawPeer, connect, joined, serving
+from tests.service.services import Cooler
+
+
+def test_64_mebibytes_there_and_back() -> None:
+    async def echo(data: bytes) -> bytes:
+        return data
+
+    data = bytes(range(256)) * (1 << 18)
+    with joined({"plain": lambda data: data, "coroutine": echo}) as client:
+        assert client.plain(data) == data
+        assert client.coroutine(data) == data
+
+
+def test_the_server_stops_reading_from_a_peer_that_does_not_read() -> None:
+    ran: list[int] = []
+
+    @zerorpc.on_loop
+    def echo(n: int, data: bytes) -> bytes:
+        ran.append(n)
+        return data
+
+    with serving({"echo": echo}, heartbeat=None) as server, RawPeer.to(server.endpoints[0]) as peer:
+        peer.sock.settimeout(0.3)
+        part = b"x" * 200_000
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 2000:  # 400 MB
+                peer.send({"message_id": b"%032d" % sent, "v": 3}, "echo", [sent, part])
+                sent += 1
+        assert sent < 2000
+        assert len(ran) < 200
+        with zerorpc.Client(server.endpoints[0]) as other:
+            assert other._zerorpc_ping()[0] == "pong"
+
+
+@pytest.mark.parametrize(
+    "junk", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 100, b"\xff" * 64, bytes(range(256)) * 40]
+)
+def test_garbage_ends_its_connection_and_nothing_else(junk: bytes) -> None:
+    with joined(Cooler()) as client, serving(Cooler()) as server:
+        with connect(server.endpoints[0]) as sock:
+            sock.sendall(junk)
+            with contextlib.suppress(ConnectionResetError):
+                while sock.recv(65536):
+                    pass
+        with zerorpc.Client(server.endpoints[0]) as another:
+            assert another.add_42(1) == 43
+        assert client.add_42(1) == 43
+
+
+def test_a_half_open_handshake_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.protocol.peer._HANDSHAKE_TIMEOUT", 0.05)
+    with serving(Cooler()) as server, connect(server.endpoints[0]) as sock:
+        sock.sendall(b"\xff\0\0\0\0")
+        while sock.recv(4096):
+            pass  # the server's greeting, then the end

@@ -1,0 +1,318 @@
+"""The hub in its callers' threads: who leads, who follows, and what happens when nobody waits; and forks."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service.running import (
+    PATIENCE,
+    TCP,
+    Program,
+    RawPeer,
+    eventually,
+    joined,
+    main_thread_waits,
+    once,
+    raising_on,
+    serving,
+    unused_port,
+)
+from tests.service.services import Blocking, open_calls
+from zerorpc.protocol.events import encode
+from zerorpc.zmtp import SocketType
+
+
+@pytest.fixture
+def service() -> Iterator[Blocking]:
+    service = Blocking()
+    yield service
+    service.release.set()
+
+
+@pytest.fixture
+def client(service: Blocking) -> Iterator[zerorpc.Client]:
+    with joined(service) as client:
+        yield client
+
+
+# Leading and following
+
+
+def test_an_interrupted_leader_leaves_the_others_a_leader(client: zerorpc.Client, service: Blocking) -> None:
+    """The main thread drives the sockets; when it is interrupted, a thread that waits takes over."""
+    results: list[Any] = []
+    others = [threading.Thread(target=lambda n=n: results.append(client.block())) for n in range(3)]
+    with raising_on(signal.SIGUSR1, KeyboardInterrupt()) as interrupt:
+
+        def begin() -> None:
+            service.started.wait(PATIENCE)
+            for other in others:
+                other.start()
+            eventually(lambda: open_calls(client) == 4 and main_thread_waits())
+            interrupt()
+
+        threading.Thread(target=begin).start()
+        with pytest.raises(KeyboardInterrupt):
+            client.block()
+    service.release.set()
+    for other in others:
+        other.join(PATIENCE)
+    assert results == ["released"] * 3
+
+
+def test_an_interrupted_follower_leaves_the_others_alone(client: zerorpc.Client, service: Blocking) -> None:
+    first = client.block(async_=True)
+    service.started.wait(PATIENCE)
+    with raising_on(signal.SIGUSR1, KeyboardInterrupt()) as interrupt:
+        waiting = lambda: open_calls(client) == 2 and main_thread_waits()  # noqa: E731
+        threading.Thread(target=once, args=(waiting, interrupt)).start()
+        with pytest.raises(KeyboardInterrupt):
+            client.block()
+    assert client.echo(1) == 1
+    service.release.set()
+    assert first.get(timeout=PATIENCE) == "released"
+
+
+def test_32_threads_on_one_client(client: zerorpc.Client) -> None:
+    wrong: list[Any] = []
+
+    def work(n: int) -> None:
+        wrong.extend((n, k) for k in range(50) if client.echo([n, k]) != [n, k])
+        if list(client.count(150)) != list(range(150)):
+            wrong.append(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * PATIENCE)
+        assert not thread.is_alive()
+    assert not wrong
+    assert open_calls(client) == 0
+
+
+def test_threads_take_over_from_each_other() -> None:
+    """Each thread's call ends at another time, so that the one that drives the sockets keeps changing."""
+    gates = [threading.Event() for _ in range(8)]
+    done: list[int] = []
+    with joined({"pass_gate": lambda n: gates[n].wait(PATIENCE) and n}) as client:
+        threads = [threading.Thread(target=lambda n=n: done.append(client.pass_gate(n))) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: open_calls(client) == 8)
+        for n in (3, 0, 7, 5, 1, 6, 2, 4):
+            gates[n].set()
+            eventually(lambda n=n: n in done)
+        for thread in threads:
+            thread.join(PATIENCE)
+
+
+# While nobody waits
+
+
+def test_a_slow_consumer_keeps_its_heartbeats(service: Blocking) -> None:
+    with serving(service, heartbeat=0.05) as server, zerorpc.Client(server.endpoints[0], heartbeat=0.05) as client:
+        items = client.count(400)
+        assert next(items) == 0
+        time.sleep(0.4)  # not for a condition: eight heartbeats without a word from this thread
+        assert list(items) == list(range(1, 400))
+
+
+def test_an_old_server_gets_heartbeats_while_the_consumer_is_elsewhere() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with zerorpc.Client(endpoint, heartbeat=0.05, timeout=PATIENCE) as client:
+            call = client.stream(async_=True)
+            with RawPeer(listener.accept()[0], SocketType.ROUTER) as server:
+                server.handshake()
+                request = server.next_event()
+                assert request.name == "stream"
+                header = {"message_id": b"0" * 32, "v": 3, "response_to": request.header.message_id}
+                server.send_data(encode(header, "STREAM", 1))
+                items = call.get(timeout=PATIENCE)
+                for _ in range(3):
+                    while (event := server.next_event()).name != "_zpc_hb":
+                        assert event.name == "_zpc_more"
+                    server.send_data(encode(header, "_zpc_hb", [0]))
+                assert next(items) == 1
+                items.close()
+
+
+# Endpoints
+
+
+def test_workers_connect_to_a_client_that_binds() -> None:
+    with zerorpc.Client(timeout=PATIENCE) as client:
+        endpoint = client.bind(TCP)[0]
+        assert client.endpoints == [endpoint]
+        call = client.who(async_=True)
+        with serving(Blocking("one"), connect=endpoint), serving(Blocking("two"), connect=endpoint):
+            assert call.get(timeout=PATIENCE) in ("one", "two")
+            eventually(lambda: {client.who(), client.who()} == {"one", "two"})
+            assert list(client.count(300)) == list(range(300))
+            client.unbind(endpoint)
+            assert client.endpoints == []
+            assert {client.who(), client.who()} == {"one", "two"}  # connections live on
+
+
+def test_bound_and_connected_at_once() -> None:
+    with serving(Blocking("connected")) as server, zerorpc.Client(server.endpoints[0]) as client:
+        with serving(Blocking("worker"), connect=client.bind(TCP)[0]):
+            eventually(lambda: {client.who(), client.who()} == {"connected", "worker"})
+
+
+def test_disconnect_ends_what_runs_there(client: zerorpc.Client, service: Blocking) -> None:
+    call = client.block(async_=True)
+    service.started.wait(PATIENCE)
+    endpoint = next(iter(client._core.hub.dialers))
+    client.disconnect(endpoint)
+    with pytest.raises(zerorpc.LostRemote, match="disconnected here"):
+        call.get(timeout=PATIENCE)
+    with pytest.raises(zerorpc.EndpointError, match="not connected"):
+        client.disconnect(endpoint)
+    client.connect(endpoint)
+    assert client.echo(1) == 1
+
+
+def test_connecting_twice_is_one_connection(client: zerorpc.Client) -> None:
+    endpoint = next(iter(client._core.hub.dialers))
+    assert client.connect(endpoint) == [endpoint]
+    client.echo(1)
+    assert repr(client) == f"<Client <BlockingHub bound=[] connected=['{endpoint}'] links=1>>"
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["ipc", "inproc://sync-client", f"ipc://@zerorpc-test-sync-{os.getpid()}", "tcp://[::1]:0"]
+)
+def test_every_transport(endpoint: str, ipc_endpoint: str) -> None:
+    with joined(Blocking(), bind=ipc_endpoint if endpoint == "ipc" else endpoint) as client:
+        assert client.echo(b"x" * 1_000_000) == b"x" * 1_000_000
+        assert list(client.count(300)) == list(range(300))
+
+
+# The end
+
+
+def test_close_from_another_thread_ends_calls_and_streams(service: Blocking) -> None:
+    with serving(service) as server:
+        client = zerorpc.Client(server.endpoints[0], timeout=PATIENCE)
+        calls = [client.block(async_=True) for _ in range(3)]
+        items = client.count(10**9)
+        service.started.wait(PATIENCE)
+        eventually(lambda: open_calls(client) == 4)
+        client.close()
+        for call in calls:
+            with pytest.raises(zerorpc.LostRemote, match="the client was closed"):
+                call.get(timeout=PATIENCE)
+        with pytest.raises(zerorpc.LostRemote):
+            list(items)
+        assert service.ended.wait(PATIENCE)
+
+
+def test_close_ends_calls_that_wait_for_a_server() -> None:
+    client = zerorpc.Client(f"tcp://127.0.0.1:{unused_port()}", timeout=None)
+    call = client.echo(1, async_=True)
+    client.close()
+    with pytest.raises(zerorpc.Closed, match="the client was closed"):
+        call.get(timeout=PATIENCE)
+
+
+def test_a_dropped_client_closes_its_connections(service: Blocking) -> None:
+    with serving(service) as server:
+        client = zerorpc.Client(server.endpoints[0])
+        items = client.count(10**9)
+        next(items)
+        del client  # the stream goes on without it? no: its connections are closed
+        gc.collect()
+        del items
+        gc.collect()
+        assert service.ended.wait(PATIENCE)
+
+
+def test_closed_before_it_was_ever_connected() -> None:
+    client = zerorpc.Client(f"tcp://127.0.0.1:{unused_port()}")
+    client.close()
+    with zerorpc.Client() as never:
+        assert never.endpoints == []
+
+
+# Fork
+
+
+FORKS = """
+import gc, os, sys, zerorpc
+client = zerorpc.Client(sys.argv[1], timeout=10)
+assert client.echo("before") == "before"
+{before}
+sys.stdout.flush()
+pid = os.fork()
+if pid == 0:
+    {child}
+    sys.exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+{parent}
+print("child", code, flush=True)
+"""
+
+
+def _fork(endpoint: str, before: str = "", child: str = "", parent: str = "") -> str:
+    with Program(FORKS.format(before=before, child=child, parent=parent), endpoint) as program:
+        code, out, err = program.end()
+        assert code == 0, err
+        return out
+
+
+def test_after_a_fork_parent_and_child_both_call(service: Blocking) -> None:
+    with serving(service) as server:
+        out = _fork(
+            server.endpoints[0],
+            child="print(client.echo('child says'), list(client.count(3)), flush=True)",
+            parent="print(client.echo('parent says'), list(client.count(3)), flush=True)",
+        )
+    assert out == "child says [0, 1, 2]\nparent says [0, 1, 2]\nchild 0\n"
+
+
+def test_a_forked_child_that_drops_a_stream_leaves_the_parents_alone(service: Blocking) -> None:
+    with serving(service) as server:
+        out = _fork(
+            server.endpoints[0],
+            before="items = client.count(5000); assert next(items) == 0",
+            child="items.close(); del items; gc.collect(); client.close()",
+            parent="print(sum(1 for _ in items), flush=True)",
+        )
+    assert out == "4999\nchild 0\n"
+
+
+def test_a_forked_child_that_only_ends_leaves_the_parents_calls_alone(service: Blocking) -> None:
+    with serving(service) as server:
+        threading.Timer(0.3, service.release.set).start()
+        out = _fork(
+            server.endpoints[0],
+            before="call = client.block(async_=True); items = client.count(5000); next(items)",
+            parent="print(call.get(timeout=10), sum(1 for _ in items), flush=True)",
+        )
+    assert out == "released 4999\nchild 0\n"
+
+
+def test_a_forked_child_of_a_client_that_binds_leaves_the_address_to_its_parent(service: Blocking) -> None:
+    with zerorpc.Client(timeout=PATIENCE) as client:
+        endpoint = f"tcp://127.0.0.1:{unused_port()}"
+        with serving(service) as server, serving(service, connect=endpoint):
+            assert client.endpoints == []
+            out = _fork(
+                server.endpoints[0],
+                before=f"bound = zerorpc.Client(timeout=10); bound.bind('{endpoint}'); bound.echo(1)",
+                child="bound.close()",
+                parent="print(bound.echo('parent says'), flush=True)",
+            )
+    assert out == "parent says\nchild 0\n"

@@ -1,0 +1,302 @@
+"""What a Pusher or Publisher sends: whose turn it is, what waits, what is dropped, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import zerorpc
+from tests.service.running import (
+    PATIENCE,
+    TCP,
+    Program,
+    RawPeer,
+    eventually,
+    eventually_async,
+    on_thread,
+    run,
+    unused_port,
+)
+from tests.service.services import Work, first_arg, hears, until_heard
+from zerorpc.zmtp import SocketType
+
+
+@pytest.fixture
+def work() -> Iterator[Work]:
+    work = Work()
+    yield work
+    work.release.set()
+
+
+@pytest.fixture
+def puller(work: Work) -> Iterator[zerorpc.Puller]:
+    puller = zerorpc.Puller(work)
+    puller.bind(TCP)
+    with on_thread(puller):
+        yield puller
+
+
+@pytest.fixture
+def endpoint(puller: zerorpc.Puller) -> str:
+    return puller.endpoints[0]
+
+
+def test_each_puller_has_its_turn() -> None:
+    works = [Work() for _ in range(3)]
+    pullers = [zerorpc.Puller(work) for work in works]
+    with zerorpc.Pusher() as pusher:
+        pusher.connect([puller.bind(TCP)[0] for puller in pullers])
+        with on_thread(pullers[0]), on_thread(pullers[1]), on_thread(pullers[2]):
+
+            def all_have_some() -> bool:
+                pusher.take(-1)
+                return all(work.taken for work in works)
+
+            eventually(all_have_some)
+            pusher.take("begin")
+            eventually(lambda: any("begin" in work.taken for work in works))
+            for work in works:
+                work.taken.clear()
+            for n in range(30):
+                pusher.take(n)
+            eventually(lambda: sum(len(work.taken) for work in works) >= 30)
+    counts = [sum(1 for item in work.taken if isinstance(item, int) and item >= 0) for work in works]
+    assert counts == [10, 10, 10]
+
+
+def test_a_pusher_without_puller_keeps_its_messages_then_delivers(work: Work) -> None:
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+    with zerorpc.Pusher() as pusher:
+        pusher.connect(endpoint)
+        for n in range(500):
+            pusher.take(n)
+        puller = zerorpc.Puller(work)
+        puller.bind(endpoint)
+        with on_thread(puller):
+            eventually(lambda: len(work.taken) == 500)
+    assert work.taken == list(range(500))
+
+
+# When too much waits
+
+
+def test_a_pusher_blocks_when_too_much_waits(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    monkeypatch.setattr("zerorpc.transport.outbox.QUEUED_MAX", 10)
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+    with zerorpc.Pusher() as pusher:
+        pusher.connect(endpoint)
+        pushed: list[int] = []
+
+        def push() -> None:
+            for n in range(30):
+                pusher.take(n)
+                pushed.append(n)
+
+        thread = threading.Thread(target=push)
+        thread.start()
+        eventually(lambda: len(pushed) == 10)
+        assert len(pushed) == 10
+        puller = zerorpc.Puller(work)
+        puller.bind(endpoint)
+        with on_thread(puller):
+            eventually(lambda: len(work.taken) == 30)
+        thread.join(PATIENCE)
+    assert work.taken == list(range(30))
+
+
+def test_an_async_pusher_waits_when_too_much_waits(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    monkeypatch.setattr("zerorpc.transport.outbox.QUEUED_MAX", 10)
+
+    async def main() -> None:
+        async with zerorpc.Pusher() as pusher:
+            endpoint = pusher.bind(TCP)[0]
+            for n in range(10):
+                await pusher.take(n)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(pusher.take(-1), 0.05)
+            puller = zerorpc.Puller(work)
+            puller.connect(endpoint)
+            task = asyncio.ensure_future(puller.serve())
+            for n in range(10, 30):
+                await asyncio.wait_for(pusher.take(n), PATIENCE)
+            await eventually_async(lambda: len(work.taken) == 30)
+            puller.stop()
+            await task
+
+    run(main())
+    assert work.taken == list(range(30))
+
+
+def test_close_frees_a_pusher_that_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.transport.outbox.QUEUED_MAX", 1)
+    pusher = zerorpc.Pusher()
+    pusher.bind(TCP)
+    pusher.take(1)
+    ended: list[BaseException] = []
+
+    def push() -> None:
+        try:
+            pusher.take(2)
+        except zerorpc.Closed as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    eventually(thread.is_alive)
+    pusher._core.close(0.01)
+    thread.join(PATIENCE)
+    assert [str(error) for error in ended] == ["this socket is closed"]
+
+
+def test_a_pusher_waits_for_a_puller_that_does_not_read(work: Work) -> None:
+    with zerorpc.Pusher() as pusher, socket.create_server(("127.0.0.1", 0)) as listener:
+        pusher.connect(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        part, sent = b"x" * 100_000, []
+
+        def push() -> None:
+            for n in range(3000):  # 300 MB
+                pusher.take(n, part)
+                sent.append(n)
+
+        thread = threading.Thread(target=push)
+        with RawPeer(listener.accept()[0] if pusher.take(-1) is None else None, SocketType.PULL) as puller:
+            puller.handshake()
+            thread.start()
+            deadline = time.monotonic() + PATIENCE
+            before, since = -1, time.monotonic()
+            while time.monotonic() - since < 0.2:
+                assert time.monotonic() < deadline
+                if len(sent) != before:
+                    before, since = len(sent), time.monotonic()
+                time.sleep(0.005)
+            assert before < 1300  # 1,000 may wait, and what the socket's buffers take
+            puller.sock.settimeout(PATIENCE)
+            received = [first_arg(puller) for _ in range(3001)]
+            assert received == list(range(-1, 3000))
+        thread.join(PATIENCE)
+
+
+def test_a_publisher_drops_for_a_slow_subscriber_and_goes_on(work: Work) -> None:
+    with zerorpc.Publisher() as publisher, socket.socket() as sock:
+        endpoint = publisher.bind(TCP)[0]
+        quick = zerorpc.Subscriber(work)
+        quick.connect(endpoint)
+        host, _, port = endpoint.removeprefix("tcp://").partition(":")
+        sock.connect((host, int(port)))
+        slow = RawPeer(sock, SocketType.SUB)
+        with on_thread(quick):
+            until_heard(publisher, [work])
+            slow.handshake()
+            slow.connection.send_subscribe(b"")
+            slow._flush()
+            slow.sock.settimeout(0.05)
+            eventually(lambda: publisher.take("hello") or hears(slow))
+            part = b"x" * 100_000
+            for n in range(1000):
+                publisher.take(n, part)
+                eventually(lambda n=n: work.taken[-1] == (n, part))
+            publisher.take("end")
+            eventually(lambda: work.taken[-1] == "end")
+            slow.sock.settimeout(0.2)
+            got = 0
+            while hears(slow):
+                got += 1
+            assert got < 900
+
+
+# The end
+
+
+def test_close_sends_what_waits(work: Work, endpoint: str) -> None:
+    pusher = zerorpc.Pusher()
+    pusher.connect(endpoint)
+    for _ in range(20):
+        pusher.take(b"x" * 1_000_000)
+    pusher.close()
+    pusher.close()
+    eventually(lambda: len(work.taken) == 20)
+    with pytest.raises(zerorpc.Closed):
+        pusher.take(1)
+
+
+def test_leaving_the_block_sends_what_waits(work: Work, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.Pusher() as pusher:
+            pusher.connect(endpoint)
+            for _ in range(20):
+                await pusher.take(b"x" * 1_000_000)
+        with pytest.raises(zerorpc.Closed):
+            await pusher.take(1)
+
+    run(main())
+    eventually(lambda: len(work.taken) == 20)
+
+
+def test_a_dropped_pusher_sends_what_waits(work: Work, endpoint: str) -> None:
+    pusher = zerorpc.Pusher()
+    pusher.connect(endpoint)
+    for n in range(20):
+        pusher.take(n)
+    del pusher
+    gc.collect()
+    eventually(lambda: len(work.taken) == 20)
+
+
+def test_a_pusher_that_was_never_used_closes(ipc_endpoint: str) -> None:
+    pusher = zerorpc.Pusher()
+    pusher.bind(ipc_endpoint)
+    pusher.close()
+    dropped = zerorpc.Pusher()
+    dropped.bind(ipc_endpoint)
+    del dropped
+    gc.collect()
+    with zerorpc.Pusher() as again:
+        again.bind(ipc_endpoint)
+
+
+def test_close_does_not_wait_for_a_pusher_that_leads_nowhere() -> None:
+    begun = time.monotonic()
+    with zerorpc.Pusher() as pusher:
+        pusher.take(1)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_program_that_pushes_and_ends(work: Work, endpoint: str) -> None:
+    text = """
+    import sys, zerorpc
+    pusher = zerorpc.Pusher()
+    pusher.connect(sys.argv[1])
+    for n in range(500):
+        pusher.take(n)
+    """
+    with Program(text, endpoint) as program:
+        code, out, err = program.end()
+        assert (code, out, err) == (0, "", "")
+    eventually(lambda: len(work.taken) == 500)
+    assert work.taken == list(range(500))
+
+
+def test_a_forked_child_pushes_for_itself_and_ends(work: Work, endpoint: str) -> None:
+    text = """
+    import os, sys, zerorpc
+    pusher = zerorpc.Pusher()
+    pusher.connect(sys.argv[1])
+    pusher.take("before")
+    pid = os.fork()
+    if pid == 0:
+        pusher.take("child")
+        sys.exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    pusher.take("parent")
+    sys.exit(code)
+    """
+    with Program(text, endpoint) as program:
+        assert program.end()[0] == 0
+    eventually(lambda: len(work.taken) >= 3)
+    assert sorted(work.taken) == ["before", "child", "parent"]
