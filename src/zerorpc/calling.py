@@ -65,7 +65,7 @@ class Request:
         now: float,
     ) -> None:
         """Pack the request. Raises SerializationError, naming the method, and whatever a hook raises."""
-        name = method.decode("utf-8") if isinstance(method, bytes) else method
+        name = method if isinstance(method, str) else method.decode("utf-8")
         message_id = context.new_msgid()
         header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
         self.context = context

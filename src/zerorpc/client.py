@@ -14,7 +14,7 @@ from zerorpc.calling import RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
-from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_DONE, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.socket_base import SocketBase
@@ -120,7 +120,7 @@ class Call(Coroutine[Any, Any, Any]):
     def __await__(self) -> Generator[Any, Any, Any]:
         channel = self._request.channel
         self._taken = True
-        if not channel.answered:
+        if channel.reply is None and channel.error is None:
             if channel.waiter is not None:
                 raise self._awaited_already()
             channel.waiter = future = self._core.loop.create_future()
@@ -182,9 +182,9 @@ class Call(Coroutine[Any, Any, Any]):
 
     def __del__(self) -> None:
         channel = self._request.channel
-        if self._taken or channel.state is ClientState.DONE:
+        if self._taken or channel.state is STATE_DONE:
             return
-        if channel.state is ClientState.STREAMING:
+        if channel.state is STATE_STREAMING:
             self._core.abandon(channel)
         else:
             channel.waiter = _Nobody(self._core, channel)
@@ -206,7 +206,7 @@ class _Nobody:
         return False
 
     def set_result(self, result: None) -> None:
-        if self._channel.state is ClientState.STREAMING:
+        if self._channel.state is STATE_STREAMING:
             self._core.abandon(self._channel)
 
 
@@ -283,12 +283,12 @@ class _Core:
     def attach(self) -> None:
         """Belong to the running loop from now on."""
         loop = running_loop()
-        if loop is self._attached and loop is not None and not self.hub.closed:
-            return
         if self.hub.closed:
             raise Closed("this client is closed")
         if loop is None:
             raise RuntimeError("an AsyncClient is used from coroutines; outside of them use zerorpc.Client")
+        if self._attached is loop:
+            return
         if self._attached is not None:
             raise RuntimeError("this AsyncClient belongs to another event loop")
         self._attached = self.loop = loop
@@ -299,23 +299,20 @@ class _Core:
         self, method: str | bytes, /, *args: Any, timeout: float | None = default_timeout, slots: int = DEFAULT_SLOTS
     ) -> Call:
         """``AsyncClient.__call__``."""
-        self.attach()
+        if running_loop() is not self._attached or self._attached is None or self.hub.closed:
+            self.attach()
         now = self.time()
         request = Request(
             self.context, method, args, self.timeout if timeout is default_timeout else timeout, slots, now
         )
-        self._start(request.channel, now)
-        return Call(self, request)
-
-    def _start(self, channel: ClientChannel, now: float) -> None:
-        """Send a request, or let it wait for a peer."""
-        peer = self.calls.start(channel, now)
+        peer = self.calls.start(request.channel, now)
         if peer is None:
-            self._set_timer()
+            self._set_timer()  # it waits for one
         elif len(peer.channels) == 1:
             peer.link.flush()  # alone: write through
         else:
             peer.link.flush_soon()
+        return Call(self, request)
 
     def make_stream(self, request: Request) -> AsyncStream:
         return AsyncStream(self, request)
@@ -328,7 +325,7 @@ class _Core:
 
     def flush_soon(self, channel: ClientChannel) -> None:
         """Credit may have been granted."""
-        if channel.peer is not None and channel.state is ClientState.STREAMING:
+        if channel.peer is not None and channel.state is STATE_STREAMING:
             channel.peer.link.flush_soon()
 
     # The hub tells

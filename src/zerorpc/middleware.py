@@ -82,12 +82,13 @@ class Context:
 
     def new_msgid(self) -> bytes:
         """A message id: 32 hexadecimal digits, as bytes. Safe from any thread."""
-        return b"%08x%b" % (next(self._msgid_counter) & 0xFFFFFFFF, self._msgid_base)
+        return self._next_msgid()
 
     def _reset_msgid(self) -> None:
         random = uuid.uuid4()
-        self._msgid_base = random.hex[8:].encode()
-        self._msgid_counter = itertools.count(random.int >> 96)
+        template = b"%08x" + random.hex[8:].encode()
+        start = random.int >> 98  # 30 bits, so that three billion ids come before a ninth digit
+        self._next_msgid = map(template.__mod__, itertools.count(start)).__next__
 
     # Endpoints and task context
 

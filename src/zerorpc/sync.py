@@ -16,7 +16,7 @@ from zerorpc.calling import RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote, TimeoutExpired
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
-from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel, ClientState
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.socket_base import SocketBase
@@ -282,7 +282,7 @@ class _Core:
             request.failed(channel.error)
         with self.hub.lock:
             event, data = channel.next_event()
-            if channel.state is ClientState.STREAMING and channel.peer is not None:
+            if channel.state is STATE_STREAMING and channel.peer is not None:
                 channel.peer.link.flush()
         return request.item(event, data)
 

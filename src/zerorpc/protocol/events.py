@@ -17,6 +17,7 @@ from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
 
 __all__ = [
     "CANCEL",
+    "DECODE_ERRORS",
     "DONE",
     "ERR",
     "GOAWAY",
@@ -32,6 +33,7 @@ __all__ = [
     "WireEvent",
     "decode",
     "decode_header",
+    "decode_usual",
     "encode",
 ]
 
@@ -127,15 +129,16 @@ _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 # In
 
-_decode = msgspec.msgpack.Decoder(WireEvent).decode
-_DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
+# ``decode`` without its second try, for where a call costs: it raises one of DECODE_ERRORS instead.
+decode_usual = msgspec.msgpack.Decoder(WireEvent).decode
+DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
 
 
 def decode(data: Buffer) -> WireEvent | BadEvent:
     """Unpack one event; a BadEvent if just the header makes sense. Raises ProtocolError if not even that."""
     try:
-        return _decode(data)
-    except _DECODE_ERRORS:
+        return decode_usual(data)
+    except DECODE_ERRORS:
         return _decode_by_parts(bytes(data))
 
 
@@ -146,7 +149,7 @@ def decode_header(data: Buffer) -> dict[str, Any]:
     """
     try:
         return _header_decoder.decode(data).header
-    except _DECODE_ERRORS:
+    except DECODE_ERRORS:
         return _readable_values(split_event(bytes(data))[0])
 
 
@@ -164,14 +167,14 @@ def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:
     try:
         raw_header, raw_name, raw_args = split_event(data)
         header, header_problem = _lenient_header(raw_header)
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise ProtocolError(f"not an event: {error}") from None
     name, name_problem = _lenient_name(raw_name)
     problem = header_problem or name_problem
     if problem is None:
         try:
             return WireEvent(header, name, _lenient_args(raw_args, header.version))
-        except _DECODE_ERRORS as error:
+        except DECODE_ERRORS as error:
             problem = f"the arguments can't be decoded: {error}"
     return BadEvent(header, name, problem)
 
@@ -194,11 +197,11 @@ def _readable_values(data: bytes) -> dict[str, Any]:
     values: dict[str, Any] = {}
     try:
         fields = _raw_map_decoder.decode(data)
-    except _DECODE_ERRORS:  # a key that isn't UTF-8
+    except DECODE_ERRORS:  # a key that isn't UTF-8
         return values
     for key, value in fields.items():
         if isinstance(key, (str, bytes)):
-            with contextlib.suppress(*_DECODE_ERRORS):
+            with contextlib.suppress(*DECODE_ERRORS):
                 values[key if isinstance(key, str) else key.decode("latin-1")] = _any_decoder.decode(value)
     return values
 
@@ -206,7 +209,7 @@ def _readable_values(data: bytes) -> dict[str, Any]:
 def _lenient_name(raw: bytes) -> tuple[str, str | None]:
     try:
         name = _any_decoder.decode(raw)
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         return "?", f"the method's name can't be decoded: {error}"
     if isinstance(name, str):
         return name, None

@@ -23,7 +23,7 @@ class OneWayPeer(Peer):
     def send(self, data: Buffer) -> bool:
         """Send a packed event; False, and nothing sent, to a subscriber that didn't ask for it."""
         connection = self.connection
-        if connection.socket_type.publishes and not connection.subscriptions.match(data):
+        if connection.publishes and not connection.subscriptions.match(data):
             return False
         if self.tap is not None:
             self.tap("-->", data)

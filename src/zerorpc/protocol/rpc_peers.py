@@ -11,9 +11,10 @@ from typing import Any
 from msgspec import Raw
 
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
-from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel, credit_violation
+from zerorpc.protocol.channel import STATE_DONE, STATE_SENT, ClientChannel, ServerChannel, credit_violation
 from zerorpc.protocol.events import (
     CANCEL,
+    DECODE_ERRORS,
     GOAWAY,
     HEARTBEAT,
     MORE,
@@ -24,6 +25,7 @@ from zerorpc.protocol.events import (
     Buffer,
     WireEvent,
     decode,
+    decode_usual,
     encode,
 )
 from zerorpc.protocol.peer import FOREVER, Peer, lost
@@ -55,7 +57,7 @@ class ClientPeer(Peer):
     def open(self, channel: ClientChannel, now: float) -> None:
         """Send a call's request; the channel lives here from now on."""
         channel.peer = self
-        channel.state = ClientState.SENT
+        channel.state = STATE_SENT
         wake = channel.deadline
         if self.heartbeat:
             if self.level < 1:
@@ -70,20 +72,24 @@ class ClientPeer(Peer):
 
     def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
         data = message[-1]
+        event: WireEvent | BadEvent
         try:
-            event = decode(data)
-        except ProtocolError:
-            return  # it can't be told whose it is
+            event = decode_usual(data)
+        except DECODE_ERRORS:
+            try:
+                event = decode(data)
+            except ProtocolError:
+                return  # it can't be told whose it is
         channel = self.channels.get(bytes(event.header.response_to))
         if channel is None:
             if event.name == GOAWAY and self.level >= 1:
                 self.goes_away = True
             return  # or of a call that was given up
         channel.last_seen = now
-        if event.name == OK and type(event) is WireEvent and channel.state is ClientState.SENT:
+        if event.name == OK and type(event) is WireEvent and channel.state is STATE_SENT:
             del self.channels[channel.key]
             channel.reply, channel.reply_data = event, data
-            channel.state = ClientState.DONE
+            channel.state = STATE_DONE
             touched.append(channel)
         elif isinstance(event, BadEvent):
             self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
@@ -94,7 +100,7 @@ class ClientPeer(Peer):
         elif not channel.receive(event, data):
             self._end(channel, credit_violation(channel), touched)
         else:
-            if channel.state is ClientState.DONE:
+            if channel.state is STATE_DONE:
                 del self.channels[channel.key]
             touched.append(channel)
 
@@ -127,7 +133,7 @@ class ClientPeer(Peer):
 
     def sweep_channel(self, channel: ClientChannel, now: float, ended: list[Any]) -> float:
         wake = FOREVER
-        if channel.state is ClientState.SENT:
+        if channel.state is STATE_SENT:
             if now >= channel.deadline:
                 self._end(channel, late(channel), ended)
                 return wake
@@ -164,10 +170,14 @@ class ServerPeer(Peer):
 
     def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
         data = message[-1]
+        event: WireEvent | BadEvent
         try:
-            event = decode(data)
-        except ProtocolError:
-            return  # without a header there is nobody to answer
+            event = decode_usual(data)
+        except DECODE_ERRORS:
+            try:
+                event = decode(data)
+            except ProtocolError:
+                return  # without a header there is nobody to answer
         header = event.header
         # the usual [b"", data] has no routing frames
         routing = None if len(message) == 2 and not message[0] else _routing(message)

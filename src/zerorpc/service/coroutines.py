@@ -15,6 +15,7 @@ from zerorpc.service.methods import Kind
 
 __all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "AsyncStream", "Finish", "SpareTask", "SuspendedCoroutine", "first_step"]
 
+_COROUTINE = Kind.COROUTINE  # a global: an enum's member takes 116 ns to look up on CPython 3.11
 AHEAD_ITEMS = 64  # items that a stream may make in one turn of the loop: a turn costs little against so many,
 AHEAD_OCTETS = 1024 * 1024  # and octets: then what was made is written, and it shows whether the peer reads
 
@@ -26,7 +27,7 @@ def first_step(execution: Execution) -> tuple[bool, Any]:
     """Call the method and run it up to its first wait: ``(True, result)`` or ``(False, what it waits for)``."""
     method = execution.begin()
     value = method.functor(*execution.channel.event.args)  # type: ignore[union-attr]  # begin() has checked
-    if method.kind is not Kind.COROUTINE and not inspect.iscoroutine(value):
+    if method.kind is not _COROUTINE and not inspect.iscoroutine(value):
         return True, value
     execution.coroutine = value
     try:

@@ -75,8 +75,7 @@ class Execution:
 
     def result(self, value: Any) -> bytes:
         """The method returned."""
-        channel = self.channel
-        header = channel.peer.event_header(channel)
+        header = self.channel.peer.event_header(self.channel)
         try:
             if self.event is None:
                 return encode(header, OK, (value,))

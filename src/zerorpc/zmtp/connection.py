@@ -33,6 +33,10 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
+# Globals, because looking a member up in its enum takes 116 ns on CPython 3.11, and these 16.
+_GREETING, _HANDSHAKE, _TRAFFIC, _CLOSED = State
+
+
 class Connection:
     """Octets in, messages out; what has to be sent is fetched with ``take_output``.
 
@@ -59,6 +63,7 @@ class Connection:
         "peer_properties",
         "peer_socket_type",
         "peer_ttl",
+        "publishes",
         "socket_type",
         "state",
         "subscriptions",
@@ -74,7 +79,8 @@ class Connection:
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         self.socket_type = socket_type
-        self.state = State.GREETING
+        self.publishes = socket_type.publishes
+        self.state = _GREETING
         self.error: ProtocolError | None = None
         self.peer_greeting: Greeting | None = None
         self.peer_properties: dict[str, bytes] = {}
@@ -100,7 +106,7 @@ class Connection:
         """Take what arrived, in chunks of any size; return the messages that it completes, in order."""
         received: list[Any] = []
         try:
-            if self.state is not State.TRAFFIC:
+            if self.state is not _TRAFFIC:
                 data = self._receive_before_traffic(data)
                 self._decoder.has_commands = True
             self._decoder.receive(data, received)
@@ -112,9 +118,9 @@ class Connection:
 
     def _receive_before_traffic(self, data: bytes) -> bytes:
         """What of ``data`` is frames: nothing after the end, nor as long as the greeting isn't whole."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return b""
-        if self.state is State.GREETING:
+        if self.state is _GREETING:
             return self._receive_greeting(data)
         if self._decoder.in_message:  # refused at its start, not when all of it is here
             raise ProtocolError(_TOO_EARLY)
@@ -133,7 +139,7 @@ class Connection:
                 f"the peer wants the security mechanism {greeting.mechanism!r}, here it is {self._mechanism.name!r}"
             )
         self._output += [command.encode() for command in self._mechanism.start(self._metadata)]
-        self.state = State.HANDSHAKE
+        self.state = _HANDSHAKE
         return data[missing:]
 
     def _sort(self, received: list[Message | Command]) -> list[Message]:
@@ -142,7 +148,7 @@ class Connection:
         self._decoder.has_commands = False
         try:
             for item in received:
-                if self.state is State.HANDSHAKE:
+                if self.state is _HANDSHAKE:
                     self._receive_handshake(item)
                 else:
                     for inner in self._unsealed(item) if self._seals else (item,):
@@ -159,7 +165,7 @@ class Connection:
         self._output += [command.encode() for command in self._mechanism.receive(item)]
         if self._mechanism.properties is not None:
             self._check_peer(self._mechanism.properties)
-            self.state = State.TRAFFIC
+            self.state = _TRAFFIC
 
     def _check_peer(self, properties: dict[str, bytes]) -> None:
         """Read the peer's metadata; refuse a socket type that ours can't talk to."""
@@ -184,7 +190,7 @@ class Connection:
     def _receive_traffic(self, item: Message | Command, messages: list[Message]) -> None:
         if isinstance(item, Command):
             self._receive_command(item)
-        elif not (self.socket_type.publishes and self._subscribe_by_message(item)):
+        elif not (self.publishes and self._subscribe_by_message(item)):
             messages.append(item)
 
     def _receive_command(self, command: Command) -> None:
@@ -196,9 +202,9 @@ class Connection:
                 self.peer_ttl = int.from_bytes(command.data[:2], "big") * _PING_TTL_UNIT or None
                 self._ping_context = command.data[2:]
                 self.news = True
-            case b"SUBSCRIBE" if self.socket_type.publishes:
+            case b"SUBSCRIBE" if self.publishes:
                 self.subscriptions.add(command.data)
-            case b"CANCEL" if self.socket_type.publishes:
+            case b"CANCEL" if self.publishes:
                 self.subscriptions.remove(command.data)
             case b"ERROR":
                 raise ProtocolError(f"the peer ended the connection: {command.error_reason}")
@@ -216,19 +222,19 @@ class Connection:
 
     def _fail(self, error: ProtocolError) -> None:
         """The end, for the first reason found: what the same chunk had after it doesn't count any more."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return
         self.news = True
-        if self.state is State.HANDSHAKE:
+        if self.state is _HANDSHAKE:
             self._output.append(Command.error(str(error)).encode())
-        self.state = State.CLOSED
+        self.state = _CLOSED
         self.error = error
 
     # Sending
 
     def send_message(self, parts: Sequence[Frame]) -> None:
         """Queue one message for ``take_output``. Only after the handshake; harmless after an error."""
-        assert self.state in (State.TRAFFIC, State.CLOSED), f"send_message in {self.state}"
+        assert self.state in (_TRAFFIC, _CLOSED), f"send_message in {self.state}"
         if self._seals:
             self._output += self._mechanism.seal(parts)
         else:
