@@ -574,7 +574,13 @@ async def _never_await(call: Call) -> None:
     del call
 
 
-@pytest.mark.parametrize("give_up", [_break, _close, _aclosing, _drop, _never_iterate, _cancel, _never_await])
+async def _never_await_what_is_there(call: Call) -> None:
+    await _until_answered(call)
+
+
+@pytest.mark.parametrize(
+    "give_up", [_break, _close, _aclosing, _drop, _never_iterate, _cancel, _never_await, _never_await_what_is_there]
+)
 def test_a_stream_given_up_frees_the_server_at_once(
     run: Run, endpoint: str, service: Service, give_up: Callable[[Call], Coroutine[Any, Any, None]]
 ) -> None:
@@ -732,7 +738,7 @@ def test_while_one_of_two_servers_drains_the_other_answers_every_call(run: Run) 
             assert await client.echo(1) == 1
             await eventually_async(lambda: len(peers) == 2)
             running = [asyncio.create_task(client.block()) for _ in range(4)]
-            await eventually_async(lambda: drains.started.is_set() and stays.started.is_set())
+            await eventually_async(lambda: len(drains.blocked) == len(stays.blocked) == 2)
             first.stop()
             await eventually_async(lambda: any(peer.goes_away for peer in peers))
             assert await asyncio.gather(*[client.who() for _ in range(20)]) == ["stays"] * 20

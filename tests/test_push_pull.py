@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -230,6 +231,25 @@ def test_a_publisher_wakes_subscribers_while_its_program_sleeps() -> None:
         publisher.take("starts the background loop")
         with RawPeer.to(endpoint, SocketType.SUB):
             pass
+
+
+@pytest.mark.parametrize("kind", [zerorpc.Pusher, zerorpc.Publisher])
+def test_a_with_block_gives_the_socket_itself(kind: type[zerorpc.Pusher]) -> None:
+    """And says so to type checkers: a Publisher's block is not just a Pusher's."""
+    for enter in (kind.__enter__, kind.__aenter__):
+        hints = inspect.signature(enter)
+        assert hints.return_annotation == hints.parameters["self"].annotation  # a TypeVar, whatever its name
+        assert hints.return_annotation.startswith("_")
+    made = kind()
+    with made as entered:
+        assert entered is made
+
+    async def main() -> None:
+        made = kind()
+        async with made as entered:
+            assert entered is made
+
+    run(main())
 
 
 def test_debug_logs_each_event(work: Work, caplog: pytest.LogCaptureFixture) -> None:

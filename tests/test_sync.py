@@ -370,7 +370,7 @@ def test_while_one_of_two_servers_drains_the_other_answers_every_call() -> None:
             peers = client._core.calls.peers
             eventually(lambda: {client.who(), client.who()} == {"drains", "stays"})
             running = [client.block(async_=True) for _ in range(4)]
-            eventually(lambda: drains.started.is_set() and stays.started.is_set())
+            eventually(lambda: len(drains.blocked) == len(stays.blocked) == 2)
             first.stop()
             eventually(lambda: any(peer.goes_away for peer in peers))
             assert {client.who() for _ in range(20)} == {"stays"}

@@ -108,6 +108,7 @@ class Blocking:
 
     def __init__(self, name: str = "") -> None:
         self.name = name
+        self.blocked: list[str] = []  # one for each call
         self.release = threading.Event()
         self.started = threading.Event()
         self.ended = threading.Event()
@@ -119,6 +120,7 @@ class Blocking:
         return self.name
 
     def block(self) -> str:
+        self.blocked.append(self.name)
         self.started.set()
         self.release.wait(PATIENCE)
         return "released"

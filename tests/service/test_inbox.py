@@ -13,6 +13,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, TCP, Program, RawPeer, eventually, on_thread, run
 from tests.service.services import Work
+from zerorpc.protocol.events import encode
 from zerorpc.zmtp import SocketType
 
 
@@ -91,6 +92,31 @@ def test_a_puller_takes_no_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch
         work.release.set()
         thread.join(PATIENCE)
         eventually(lambda: len(work.taken) == 5000)
+
+
+def test_a_pusher_that_goes_while_it_is_read_no_further(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    monkeypatch.setattr("zerorpc.service.inbox._QUEUED_MAX", 10)
+    puller = zerorpc.Puller(work)
+    endpoint = puller.bind(TCP)[0]
+    inbox = puller._core
+    with on_thread(puller):
+        with RawPeer.to(endpoint, SocketType.PUSH) as peer:
+            for n in range(20):
+                peer.connection.send_message(
+                    [encode({"message_id": n, "v": 3}, "block" if n == 0 else "take", [n][:n])]
+                )
+            peer.sock.sendall(b"".join(peer.connection.take_output()))
+            eventually(lambda: inbox._paused)
+            (link,) = inbox.hub.links
+            inbox.hub.loop.call_soon_threadsafe(link.abort, zerorpc.LostRemote("it is gone"))
+            eventually(lambda: not inbox._paused)
+        work.release.set()
+        eventually(lambda: len(work.taken) == 19)  # what had arrived is done
+        with zerorpc.Pusher() as pusher:
+            pusher.connect(endpoint)
+            for _ in range(50):
+                pusher.take("more")
+            eventually(lambda: work.taken.count("more") == 50)
 
 
 # Its life

@@ -288,6 +288,17 @@ def test_too_many_waiting_requests_get_an_error_at_once(monkeypatch: pytest.Monk
         assert client.f() is True
 
 
+def test_what_runs_and_waits_is_shown() -> None:
+    release = threading.Event()
+    with serving({"f": lambda: release.wait(PATIENCE)}, pool_size=1) as server:
+        with zerorpc.Client(server.endpoints[0]) as client:
+            calls = [client.f(async_=True) for _ in range(3)]
+            eventually(lambda: repr(server._core.runners).startswith("<Runners running=1 waiting=2 <Workers threads=1"))
+            release.set()
+            assert [call.get(timeout=PATIENCE) for call in calls] == [True] * 3
+            eventually(lambda: repr(server._core.runners).startswith("<Runners running=0 waiting=0 "))
+
+
 def test_a_queued_request_whose_caller_gave_up_is_never_run() -> None:
     release = threading.Event()
     ran: list[str] = []

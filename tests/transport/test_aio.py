@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, RawPeer, eventually, on_thread, serving
+from tests.service.running import PATIENCE, TCP, RawPeer, connect, eventually, eventually_async, on_thread, run, serving
 from tests.service.services import HEADER, Cooler
+from tests.transport.owners import Owner, in_a_thread
+from zerorpc.errors import LostRemote
+from zerorpc.transport.aio import AioHub
 
 # Listening
 
@@ -43,7 +49,14 @@ def test_out_of_descriptors_it_accepts_again_later(monkeypatch: pytest.MonkeyPat
     server = zerorpc.Server(Cooler())
     endpoint = server.bind(TCP)[0]
     listener = server._core.hub.listeners[endpoint]
-    real, refusals = listener.accept, [OSError(24, "Too many open files"), ConnectionAbortedError()]
+    real, refusals = (
+        listener.accept,
+        [
+            OSError(errno.EMFILE, "Too many open files"),
+            OSError(errno.EPROTO, "Protocol error"),
+            ConnectionAbortedError(),
+        ],
+    )
 
     def accept() -> socket.socket:
         if refusals:
@@ -56,7 +69,146 @@ def test_out_of_descriptors_it_accepts_again_later(monkeypatch: pytest.MonkeyPat
         assert not refusals
 
 
+def test_an_address_bound_anew_while_it_was_out_of_descriptors(
+    monkeypatch: pytest.MonkeyPatch, ipc_endpoint: str
+) -> None:
+    monkeypatch.setattr("zerorpc.transport.aio._ACCEPT_PAUSE", 0.05)
+    refused = threading.Event()
+
+    def refuse() -> socket.socket:
+        refused.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with serving(Cooler()) as server:
+        server.bind(ipc_endpoint)
+        monkeypatch.setattr(server._core.hub.listeners[ipc_endpoint], "accept", refuse)
+        with zerorpc.Client(ipc_endpoint, timeout=PATIENCE) as client:
+            assert refused.wait(PATIENCE)
+            server.unbind(ipc_endpoint)
+            eventually(lambda: _binds(server, ipc_endpoint))
+            assert client.add_42(1) == 43
+        time.sleep(0.1)  # not for a condition: twice the pause, in which the old listener is not to be watched again
+
+
+def _binds(server: zerorpc.Server, endpoint: str) -> bool:
+    try:
+        return bool(server.bind(endpoint))
+    except zerorpc.AddressInUse:  # the serving thread has not closed it yet
+        return False
+
+
+def test_a_burst_of_clients_before_it_serves() -> None:
+    server = zerorpc.Server(Cooler())
+    endpoint = server.bind(TCP)[0]
+    with contextlib.ExitStack() as stack:
+        burst = [stack.enter_context(connect(endpoint)) for _ in range(200)]
+        with on_thread(server):
+            for sock in burst:
+                assert sock.recv(1) == b"\xff"  # a greeting begins
+
+
+def test_an_address_bound_from_another_thread_just_before_the_end_is_free_afterwards() -> None:
+    async def main() -> None:
+        hub = AioHub(Owner(), lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        bound: list[str] = []
+        in_a_thread(lambda: bound.extend(hub.bind(TCP)))  # the loop has not been told yet
+        await hub.aclose(LostRemote("the end"))
+        with zerorpc.Server({}) as again:
+            assert again.bind(bound) == bound
+
+    run(main())
+
+
 # Connecting
+
+
+def test_an_endpoint_connected_from_another_thread_just_before_the_end_is_never_dialed() -> None:
+    async def main(endpoint: str) -> None:
+        owner = Owner()
+        hub = AioHub(owner, lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        in_a_thread(lambda: hub.connect(endpoint))
+        await hub.aclose(LostRemote("the end"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not owner.links
+        assert not owner.lost
+
+    with serving({}) as server:
+        run(main(server.endpoints[0]))
+        assert not server._core.hub.links
+
+
+def test_disconnecting_from_another_thread_just_as_the_connection_is_made() -> None:
+    """The connection is ended at once, though the loop hears of the call to disconnect later."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        hub: AioHub
+
+        async def connect_accepted_socket(self, *args: Any, **kwargs: Any) -> Any:
+            made = await super().connect_accepted_socket(*args, **kwargs)
+            in_a_thread(lambda: self.hub.disconnect(endpoint))
+            return made
+
+    async def main() -> None:
+        owner = Owner()
+        loop.hub = hub = AioHub(owner, lambda endpoint: endpoint)
+        hub.attach(loop)
+        hub.connect(endpoint)
+        await eventually_async(lambda: owner.lost)
+        assert not hub.links
+        assert not hub.dialers
+        await hub.aclose(LostRemote("the end"))
+
+    loop = Loop()
+    with serving({}) as server:
+        endpoint = server.endpoints[0]
+        loop.run_until_complete(asyncio.wait_for(main(), PATIENCE))
+        eventually(lambda: not server._core.hub.links)
+    loop.close()
+
+
+def test_a_socket_that_the_loop_does_not_take_is_closed_and_another_tried() -> None:
+    refusals = [OSError(errno.ENOMEM, "Cannot allocate memory")] * 2
+
+    class Loop(asyncio.SelectorEventLoop):
+        async def connect_accepted_socket(self, *args: Any, **kwargs: Any) -> Any:
+            if refusals:
+                raise refusals.pop()
+            return await super().connect_accepted_socket(*args, **kwargs)
+
+    async def main() -> None:
+        server = zerorpc.Server(Cooler())
+        endpoint = server.bind(TCP)[0]
+        task = asyncio.ensure_future(server.serve())
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            assert await client.add_42(1) == 43
+        server.stop()
+        await task
+
+    loop = Loop()
+    loop.run_until_complete(asyncio.wait_for(main(), PATIENCE))
+    loop.close()
+    assert not refusals
+
+
+def test_disconnecting_one_endpoint_leaves_the_connections_of_the_others() -> None:
+    async def main(stays: str, goes: str) -> None:
+        owner = Owner()
+        hub = AioHub(owner, lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        assert hub.connect([stays, goes]) == [stays, goes]
+        await eventually_async(lambda: len(owner.links) == 2)
+        hub.disconnect(goes)
+        await eventually_async(lambda: owner.lost)
+        assert [link.name for link in owner.lost] == [goes]
+        assert [link.name for link in hub.links] == [stays]
+        assert repr(hub) == f"<AioHub bound=[] connected=['{stays}'] links=1>"
+        await hub.aclose(LostRemote("the end"))
+
+    with serving({}) as one, serving({}) as other:
+        run(main(one.endpoints[0], other.endpoints[0]))
 
 
 def test_connect_and_disconnect_while_serving() -> None:

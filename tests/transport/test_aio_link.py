@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 import pytest
 
 import zerorpc
-from tests.service.running import RawPeer, connect, joined, serving
+from tests.service.running import RawPeer, connect, eventually_async, joined, run, serving
 from tests.service.services import Cooler
+from tests.transport.owners import Owner
+from zerorpc.errors import LostRemote
+from zerorpc.transport.aio import AioHub
+
+
+def test_a_link_that_is_lost_takes_every_call_and_does_nothing() -> None:
+    async def main(endpoint: str) -> None:
+        owner = Owner()
+        hub = AioHub(owner, lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        hub.connect(endpoint)
+        await eventually_async(lambda: owner.links)
+        (link,) = owner.links
+        assert repr(link) == f"<AioLink {link.peer!r}>"
+        hub.disconnect(endpoint)
+        await eventually_async(lambda: owner.lost)
+        link.pause_reading()
+        link.resume_reading()
+        link.flush()
+        link.flush_soon()
+        link.flush_soon()
+        link.close(LostRemote("another reason"))
+        link.abort(LostRemote("another reason"))
+        await asyncio.sleep(0)
+        assert str(link.reason) == "disconnected here"
+        assert owner.lost == [link]
+        assert repr(link) == f"<AioLink {link.peer!r} closed>"
+        await hub.aclose(LostRemote("the end"))
+
+    with serving(Cooler()) as server:
+        run(main(server.endpoints[0]))
 
 
 def test_64_mebibytes_there_and_back() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import itertools
 import os
+import select
 import signal
 import socket
 import threading
@@ -19,6 +22,7 @@ from tests.service.running import (
     TCP,
     Program,
     RawPeer,
+    connect,
     eventually,
     joined,
     main_thread_waits,
@@ -200,7 +204,71 @@ def test_every_transport(endpoint: str, ipc_endpoint: str) -> None:
         assert list(client.count(300)) == list(range(300))
 
 
+class OutOfDescriptors:
+    """A listener's accept(), as long as there are none left."""
+
+    def __init__(self, client: zerorpc.Client, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        listener = client._core.hub.listeners[endpoint]
+        self._real = listener.accept
+        self.attempts: list[float] = []
+        self.over = False
+        monkeypatch.setattr(listener, "accept", self)
+
+    def __call__(self) -> socket.socket:
+        if self.over:
+            return self._real()
+        self.attempts.append(time.monotonic())
+        raise OSError(errno.EMFILE, "Too many open files")
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["a call waits", "nobody waits"])
+def test_a_client_that_binds_and_is_out_of_descriptors_accepts_later_without_spinning(
+    monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    heartbeat = 0.1
+    with zerorpc.Client(heartbeat=heartbeat, timeout=PATIENCE) as client:
+        endpoint = client.bind(TCP)[0]
+        out = OutOfDescriptors(client, endpoint, monkeypatch)
+        with serving(Blocking("worker"), connect=endpoint, heartbeat=heartbeat):
+            call = client.who(async_=True) if waits else None
+            eventually(lambda: len(out.attempts) >= 7)
+            spans = [later - earlier for earlier, later in itertools.pairwise(out.attempts[1:])]
+            assert min(spans) > heartbeat / 2 * 0.8  # once each time that the keeper comes by
+            out.over = True
+            assert (call.get(timeout=PATIENCE) if call else client.who()) == "worker"
+
+
+def test_unbinding_while_out_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    with zerorpc.Client(heartbeat=0.05, timeout=PATIENCE) as client:
+        endpoint = client.bind(TCP)[0]
+        out = OutOfDescriptors(client, endpoint, monkeypatch)
+        with serving(Blocking("worker"), connect=endpoint):
+            eventually(lambda: out.attempts)
+            client.unbind(endpoint)
+            eventually(lambda: not client._core.hub._resting)
+            eventually(lambda: client.bind(endpoint) or True)
+            assert client.who() == "worker"
+
+
 # The end
+
+
+def test_close_by_another_thread_between_a_poll_and_what_it_found() -> None:
+    """Somebody connects, the leader is told, and before it can accept the client is closed."""
+    with zerorpc.Client(timeout=PATIENCE) as client:
+        endpoint = client.bind(TCP)[0]
+        call = client.who(async_=True)
+        hub = client._core.hub
+        eventually(lambda: hub._leading)
+        with hub.lock:  # the leader gets no further than its poll
+            sock = connect(endpoint)
+            readable, _, _ = select.select([hub.listeners[endpoint].fileno()], [], [], PATIENCE)
+            assert readable
+            time.sleep(0.05)  # not for a condition: the leader returns from its poll meanwhile, most likely
+            client.close()
+        with pytest.raises(zerorpc.Closed, match="the client was closed"):
+            call.get(timeout=PATIENCE)
+        sock.close()
 
 
 def test_close_from_another_thread_ends_calls_and_streams(service: Blocking) -> None:
@@ -280,6 +348,16 @@ def test_after_a_fork_parent_and_child_both_call(service: Blocking) -> None:
             parent="print(client.echo('parent says'), list(client.count(3)), flush=True)",
         )
     assert out == "child says [0, 1, 2]\nparent says [0, 1, 2]\nchild 0\n"
+
+
+def test_the_first_thing_that_a_forked_child_does_may_be_to_connect_elsewhere(service: Blocking) -> None:
+    with serving(service) as server, serving(Blocking("other")) as other:
+        out = _fork(
+            server.endpoints[0],
+            child=f"client.disconnect(sys.argv[1]); client.connect('{other.endpoints[0]}'); print(client.who())",
+            parent="print(client.echo('parent says'), flush=True)",
+        )
+    assert out == "other\nparent says\nchild 0\n"
 
 
 def test_a_forked_child_that_drops_a_stream_leaves_the_parents_alone(service: Blocking) -> None:

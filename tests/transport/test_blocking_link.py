@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import struct
 import threading
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -56,6 +60,67 @@ def test_a_server_that_does_not_read_makes_calls_wait_until_their_deadline() -> 
                     with pytest.raises(zerorpc.TimeoutExpired):
                         call.get(timeout=PATIENCE)
                 assert sum(link._unsent_size for link in client._core.hub.links.values()) < 10_000_000
+
+
+@contextlib.contextmanager
+def by_hand(**options: Any) -> Iterator[tuple[zerorpc.Client, RawPeer]]:
+    """A client, and its server by hand after the handshake."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with zerorpc.Client(endpoint, heartbeat=None, timeout=PATIENCE, **options) as client:
+            hello = client.hello(async_=True)
+            with RawPeer(listener.accept()[0], SocketType.ROUTER, {"X-Zerorpc": b"1"}) as server:
+                server.handshake()
+                answer(server)
+                hello.get(timeout=PATIENCE)
+                yield client, server
+
+
+def test_what_is_sent_while_something_is_unsent_follows_it_whole() -> None:
+    with by_hand() as (client, server):
+        parts = [bytes([number]) * 900_000 for number in range(8)]
+        first = client.echo(b"x" * 900_000, async_=True)
+        (link,) = client._core.hub.links.values()
+        calls = [first]
+        while not link._unsent_size:
+            calls.append(client.echo(b"x" * 900_000, async_=True))
+        with client._core.hub.lock:  # nothing is read or written in between
+            assert link.peer.writable or link._unsent_size > 0
+        calls += [client.echo(part, async_=True) for part in parts]
+        received = []
+        for _ in calls:
+            request = server.next_event()
+            received.append(request.args[0])
+            reply(server, request)
+        assert received[-len(parts) :] == parts
+        for call in calls:
+            call.get(timeout=PATIENCE)
+
+
+def test_a_connection_that_is_reset_is_lost_with_its_reason() -> None:
+    with by_hand() as (client, server):
+        call = client.echo(1, async_=True)
+        server.next_event()
+        server.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        server.sock.close()
+        with pytest.raises(zerorpc.LostRemote, match=r"calling remote method echo: .*Connection reset by peer"):
+            call.get(timeout=PATIENCE)
+
+
+def test_a_server_that_breaks_the_protocol_while_it_reads_nothing() -> None:
+    """What waits to be sent to it doesn't keep the calls from ending."""
+    with by_hand() as (client, server):
+        (link,) = client._core.hub.links.values()
+        calls = []
+        while not link._unsent_size:
+            calls.append(client.echo(b"x" * 900_000, async_=True))
+        assert repr(link).startswith("<BlockingLink <ClientPeer ")
+        server.sock.sendall(b"\x08\x08")
+        for call in calls:
+            with pytest.raises(zerorpc.LostRemote, match="flag"):
+                call.get(timeout=PATIENCE)
+        assert repr(link).endswith(" closed>")
 
 
 def test_a_server_that_never_ends_the_handshake() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.service.running import (
     TCP,
     Program,
     RawPeer,
+    connect,
     eventually,
     eventually_async,
     on_thread,
@@ -24,6 +26,7 @@ from tests.service.running import (
     unused_port,
 )
 from tests.service.services import Work, first_arg, hears, until_heard
+from zerorpc.transport.io_thread import io_loop
 from zerorpc.zmtp import SocketType
 
 
@@ -81,6 +84,43 @@ def test_a_pusher_without_puller_keeps_its_messages_then_delivers(work: Work) ->
         with on_thread(puller):
             eventually(lambda: len(work.taken) == 500)
     assert work.taken == list(range(500))
+
+
+def test_two_threads_that_push_first_at_the_same_time(work: Work, endpoint: str) -> None:
+    gate = threading.Event()
+    with zerorpc.Pusher() as pusher:
+        pusher.connect(endpoint)
+        io_loop().call_soon_threadsafe(gate.wait, PATIENCE)
+        threads = [threading.Thread(target=pusher.take, args=(n,)) for n in range(2)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: sum(map(_waits_for_the_loop, threads)) == 2)
+        gate.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+        eventually(lambda: sorted(work.taken) == [0, 1])
+        assert len(pusher._core.hub.links) == 1
+
+
+def _waits_for_the_loop(thread: threading.Thread) -> bool:
+    """Whether a thread is in ``_attach_to_io_loop``."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_name != "_attach_to_io_loop":
+        frame = frame.f_back
+    return frame is not None
+
+
+def test_who_hangs_up_before_the_handshake_is_over_gets_nothing_and_disturbs_nobody(work: Work) -> None:
+    with zerorpc.Pusher() as pusher:
+        endpoint = pusher.bind(TCP)[0]
+        pusher.take(1)
+        with connect(endpoint) as sock:
+            assert sock.recv(1) == b"\xff"  # a greeting begins
+        eventually(lambda: not pusher._core.hub.links)
+        puller = zerorpc.Puller(work)
+        puller.connect(endpoint)
+        with on_thread(puller):
+            eventually(lambda: work.taken == [1])
 
 
 # When too much waits
@@ -280,6 +320,44 @@ def test_a_program_that_pushes_and_ends(work: Work, endpoint: str) -> None:
         assert (code, out, err) == (0, "", "")
     eventually(lambda: len(work.taken) == 500)
     assert work.taken == list(range(500))
+
+
+def test_a_program_that_ends_inside_its_async_with_is_not_kept() -> None:
+    text = """
+    import asyncio, zerorpc
+    async def main():
+        pusher = await zerorpc.Pusher().__aenter__()
+        pusher.bind("inproc://never-left")
+        await pusher.take(1)
+        print("pushed", flush=True)
+        return pusher
+    pusher = asyncio.run(main())
+    """
+    with Program(text) as program:
+        code, out, _ = program.end()
+        assert (code, out) == (0, "pushed\n")
+
+
+def test_a_forked_child_of_a_pusher_that_binds_leaves_the_address_to_its_parent(work: Work) -> None:
+    text = """
+    import os, sys, zerorpc
+    pusher = zerorpc.Pusher()
+    print(pusher.bind("tcp://127.0.0.1:0")[0], flush=True)
+    pusher.take("before")
+    pid = os.fork()
+    if pid == 0:
+        sys.exit(len(pusher.endpoints))
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    pusher.take("parent")
+    sys.exit(code)
+    """
+    with Program(text) as program:
+        puller = zerorpc.Puller(work)
+        puller.connect(program.line())
+        with on_thread(puller):
+            code, out, err = program.end()
+            assert (code, out) == (0, ""), err
+            eventually(lambda: work.taken == ["before", "parent"])
 
 
 def test_a_forked_child_pushes_for_itself_and_ends(work: Work, endpoint: str) -> None:

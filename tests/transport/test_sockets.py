@@ -14,7 +14,7 @@ import pytest
 from zerorpc.errors import AddressInUse, EndpointError
 from zerorpc.transport import sockets
 from zerorpc.transport.endpoints import parse
-from zerorpc.transport.sockets import Listener, listen, open_socket, tune, unsent_octets
+from zerorpc.transport.sockets import Listener, connect_blocking, listen, open_socket, tune, unsent_octets
 
 
 @pytest.fixture
@@ -67,6 +67,25 @@ def test_no_permission_names_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sockets.socket, "socket", Refusing)
     with pytest.raises(PermissionError, match=r"can't bind tcp://127\.0\.0\.1:80"):
         bound("tcp://127.0.0.1:80")
+
+
+def test_where_it_would_let_two_servers_share_a_port_addresses_are_not_reused(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[int] = []
+
+    class Watching(socket.socket):
+        def setsockopt(self, *args: Any) -> None:
+            options.append(args[1])
+            super().setsockopt(*args)
+
+    monkeypatch.setattr(sockets.socket, "socket", Watching)
+    bound("tcp://127.0.0.1:0").close()
+    assert socket.SO_REUSEADDR in options
+    options.clear()
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        listener = bound("tcp://127.0.0.1:0")
+    assert socket.SO_REUSEADDR not in options
+    listener.close()
 
 
 # ipc files
@@ -221,6 +240,20 @@ def test_tuning_leaves_unix_sockets_alone() -> None:
     tune(ours)
     ours.close()
     theirs.close()
+
+
+def test_connecting_that_is_interrupted_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+
+    class Interrupted(socket.socket):
+        def connect(self, address: Any) -> None:
+            made.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sockets.socket, "socket", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        connect_blocking(parse("tcp://127.0.0.1:1"))
+    assert [sock.fileno() for sock in made] == [-1]
 
 
 def test_open_socket_does_not_block() -> None:

@@ -1,0 +1,40 @@
+"""An owner for hubs that are tested without a client or server above them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from tests.service.running import PATIENCE
+from zerorpc.protocol.peer import Peer
+from zerorpc.zmtp import SocketType
+
+
+class Owner:
+    """Has peers that do nothing; keeps the links."""
+
+    def __init__(self) -> None:
+        self.links: list[Any] = []
+        self.lost: list[Any] = []
+
+    def make_peer(self) -> Peer:
+        return Peer(SocketType.DEALER)
+
+    def peer_ready(self, link: Any) -> None:
+        self.links.append(link)
+
+    def received(self, link: Any, touched: list[Any]) -> None: ...
+
+    def peer_writable(self, link: Any) -> None: ...
+
+    def peer_lost(self, link: Any, ended: list[Any]) -> None:
+        self.lost.append(link)
+
+
+def in_a_thread(act: Callable[[], object]) -> None:
+    """Do it in another thread, while this one blocks."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
