@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import signal
+import sys
 import threading
 import time
 import types
@@ -445,11 +446,18 @@ def test_a_system_without_signal_handlers_on_its_loop(monkeypatch: pytest.Monkey
     server = zerorpc.Server({})
     server.bind(TCP)
     with raising_on(signal.SIGUSR1, KeyboardInterrupt()) as interrupt:
-        serving = lambda: server._serving and server._core.hub.loop.is_running()  # noqa: E731
-        threading.Thread(target=once, args=(serving, interrupt)).start()
+        thread = threading.Thread(target=once, args=(lambda: server._serving and _main_thread_selects(), interrupt))
+        thread.start()
         with pytest.raises(KeyboardInterrupt):
             server.run()
+        thread.join(PATIENCE)
     assert server.endpoints == []
+
+
+def _main_thread_selects() -> bool:
+    """Whether the main thread's event loop has nothing else to do."""
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    return frame.f_code.co_name == "select"
 
 
 def test_bad_and_taken_addresses_are_errors_at_once() -> None:

@@ -7,6 +7,7 @@ tells a value from a stream, ``AsyncStream`` takes the stream's items.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
@@ -185,7 +186,7 @@ class Call(Coroutine[Any, Any, Any]):
         if self._taken or channel.state is STATE_DONE:
             return
         if channel.state is STATE_STREAMING:
-            self._core.abandon(channel)
+            self._core.drop(channel)
         else:
             channel.waiter = _Nobody(self._core, channel)
 
@@ -262,7 +263,8 @@ class AsyncStream:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if not self._ended:
+            self._core.drop(self._request.channel)
 
 
 class _Core:
@@ -322,6 +324,11 @@ class _Core:
         channel.abandon()
         if peer is not None and peer.link is not None and not self.loop.is_closed():
             peer.link.flush_soon()
+
+    def drop(self, channel: ClientChannel) -> None:
+        """``abandon`` for ``__del__``, which may come at any moment, and in any thread: later, on the loop."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and with it everything
+            self.loop.call_soon_threadsafe(self.abandon, channel)
 
     def flush_soon(self, channel: ClientChannel) -> None:
         """Credit may have been granted."""

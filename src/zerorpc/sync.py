@@ -96,11 +96,6 @@ class Client(SocketBase):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        core = self.__dict__.get("_core")
-        if core is not None:
-            core.close()
-
 
 def _old_options(options: dict[str, Any]) -> bool:
     """``async``, as zerorpc 0.6 spells ``async_``; TypeError for anything else."""
@@ -150,7 +145,8 @@ class Stream:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if not self._ended:
+            self._core.drop(self._request.channel)
 
 
 class AsyncResult:
@@ -207,16 +203,30 @@ _readable: Callable[[Any], bool] = operator.attrgetter("readable")
 
 
 class _Core:
-    """What a client does with its peers. Apart from Client, whose attributes are remote methods."""
+    """How a client calls. Apart from Client, whose attributes are remote methods.
+
+    The client has it, and so has each of its methods, streams and async results: the last of them that goes takes
+    the connections along.
+    """
 
     def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
         self.timeout = timeout
-        self.tap: Callable[[str, Buffer], None] | None = None
-        self.calls = Calls()
-        self._heartbeat = heartbeat
-        self._passive = passive
-        self.hub = BlockingHub(self, context.hook_resolve_endpoint, heartbeat)
+        self._peers = _Peers(context, heartbeat, passive)
+        self.hub = self._peers.hub
+
+    @property
+    def calls(self) -> Calls:
+        """The open and the waiting ones."""
+        return self._peers.calls
+
+    @property
+    def tap(self) -> Callable[[str, Buffer], None] | None:
+        return self._peers.tap
+
+    @tap.setter
+    def tap(self, value: Callable[[str, Buffer], None] | None) -> None:
+        self._peers.tap = value
 
     # A call
 
@@ -251,12 +261,7 @@ class _Core:
             if hub.closed:
                 raise Closed("this client is closed")
             hub.look(now)
-            peer = self.calls.start(channel, now)
-            if peer is not None:
-                peer.link.flush()
-                hub.hurry(peer.next_wake)
-            else:
-                hub.hurry(self.calls.next_wake)
+            self._peers.start(channel, now)
 
     def finish(self, request: Request) -> Any:
         """Wait for the first reply; what it means."""
@@ -290,11 +295,43 @@ class _Core:
         if self.hub.stale:
             return  # forked: it is the parent's call
         with self.hub.lock:
-            channel.abandon()
-            if channel.peer is not None and channel.peer.link is not None:
-                channel.peer.link.flush()
+            self._peers.abandon(channel)
 
-    # The hub tells, and asks
+    def drop(self, channel: ClientChannel) -> None:
+        """``abandon`` for ``__del__``, which may come at any moment, in any thread, even with the lock held here."""
+        if not self.hub.stale:
+            self.hub.drop(channel)
+
+    def close(self) -> None:
+        if self.hub.stale:
+            self.hub.disown()
+        self._peers.close()
+
+    def __del__(self) -> None:
+        hub = self.__dict__.get("hub")
+        if hub is not None:
+            hub.orphaned = True  # the keeper closes it: this may be the garbage collector, at any moment
+
+
+class _Peers:
+    """What a client knows of its peers: what the hub tells, and asks. With the hub's lock held."""
+
+    def __init__(self, context: Context, heartbeat: float | None, passive: bool) -> None:
+        self.context = context
+        self.tap: Callable[[str, Buffer], None] | None = None
+        self.calls = Calls()
+        self._heartbeat = heartbeat
+        self._passive = passive
+        self.hub = BlockingHub(self, context.hook_resolve_endpoint, heartbeat)
+
+    def start(self, channel: ClientChannel, now: float) -> None:
+        """Send a request, or let it wait for a peer."""
+        peer = self.calls.start(channel, now)
+        if peer is not None:
+            peer.link.flush()
+            self.hub.hurry(peer.next_wake)
+        else:
+            self.hub.hurry(self.calls.next_wake)
 
     def make_peer(self) -> ClientPeer:
         peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)
@@ -333,11 +370,13 @@ class _Core:
             for channel in self.calls.sweep(now, f": no server was reached ({self.hub.describe()})"):
                 self.hub.wake(channel)
 
-    # The end
+    def abandon(self, channel: ClientChannel) -> None:
+        """Nobody wants the rest of a call."""
+        channel.abandon()
+        if channel.peer is not None and channel.peer.link is not None:
+            channel.peer.link.flush()
 
     def close(self) -> None:
-        if self.hub.stale:
-            self.hub.disown()
         with self.hub.lock:
             for channel in self.calls.close(Closed("the client was closed")):
                 self.hub.wake(channel)

@@ -87,7 +87,7 @@ class ClientPeer(Peer):
             return  # or of a call that was given up
         channel.last_seen = now
         if event.name == OK and type(event) is WireEvent and channel.state is STATE_SENT:
-            del self.channels[channel.key]
+            self.channels.pop(channel.key, None)
             channel.reply, channel.reply_data = event, data
             channel.state = STATE_DONE
             touched.append(channel)
@@ -101,7 +101,7 @@ class ClientPeer(Peer):
             self._end(channel, credit_violation(channel), touched)
         else:
             if channel.state is STATE_DONE:
-                del self.channels[channel.key]
+                self.channels.pop(channel.key, None)
             touched.append(channel)
 
     def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
@@ -126,10 +126,9 @@ class ClientPeer(Peer):
         self.channels.pop(channel.key, None)
 
     def close(self, error: Exception) -> list[Any]:
-        ended = super().close(error)
-        for channel in ended:
+        for channel in self.channels.values():  # first, so that none is forgotten if this is interrupted
             channel.fail(LostRemote(f"calling remote method {channel.method}: {error}"))
-        return ended
+        return super().close(error)
 
     def sweep_channel(self, channel: ClientChannel, now: float, ended: list[Any]) -> float:
         wake = FOREVER

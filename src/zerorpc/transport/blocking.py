@@ -30,6 +30,9 @@ __all__ = ["BlockingHub"]
 logger = logging.getLogger("zerorpc.transport")
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1 us, a lost call more
+_POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
+_GRACE = 0.5  # s later than that it must have been interrupted
+_LOOK_UP = 0.25  # s after which a follower looks whether there is still a leader
 _KEEPER_LONGEST = 1.0  # s between the keeper's looks
 _KEEPER_SHORTEST = 0.02
 
@@ -45,6 +48,7 @@ class BlockingHub(Hub):
     def __init__(self, owner: Owner, resolve_hook: Callable[[Any], Any], heartbeat: float | None) -> None:
         super().__init__(owner, resolve_hook)
         self._keeper_interval = min(max((heartbeat or 2.0) / 2, _KEEPER_SHORTEST), _KEEPER_LONGEST)
+        self.orphaned = False  # nobody can call any more: the keeper closes it
         self._set_up()
         _hubs.add(self)
 
@@ -56,9 +60,12 @@ class BlockingHub(Hub):
         self._acceptors: dict[int, Listener] = {}
         self._poller = new_poller()
         self._resting: list[Listener] = []  # out of descriptors: not accepting for now
-        self._leading = False
+        self._leader: int | None = None  # the thread that polls
+        self._lead_until = 0.0  # when it has to have looked up; later than that it must have been interrupted
         self._poll_until: float | None = None  # when the leader looks up by itself
         self._followers: deque[Any] = deque()
+        self._dropped: deque[Any] = deque()
+        self.dialing: set[Dialer] = set()  # those that a thread is trying to connect
         self._bell: socket.socket | None = None
         self._bell_end: socket.socket
         self._keeper: threading.Thread | None = None
@@ -67,25 +74,31 @@ class BlockingHub(Hub):
     # Waiting
 
     def wait(self, channel: Any, ready: Callable[[Any], bool]) -> None:
-        """Block until ``ready(channel)``, driving the sockets if no other thread does."""
+        """Block until ``ready(channel)``, driving the sockets if no other thread does.
+
+        Whatever raises in here, such as Ctrl-C, may do so between any two steps; what it leaves half done is put
+        right by this thread's next call, by those who wait (they look up now and then) and by the keeper.
+        """
+        me = threading.get_ident()
         while True:
             turn: Any = None
             with self.lock:
                 if ready(channel):
                     self._promote()
                     return
-                if self._leading:
+                if self._leader in (None, me) or time.monotonic() > self._lead_until:  # interrupted before
+                    self._leader = me
+                    self._lead_until = time.monotonic() + _POLL_LONGEST + _GRACE
+                else:
                     turn = channel.waiter = threading.Lock()
                     turn.acquire()
                     self._followers.append(channel)
-                else:
-                    self._leading = True
             if turn is not None:
                 self._follow(channel, turn)
                 continue
             try:
                 while not ready(channel):
-                    self._drive(None)
+                    self._drive(_POLL_LONGEST)
             finally:
                 self._lead_no_more()
             return
@@ -93,14 +106,10 @@ class BlockingHub(Hub):
     def _follow(self, channel: Any, turn: Any) -> None:
         """Wait until the leader has something for the channel, or it is this thread's turn to lead."""
         try:
-            turn.acquire()
-        except BaseException:
+            turn.acquire(timeout=_LOOK_UP)
+        finally:
             with self.lock:
                 self._unfollow(channel)
-                self._promote()  # it may have been this thread's turn
-            raise
-        with self.lock:
-            self._unfollow(channel)
 
     def _unfollow(self, channel: Any) -> None:
         channel.waiter = None
@@ -109,7 +118,7 @@ class BlockingHub(Hub):
 
     def _lead_no_more(self) -> None:
         with self.lock:
-            self._leading = False
+            self._leader = None
             self._promote()
             if self.closed:
                 self._close_bell()
@@ -123,7 +132,7 @@ class BlockingHub(Hub):
 
     def _promote(self) -> None:
         """Let a waiting thread lead, if nobody does. With the lock held."""
-        while self._followers and not self._leading:
+        while self._followers and self._leader is None:
             channel = self._followers.popleft()
             if channel.waiter is not None:
                 self.wake(channel)
@@ -133,12 +142,18 @@ class BlockingHub(Hub):
         """Poll once, for at most ``longest`` seconds, and act on what happened. By the leader, without the lock."""
         with self.lock:
             wake = self._poll_until = self._next_wake()
+            self._lead_until = time.monotonic() + _POLL_LONGEST + _GRACE
         if wake is not None:
             until = max(0.0, wake - time.monotonic())
             longest = until if longest is None else min(until, longest)
-        events = self._poller.poll(None if longest is None else math.ceil(longest * 1000))
+        try:
+            events = self._poller.poll(None if longest is None else math.ceil(longest * 1000))
+        except RuntimeError:  # another polls: it took this thread, which was kept from running, for interrupted
+            time.sleep(_LOOK_UP)
+            return
         now = time.monotonic()
         with self.lock:
+            self._abandon_dropped()
             for fileno, event in events:
                 link = self.links.get(fileno)
                 if link is not None and event == READABLE:
@@ -161,7 +176,7 @@ class BlockingHub(Hub):
 
     def hurry(self, due: float | None) -> None:
         """Something is due at a time that the leader may not know of. With the lock held."""
-        if self._leading and due is not None and (self._poll_until is None or due < self._poll_until):
+        if self._leader is not None and due is not None and (self._poll_until is None or due < self._poll_until):
             self.ring()
 
     def _handle(self, fileno: int, event: int, now: float) -> None:
@@ -179,7 +194,7 @@ class BlockingHub(Hub):
 
     def ring(self) -> None:
         """Make the leader look at what it polls: something was added. With the lock held."""
-        if self._leading and self._bell is not None:
+        if self._leader is not None and self._bell is not None:
             with contextlib.suppress(OSError):
                 self._bell_end.send(b"\0")
 
@@ -199,14 +214,45 @@ class BlockingHub(Hub):
         stop = self._keeper_stop
         while not stop.wait(self._keeper_interval):
             with self.lock:
+                if self.orphaned:
+                    self.owner.close()  # type: ignore[attr-defined]
+                    return
                 self._wake_resting()
-                if self._leading or self.closed:
+                self._mend()
+                if self._leader is not None or self.closed:
                     continue
-                self._leading = True
+                self._leader = threading.get_ident()
             try:
                 self._drive(0)
             finally:
                 self._lead_no_more()
+
+    def _mend(self) -> None:
+        """Finish what an interrupt (Ctrl-C, an alarm) may have left half done in another thread. With the lock held."""
+        if self._leader is not None and time.monotonic() > self._lead_until:
+            self._leader = None
+            self._promote()
+        for link in list(self.links.values()):
+            if link.closed:
+                link.finish()
+        connected = {link.dialer for link in self.links.values()} | self.dialing
+        for dialer in self.dialers.values():
+            if dialer not in connected and not dialer.closed and not self.closed:
+                self.redial(dialer, 0.0)
+
+    def drop(self, channel: Any) -> None:
+        """Give a call up from ``__del__``: now if that is possible here and now, or else at the next occasion."""
+        self._dropped.append(channel)
+        if not self.lock._is_owned() and self.lock.acquire(blocking=False):  # type: ignore[attr-defined]
+            try:
+                self._abandon_dropped()
+            finally:
+                self.lock.release()
+
+    def _abandon_dropped(self) -> None:
+        """With the lock held, and nothing half done."""
+        while self._dropped:
+            self.owner.abandon(self._dropped.popleft())  # type: ignore[attr-defined]
 
     def _wake_resting(self) -> None:
         """Accept again where descriptors had run out. With the lock held."""
@@ -227,7 +273,7 @@ class BlockingHub(Hub):
 
     def look(self, now: float) -> None:
         """Before a call: read what has been quiet, since nobody may have noticed its end. With the lock held."""
-        if self._leading:
+        if self._leader is not None and self._leader != threading.get_ident():
             return  # the leader notices, and what another thread read it would wait for in vain
         for link in self.links.values():
             if now - link.peer.last_received > _QUIET:
@@ -242,8 +288,10 @@ class BlockingHub(Hub):
             self.ring()
 
     def forget(self, link: BlockingLink) -> None:
-        if self.links.pop(link.fileno, None) is not None:
-            self._poller.unregister(link.fileno)
+        """The link is over, its socket not closed yet. With the lock held; safe to call twice."""
+        if self.links.get(link.fileno) is link:
+            with contextlib.suppress(KeyError):
+                self._poller.unregister(link.fileno)
 
     def _adopt(self, sock: socket.socket, dialer: Dialer | None) -> None:
         """Make a link of a connected socket."""
@@ -295,6 +343,7 @@ class BlockingHub(Hub):
 
     def redial(self, dialer: Dialer, delay: float) -> None:
         """Connect after ``delay`` seconds, and try until it works."""
+        self.dialing.add(dialer)
         args = (dialer, delay, self._keeper_stop)
         threading.Thread(target=self._dial, args=args, name=f"zerorpc-dial {dialer.endpoint.text}", daemon=True).start()
 
@@ -306,6 +355,12 @@ class BlockingHub(Hub):
             self.ring()  # the leader may be the one whose call that was
 
     def _dial(self, dialer: Dialer, delay: float, stop: threading.Event) -> None:
+        try:
+            self._dial_until_connected(dialer, delay, stop)
+        finally:
+            self.dialing.discard(dialer)
+
+    def _dial_until_connected(self, dialer: Dialer, delay: float, stop: threading.Event) -> None:
         while not stop.wait(delay) and not dialer.closed:
             try:
                 sock = connect_blocking(dialer.endpoint)
@@ -337,7 +392,7 @@ class BlockingHub(Hub):
             self._acceptors.clear()  # the leader may have been told of one just now
             self.ring()
             self._promote()
-            if not self._leading:
+            if self._leader is None:
                 self._close_bell()
 
     def _close_bell(self) -> None:

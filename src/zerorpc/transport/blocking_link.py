@@ -30,6 +30,7 @@ class BlockingLink:
     __slots__ = (
         "_hub",
         "_read_size",
+        "_reason",
         "_unsent",
         "_unsent_size",
         "_watched",
@@ -47,6 +48,7 @@ class BlockingLink:
         peer.link = self
         self.dialer = dialer
         self.closed = False
+        self._reason: Exception = LostRemote("not connected")
         self._hub = hub
         self._read_size = _READ_MIN
         self._unsent: deque[memoryview] = deque()
@@ -82,6 +84,13 @@ class BlockingLink:
 
     def flush(self) -> None:
         """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
+        try:
+            self._flush()
+        except BaseException:  # Ctrl-C: nobody knows how much of a message is out
+            self.lose(LostRemote(f"the connection to {self.name} was interrupted in the middle of sending"))
+            raise
+
+    def _flush(self) -> None:
         output = self.peer.take_output()
         if not output or self.closed:
             return
@@ -157,12 +166,21 @@ class BlockingLink:
         if self._unsent and not isinstance(reason, LostRemote):
             with contextlib.suppress(OSError):
                 self.sock.send(self._unsent[0])  # a last word, such as ERROR
+        self._reason = reason
         self.closed = True
-        self._hub.forget(self)
+        self.finish()
+
+    def finish(self) -> None:
+        """Clear up after the end. An interrupt may cut this short: then the keeper calls it again."""
+        hub = self._hub
+        hub.forget(self)
         self.sock.close()
-        self._hub.owner.peer_lost(self, self.peer.close(reason))
-        if self.dialer is not None and not self.dialer.closed and not self._hub.closed:
-            self._hub.redial(self.dialer, self.dialer.failed(reason))
+        hub.owner.peer_lost(self, self.peer.close(self._reason))
+        if hub.links.get(self.fileno) is self:  # by now another may have got the descriptor
+            del hub.links[self.fileno]
+        dialer = self.dialer
+        if dialer is not None and not dialer.closed and not hub.closed and dialer not in hub.dialing:
+            hub.redial(dialer, dialer.failed(self._reason))
 
     def __repr__(self) -> str:
         return f"<BlockingLink {self.peer!r}{' closed' if self.closed else ''}>"
