@@ -154,16 +154,26 @@ class BlockingHub(Hub):
         now = time.monotonic()
         with self.lock:
             self._abandon_dropped()
+            self._act(events, now, due=wake is not None and now >= wake)
+
+    def _act(self, events: list[tuple[int, int]], now: float, due: bool) -> None:
+        """Read and write what is ready, do what is due. A link whose turn is interrupted (Ctrl-C) can't be trusted."""
+        link: BlockingLink | None = None
+        try:
             for fileno, event in events:
                 link = self.links.get(fileno)
                 if link is not None and event == READABLE:
                     link.read(now)
                 else:
                     self._handle(fileno, event, now)
-            if wake is not None and now >= wake:
+            if due:
                 for link in list(self.links.values()):
                     link.sweep(now)
                 self.owner.sweep(now)  # type: ignore[attr-defined]
+        except BaseException:
+            if link is not None:
+                link.lose(link.interrupted())
+            raise
 
     def _next_wake(self) -> float | None:
         """When something is due. What comes later, and earlier, is told by ``hurry``. With the lock held."""
@@ -277,8 +287,8 @@ class BlockingHub(Hub):
             return  # the leader notices, and what another thread read it would wait for in vain
         for link in self.links.values():
             if now - link.peer.last_received > _QUIET:
-                for quiet in list(self.links.values()):
-                    quiet.read(now)
+                quiet = [(fileno, READABLE) for fileno in self.links]
+                self._act(quiet, now, due=False)
                 return
 
     def watch(self, link: BlockingLink, for_writing: bool) -> None:

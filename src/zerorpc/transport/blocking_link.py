@@ -87,7 +87,7 @@ class BlockingLink:
         try:
             self._flush()
         except BaseException:  # Ctrl-C: nobody knows how much of a message is out
-            self.lose(LostRemote(f"the connection to {self.name} was interrupted in the middle of sending"))
+            self.lose(self.interrupted())
             raise
 
     def _flush(self) -> None:
@@ -159,15 +159,19 @@ class BlockingLink:
             return address_text(self.sock.getpeername())
         return address_text(None)
 
+    def interrupted(self) -> LostRemote:
+        """The error when an exception of somebody else's (Ctrl-C, an alarm) came in the middle of our work."""
+        return LostRemote(f"the work on the connection to {self.name} was interrupted")
+
     def lose(self, reason: Exception) -> None:
         """The connection is over."""
         if self.closed:
             return
+        self.closed = True
+        self._reason = reason
         if self._unsent and not isinstance(reason, LostRemote):
             with contextlib.suppress(OSError):
                 self.sock.send(self._unsent[0])  # a last word, such as ERROR
-        self._reason = reason
-        self.closed = True
         self.finish()
 
     def finish(self) -> None:

@@ -1,0 +1,198 @@
+"""What keeps a client alive, and what the garbage collector may take away while others call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service.running import PATIENCE, eventually, eventually_async, joined, run, serving
+from tests.service.services import Blocking, open_calls
+
+HEARTBEAT = 1.0  # s; the keeper looks in twice as often
+COLLECT_AFTER = 40  # allocations until the collector runs: so in the middle of everything
+
+
+@pytest.fixture
+def service() -> Iterator[Blocking]:
+    service = Blocking()
+    yield service
+    service.release.set()
+
+
+@pytest.fixture
+def server(service: Blocking) -> Iterator[zerorpc.Server]:
+    with serving(service) as server:
+        yield server
+
+
+# What outlives the client's last name
+
+
+def test_a_call_of_a_client_without_a_name(server: zerorpc.Server) -> None:
+    assert new_client(server).echo(1) == 1
+    assert new_client(server)("echo", 2) == 2
+    eventually(lambda: not server._core.hub.links, "the connections are closed")
+
+
+def test_a_method_keeps_its_client_alive_and_the_last_one_takes_it_along(server: zerorpc.Server) -> None:
+    echo, who = methods_of(new_client(server))
+    assert echo(1) == 1
+    del echo
+    assert who() == ""
+    assert len(server._core.hub.links) == 1
+    del who
+    eventually(lambda: not server._core.hub.links, "the connection is closed")
+
+
+def test_a_method_outlives_its_client_in_a_reference_cycle(server: zerorpc.Server) -> None:
+    client = new_client(server)
+    echo = client.echo
+    client.__dict__["itself"] = client
+    del client
+    gc.collect()
+    assert [echo(n) for n in range(3)] == [0, 1, 2]
+    del echo
+    eventually(lambda: not server._core.hub.links, "the connection is closed")
+
+
+def test_a_stream_keeps_its_client_alive(server: zerorpc.Server, service: Blocking) -> None:
+    items = new_client(server).count(500)
+    assert list(items) == list(range(500))
+    items = new_client(server).count(10**9)
+    assert [next(items) for _ in range(300)] == list(range(300))
+    service.ended.clear()  # set by the first one
+    del items
+    eventually(lambda: not server._core.hub.links, "the connections are closed")
+    assert service.ended.wait(PATIENCE)  # the server was told, or saw the connection go
+
+
+def test_an_async_result_keeps_its_client_alive(server: zerorpc.Server, service: Blocking) -> None:
+    result = new_client(server).block(async_=True)
+    assert service.started.wait(PATIENCE)
+    gc.collect()
+    assert len(server._core.hub.links) == 1
+    service.release.set()
+    assert result.get(timeout=PATIENCE) == "released"
+    del result
+    eventually(lambda: not server._core.hub.links, "the connection is closed")
+
+
+def new_client(server: zerorpc.Server) -> zerorpc.Client:
+    return zerorpc.Client(server.endpoints[0], timeout=PATIENCE, heartbeat=HEARTBEAT)
+
+
+def methods_of(client: zerorpc.Client) -> tuple[Any, Any]:
+    return client.echo, client.who
+
+
+# The collector at work in the middle of calls
+
+
+def test_streams_that_are_collected_while_others_call(service: Blocking) -> None:
+    """In cycles, so that whichever thread allocates the next object collects them, with the client's lock or not."""
+    problems: list[BaseException] = []
+    with joined(service) as client:
+
+        def litter() -> None:
+            for _ in range(60):
+                drop_in_a_cycle(client.count(10**6))
+
+        def call() -> None:
+            for n in range(200):
+                assert client.echo([n, [[k] for k in range(20)]]) == [n, [[k] for k in range(20)]]
+
+        with collecting_often():
+            together([litter, litter, call, call], problems)
+        gc.collect()
+        assert not problems
+        assert client.echo("still") == "still"
+        eventually(lambda: open_calls(client) == 0, "all dropped streams are given up")
+
+
+def test_async_streams_that_are_collected_while_others_call() -> None:
+    closed: list[int] = []
+
+    async def count(stop: int) -> Any:
+        try:
+            for n in range(stop):
+                yield n
+        finally:
+            closed.append(stop)
+
+    async def echo(value: Any) -> Any:
+        return value
+
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+
+            async def litter() -> None:
+                for _ in range(60):
+                    stream = await client.count(10**6)
+                    assert await stream.__anext__() == 0
+                    cycle = [stream]
+                    cycle.append(cycle)  # type: ignore[arg-type]
+                    del stream, cycle
+
+            async def call() -> None:
+                for n in range(200):
+                    assert await client.echo([n, [[k] for k in range(20)]]) == [n, [[k] for k in range(20)]]
+
+            with collecting_often():
+                await asyncio.gather(litter(), litter(), call(), call())
+            gc.collect()
+            assert await client.echo("still") == "still"
+            await eventually_async(lambda: len(closed) == 120, "the server ends all dropped streams")
+
+    with serving({"count": count, "echo": echo}) as server:
+        run(main(server.endpoints[0]))
+
+
+def drop_in_a_cycle(stream: Any) -> None:
+    assert next(stream) == 0
+    cycle = [stream]
+    cycle.append(cycle)
+
+
+@contextlib.contextmanager
+def collecting_often() -> Iterator[None]:
+    """The collector runs every few allocations, in whichever thread makes them, and in one of its own."""
+    done = threading.Event()
+
+    def collect() -> None:
+        while not done.wait(0.001):
+            gc.collect()
+
+    before = gc.get_threshold()
+    collector = threading.Thread(target=collect)
+    collector.start()
+    gc.set_threshold(COLLECT_AFTER, 2, 2)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        done.set()
+        collector.join(PATIENCE)
+
+
+def together(works: list[Callable[[], None]], problems: list[BaseException]) -> None:
+    """Each in a thread of its own; what they raise."""
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * PATIENCE)
+        assert not thread.is_alive(), "a call never ended"

@@ -1,0 +1,131 @@
+"""Ctrl-C at any step of a blocking call leaves a client that works: whoever calls next gets a definite outcome."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import zerorpc
+from tests.service.running import serving
+
+TIMEOUT = 3.0  # s a call
+SOON = 4.0  # s for a call after the interrupted one: longer than its timeout
+OUTCOMES = (zerorpc.LostRemote, zerorpc.TimeoutExpired)
+# CPython runs no signal handler between taking a lock and entering its block; a tracer does.
+LOCKING = ("with self.lock", "with hub.lock", "with self.hub.lock")
+
+
+async def echo(value: Any) -> Any:
+    return value
+
+
+def test_an_interrupt_at_any_line_of_a_call_leaves_a_client_that_works() -> None:
+    """Each line for a client of its own, all side by side: the slow ones wait for the interrupted to be found out."""
+    with serving({"echo": echo}) as server:
+        attempts = [Attempt(server.endpoints[0], line) for line in range(1, lines_of_a_call(server.endpoints[0]) + 1)]
+        for attempt in attempts:
+            attempt.thread.start()
+        deadline = time.monotonic() + 6 * TIMEOUT
+        for attempt in attempts:
+            attempt.thread.join(max(0.0, deadline - time.monotonic()))
+        problems = [f"{attempt.where}: {attempt.problem}" for attempt in attempts if attempt.problem]
+        interrupted = {attempt.where for attempt in attempts if attempt.where}
+        for attempt in attempts:
+            attempt.client.close()
+    assert not problems, "\n".join(problems)
+    assert len(interrupted) > 30, "the call's path was interrupted in few places only"
+    assert {where.partition(":")[0] for where in interrupted} == {"blocking.py", "blocking_link.py"}
+
+
+def lines_of_a_call(endpoint: str) -> int:
+    """How many lines of the transport one call runs: about, since that depends on what is there to be read."""
+    with zerorpc.Client(endpoint, timeout=TIMEOUT) as client:
+        client.echo(0)
+        tracer = Tracer(sys.maxsize)
+        tracer.run(client)
+        return tracer.lines
+
+
+class Tracer:
+    """Raises KeyboardInterrupt at the n-th line that a thread runs in the blocking transport."""
+
+    def __init__(self, line: int) -> None:
+        self.lines = 0
+        self.where = ""
+        self._line = line
+
+    def run(self, client: zerorpc.Client) -> None:
+        """One call, traced; it ends with its result, or interrupted."""
+        before = sys.gettrace()
+        sys.settrace(self._trace)
+        try:
+            client.echo("x")
+        except KeyboardInterrupt:
+            assert self.where, "interrupted by somebody else"
+        finally:
+            sys.settrace(before)
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        path = Path(frame.f_code.co_filename)
+        if path.parent.name != "transport" or not path.name.startswith("blocking") or self.where:
+            return None
+        source = linecache.getline(str(path), frame.f_lineno).strip()
+        if event == "line" and not source.startswith(LOCKING):
+            self.lines += 1
+            if self.lines == self._line:
+                self.where = f"{path.name}:{frame.f_lineno} {source}"
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self._trace
+
+
+class Attempt:
+    """One client, one interrupted call, and the calls after it."""
+
+    def __init__(self, endpoint: str, line: int) -> None:
+        self.problem = ""
+        self.client = zerorpc.Client(endpoint, timeout=TIMEOUT)
+        self.thread = threading.Thread(target=self._run, name=f"interrupted at {line}", daemon=True)
+        self._tracer = Tracer(line)
+
+    @property
+    def where(self) -> str:
+        return self._tracer.where
+
+    def _run(self) -> None:
+        self.problem = "never ended"
+        try:
+            self.client.echo("before")
+            self._tracer.run(self.client)
+            other = threading.Thread(target=self._call, args=("another thread",), daemon=True)
+            self.problem = "the call from another thread never ended"
+            other.start()
+            other.join(2 * SOON)
+            if other.is_alive():
+                return
+            self.problem = self._outcome
+            if not self.problem:
+                self._call("the same thread")
+                self.problem = self._outcome
+            if not self.problem:
+                assert self.client.echo("further") == "further"
+        except BaseException as error:
+            self.problem = f"a call that had to work raised {error!r}"
+
+    def _call(self, who: str) -> None:
+        """Set ``_outcome``: empty if the call ended soon, and with its result or a definite error."""
+        began = time.monotonic()
+        try:
+            result = self.client.echo(who)
+            self._outcome = "" if result == who else f"{who} got {result!r}"
+        except OUTCOMES:
+            self._outcome = ""
+        except BaseException as error:
+            self._outcome = f"the call from {who} raised {error!r}"
+        if (took := time.monotonic() - began) > SOON:
+            self._outcome += f" the call from {who} took {took:.1f} s"
