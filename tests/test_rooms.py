@@ -19,6 +19,9 @@ LONGEST = 400
 ROOMS = [
     "cli",
     "__init__",
+    "core",
+    "context",
+    "decorators",
     "exceptions",
     "client",
     "sync",

@@ -2,6 +2,8 @@
 
 One call, in order: ``AsyncClient.__call__`` packs the request and sends it, ``Call`` waits for the first reply and
 tells a value from a stream, ``AsyncStream`` takes the stream's items.
+
+Longer than most, because what a cancellation may cut short can only be followed in one place.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_DONE, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.socket_base import SocketBase
+from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.loops import running_loop
@@ -54,6 +56,7 @@ class AsyncClient(SocketBase):
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
+        check_heartbeat(heartbeat)
         self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)

@@ -17,7 +17,7 @@ from zerorpc.protocol.rpc_peers import ServerPeer
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import argspec, describe
-from zerorpc.socket_base import SocketBase
+from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.loops import new_event_loop, running_loop
@@ -59,6 +59,9 @@ class Server(SocketBase):
         *,
         grace: float = _GRACE,
     ) -> None:
+        if pool_size is not None and pool_size < 1:
+            raise ValueError(f"pool_size has to be at least 1, or None for no limit, not {pool_size}")
+        check_heartbeat(heartbeat)
         service = self if methods is None else methods
         self._core: _Service = _Service(
             name or service_name(service), context or Context.get_instance(), heartbeat, pool_size

@@ -19,7 +19,7 @@ from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.socket_base import SocketBase
+from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
 
@@ -54,6 +54,7 @@ class Client(SocketBase):
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
+        check_heartbeat(heartbeat)
         self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)

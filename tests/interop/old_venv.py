@@ -54,4 +54,7 @@ def _run(*command: str) -> None:
 
 
 if __name__ == "__main__":
-    old_python()
+    try:
+        old_python()
+    except RuntimeError as error:
+        sys.exit(f"the tests need zerorpc 0.6.3: {str(error).splitlines()[0]} {str(error).splitlines()[-1]}")

@@ -56,6 +56,9 @@ class RequestBringer(Protocol):
     channels: dict[Any, Any]
     writable: bool
 
+    @property
+    def identity(self) -> bytes: ...
+
     def event_header(self, channel: ServerChannel, /) -> dict[str, Any]: ...
 
     def send_event(self, channel: ServerChannel, data: Buffer, /) -> None: ...
@@ -252,7 +255,7 @@ class ServerChannel:
 
     def request_event(self) -> Event:
         """The request as hooks see it."""
-        return Event(self.name, self.args, decode_header(self.data), self.routing)
+        return Event(self.name, self.args, decode_header(self.data), [self.peer.identity, *(self.routing or ())])
 
     def send(self, data: bytes, last: bool = False) -> None:
         """Send a packed event now, or when credit comes; ``last`` ends the channel with it."""

@@ -155,7 +155,7 @@ class ClientPeer(Peer):
 class ServerPeer(Peer):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids (32 octets)."""
 
-    __slots__ = ("_new_id",)
+    __slots__ = ("_new_id", "routing_id")
 
     def __init__(
         self,
@@ -166,6 +166,7 @@ class ServerPeer(Peer):
         super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
         self._new_id = new_id
         self.pauses_reading = True
+        self.routing_id = new_id()  # for hooks: what tells this client from the others, until it says it by itself
 
     def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
         data = message[-1]
@@ -224,6 +225,11 @@ class ServerPeer(Peer):
         self.forget(channel)
         channel.close(error)
         touched.append(channel)
+
+    @property
+    def identity(self) -> bytes:
+        """The client's routing id: the one that it announced, or one of ours that no other client has."""
+        return self.connection.peer_identity or self.routing_id
 
     def send_goaway(self) -> None:
         """Tell a client of ours that this server is shutting down, so that it takes its next calls elsewhere."""

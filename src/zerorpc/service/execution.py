@@ -16,6 +16,7 @@ from zerorpc.errors import SerializationError
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode
 from zerorpc.service.methods import Method
+from zerorpc.service.signatures import misfit
 
 __all__ = ["Execution", "ServerHooks"]
 
@@ -109,6 +110,8 @@ class Execution:
     def error(self, error: BaseException) -> bytes:
         """The method, or a step around it, raised."""
         error.__traceback__ = _without_our_frames(error.__traceback__)
+        if type(error) is TypeError and error.__traceback__ is None and self.method is not None:
+            error = self._naming_the_method(error, self.method)
         exc_info = (type(error), error, error.__traceback__)
         logger.error("%s raised %s", self.channel.name, type(error).__name__, exc_info=exc_info)
         reply = Event(ERR, self._error_args(error), self.channel.peer.event_header(self.channel))
@@ -116,21 +119,27 @@ class Execution:
             try:
                 reply.header.update(self.context.hook_get_task_context())
                 event = self.event or self.channel.request_event()
-                self.context.hook_server_inspect_exception(event, reply, exc_info)
+                self.context.hook_server_inspect_exception(event, reply, list(exc_info))
                 return encode(reply.header, reply.name, reply.args)
             except Exception:
                 logger.exception("a hook raised while %s's error was handled", self.channel.name)
                 reply = Event(ERR, self._error_args(error), self.channel.peer.event_header(self.channel))
         return encode(reply.header, reply.name, reply.args)
 
+    def _naming_the_method(self, error: TypeError, method: Method) -> TypeError:
+        """Arguments that don't fit: Python names the function, which may be a lambda; callers know the method."""
+        why = misfit(method, self.channel.args)
+        return error if why is None or method.name in str(error) else TypeError(f"{method.name}(): {why}")
+
     def _error_args(self, error: BaseException) -> tuple[str, ...]:
         """Always three strings; one for a peer of protocol 1 (wire.md §3)."""
         if self.channel.version < 2:
             return (_clean(_message(error, repr)),)
+        name = "TypeError" if isinstance(error, SerializationError) else type(error).__name__  # as 0.6 calls it
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         if error.__traceback__ is None:  # raised by a built-in: no frame is left to show
             text = f"Traceback (most recent call last):\n{text}"
-        return (type(error).__name__, _clean(_message(error)), _clean(text))
+        return (name, _clean(_message(error)), _clean(text))
 
     def _unsendable(self, what: str, error: SerializationError) -> SerializationError:
         return SerializationError(f"the {what} of {self.channel.name} can't be sent: {error}")

@@ -28,6 +28,7 @@ __all__ = ["Runners", "ServerOverloaded", "ServerStopping"]
 _ASYNC_GENERATOR = Kind.ASYNC_GENERATOR  # a global: an enum's member takes 116 ns to look up on CPython 3.11
 _RUNNING_MAX = 65_536  # methods at once when pool_size isn't given; a suspended coroutine costs about 3 KiB
 _WAITING_MAX = 16_384  # requests kept waiting beyond that; the next gets an error at once
+_WAITING_OCTETS_MAX = 256 * 1024 * 1024  # and what they may hold together: two of the largest messages
 
 
 class ServerOverloaded(ZeroRPCError):
@@ -52,6 +53,7 @@ class Runners:
         self._context = context
         self._limit = pool_size or _RUNNING_MAX
         self._waiting: deque[tuple[Any, Execution]] = deque()
+        self._waiting_octets = 0
         self._workers = Workers(loop, self._receive_posted, pool_size or DEFAULT_THREADS)
         self._base = contextvars.copy_context()
         self._spare: SpareTask | None = None
@@ -66,9 +68,10 @@ class Runners:
             channel.send(execution.error(ServerStopping(f"{channel.name}: the server is shutting down")), last=True)
         elif self.running < self._limit and not self._waiting:  # nobody overtakes those that wait
             self._start(link, execution)
-        elif len(self._waiting) < _WAITING_MAX:
+        elif len(self._waiting) < _WAITING_MAX and self._waiting_octets < _WAITING_OCTETS_MAX:
             channel.runner = _QUEUED
             self._waiting.append((link, execution))
+            self._waiting_octets += len(channel.data)
         else:
             why = f"{channel.name}: {self.running} calls are running and {len(self._waiting)} waiting"
             channel.send(execution.error(ServerOverloaded(why)), last=True)
@@ -82,7 +85,7 @@ class Runners:
             execution.channel.runner = runner = AsyncStream(self.finish, link, execution)
             self._keep(self._base.copy().run(self._loop.create_task, runner.run()))
         else:
-            execution.channel.runner = job = ThreadJob(link, execution, self._workers.post)
+            execution.channel.runner = job = ThreadJob(link, execution, self._workers.post, self._workers.park)
             self._workers.submit(ThreadJob.run, job)
 
     def finish(self, link: Any, execution: Execution, data: bytes | None) -> None:
@@ -108,6 +111,7 @@ class Runners:
     def _start_waiting(self) -> None:
         while self._waiting and self.running < self._limit:
             link, execution = self._waiting.popleft()
+            self._waiting_octets -= len(execution.channel.data)
             if not execution.channel.closed:
                 execution.channel.runner = None
                 self._start(link, execution)

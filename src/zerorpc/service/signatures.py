@@ -9,7 +9,7 @@ from zerorpc.errors import SerializationError
 from zerorpc.protocol.events import encode
 from zerorpc.service.methods import Method
 
-__all__ = ["argspec", "describe"]
+__all__ = ["argspec", "describe", "misfit"]
 
 
 def describe(method: Method) -> dict[str, Any]:
@@ -48,6 +48,18 @@ def argspec(method: Method) -> list[Any] | None:
     varargs = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
     keywords = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
     return [[p.name for p in positional], varargs, keywords, defaults or None]
+
+
+def misfit(method: Method, args: list[Any]) -> str | None:
+    """Why these arguments don't fit the method; None if they do, or if Python can't tell (some built-ins)."""
+    signature = _signature(method)
+    if signature is None:
+        return None
+    try:
+        signature.bind(*args)
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 def _signature(method: Method) -> inspect.Signature | None:

@@ -16,12 +16,15 @@ __all__ = ["ThreadJob"]
 class ThreadJob:
     """A plain function or generator on a worker thread. A generator stays on one thread all its life."""
 
-    __slots__ = ("_ahead", "_allowed", "_condition", "_made", "_post", "_sent", "execution", "link")
+    __slots__ = ("_ahead", "_allowed", "_condition", "_made", "_park", "_post", "_sent", "execution", "link")
 
-    def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None]) -> None:
+    def __init__(
+        self, link: Any, execution: Execution, post: Callable[[Any], None], park: Callable[[int], None]
+    ) -> None:
         self.link = link
         self.execution = execution
         self._post = post
+        self._park = park
         self._condition: threading.Condition | None = None  # made when a stream begins
         self._made = 0  # items posted, counted by the worker
         self._sent = 0  # items sent, counted by the loop
@@ -73,8 +76,10 @@ class ThreadJob:
         """Block until another item may be made; False when the caller is gone."""
         condition = self._condition
         assert condition is not None
+        self._park(1)
         with condition:
             condition.wait_for(lambda: self._made < self._allowed or self.execution.channel.closed)
+        self._park(-1)
         return not self.execution.channel.closed
 
     # On the loop

@@ -32,6 +32,8 @@ class Workers:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, receive: Callable[[Any], None], limit: int) -> None:
         self.threads = 0
+        self.parked = 0  # threads whose stream waits for its reader: they don't count towards the limit
+        self._parking = threading.Lock()
         self._loop = loop
         self._receive = receive
         self._limit = limit
@@ -75,10 +77,15 @@ class Workers:
             return
         done = self._done - self._done_before
         if done * _GOOD_PROGRESS < waiting:
-            for _ in range(min(max(1, self.threads // 2), waiting, self._limit - self.threads)):
+            for _ in range(min(max(1, self.threads // 2), waiting, self._limit + self.parked - self.threads)):
                 self._start_thread()
         self._done_before = self._done
         self._growing = self._loop.call_later(_GROW_AFTER, self._grow)
+
+    def park(self, by: int) -> None:
+        """A worker begins (1) or ends (-1) to wait for somebody else. From the worker."""
+        with self._parking:
+            self.parked += by
 
     def _start_thread(self) -> None:
         self.threads += 1

@@ -7,6 +7,7 @@ for the end of the turn would cost it another turn (measured.md: 54 instead of 3
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from zerorpc.errors import LostRemote
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from zerorpc.transport.aio import AioHub
 
 __all__ = ["AioLink"]
+
+logger = logging.getLogger("zerorpc.transport")
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is cheaper than handing over many
@@ -107,6 +110,8 @@ class AioLink(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         """The peer broke the protocol, and is told so, or is silent, and isn't."""
+        if not isinstance(error, LostRemote):
+            logger.warning("refused %s: %s", self.name, error)
         if isinstance(error, LostRemote):
             self.abort(error)
         else:

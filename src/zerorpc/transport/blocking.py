@@ -3,6 +3,8 @@
 Of the threads that wait, one leads: it polls the sockets for all, and when it has what it waited for, another takes
 over. A lone caller so never leaves its thread: 12.8 us a call where a hop to a loop's thread costs 18-27 more
 (measured.md). When nobody waits, a keeper thread looks in now and then, so that heartbeats go on.
+
+Longer than most, because who leads, and what an interrupt may leave half done, can only be checked in one place.
 """
 
 from __future__ import annotations
