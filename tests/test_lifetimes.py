@@ -14,6 +14,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, eventually, eventually_async, joined, run, serving
 from tests.service.services import Blocking, open_calls
+from zerorpc.protocol.channel import ClientChannel
 
 HEARTBEAT = 1.0  # s; the keeper looks in twice as often
 COLLECT_AFTER = 40  # allocations until the collector runs: so in the middle of everything
@@ -36,8 +37,10 @@ def server(service: Blocking) -> Iterator[zerorpc.Server]:
 
 
 def test_a_call_of_a_client_without_a_name(server: zerorpc.Server) -> None:
-    assert new_client(server).echo(1) == 1
-    assert new_client(server)("echo", 2) == 2
+    result = new_client(server).echo(1)  # not within assert: pytest would give the client a name
+    assert result == 1
+    result = new_client(server)("echo", 2)
+    assert result == 2
     eventually(lambda: not server._core.hub.links, "the connections are closed")
 
 
@@ -136,8 +139,8 @@ def test_async_streams_that_are_collected_while_others_call() -> None:
                 for _ in range(60):
                     stream = await client.count(10**6)
                     assert await stream.__anext__() == 0
-                    cycle = [stream]
-                    cycle.append(cycle)  # type: ignore[arg-type]
+                    cycle: list[Any] = [stream]
+                    cycle.append(cycle)
                     del stream, cycle
 
             async def call() -> None:
@@ -152,6 +155,37 @@ def test_async_streams_that_are_collected_while_others_call() -> None:
 
     with serving({"count": count, "echo": echo}) as server:
         run(main(server.endpoints[0]))
+
+
+def test_an_async_stream_that_another_thread_collects_is_given_up_on_its_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    where: list[threading.Thread] = []
+    abandon = ClientChannel.abandon
+
+    def spy(channel: ClientChannel) -> None:
+        where.append(threading.current_thread())
+        abandon(channel)
+
+    monkeypatch.setattr(ClientChannel, "abandon", spy)
+    service = Blocking()
+
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            cycle: list[Any] = [await client.count(10**9)]
+            cycle.append(cycle)
+            del cycle
+            await asyncio.to_thread(gc.collect)
+            await eventually_async(service.ended.is_set)
+
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        with serving(service) as server:
+            run(main(server.endpoints[0]))
+    finally:
+        if before:
+            gc.enable()
+    assert where
+    assert set(where) == {threading.current_thread()}
 
 
 def drop_in_a_cycle(stream: Any) -> None:

@@ -119,7 +119,7 @@ def test_after_the_caller_is_gone_nothing_is_sent(clock: Clock) -> None:
 
 def test_the_request_as_hooks_see_it(clock: Clock) -> None:
     _server, client = old_client(clock)
-    (channel,) = client.send({"message_id": b"id", "v": 3, "trace": "t"}, "add", [1, 2], routing=[b"0" * 32, b"broker"])
+    (channel,) = client.send({"message_id": b"id", "v": 3, "trace": "t"}, "add", [1, 2], routing=(b"broker",))
     event = channel.request_event()
     assert (event.name, event.args, event.identity) == ("add", [1, 2], [b"0" * 32, b"broker"])
     assert event.header == {"message_id": b"id", "v": 3, "trace": "t"}

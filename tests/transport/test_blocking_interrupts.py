@@ -36,7 +36,8 @@ def test_an_interrupt_at_any_line_of_a_call_leaves_a_client_that_works() -> None
         problems = [f"{attempt.where}: {attempt.problem}" for attempt in attempts if attempt.problem]
         interrupted = {attempt.where for attempt in attempts if attempt.where}
         for attempt in attempts:
-            attempt.client.close()
+            if not attempt.problem:  # or its lock may be taken for good
+                attempt.client.close()
     assert not problems, "\n".join(problems)
     assert len(interrupted) > 30, "the call's path was interrupted in few places only"
     assert {where.partition(":")[0] for where in interrupted} == {"blocking.py", "blocking_link.py"}
