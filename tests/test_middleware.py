@@ -265,6 +265,32 @@ def test_after_request_is_called_for_a_stream_whose_server_is_lost() -> None:
     assert log.lines[-1] == ("client_after_request", "stream", None, zerorpc.LostRemote)
 
 
+@pytest.mark.parametrize("method", [*VALUES, *STREAMS])
+def test_hooks_tell_the_callers_apart(pair: Pair, method: str) -> None:
+    seen: list[Any] = []
+    pair.server_context.register_middleware({"server_before_exec": lambda event: seen.append(event.identity)})
+    with zerorpc.Client(pair.endpoint, timeout=PATIENCE) as another:
+        for client in (pair.client, another, pair.client):
+            result = client(method, 1)
+            assert result == 1 or list(result) == [1, 1, 1]
+    assert all(type(identity) is list for identity in seen)
+    assert all(type(frame) is bytes and frame for identity in seen for frame in identity)
+    assert seen[0] == seen[2] != seen[1]
+
+
+@pytest.mark.parametrize("method", CRASHES)
+def test_a_hook_gets_what_was_raised_as_a_list_of_three(pair: Pair, method: str) -> None:
+    seen: list[Any] = []
+    pair.server_context.register_middleware({"server_inspect_exception": lambda *args: seen.append(args)})
+    with pytest.raises(zerorpc.RemoteError, match="why"):
+        list(pair.client(method, "why"))
+    ((request, _, _, exc_info),) = seen
+    assert type(exc_info) is list
+    kind, error, trace = exc_info
+    assert (kind, str(error), trace) == (RuntimeError, "why", error.__traceback__)
+    assert type(request.identity) is list
+
+
 # What hooks may change
 
 

@@ -84,6 +84,27 @@ def test_registering_a_name_twice_is_refused() -> None:
     server.close()
 
 
+@pytest.mark.parametrize("pool_size", [0, -1])
+def test_a_pool_of_nothing_is_refused(pool_size: int) -> None:
+    with pytest.raises(ValueError, match="pool_size"):
+        zerorpc.Server({}, pool_size=pool_size)
+
+
+@pytest.mark.parametrize("heartbeat", [-1, 0, -0.5])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda heartbeat: zerorpc.Server({}, heartbeat=heartbeat),
+        lambda heartbeat: zerorpc.Client(heartbeat=heartbeat),
+        lambda heartbeat: zerorpc.AsyncClient(heartbeat=heartbeat),
+    ],
+    ids=["Server", "Client", "AsyncClient"],
+)
+def test_a_heartbeat_that_is_no_period_is_refused(make: Callable[[float], Any], heartbeat: float) -> None:
+    with pytest.raises(ValueError, match="heartbeat"):
+        make(heartbeat)
+
+
 def test_registering_while_serving() -> None:
     with serving({}) as server, zerorpc.Client(server.endpoints[0]) as client:
         assert remote_error(client.late).name == "NameError"

@@ -139,6 +139,24 @@ def test_unknown_methods_and_wrong_arguments() -> None:
         assert client.add_man("still") == "still, man!"
 
 
+def test_wrong_arguments_name_the_method_and_not_the_function() -> None:
+    async def another(x: int) -> int:
+        return x
+
+    def fail(x: int) -> int:
+        raise TypeError("its own")
+
+    methods = {"f": lambda x: x, "g": another, "h": zerorpc.on_loop(lambda x: x), "fail": fail}
+    with joined(methods) as client:
+        for name in ("f", "g", "h"):
+            error = remote_error(client, name)
+            assert error.name == "TypeError"
+            assert error.msg.startswith(f"{name}()")  # and not with <lambda> or another
+            assert "'x'" in error.msg
+            assert client(name, 1) == 1
+        assert remote_error(client.fail, 1).msg == "its own"
+
+
 def test_results_that_cant_be_sent_name_the_method() -> None:
     async def coroutine() -> object:
         return object()
@@ -162,12 +180,13 @@ def test_results_that_cant_be_sent_name_the_method() -> None:
     with joined({**methods, "generator": generator, "async_generator": async_generator}) as client:
         for name in methods:
             error = remote_error(client, name)
-            assert error.name == "SerializationError"
+            assert error.name == "TypeError"  # as 0.6 calls it
             assert f"the result of {name} can't be sent" in error.msg
         for name in ("generator", "async_generator"):
             items = client(name)
             assert next(items) == 1
             error = remote_error(next, items)
+            assert error.name == "TypeError"
             assert f"the item of {name} can't be sent" in error.msg
         assert client._zerorpc_ping()[0] == "pong"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -286,6 +287,39 @@ def test_too_many_waiting_requests_get_an_error_at_once(monkeypatch: pytest.Monk
         release.set()
         assert [call.get(timeout=PATIENCE) for call in calls] == [True] * 3
         assert client.f() is True
+
+
+def test_waiting_requests_that_hold_too_much_get_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.service.runners._WAITING_OCTETS_MAX", 5000)
+    release = threading.Event()
+    with joined({"f": lambda _: release.wait(PATIENCE)}, pool_size=1) as client:
+        calls = [client.f(b"x" * 3000, async_=True) for _ in range(3)]  # one runs, two wait with more than 5000
+        assert remote_error(client.f, b"").name == "ServerOverloaded"
+        assert not any(call.ready() for call in calls)
+        release.set()
+        assert [call.get(timeout=PATIENCE) for call in calls] == [True] * 3
+        release.clear()
+        calls = [client.f(b"x" * 3000, async_=True) for _ in range(3)]  # what has run is no longer counted
+        assert remote_error(client.f, b"").name == "ServerOverloaded"
+        release.set()
+        assert [call.get(timeout=PATIENCE) for call in calls] == [True] * 3
+
+
+def test_more_idle_streams_than_threads_leave_plain_methods_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.service.runners.DEFAULT_THREADS", 3)
+
+    def count() -> Iterator[int]:
+        yield from itertools.count()
+
+    with joined({"count": count, "echo": lambda value: value}) as client:
+        streams = [client.count() for _ in range(10)]
+        assert [next(items) for items in streams] == [0] * 10
+        assert client.echo("still") == "still"
+        assert [next(items) for items in streams for _ in range(300)] == list(range(1, 301)) * 10
+        assert client.echo("still") == "still"
+        for items in streams:
+            items.close()
+        assert client.echo("still") == "still"
 
 
 def test_what_runs_and_waits_is_shown() -> None:

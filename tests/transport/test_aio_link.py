@@ -13,6 +13,7 @@ from tests.service.services import Cooler
 from tests.transport.owners import Owner
 from zerorpc.errors import LostRemote
 from zerorpc.transport.aio import AioHub
+from zerorpc.zmtp.greeting import Greeting
 
 
 def test_a_link_that_is_lost_takes_every_call_and_does_nothing() -> None:
@@ -96,3 +97,29 @@ def test_a_half_open_handshake_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         sock.sendall(b"\xff\0\0\0\0")
         while sock.recv(4096):
             pass  # the server's greeting, then the end
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", "HTTP"),
+        (b"\xff" + bytes(7) + b"\x01\x7f" + b"\x01\x05\x00\x00", "ZMTP 2.0"),
+        (Greeting("PLAIN").encode(), "PLAIN"),
+    ],
+    ids=["HTTP", "ZMTP 2", "PLAIN"],
+)
+def test_a_server_logs_whom_it_refused_and_why(octets: bytes, why: str, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(Cooler()) as server, caplog.at_level("WARNING", "zerorpc.transport"):
+        with connect(server.endpoints[0]) as sock:
+            who = f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+            sock.sendall(octets)
+            with contextlib.suppress(ConnectionResetError):
+                while sock.recv(4096):
+                    pass
+            refused = [record for record in caplog.records if record.name == "zerorpc.transport"]
+        with zerorpc.Client(server.endpoints[0]) as client:  # of whom nothing is logged
+            assert client.add_42(1) == 43
+    assert [record.levelname for record in refused] == ["WARNING"]
+    assert who in refused[0].getMessage()
+    assert why in refused[0].getMessage()
+    assert [record for record in caplog.records if record.name == "zerorpc.transport"] == refused

@@ -129,7 +129,8 @@ class Execution:
     def _naming_the_method(self, error: TypeError, method: Method) -> TypeError:
         """Arguments that don't fit: Python names the function, which may be a lambda; callers know the method."""
         why = misfit(method, self.channel.args)
-        return error if why is None or method.name in str(error) else TypeError(f"{method.name}(): {why}")
+        named = str(error).partition("()")[0].rpartition(".")[2]  # as in "Cooler.add_man() takes ..."
+        return error if why is None or named == method.name else TypeError(f"{method.name}(): {why}")
 
     def _error_args(self, error: BaseException) -> tuple[str, ...]:
         """Always three strings; one for a peer of protocol 1 (wire.md §3)."""
