@@ -19,7 +19,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote
 from zerorpc.transport.blocking_link import BlockingLink
@@ -41,13 +41,34 @@ _KEEPER_SHORTEST = 0.02
 _hubs: weakref.WeakSet[BlockingHub] = weakref.WeakSet()
 
 
+class BlockingOwner(Owner, Protocol):
+    """Who a blocking hub works for: besides what happened, it is asked what is due. With the lock held."""
+
+    @property
+    def next_wake(self) -> float | None:
+        """When ``sweep`` wants to be called next, for what belongs to no link."""
+
+    def sweep(self, now: float) -> None: ...
+
+    def abandon(self, channel: Any) -> None:
+        """Nobody wants the rest of a call."""
+
+    def forked(self) -> None:
+        """This is a child now: what was under way is the parent's."""
+
+    def close(self) -> None:
+        """Nobody can call any more."""
+
+
 class BlockingHub(Hub):
     """A hub that lives in its callers' threads. Its methods are safe from any thread, and after a fork.
 
     ``lock`` guards all state, the peers' too; the owner is called with it held.
     """
 
-    def __init__(self, owner: Owner, resolve_hook: Callable[[Any], Any], heartbeat: float | None) -> None:
+    owner: BlockingOwner
+
+    def __init__(self, owner: BlockingOwner, resolve_hook: Callable[[Any], Any], heartbeat: float | None) -> None:
         super().__init__(owner, resolve_hook)
         self._keeper_interval = min(max((heartbeat or 2.0) / 2, _KEEPER_SHORTEST), _KEEPER_LONGEST)
         self.orphaned = False  # nobody can call any more: the keeper closes it
@@ -171,7 +192,7 @@ class BlockingHub(Hub):
             if due:
                 for link in list(self.links.values()):
                     link.sweep(now)
-                self.owner.sweep(now)  # type: ignore[attr-defined]
+                self.owner.sweep(now)
         except BaseException:
             if link is not None:
                 link.lose(link.interrupted())
@@ -179,7 +200,7 @@ class BlockingHub(Hub):
 
     def _next_wake(self) -> float | None:
         """When something is due. What comes later, and earlier, is told by ``hurry``. With the lock held."""
-        wake: float | None = self.owner.next_wake  # type: ignore[attr-defined]
+        wake: float | None = self.owner.next_wake
         for link in self.links.values():
             due = link.peer.next_wake
             if due is not None and (wake is None or due < wake):
@@ -227,7 +248,7 @@ class BlockingHub(Hub):
         while not stop.wait(self._keeper_interval):
             with self.lock:
                 if self.orphaned:
-                    self.owner.close()  # type: ignore[attr-defined]
+                    self.owner.close()
                     return
                 self._wake_resting()
                 self._mend()
@@ -264,7 +285,7 @@ class BlockingHub(Hub):
     def _abandon_dropped(self) -> None:
         """With the lock held, and nothing half done."""
         while self._dropped:
-            self.owner.abandon(self._dropped.popleft())  # type: ignore[attr-defined]
+            self.owner.abandon(self._dropped.popleft())
 
     def _wake_resting(self) -> None:
         """Accept again where descriptors had run out. With the lock held."""
@@ -428,7 +449,7 @@ class BlockingHub(Hub):
         self.listeners.clear()
         self._close_bell()
         self._set_up()
-        self.owner.forked()  # type: ignore[attr-defined]
+        self.owner.forked()
 
     def revive(self) -> None:
         """In a forked child, at the first use: the parent keeps its connections, we make our own."""
