@@ -1,12 +1,15 @@
 """zerorpc: any object as a network service, called as if it were local.
 
 ``Server``, ``Client`` and ``AsyncClient`` are where to start.
+
+What a name needs is imported when it is first used: who calls with a blocking ``Client`` never waits for asyncio.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from zerorpc import exceptions
-from zerorpc.client import AsyncClient
 from zerorpc.errors import (
     AddressInUse,
     Closed,
@@ -18,11 +21,14 @@ from zerorpc.errors import (
     TimeoutExpired,
     ZeroRPCError,
 )
-from zerorpc.middleware import Context, fork_task_context
-from zerorpc.push_pull import Publisher, Puller, Pusher, Subscriber
-from zerorpc.server import Server
-from zerorpc.service.methods import on_loop, rep, stream
-from zerorpc.sync import Client
+
+if TYPE_CHECKING:
+    from zerorpc.client import AsyncClient
+    from zerorpc.middleware import Context, fork_task_context
+    from zerorpc.push_pull import Publisher, Puller, Pusher, Subscriber
+    from zerorpc.server import Server
+    from zerorpc.service.methods import on_loop, process, rep, stream
+    from zerorpc.sync import Client
 
 __version__ = "1.0.0a1"
 
@@ -48,6 +54,39 @@ __all__ = [
     "exceptions",
     "fork_task_context",
     "on_loop",
+    "process",
     "rep",
     "stream",
 ]
+
+# Where those under TYPE_CHECKING really come from
+_MODULES = {
+    "AsyncClient": "zerorpc.client",
+    "Client": "zerorpc.sync",
+    "Context": "zerorpc.middleware",
+    "Publisher": "zerorpc.push_pull",
+    "Puller": "zerorpc.push_pull",
+    "Pusher": "zerorpc.push_pull",
+    "Server": "zerorpc.server",
+    "Subscriber": "zerorpc.push_pull",
+    "fork_task_context": "zerorpc.middleware",
+    "on_loop": "zerorpc.service.methods",
+    "process": "zerorpc.service.methods",
+    "rep": "zerorpc.service.methods",
+    "stream": "zerorpc.service.methods",
+}
+
+if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds
+
+    def __getattr__(name: str) -> object:
+        """Import a public name at its first use."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zerorpc.event_log import log_event
 from zerorpc.protocol.events import Buffer
 from zerorpc.transport.hub import Hub
 
@@ -70,7 +69,12 @@ class SocketBase:
 
     @debug.setter
     def debug(self, value: bool) -> None:
-        self._core.tap = log_event if value else None
+        if not value:
+            self._core.tap = None
+            return
+        from zerorpc.event_log import log_event  # and with it logging, which a program may do without
+
+        self._core.tap = log_event
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._core.hub!r}>"

@@ -10,7 +10,6 @@ Longer than most, because who leads, and what an interrupt may leave half done, 
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import os
 import socket
@@ -28,8 +27,6 @@ from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
 from zerorpc.transport.sockets import Listener, connect_blocking, tune
 
 __all__ = ["BlockingHub"]
-
-logger = logging.getLogger("zerorpc.transport")
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 us
 _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
@@ -402,6 +399,9 @@ class BlockingHub(Hub):
             except Exception as error:
                 delay = dialer.failed(error)
                 if not isinstance(error, OSError):
+                    import logging  # never needed but here, and 3 ms of a client's start
+
+                    logger = logging.getLogger("zerorpc.transport")
                     logger.exception("connecting to %s failed; it will be tried again", dialer.endpoint.text)
             else:
                 self._adopt(sock, dialer)
