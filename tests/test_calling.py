@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -15,7 +16,11 @@ from zerorpc.protocol.rpc_peers import ClientPeer
 class Caller:
     """Notes what it is asked for."""
 
-    def __init__(self) -> None:
+    timeout = 30.0
+    keywords = "timeout and slots"
+
+    def __init__(self, context: Context | None = None) -> None:
+        self.context = context or Context()
         self.abandoned: list[Any] = []
 
     def make_stream(self, request: Request) -> str:
@@ -36,7 +41,7 @@ def replied(request: Request, name: str, args: Any, version: int = 3) -> Request
 
 
 def make(context: Context | None = None, args: tuple[Any, ...] = (1, 2), method: str | bytes = "add") -> Request:
-    return Request(context or Context(), method, args, 30, 100, 0.0)
+    return Request(Caller(context), method, args, {}, 0.0)
 
 
 def hooked() -> Context:
@@ -72,38 +77,39 @@ def test_what_cant_be_sent_names_the_method(context: Any) -> None:
 @BOTH
 @pytest.mark.parametrize(("args", "value"), [([7], 7), ([None], None), ([[1]], [1])])
 def test_ok_is_the_value(context: Any, args: Any, value: Any) -> None:
-    assert replied(make(context()), "OK", args).outcome(Caller()) == value
+    assert replied(make(context()), "OK", args).outcome() == value
 
 
 @pytest.mark.parametrize(("args", "value"), [(7, 7), ([], []), (None, None)])
 def test_ok_of_a_peer_that_forgot_the_array(args: Any, value: Any) -> None:
-    assert replied(make(), "OK", args).outcome(Caller()) == value
+    assert replied(make(), "OK", args).outcome() == value
 
 
 @BOTH
 def test_err_is_raised(context: Any) -> None:
     with pytest.raises(RemoteError) as caught:
-        replied(make(context()), "ERR", ["ValueError", "why", None]).outcome(Caller())
+        replied(make(context()), "ERR", ["ValueError", "why", None]).outcome()
     assert (caught.value.name, caught.value.msg, caught.value.traceback) == ("ValueError", "why", None)
 
 
 @BOTH
 def test_err_of_protocol_one_is_a_text(context: Any) -> None:
     with pytest.raises(RemoteError, match=r"ValueError\('why'\)"):
-        replied(make(context()), "ERR", ["ValueError('why')"], version=1).outcome(Caller())
+        replied(make(context()), "ERR", ["ValueError('why')"], version=1).outcome()
 
 
 @BOTH
 @pytest.mark.parametrize("name", ["STREAM", "STREAM_DONE"])
 def test_a_stream_is_made(context: Any, name: str) -> None:
-    assert replied(make(context()), name, None).outcome(Caller()) == "stream of add"
+    assert replied(make(context()), name, None).outcome() == "stream of add"
 
 
 @BOTH
 def test_a_reply_that_no_pattern_knows_gives_the_call_up(context: Any) -> None:
-    caller, request = Caller(), replied(make(context()), "WHATEVER", None)
+    caller = Caller(context())
+    request = replied(Request(caller, "add", (1, 2), {}, 0.0), "WHATEVER", None)
     with pytest.raises(RuntimeError, match=r"Unable to find a pattern for: add .*'WHATEVER'"):
-        request.outcome(caller)
+        request.outcome()
     assert caller.abandoned == [request.channel]
 
 
@@ -129,15 +135,36 @@ def test_the_error_hook_may_decline() -> None:
     context = Context()
     context.register_middleware({"client_handle_remote_error": seen.append})
     with pytest.raises(RemoteError):
-        replied(make(context), "ERR", ["ValueError", "why", None]).outcome(Caller())
+        replied(make(context), "ERR", ["ValueError", "why", None]).outcome()
     assert [event.args[0] for event in seen] == ["ValueError"]
 
 
 def test_remote_methods_are_names_with_dots() -> None:
     calls: list[Any] = []
-    method = RemoteMethod(lambda *args, **options: calls.append((args, options)), "robot")
+    method = RemoteMethod(lambda *call: calls.append(call), "robot")
     method(1, timeout=2)
     method.arm.move(3)
-    assert calls == [(("robot", 1), {"timeout": 2}), (("robot.arm.move", 3), {})]
+    assert calls == [("robot", (1,), {"timeout": 2}), ("robot.arm.move", (3,), {})]
     with pytest.raises(AttributeError):
         method.__iter__  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("options", "timeout", "slots"),
+    [
+        ({}, 30.0, 100),
+        ({"timeout": None}, None, 100),
+        ({"timeout": 2, "slots": 7}, 2, 7),
+        ({"slots": 0}, 30.0, 1),
+        ({"slots": -5}, 30.0, 1),
+    ],
+)
+def test_the_keywords_of_a_call(options: dict[str, Any], timeout: float | None, slots: int) -> None:
+    channel = Request(Caller(), "add", (), options, 5.0).channel
+    assert (channel.timeout, channel.slots) == (timeout, slots)
+    assert channel.deadline == (math.inf if timeout is None else 5.0 + timeout)
+
+
+def test_an_unknown_keyword_of_a_call() -> None:
+    with pytest.raises(TypeError, match=r"takes timeout and slots as keywords, not colour, size; .*positional"):
+        Request(Caller(), "add", (), {"timeout": 1, "colour": "red", "size": 2}, 0.0)

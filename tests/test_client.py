@@ -323,7 +323,7 @@ def test_a_shielded_call_goes_on(run: Run) -> None:
 
 async def _until_answered(call: Call) -> None:
     """Returns in the very turn of the loop in which the reply was read, before anybody else is told."""
-    while not call._request.channel.answered:  # noqa: ASYNC110 - it must not be later than that
+    while not call.channel.answered:  # noqa: ASYNC110 - it must not be later than that
         await asyncio.sleep(0)
 
 

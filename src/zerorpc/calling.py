@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.middleware import Context
-from zerorpc.protocol.channel import ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Buffer, Event, WireEvent, decode_header, encode
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
+from zerorpc.protocol.peer import FOREVER
 
 __all__ = ["RemoteMethod", "Request", "default_timeout"]
 
@@ -18,6 +19,10 @@ default_timeout: Any = object()  # "the client's own", where None means "no time
 
 class Caller(Protocol):
     """A client's core."""
+
+    context: Context
+    timeout: float | None
+    keywords: str  # what a call takes besides the method's arguments, for an error
 
     def make_stream(self, request: Request) -> Any:
         """An iterator of the client's kind over a stream's items."""
@@ -29,17 +34,18 @@ class Caller(Protocol):
 class RemoteMethod:
     """``client.method``: call it, or go on with a dot (``client.robot.move`` is the method ``robot.move``).
 
-    ``call`` belongs to the client's core and not to the client, so that a client may keep its methods.
+    ``call(name, args, options)`` belongs to the client's core and not to the client, so that a client may keep its
+    methods.
     """
 
     __slots__ = ("_call", "_name")
 
-    def __init__(self, call: Callable[..., Any], name: str) -> None:
+    def __init__(self, call: Callable[[str, tuple[Any, ...], dict[str, Any]], Any], name: str) -> None:
         self._call = call
         self._name = name
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return self._call(self._name, *args, **options)
+        return self._call(self._name, args, options)
 
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith("__"):
@@ -53,22 +59,22 @@ class RemoteMethod:
 class Request:
     """One call's request and the hooks around it. ``event`` is None when no middleware wants to see it."""
 
-    __slots__ = ("channel", "context", "event")
+    __slots__ = ("_caller", "channel", "event")
 
     def __init__(
         self,
-        context: Context,
+        caller: Caller,
         method: str | bytes,
         args: tuple[Any, ...],
-        timeout: float | None,
-        slots: int,
+        options: dict[str, Any],
         now: float,
     ) -> None:
         """Pack the request. Raises SerializationError, naming the method, and whatever a hook raises."""
-        name = method if isinstance(method, str) else method.decode("utf-8")
+        name = method if type(method) is str else _text(method)
+        context = caller.context
         message_id = context.new_msgid()
         header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
-        self.context = context
+        self._caller = caller
         self.event: Event | None = None
         try:
             if context.hooks_client:
@@ -80,11 +86,13 @@ class Request:
                 data = encode(header, name, args)
         except SerializationError as error:
             raise SerializationError(f"the arguments of {name} can't be sent: {error}") from None
+        timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
+        deadline = FOREVER if timeout is None else now + timeout
         # the id as MessagePack octets: a bin of 32
-        self.channel = ClientChannel(b"\xc4\x20" + message_id, name, data, timeout, now, slots)
+        self.channel = ClientChannel(b"\xc4\x20" + message_id, name, data, timeout, deadline, slots)
 
-    def outcome(self, caller: Caller) -> Any:
-        """What the first reply means: the value, the stream that ``caller`` makes, or the error raised."""
+    def outcome(self) -> Any:
+        """What the first reply means: the value, the stream that the caller makes, or the error raised."""
         channel = self.channel
         reply = channel.reply
         if reply is None:
@@ -92,24 +100,26 @@ class Request:
             self.failed(channel.error)
             raise channel.error
         if self.event is not None:
-            return self._hooked_outcome(reply, caller)
+            return self._hooked_outcome(reply)
         if reply.name == OK:
             return reply_value(reply.args)
         if reply.name == ERR:
             raise remote_error(reply.args, reply.header.version)
         if reply.name in (STREAM, DONE):
-            return caller.make_stream(self)
-        caller.abandon(channel)
+            return self._caller.make_stream(self)
+        self._caller.abandon(channel)
         raise self._no_pattern(reply.name)
 
-    def _hooked_outcome(self, reply: WireEvent, caller: Caller) -> Any:
+    def _hooked_outcome(self, reply: WireEvent) -> Any:
         """The same through the patterns, which call the hooks and which a hook may replace."""
+        assert self.event is not None
+        context = self._caller.context
         event = _event(reply, self.channel.reply_data)
-        for pattern in self.context.hook_client_patterns_list(patterns_list):
+        for pattern in context.hook_client_patterns_list(patterns_list):
             if pattern.accept_answer(event):
-                channel = PatternChannel(self, caller)
-                return pattern.process_answer(self.context, channel, self.event, event, self._handle_remote_error)
-        caller.abandon(self.channel)
+                channel = PatternChannel(self, self._caller)
+                return pattern.process_answer(context, channel, self.event, event, self._handle_remote_error)
+        self._caller.abandon(self.channel)
         error = self._no_pattern(reply.name)
         self.failed(error)
         raise error
@@ -120,7 +130,9 @@ class Request:
     def item(self, wire: WireEvent, data: Buffer) -> tuple[bool, Any]:
         """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
         if self.event is not None:
-            return _STREAM.process_event(self.context, self.event, _event(wire, data), self._handle_remote_error)
+            return _STREAM.process_event(
+                self._caller.context, self.event, _event(wire, data), self._handle_remote_error
+            )
         if wire.name == STREAM:
             return True, wire.args
         if wire.name == ERR:
@@ -130,10 +142,10 @@ class Request:
     def failed(self, error: BaseException) -> None:
         """A call ended without a reply: the hook hears of it."""
         if self.event is not None:
-            self.context.hook_client_after_request(self.event, None, error)
+            self._caller.context.hook_client_after_request(self.event, None, error)
 
     def _handle_remote_error(self, event: Event) -> BaseException:
-        exception = self.context.hook_client_handle_remote_error(event)
+        exception = self._caller.context.hook_client_handle_remote_error(event)
         version = event.header.get("v", 1)
         return exception or remote_error(event.args, version if isinstance(version, int) else 1)
 
@@ -155,6 +167,22 @@ class PatternChannel:
 
 
 _STREAM = ReqStream()
+
+
+def _read_options(
+    caller: Caller, timeout: float | None = default_timeout, slots: int = DEFAULT_SLOTS, **unknown: Any
+) -> tuple[float | None, int]:
+    """A call's own timeout and slots. TypeError for any other keyword."""
+    if unknown:
+        raise TypeError(
+            f"a call takes {caller.keywords} as keywords, not {', '.join(unknown)}; "
+            "the method's own arguments are positional"
+        )
+    return (caller.timeout if timeout is default_timeout else timeout), max(1, slots)
+
+
+def _text(method: str | bytes) -> str:
+    return method.decode("utf-8") if isinstance(method, bytes) else str.__str__(method)
 
 
 def _event(wire: WireEvent, data: Buffer) -> Event:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
@@ -17,7 +18,7 @@ from zerorpc.calling import RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
-from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_DONE, STATE_STREAMING, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.socket_base import SocketBase, check_heartbeat
@@ -85,7 +86,7 @@ class AsyncClient(SocketBase):
 
         Cancelling the wait gives the call up; a server of ours is told and cancels the method.
         """
-        return self._core.call(method, *args, timeout=timeout, slots=slots)
+        return self._core.call(method, args, {"timeout": timeout, "slots": slots})
 
     # The end
 
@@ -105,7 +106,7 @@ class AsyncClient(SocketBase):
         await self.aclose()
 
 
-class Call(Coroutine[Any, Any, Any]):
+class Call(Request, Coroutine[Any, Any, Any]):
     """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
 
     It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine.
@@ -113,29 +114,32 @@ class Call(Coroutine[Any, Any, Any]):
     A call that nobody awaits still runs on the server.
     """
 
-    __slots__ = ("_core", "_request", "_steps", "_taken")
+    # Until it is awaited, a call is itself its channel's waiter: ``set_result`` below. A ``__del__`` in its place
+    # would cost each call 0.1 us.
 
-    def __init__(self, core: _Core, request: Request) -> None:
-        self._core = core
-        self._request = request
-        self._taken = False
-        self._steps: Generator[Any, Any, Any] | None = None  # when driven as a coroutine
+    __slots__ = ("__weakref__", "_steps")
+
+    _caller: _Core
+    _steps: Generator[Any, Any, Any] | None  # unset until the call is driven as a coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        channel = self._request.channel
-        self._taken = True
-        if channel.reply is None and channel.error is None:
-            if channel.waiter is not None:
+        channel = self.channel
+        if not channel.answered:
+            if channel.waiter is not self:
                 raise self._awaited_already()
-            channel.waiter = future = self._core.loop.create_future()
+            channel.waiter = future = self._caller.loop.create_future()
             try:
                 yield from future
             except BaseException:
-                self._core.abandon(channel)  # a stream too, whose first item came in the very turn of the cancellation
+                self._caller.abandon(
+                    channel
+                )  # a stream too, whose first item came in the very turn of the cancellation
                 raise
             finally:
                 channel.waiter = None
-        return self._request.outcome(self._core)
+        elif type(channel.waiter) is _Unclaimed:
+            channel.waiter = None
+        return self.outcome()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """The items: of the stream, or of the list that the method returned."""
@@ -151,23 +155,26 @@ class Call(Coroutine[Any, Any, Any]):
             result.close()
 
     def _awaited_already(self) -> RuntimeError:
-        return RuntimeError(f"this call of {self._request.channel.method} is being awaited already")
+        return RuntimeError(f"this call of {self.channel.method} is being awaited already")
 
     def send(self, value: Any, /) -> Any:
         """For event loops, as a coroutine's."""
-        if self._steps is None:
-            self._steps = self.__await__()
-        elif self._request.channel.waiter is not None and not self._request.channel.waiter.done():
+        steps = getattr(self, "_steps", None)
+        waiter = self.channel.waiter
+        if steps is None:
+            steps = self._steps = self.__await__()
+        elif waiter is not None and not waiter.done():
             raise self._awaited_already()
-        return self._step(self._steps.send, value)
+        return self._step(steps.send, value)
 
     def throw(self, *error: Any) -> Any:
         """For event loops, as a coroutine's. Before the first step, too, it gives the call up."""
-        if self._steps is None:
-            if self._request.channel.waiter is None:  # else it is another's to give up, who awaits it
+        steps = getattr(self, "_steps", None)
+        if steps is None:
+            if not self._is_awaited:  # else it is another's to give up
                 self.close()
-            self._steps = self.__await__()
-        return self._step(self._steps.throw, *error)
+            steps = self._steps = self.__await__()
+        return self._step(steps.throw, *error)
 
     def _step(self, act: Callable[..., Any], *args: Any) -> Any:
         try:
@@ -178,40 +185,51 @@ class Call(Coroutine[Any, Any, Any]):
 
     def close(self) -> None:
         """Give the call up, if it is still under way."""
-        if self._steps is not None:
-            self._steps.close()
-        if not self._taken or not self._request.channel.answered:
-            self._taken = True
-            self._core.abandon(self._request.channel)
+        steps = getattr(self, "_steps", None)
+        if steps is not None:
+            steps.close()
+        channel = self.channel
+        if not channel.answered or type(channel.waiter) is _Unclaimed:
+            if not self._is_awaited:
+                channel.waiter = None
+            self._caller.abandon(channel)
 
-    def __del__(self) -> None:
-        channel = self._request.channel
-        if self._taken or channel.state is STATE_DONE:
-            return
-        if channel.state is STATE_STREAMING:
-            self._core.drop(channel)
-        else:
-            channel.waiter = _Nobody(self._core, channel)
-
-    def __repr__(self) -> str:
-        return f"<Call {self._request.channel!r}>"
-
-
-class _Nobody:
-    """Waits in the place of a Call that was dropped: if the reply turns out to be a stream, it is given up."""
-
-    __slots__ = ("_channel", "_core")
-
-    def __init__(self, core: _Core, channel: ClientChannel) -> None:
-        self._core = core
-        self._channel = channel
+    @property
+    def _is_awaited(self) -> bool:
+        waiter = self.channel.waiter
+        return waiter is not None and waiter is not self and type(waiter) is not _Unclaimed
 
     def done(self) -> bool:
+        """As a waiter: whether the first reply needs no telling."""
         return False
 
     def set_result(self, result: None) -> None:
-        if self._channel.state is STATE_STREAMING:
-            self._core.abandon(self._channel)
+        """As a waiter: there is a reply, and nobody awaits it yet."""
+        channel = self.channel
+        channel.waiter = _Unclaimed(self) if channel.state is STATE_STREAMING else None
+
+    def __repr__(self) -> str:
+        return f"<Call {self.channel!r}>"
+
+
+class _Unclaimed(weakref.ref[Call]):
+    """The waiter of a stream that began before anybody awaited its Call: if that goes, so does the stream."""
+
+    __slots__ = ("_caller", "_channel")
+
+    def __new__(cls, call: Call) -> _Unclaimed:
+        return super().__new__(cls, call, _Unclaimed._give_up)
+
+    def __init__(self, call: Call) -> None:
+        self._caller = call._caller
+        self._channel = call.channel
+
+    def _give_up(self) -> None:
+        self._caller.drop(self._channel)
+
+    def done(self) -> bool:
+        """As a waiter: further items need no telling."""
+        return True
 
 
 class AsyncStream:
@@ -273,6 +291,8 @@ class AsyncStream:
 class _Core:
     """What a client does with its peers. Apart from AsyncClient, whose attributes are remote methods."""
 
+    keywords = "timeout and slots"
+
     def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
         self.timeout = timeout
@@ -300,24 +320,21 @@ class _Core:
         self.time = loop.time
         self.hub.attach(loop)
 
-    def call(
-        self, method: str | bytes, /, *args: Any, timeout: float | None = default_timeout, slots: int = DEFAULT_SLOTS
-    ) -> Call:
-        """``AsyncClient.__call__``."""
+    def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Call:
+        """``AsyncClient.__call__``; ``options`` are its keywords."""
         if running_loop() is not self._attached or self._attached is None or self.hub.closed:
             self.attach()
         now = self.time()
-        request = Request(
-            self.context, method, args, self.timeout if timeout is default_timeout else timeout, slots, now
-        )
-        peer = self.calls.start(request.channel, now)
+        call = Call(self, method, args, options, now)
+        call.channel.waiter = call
+        peer = self.calls.start(call.channel, now)
         if peer is None:
             self._set_timer()  # it waits for one
         elif len(peer.channels) == 1:
             peer.link.flush()  # alone: write through
         else:
             peer.link.flush_soon()
-        return Call(self, request)
+        return call
 
     def make_stream(self, request: Request) -> AsyncStream:
         return AsyncStream(self, request)

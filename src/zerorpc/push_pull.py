@@ -57,7 +57,7 @@ class Pusher(SocketBase):
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith("__"):
             raise AttributeError(name)
-        return RemoteMethod(self, name)
+        return RemoteMethod(lambda event, args, options: self(event, *args, **options), name)
 
     def __call__(self, method: str, /, *args: Any) -> Awaitable[None] | None:
         """Send an event; inside ``async with``, await it. Returns when it is queued, not when it arrived.

@@ -83,7 +83,7 @@ class Client(SocketBase):
         send ahead of the reader. Raises RemoteError (the method raised), TimeoutExpired, LostRemote,
         SerializationError or Closed. Interrupting it (Ctrl-C) gives the call up; a server of ours is told.
         """
-        return self._core.call(method, *args, timeout=timeout, slots=slots, async_=async_, **options)
+        return self._core.call(method, args, {"timeout": timeout, "slots": slots, "async_": async_, **options})
 
     # The end
 
@@ -98,15 +98,10 @@ class Client(SocketBase):
         self.close()
 
 
-def _old_options(options: dict[str, Any]) -> bool:
-    """``async``, as zerorpc 0.6 spells ``async_``; TypeError for anything else."""
-    is_async = bool(options.pop("async", False))
-    if options:
-        raise TypeError(
-            f"a call takes timeout, slots and async_ as keywords, not {', '.join(options)}; "
-            "the method's own arguments are positional"
-        )
-    return is_async
+def _take_async(options: dict[str, Any]) -> bool:
+    """``async_``, which zerorpc 0.6 also spells ``async``."""
+    is_async = options.pop("async_", False)
+    return bool(options.pop("async", is_async))
 
 
 class Stream:
@@ -210,6 +205,8 @@ class _Core:
     the connections along.
     """
 
+    keywords = "timeout, slots and async_"
+
     def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
         self.timeout = timeout
@@ -231,27 +228,13 @@ class _Core:
 
     # A call
 
-    def call(
-        self,
-        method: str | bytes,
-        /,
-        *args: Any,
-        timeout: float | None = default_timeout,
-        slots: int = DEFAULT_SLOTS,
-        async_: bool = False,
-        **options: Any,
-    ) -> Any:
-        """``Client.__call__``."""
-        if options:
-            async_ = _old_options(options)
+    def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """``Client.__call__``; ``options`` are its keywords."""
+        is_async = options and _take_async(options)
         now = time.monotonic()
-        request = Request(
-            self.context, method, args, self.timeout if timeout is default_timeout else timeout, slots, now
-        )
+        request = Request(self, method, args, options, now)
         self._start(request.channel, now)
-        if async_:
-            return AsyncResult(self, request)
-        return self.finish(request)
+        return AsyncResult(self, request) if is_async else self.finish(request)
 
     def _start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""
@@ -271,7 +254,7 @@ class _Core:
         except BaseException:
             self.abandon(request.channel)
             raise
-        return request.outcome(self)
+        return request.outcome()
 
     def make_stream(self, request: Request) -> Stream:
         return Stream(self, request)
@@ -356,7 +339,8 @@ class _Peers:
 
     def received(self, link: BlockingLink, touched: list[ClientChannel]) -> None:
         for channel in touched:
-            self.hub.wake(channel)
+            if channel.waiter is not None:
+                self.hub.wake(channel)
 
     def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
         self.calls.remove(link.peer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,8 @@ def call(method: str = "echo", *args: Any, timeout: float | None = 30, now: floa
     """A call as clients make it; not sent yet."""
     message_id = b"%032d" % next(_calls)
     data = encode({"message_id": message_id, "v": VERSION}, method, args)
-    return ClientChannel(b"\xc4\x20" + message_id, method, data, timeout, now, slots)
+    deadline = math.inf if timeout is None else now + timeout
+    return ClientChannel(b"\xc4\x20" + message_id, method, data, timeout, deadline, slots)
 
 
 _calls = itertools.count(10**9)

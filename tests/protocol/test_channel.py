@@ -206,11 +206,6 @@ def test_credit_is_granted_in_batches(clock: Clock) -> None:
     assert grants == [[100], [50], [50], [50]]
 
 
-@pytest.mark.parametrize("slots", [0, -5])
-def test_at_least_one_slot(slots: int) -> None:
-    assert call(slots=slots).slots == 1
-
-
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_server_of_before_version_3_gets_its_credit_in_heartbeats(clock: Clock, version: int) -> None:
     client, server = old_server(clock)

@@ -218,7 +218,7 @@ def main_thread_waits() -> bool:
     assert main is not None
     frame = sys._current_frames().get(main)
     while frame is not None:
-        if frame.f_code.co_name in ("_drive", "_follow") and frame.f_globals["__name__"].endswith("blocking"):
+        if frame.f_code.co_name in ("_poll", "_follow") and frame.f_globals["__name__"].endswith("blocking"):
             return True
         frame = frame.f_back
     return False

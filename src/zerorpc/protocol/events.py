@@ -108,6 +108,14 @@ def encode(header: dict[str, Any], name: str, args: Any) -> bytes:
         raise SerializationError(str(error) or type(error).__name__) from error
 
 
+def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
+    """``encode({"message_id": …, "v": 3, "response_to": …}, OK, [value])`` for an id of 32 octets, in less time."""
+    try:
+        return b"".join((_OK_HEAD, message_id, _OK_MIDDLE, response_to, _OK_TAIL, _encode(value)))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise SerializationError(str(error) or type(error).__name__) from error
+
+
 def _plain(value: Any) -> Any:
     """What msgspec can't pack but the old implementation could: subclasses of the basic types; and any integer."""
     for base, convert in _SUBCLASSED:
@@ -125,6 +133,11 @@ _SUBCLASSED: tuple[tuple[type, Any], ...] = (
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
 )
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+
+# A reply as ``encode`` packs it, with gaps for what differs.
+_OK_HEAD = b"\x93\x83" + _encode("message_id") + b"\xc4\x20"  # a bin of 32 octets
+_OK_MIDDLE = _encode("v") + _encode(VERSION) + _encode("response_to")
+_OK_TAIL = _encode(OK) + b"\x91"
 
 
 # In

@@ -27,6 +27,7 @@ from zerorpc.protocol.events import (
     decode,
     decode_usual,
     encode,
+    encode_ok,
 )
 from zerorpc.protocol.peer import FOREVER, Peer, lost
 from zerorpc.zmtp import Limits, Message, SocketType
@@ -67,7 +68,9 @@ class ClientPeer(Peer):
         if self.next_wake is None or wake < self.next_wake:
             self.wake_by(wake)
         self.channels[channel.key] = channel
-        self._send(channel.data)
+        if self.tap is not None:
+            self.tap("-->", channel.data)
+        self.connection.send_delimited(channel.data)
         channel.data = b""
 
     def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
@@ -88,7 +91,7 @@ class ClientPeer(Peer):
         channel.last_seen = now
         if event.name == OK and type(event) is WireEvent and channel.state is STATE_SENT:
             self.channels.pop(channel.key, None)
-            channel.reply, channel.reply_data = event, data
+            channel.reply, channel.reply_data, channel.answered = event, data, True
             channel.state = STATE_DONE
             touched.append(channel)
         elif isinstance(event, BadEvent):
@@ -187,7 +190,7 @@ class ServerPeer(Peer):
             if not message_id or key in self.channels:
                 return  # nobody could be answered
             channel = self.channels[key] = ServerChannel(self, key, event, data, routing)
-            if self.heartbeat:
+            if self.heartbeat and (self.level < 1 or self.next_wake is None or self.next_wake > now + self.heartbeat):
                 self._begin_liveness(channel, now)
             touched.append(channel)
             return
@@ -240,14 +243,20 @@ class ServerPeer(Peer):
         """The header of a reply."""
         return {"message_id": self._new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
 
-    def send_event(self, channel: ServerChannel, data: Buffer) -> None:
-        """Send a packed event back the way that the request came."""
+    def pack_ok(self, channel: ServerChannel, value: Any) -> bytes:
+        """A reply without further header keys. Raises SerializationError."""
+        return encode_ok(self._new_id(), channel.event.header.message_id, value)
+
+    def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False) -> None:
+        """Send a packed event back the way that the request came; the ``last`` one ends the channel."""
         if self.tap is not None:
             self.tap("-->", data)
         if channel.routing is None:
             self.connection.send_delimited(data)
         else:
             self.connection.send_message([*channel.routing, b"", data])
+        if last:
+            self.channels.pop(channel.key, None)
 
     def forget(self, channel: ServerChannel) -> None:
         self.channels.pop(channel.key, None)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from zerorpc.errors import SerializationError
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode
@@ -41,22 +43,19 @@ class ServerHooks(Protocol):
     ) -> None: ...
 
 
-class Execution:
+class Execution(Struct, eq=False):
     """A request and the method that answers it. Each step returns the packed event to send.
 
     ``begin``, the method and the steps after it run in one thread, so that hooks may use thread-locals.
     """
 
-    __slots__ = ("_header_extra", "channel", "context", "coroutine", "event", "hooked", "method")
-
-    def __init__(self, channel: ServerChannel, method: Method | None, context: ServerHooks) -> None:
-        self.channel = channel
-        self.method = method
-        self.context = context
-        self.hooked = context.hooks_server
-        self.event: Event | None = None
-        self.coroutine: Any = None  # the method's, once it is called
-        self._header_extra: dict[str, Any] | None = None
+    channel: ServerChannel
+    method: Method | None
+    context: ServerHooks
+    hooked: bool  # whether the context has hooks to call
+    event: Event | None = None
+    coroutine: Any = None  # the method's, once it is called
+    header_extra: dict[str, Any] | None = None  # for each item of a stream
 
     def begin(self) -> Method:
         """Before the method: hooks. Raises NameError for a method that doesn't exist, TypeError for no list."""
@@ -71,15 +70,16 @@ class Execution:
         if self.event is not None:
             self.context.hook_server_before_exec(self.event)
             if self.method.streams:
-                self._header_extra = self.context.hook_get_task_context()
+                self.header_extra = self.context.hook_get_task_context()
         return self.method
 
     def result(self, value: Any) -> bytes:
         """The method returned."""
-        header = self.channel.peer.event_header(self.channel)
+        channel = self.channel
         try:
             if self.event is None:
-                return encode(header, OK, (value,))
+                return channel.peer.pack_ok(channel, value)
+            header = channel.peer.event_header(channel)
             header.update(self.context.hook_get_task_context())
             reply = Event(OK, (value,), header)
             self.context.hook_server_after_exec(self.event, reply)
@@ -90,8 +90,8 @@ class Execution:
     def item(self, value: Any) -> bytes:
         """The method yielded."""
         header = self.channel.peer.event_header(self.channel)
-        if self._header_extra:
-            header.update(self._header_extra)
+        if self.header_extra:
+            header.update(self.header_extra)
         try:
             return encode(header, STREAM, value)
         except SerializationError as error:
@@ -100,8 +100,8 @@ class Execution:
     def done(self) -> bytes:
         """The method has yielded everything. The hook runs once, here, and not at each item."""
         header = self.channel.peer.event_header(self.channel)
-        if self._header_extra:
-            header.update(self._header_extra)
+        if self.header_extra:
+            header.update(self.header_extra)
         reply = Event(DONE, None, header)
         if self.event is not None:
             self.context.hook_server_after_exec(self.event, reply)

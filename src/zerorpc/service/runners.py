@@ -61,7 +61,7 @@ class Runners:
 
     def submit(self, link: Any, channel: ServerChannel, method: Method | None) -> None:
         """Run a request, now or when its turn comes. The caller flushes the link afterwards."""
-        execution = Execution(channel, method, self._context)
+        execution = Execution(channel, method, self._context, self._context.hooks_server)
         if type(channel.event) is BadEvent:
             channel.send(execution.error(TypeError(f"{channel.name}: {channel.problem}")), last=True)
         elif self.stopping:

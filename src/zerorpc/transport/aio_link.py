@@ -122,7 +122,7 @@ class AioLink(asyncio.Protocol):
     def flush(self) -> None:
         """Send what the peer has to send, and see to it that the peer is woken when it wants to be."""
         peer = self.peer
-        output = peer.take_output()
+        output = peer.connection.take_output()
         if output and not self.closed:
             if len(output) == 1:
                 self._transport.write(output[0])

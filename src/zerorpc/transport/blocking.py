@@ -18,6 +18,8 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from threading import get_ident
+from time import monotonic
 from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote
@@ -30,7 +32,8 @@ __all__ = ["BlockingHub"]
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 us
 _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
-_GRACE = 0.5  # s later than that it must have been interrupted
+_POLL_LONGEST_MS = 1000
+_LEAD_LONGEST = 1.5  # s after which a leader that didn't look up must have been interrupted
 _LOOK_UP = 0.25  # s after which a follower looks whether there is still a leader
 _KEEPER_LONGEST = 1.0  # s between the keeper's looks
 _KEEPER_SHORTEST = 0.02
@@ -99,29 +102,43 @@ class BlockingHub(Hub):
         Whatever raises in here, such as Ctrl-C, may do so between any two steps; what it leaves half done is put
         right by this thread's next call, by those who wait (they look up now and then) and by the keeper.
         """
-        me = threading.get_ident()
+        me = get_ident()
         while True:
             turn: Any = None
+            timeout = 0
             with self.lock:
                 if ready(channel):
                     self._promote()
                     return
-                if self._leader in (None, me) or time.monotonic() > self._lead_until:  # interrupted before
+                now = monotonic()
+                if self._leader is None or self._leader == me or now > self._lead_until:  # interrupted before
                     self._leader = me
-                    self._lead_until = time.monotonic() + _POLL_LONGEST + _GRACE
+                    timeout = self._plan(now)
                 else:
                     turn = channel.waiter = threading.Lock()
                     turn.acquire()
                     self._followers.append(channel)
-            if turn is not None:
-                self._follow(channel, turn)
-                continue
-            try:
-                while not ready(channel):
-                    self._drive(_POLL_LONGEST)
-            finally:
-                self._lead_no_more()
-            return
+            if turn is None:
+                self._lead(channel, ready, timeout)
+                return
+            self._follow(channel, turn)
+
+    def _lead(self, channel: Any, ready: Callable[[Any], bool], timeout: int) -> None:
+        """Drive the sockets until ``ready(channel)``."""
+        try:
+            while True:
+                events = self._poll(timeout)
+                with self.lock:
+                    now = monotonic()
+                    self._act(events, now)
+                    if ready(channel):
+                        self._resign()
+                        return
+                    timeout = self._plan(now)
+        except BaseException:
+            with self.lock:
+                self._resign()
+            raise
 
     def _follow(self, channel: Any, turn: Any) -> None:
         """Wait until the leader has something for the channel, or it is this thread's turn to lead."""
@@ -136,13 +153,13 @@ class BlockingHub(Hub):
         if channel in self._followers:
             self._followers.remove(channel)
 
-    def _lead_no_more(self) -> None:
-        with self.lock:
-            if self._leader == threading.get_ident():  # it may have been taken over
-                self._leader = None
-            self._promote()
-            if self.closed:
-                self._close_bell()
+    def _resign(self) -> None:
+        """Lead no more. With the lock held."""
+        if self._leader == get_ident():  # it may have been taken over
+            self._leader = None
+        self._promote()
+        if self.closed:
+            self._close_bell()
 
     def wake(self, channel: Any) -> None:
         """The channel's thread has something to look at. With the lock held."""
@@ -159,26 +176,31 @@ class BlockingHub(Hub):
                 self.wake(channel)
                 return
 
-    def _drive(self, longest: float | None) -> None:
-        """Poll once, for at most ``longest`` seconds, and act on what happened. By the leader, without the lock."""
-        with self.lock:
-            wake = self._poll_until = self._next_wake()
-            self._lead_until = time.monotonic() + _POLL_LONGEST + _GRACE
-        if wake is not None:
-            until = max(0.0, wake - time.monotonic())
-            longest = until if longest is None else min(until, longest)
+    def _plan(self, now: float) -> int:
+        """For how many milliseconds the leader may poll; ``hurry`` tells of what is due earlier. With the lock held."""
+        wake: float | None = self.owner.next_wake
+        for link in self.links.values():
+            due = link.peer.next_wake
+            if due is not None and (wake is None or due < wake):
+                wake = due
+        self._poll_until = wake
+        self._lead_until = now + _LEAD_LONGEST
+        if wake is None or wake - now >= _POLL_LONGEST:
+            return _POLL_LONGEST_MS
+        return max(0, math.ceil((wake - now) * 1000))
+
+    def _poll(self, timeout: int) -> list[tuple[int, int]]:
+        """What happens to the sockets within ``timeout`` milliseconds. By the leader, without the lock."""
         try:
-            events = self._poller.poll(None if longest is None else math.ceil(longest * 1000))
+            return self._poller.poll(timeout)
         except RuntimeError:  # another polls: it took this thread, which was kept from running, for interrupted
             time.sleep(_LOOK_UP)
-            return
-        now = time.monotonic()
-        with self.lock:
-            self._abandon_dropped()
-            self._act(events, now, due=wake is not None and now >= wake)
+            return []
 
-    def _act(self, events: list[tuple[int, int]], now: float, due: bool) -> None:
+    def _act(self, events: list[tuple[int, int]], now: float) -> None:
         """Read and write what is ready, do what is due. A link whose turn is interrupted (Ctrl-C) can't be trusted."""
+        if self._dropped:
+            self._abandon_dropped()
         link: BlockingLink | None = None
         try:
             for fileno, event in events:
@@ -187,7 +209,7 @@ class BlockingHub(Hub):
                     link.read(now)
                 else:
                     self._handle(fileno, event, now)
-            if due:
+            if self._poll_until is not None and now >= self._poll_until:
                 for link in list(self.links.values()):
                     link.sweep(now)
                 self.owner.sweep(now)
@@ -195,15 +217,6 @@ class BlockingHub(Hub):
             if link is not None:
                 link.lose(link.interrupted())
             raise
-
-    def _next_wake(self) -> float | None:
-        """When something is due. What comes later, and earlier, is told by ``hurry``. With the lock held."""
-        wake: float | None = self.owner.next_wake
-        for link in self.links.values():
-            due = link.peer.next_wake
-            if due is not None and (wake is None or due < wake):
-                wake = due
-        return wake
 
     def hurry(self, due: float | None) -> None:
         """Something is due at a time that the leader may not know of. With the lock held."""
@@ -252,15 +265,18 @@ class BlockingHub(Hub):
                 self._mend()
                 if self._leader is not None or self.closed:
                     continue
-                self._leader = threading.get_ident()
-            try:
-                self._drive(0)
-            finally:
-                self._lead_no_more()
+                self._leader = get_ident()
+                self._plan(monotonic())
+            events = self._poll(0)
+            with self.lock:
+                try:
+                    self._act(events, monotonic())
+                finally:
+                    self._resign()
 
     def _mend(self) -> None:
         """Finish what an interrupt (Ctrl-C, an alarm) may have left half done in another thread. With the lock held."""
-        if self._leader is not None and time.monotonic() > self._lead_until:
+        if self._leader is not None and monotonic() > self._lead_until:
             self._leader = None
             self._promote()
         for link in list(self.links.values()):
@@ -305,12 +321,12 @@ class BlockingHub(Hub):
 
     def look(self, now: float) -> None:
         """Before a call: read what has been quiet, since nobody may have noticed its end. With the lock held."""
-        if self._leader is not None and self._leader != threading.get_ident():
+        if self._leader is not None and self._leader != get_ident():
             return  # the leader notices, and what another thread read it would wait for in vain
         for link in self.links.values():
             if now - link.peer.last_received > _QUIET:
                 quiet = [(fileno, READABLE) for fileno in self.links]
-                self._act(quiet, now, due=False)
+                self._act(quiet, now)
                 return
 
     def watch(self, link: BlockingLink, for_writing: bool) -> None:
@@ -336,7 +352,7 @@ class BlockingHub(Hub):
             link = BlockingLink(self, sock, self.owner.make_peer(), dialer)
             self.links[link.fileno] = link
             self._poller.register(link.fileno, READABLE)
-            link.peer.opened(time.monotonic())
+            link.peer.opened(monotonic())
             link.flush()
             self.ring()
 

@@ -78,29 +78,29 @@ class BlockingLink:
             self._hub.owner.peer_ready(self)
         if touched:
             self._hub.owner.received(self, touched)
-        self.flush()
+        if peer.connection.output:
+            self.flush()
         if peer.error is not None:
             self.lose(peer.error)
 
     def flush(self) -> None:
         """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
         try:
-            self._flush()
+            output = self.peer.connection.take_output()
+            if output and not self.closed:
+                self._send_all(output)
         except BaseException:  # Ctrl-C: nobody knows how much of a message is out
             self.lose(self.interrupted())
             raise
 
-    def _flush(self) -> None:
-        output = self.peer.take_output()
-        if not output or self.closed:
-            return
+    def _send_all(self, output: list[Frame]) -> None:
         if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
             output = [b"".join(output)]
         if not self._unsent:
             sent = self._send(output[0])
             if sent == len(output[0]) and len(output) == 1:
                 return  # the usual case: all gone in one call
-            output[0] = memoryview(output[0])[sent:]
+            self._unsent.append(memoryview(output.pop(0))[sent:])
         self._unsent.extend(map(memoryview, output))
         self._unsent_size = sum(map(len, self._unsent))
         self.write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 __all__ = ["new_event_loop", "running_loop"]
@@ -17,6 +18,5 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that runs in this thread, if one does."""
-    return asyncio._get_running_loop()
+# The event loop that runs in this thread, None if none does.
+running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop

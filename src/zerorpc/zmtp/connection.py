@@ -11,7 +11,7 @@ from typing import Any
 
 from zerorpc.errors import ProtocolError
 from zerorpc.zmtp.commands import Command, encode_metadata
-from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits, Message, encode_delimited, encode_message
+from zerorpc.zmtp.frames import DELIMITED, Frame, FrameDecoder, Limits, Message, encode_delimited, encode_message
 from zerorpc.zmtp.greeting import GREETING_SIZE, Greeting, check_greeting_start
 from zerorpc.zmtp.mechanisms import Mechanism, Null
 from zerorpc.zmtp.socket_types import SocketType
@@ -52,12 +52,12 @@ class Connection:
         "_decoder",
         "_mechanism",
         "_metadata",
-        "_output",
         "_ping_context",
         "_seals",
         "_sorts_messages",
         "error",
         "news",
+        "output",
         "peer_greeting",
         "peer_identity",
         "peer_properties",
@@ -98,7 +98,8 @@ class Connection:
         )
         self._decoder = FrameDecoder(limits)
         self._buffer = bytearray()  # the greeting, until it is whole
-        self._output: list[Frame] = [Greeting(self._mechanism.name, self._mechanism.as_server).encode()]
+        # What has to be sent, in order; for ``take_output``.
+        self.output: list[Frame] = [Greeting(self._mechanism.name, self._mechanism.as_server).encode()]
 
     # Receiving
 
@@ -138,7 +139,7 @@ class Connection:
             raise ProtocolError(
                 f"the peer wants the security mechanism {greeting.mechanism!r}, here it is {self._mechanism.name!r}"
             )
-        self._output += [command.encode() for command in self._mechanism.start(self._metadata)]
+        self.output += [command.encode() for command in self._mechanism.start(self._metadata)]
         self.state = _HANDSHAKE
         return data[missing:]
 
@@ -162,7 +163,7 @@ class Connection:
             raise ProtocolError(_TOO_EARLY)
         if item.name == b"ERROR":
             raise ProtocolError(f"the peer refused the connection: {item.error_reason}")
-        self._output += [command.encode() for command in self._mechanism.receive(item)]
+        self.output += [command.encode() for command in self._mechanism.receive(item)]
         if self._mechanism.properties is not None:
             self._check_peer(self._mechanism.properties)
             self.state = _TRAFFIC
@@ -226,7 +227,7 @@ class Connection:
             return
         self.news = True
         if self.state is _HANDSHAKE:
-            self._output.append(Command.error(str(error)).encode())
+            self.output.append(Command.error(str(error)).encode())
         self.state = _CLOSED
         self.error = error
 
@@ -236,26 +237,28 @@ class Connection:
         """Queue one message for ``take_output``. Only after the handshake; harmless after an error."""
         assert self.state in (_TRAFFIC, _CLOSED), f"send_message in {self.state}"
         if self._seals:
-            self._output += self._mechanism.seal(parts)
+            self.output += self._mechanism.seal(parts)
         else:
-            encode_message(parts, self._output)
+            encode_message(parts, self.output)
 
     def send_delimited(self, body: Frame) -> None:
         """Queue ``[b"", body]``, as requests and replies travel (RFC 28). When: as ``send_message``."""
         if self._seals:
-            self._output += self._mechanism.seal((b"", body))
+            self.output += self._mechanism.seal((b"", body))
+        elif len(body) < 256:
+            self.output.append(DELIMITED[len(body)] + body)
         else:
-            encode_delimited(body, self._output)
+            encode_delimited(body, self.output)
 
     def send_ping(self, ttl: float = 0.0, context: bytes = b"") -> None:
         """Ask for a PONG; ``ttl`` in seconds (a hint when to give us up, 0 for none), ``context`` comes back."""
         tenths = min(round(ttl / _PING_TTL_UNIT), 0xFFFF)
-        self._output.append(Command(b"PING", tenths.to_bytes(2, "big") + context[:_PING_CONTEXT_MAX]).encode())
+        self.output.append(Command(b"PING", tenths.to_bytes(2, "big") + context[:_PING_CONTEXT_MAX]).encode())
 
     def send_pong(self) -> None:
         """Answer the last PING unless that is done. Up to the caller: only it knows whether the peer reads at all."""
         if self._ping_context is not None:
-            self._output.append(Command(b"PONG", self._ping_context).encode())
+            self.output.append(Command(b"PONG", self._ping_context).encode())
             self._ping_context = None
 
     def send_subscribe(self, prefix: bytes = b"") -> None:
@@ -268,7 +271,7 @@ class Connection:
 
     def _send_subscription(self, name: bytes, flag: bytes, prefix: bytes) -> None:
         if self.speaks_3_1:
-            self._output.append(Command(name, prefix).encode())
+            self.output.append(Command(name, prefix).encode())
         else:
             self.send_message([flag + prefix])
 
@@ -280,7 +283,7 @@ class Connection:
 
     def take_output(self) -> list[Frame]:
         """What has to be sent, in order, and forget it."""
-        output, self._output = self._output, []
+        output, self.output = self.output, []
         return output
 
     def __repr__(self) -> str:

@@ -17,7 +17,8 @@ Frame: TypeAlias = "bytes | bytearray"
 Message: TypeAlias = "list[Frame]"
 
 _MORE, _LONG, _COMMAND = 0x01, 0x02, 0x04
-_DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
+_SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
+DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
 
 
 class Limits(NamedTuple):
@@ -68,8 +69,14 @@ class FrameDecoder:
             data = self._rest + data
             self._rest = b""
         size = len(data)
-        # Hot: one pass, no call per short frame (measured: 0.43 us a short message).
+        # Hot: one pass, no call per short frame, and one step for a short message behind a delimiter.
         while position + 2 <= size:
+            if data.startswith(_SHORT_DELIMITED, position) and not self._parts:
+                start = position + 4
+                if start <= size and (end := start + data[position + 3]) <= size:
+                    out.append([b"", data[start:end]])
+                    position = end
+                    continue
             flags = data[position]
             if flags > _MORE:
                 position = self._uncommon_frame(data, position, out)
@@ -166,10 +173,10 @@ def encode_message(parts: Sequence[Frame], out: list[Frame]) -> None:
 
 
 def encode_delimited(body: Frame, out: list[Frame]) -> None:
-    """``encode_message([b"", body])``, the form of every request and reply (RFC 28), in 0.2 us instead of 1.5."""
+    """``encode_message([b"", body])``, the form of every request and reply (RFC 28), for less."""
     size = len(body)
     if size < 256:
-        out.append(_DELIMITED[size] + body)
+        out.append(DELIMITED[size] + body)
     else:
         out.append(b"\x01\0\x02" + size.to_bytes(8, "big"))
         out.append(body)
