@@ -95,6 +95,14 @@ class Peer:
         messages = self.connection.receive_data(data)
         if not self.ready:
             self._begin(now)
+        return self._receive_messages(messages, now)
+
+    def body_filled(self, count: int, now: float) -> list[Any]:
+        """``receive_data`` for ``count`` octets that were put where ``connection.decoder.body_room()`` says."""
+        self.last_received = now
+        return self._receive_messages(self.connection.body_filled(count), now)
+
+    def _receive_messages(self, messages: list[Message], now: float) -> list[Any]:
         touched: list[Any] = []
         if self.tap is not None:
             for message in messages:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["BlockingLink"]
 
 _UNSENT_HIGH = 1024 * 1024  # octets unsent to one peer above which it gets no further calls
-_READ_MIN = 64 * 1024
-_READ_MAX = 1024 * 1024
+_READ_MAX = 64 * 1024  # octets a read; the rest of a large frame is read into its place
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one send is cheaper than several sends
 
 
@@ -29,7 +28,6 @@ class BlockingLink:
 
     __slots__ = (
         "_hub",
-        "_read_size",
         "_reason",
         "_unsent",
         "_unsent_size",
@@ -50,15 +48,20 @@ class BlockingLink:
         self.closed = False
         self._reason: Exception = LostRemote("not connected")
         self._hub = hub
-        self._read_size = _READ_MIN
         self._unsent: deque[memoryview] = deque()
         self._unsent_size = 0
         self._watched = False  # for being writable
 
     def read(self, now: float) -> None:
         """Take what the socket has; tell the owner."""
+        peer = self.peer
+        was_ready = peer.ready
+        data: bytes | int
         try:
-            data = self.sock.recv(self._read_size)
+            if peer.connection.decoder.body is None:
+                data = self.sock.recv(_READ_MAX)
+            else:
+                data = self.sock.recv_into(peer.connection.decoder.body_room())
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -67,11 +70,7 @@ class BlockingLink:
         if not data:
             self.lose(lost_connection(self.name))
             return
-        if len(data) == self._read_size < _READ_MAX:
-            self._read_size *= 2
-        peer = self.peer
-        was_ready = peer.ready
-        touched = peer.receive_data(data, now)
+        touched = peer.receive_data(data, now) if type(data) is bytes else peer.body_filled(data, now)
         if peer.ready is not was_ready:
             if self.dialer is not None:
                 self.dialer.succeeded()

@@ -49,12 +49,12 @@ class Connection:
 
     __slots__ = (
         "_buffer",
-        "_decoder",
         "_mechanism",
         "_metadata",
         "_ping_context",
         "_seals",
         "_sorts_messages",
+        "decoder",
         "error",
         "news",
         "output",
@@ -96,7 +96,7 @@ class Connection:
         self._metadata = encode_metadata(
             {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
         )
-        self._decoder = FrameDecoder(limits)
+        self.decoder = FrameDecoder(limits)
         self._buffer = bytearray()  # the greeting, until it is whole
         # What has to be sent, in order; for ``take_output``.
         self.output: list[Frame] = [Greeting(self._mechanism.name, self._mechanism.as_server).encode()]
@@ -109,13 +109,22 @@ class Connection:
         try:
             if self.state is not _TRAFFIC:
                 data = self._receive_before_traffic(data)
-                self._decoder.has_commands = True
-            self._decoder.receive(data, received)
+                self.decoder.has_commands = True
+            self.decoder.receive(data, received)
         except ProtocolError as error:
             messages = self._sort(received)
             self._fail(error)
             return messages
-        return self._sort(received) if self._decoder.has_commands or self._sorts_messages else received
+        return self._sort(received) if self.decoder.has_commands or self._sorts_messages else received
+
+    def body_filled(self, count: int) -> list[Message]:
+        """``receive_data`` for ``count`` octets that were put where ``decoder.body_room()`` says."""
+        received: list[Any] = []
+        try:
+            self.decoder.body_filled(count, received)
+        except ProtocolError as error:
+            self._fail(error)
+        return self._sort(received) if self.decoder.has_commands or self._sorts_messages else received
 
     def _receive_before_traffic(self, data: bytes) -> bytes:
         """What of ``data`` is frames: nothing after the end, nor as long as the greeting isn't whole."""
@@ -123,7 +132,7 @@ class Connection:
             return b""
         if self.state is _GREETING:
             return self._receive_greeting(data)
-        if self._decoder.in_message:  # refused at its start, not when all of it is here
+        if self.decoder.in_message:  # refused at its start, not when all of it is here
             raise ProtocolError(_TOO_EARLY)
         return data
 
@@ -146,7 +155,7 @@ class Connection:
     def _sort(self, received: list[Message | Command]) -> list[Message]:
         """Sort what the decoder found: messages out, commands obeyed. An error ends it there."""
         messages: list[Message] = []
-        self._decoder.has_commands = False
+        self.decoder.has_commands = False
         try:
             for item in received:
                 if self.state is _HANDSHAKE:
