@@ -19,7 +19,7 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
-from zerorpc.protocol.events import Buffer
+from zerorpc.protocol.events import STREAM, Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.aio import AioHub
@@ -149,7 +149,12 @@ class Call(Request, Coroutine[Any, Any, Any]):
                 yield item
             return
         try:
-            async for item in result:
+            while True:
+                if not self.channel.inbox:
+                    await result._wait()
+                item = result._take()
+                if item is _END:
+                    return
                 yield item
         finally:
             result.close()
@@ -253,6 +258,15 @@ class AsyncStream:
         """The next item. Raises what a call raises, StopAsyncIteration at the end."""
         if self._ended:
             raise StopAsyncIteration
+        if not self._request.channel.inbox:
+            await self._wait()
+        item = self._take()
+        if item is _END:
+            raise StopAsyncIteration
+        return item
+
+    async def _wait(self) -> None:
+        """Until the channel is readable."""
         channel = self._request.channel
         while not channel.readable:
             channel.waiter = future = self._core.loop.create_future()
@@ -260,18 +274,23 @@ class AsyncStream:
                 await future
             finally:
                 channel.waiter = None
-        is_item = False
-        try:
-            if not channel.inbox and channel.error is not None:
-                self._request.failed(channel.error)
-            event, data = channel.next_event()
-            self._core.flush_soon(channel)
-            is_item, item = self._request.item(event, data)
-        finally:
-            self._ended = not is_item
-        if not is_item:
-            raise StopAsyncIteration
-        return item
+
+    def _take(self) -> Any:
+        """The next item, once the channel is readable; _END, or the error raised."""
+        request, channel = self._request, self._request.channel
+        self._ended = True  # unless it is an item
+        if not channel.inbox and channel.error is not None:
+            request.failed(channel.error)
+        event, data = channel.next_event()
+        peer: Any = channel.peer
+        if peer.connection.output:  # credit
+            peer.link.flush_soon()
+        if event.name == STREAM and request.event is None:
+            self._ended = False
+            return event.args
+        is_item, item = request.item(event, data)
+        self._ended = not is_item
+        return item if is_item else _END
 
     def close(self) -> None:
         """Take no more items; a server of ours is told. Safe to call twice."""
@@ -286,6 +305,9 @@ class AsyncStream:
     def __del__(self) -> None:
         if not self._ended:
             self._core.drop(self._request.channel)
+
+
+_END: Any = object()
 
 
 class _Core:
@@ -349,11 +371,6 @@ class _Core:
         """``abandon`` for ``__del__``, which may come at any moment, and in any thread: later, on the loop."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, and with it everything
             self.loop.call_soon_threadsafe(self.abandon, channel)
-
-    def flush_soon(self, channel: ClientChannel) -> None:
-        """Credit may have been granted."""
-        if channel.peer is not None and channel.state is STATE_STREAMING:
-            channel.peer.link.flush_soon()
 
     # The hub tells
 

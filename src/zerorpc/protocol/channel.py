@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -56,14 +57,13 @@ class RequestBringer(Protocol):
     """The peer that a server's channel lives on."""
 
     channels: dict[Any, Any]
+    new_id: Callable[[], bytes]
     writable: bool
 
     @property
     def identity(self) -> bytes: ...
 
     def event_header(self, channel: ServerChannel, /) -> dict[str, Any]: ...
-
-    def pack_ok(self, channel: ServerChannel, value: Any, /) -> bytes: ...
 
     def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False, /) -> None: ...
 
@@ -111,23 +111,20 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 
-    def receive(self, event: WireEvent, data: Buffer) -> bool:
-        """Take a reply. False when the server sent more than it was granted."""
-        self.granted -= 1
+    def receive(self, event: WireEvent, data: Buffer) -> None:
+        """Take a reply: the first one, a stream's end, or what has no place in a stream and ends it too."""
         if self.state is STATE_SENT:
             self.reply, self.reply_data, self.answered = event, data, True
             if event.name not in (STREAM, DONE):
                 self.state = STATE_DONE
-                return True
+                return
             self.state = STATE_STREAMING
             self.inbox = deque()
-        elif self.granted < -self.slots:  # Node and the old Python count a little differently: be generous
-            return False
+        self.granted -= 1
         assert self.inbox is not None
         self.inbox.append((event, data))
-        if event.name != STREAM:  # its end, or what has no place in a stream and ends it too
+        if event.name != STREAM:
             self.state = STATE_DONE
-        return True
 
     def fail(self, error: Exception) -> None:
         self.state = STATE_DONE
@@ -144,15 +141,16 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
 
         Credit goes out in batches because Node overwrites its window where Python adds to it (wire.md §4).
         """
-        if not self.inbox:
+        inbox = self.inbox
+        if not inbox:
             assert self.error is not None
             raise self.error
-        event = self.inbox.popleft()
-        if self.state is STATE_STREAMING and self.granted + len(self.inbox) <= self.slots // 2:
+        event = inbox.popleft()
+        ahead = self.granted + len(inbox)
+        if ahead <= self.slots // 2 and self.state is STATE_STREAMING:
             assert self.peer is not None
-            more = self.slots - self.granted - len(self.inbox)
-            self.granted += more
-            self.peer.emit(self, MORE, [more])
+            self.granted += self.slots - ahead
+            self.peer.emit(self, MORE, [self.slots - ahead])
         return event
 
     def abandon(self) -> None:

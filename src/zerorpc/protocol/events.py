@@ -111,7 +111,15 @@ def encode(header: dict[str, Any], name: str, args: Any) -> bytes:
 def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
     """``encode({"message_id": …, "v": 3, "response_to": …}, OK, [value])`` for an id of 32 octets, in less time."""
     try:
-        return b"".join((_OK_HEAD, message_id, _OK_MIDDLE, response_to, _OK_TAIL, _encode(value)))
+        return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL, _encode(value)))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise SerializationError(str(error) or type(error).__name__) from error
+
+
+def encode_item(message_id: bytes, response_to: Raw, value: Any) -> bytes:
+    """The same for STREAM."""
+    try:
+        return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL, _encode(value)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise SerializationError(str(error) or type(error).__name__) from error
 
@@ -135,9 +143,10 @@ _SUBCLASSED: tuple[tuple[type, Any], ...] = (
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 # A reply as ``encode`` packs it, with gaps for what differs.
-_OK_HEAD = b"\x93\x83" + _encode("message_id") + b"\xc4\x20"  # a bin of 32 octets
-_OK_MIDDLE = _encode("v") + _encode(VERSION) + _encode("response_to")
+_REPLY_HEAD = b"\x93\x83" + _encode("message_id") + b"\xc4\x20"  # a bin of 32 octets
+_REPLY_MIDDLE = _encode("v") + _encode(VERSION) + _encode("response_to")
 _OK_TAIL = _encode(OK) + b"\x91"
+_STREAM_TAIL = _encode(STREAM)
 
 
 # In

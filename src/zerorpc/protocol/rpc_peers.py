@@ -11,7 +11,14 @@ from typing import Any
 from msgspec import Raw
 
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
-from zerorpc.protocol.channel import STATE_DONE, STATE_SENT, ClientChannel, ServerChannel, credit_violation
+from zerorpc.protocol.channel import (
+    STATE_DONE,
+    STATE_SENT,
+    STATE_STREAMING,
+    ClientChannel,
+    ServerChannel,
+    credit_violation,
+)
 from zerorpc.protocol.events import (
     CANCEL,
     DECODE_ERRORS,
@@ -20,6 +27,7 @@ from zerorpc.protocol.events import (
     MORE,
     NO_ID,
     OK,
+    STREAM,
     VERSION,
     BadEvent,
     Buffer,
@@ -27,7 +35,6 @@ from zerorpc.protocol.events import (
     decode,
     decode_usual,
     encode,
-    encode_ok,
 )
 from zerorpc.protocol.peer import FOREVER, Peer, lost
 from zerorpc.zmtp import Limits, Message, SocketType
@@ -94,15 +101,22 @@ class ClientPeer(Peer):
             channel.reply, channel.reply_data, channel.answered = event, data, True
             channel.state = STATE_DONE
             touched.append(channel)
+        elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is WireEvent:
+            channel.granted -= 1
+            if channel.granted < -channel.slots:
+                self._end(channel, credit_violation(channel), touched)
+                return
+            if not channel.inbox:  # or else its reader isn't waiting
+                touched.append(channel)
+            channel.inbox.append((event, data))
         elif isinstance(event, BadEvent):
             self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
         elif event.name == HEARTBEAT:
             self.heed_heartbeat(channel, now)
         elif event.name == MORE:
             pass  # credit for events of ours: we send none but the request
-        elif not channel.receive(event, data):
-            self._end(channel, credit_violation(channel), touched)
         else:
+            channel.receive(event, data)
             if channel.state is STATE_DONE:
                 self.channels.pop(channel.key, None)
             touched.append(channel)
@@ -158,7 +172,7 @@ class ClientPeer(Peer):
 class ServerPeer(Peer):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids (32 octets)."""
 
-    __slots__ = ("_new_id", "routing_id")
+    __slots__ = ("new_id", "routing_id")
 
     def __init__(
         self,
@@ -167,7 +181,7 @@ class ServerPeer(Peer):
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
-        self._new_id = new_id
+        self.new_id = new_id
         self.pauses_reading = True
         self.routing_id = new_id()  # for hooks: what tells this client from the others, until it says it by itself
 
@@ -237,15 +251,11 @@ class ServerPeer(Peer):
     def send_goaway(self) -> None:
         """Tell a client of ours that this server is shutting down, so that it takes its next calls elsewhere."""
         if self.level >= 1:
-            self.connection.send_delimited(encode({"message_id": self._new_id(), "v": VERSION}, GOAWAY, []))
+            self.connection.send_delimited(encode({"message_id": self.new_id(), "v": VERSION}, GOAWAY, []))
 
     def event_header(self, channel: ServerChannel) -> dict[str, Any]:
         """The header of a reply."""
-        return {"message_id": self._new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
-
-    def pack_ok(self, channel: ServerChannel, value: Any) -> bytes:
-        """A reply without further header keys. Raises SerializationError."""
-        return encode_ok(self._new_id(), channel.event.header.message_id, value)
+        return {"message_id": self.new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
 
     def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False) -> None:
         """Send a packed event back the way that the request came; the ``last`` one ends the channel."""

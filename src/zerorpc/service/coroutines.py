@@ -179,18 +179,19 @@ class AsyncStream:
         self._finish(link, execution, data)
 
     async def _send(self, items: AsyncIterator[Any]) -> None:
-        channel = self._execution.channel
+        channel, link, pack = self._execution.channel, self._link, self._execution.item
         made = octets = 0
         async for item in items:
-            data = self._execution.item(item)
+            data = pack(item)
             channel.send(data)
-            self._link.flush_soon()
+            if not link.flush_scheduled:
+                link.flush_soon()
             made += 1
             octets += len(data)
             if made >= AHEAD_ITEMS or octets >= AHEAD_OCTETS:  # a generator that never waits must not hog the loop
                 made = octets = 0
                 await asyncio.sleep(0)
-            while (channel.room <= 0 or not channel.peer.writable) and not channel.closed:
+            while (channel.credit <= 0 or not channel.peer.writable) and not channel.closed:
                 self._room = asyncio.get_running_loop().create_future()
                 await self._room
             if channel.closed:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from zerorpc.errors import SerializationError
 from zerorpc.protocol.channel import ServerChannel
-from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode
+from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode, encode_item, encode_ok
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import misfit
 
@@ -78,7 +78,7 @@ class Execution(Struct, eq=False):
         channel = self.channel
         try:
             if self.event is None:
-                return channel.peer.pack_ok(channel, value)
+                return encode_ok(channel.peer.new_id(), channel.event.header.message_id, value)
             header = channel.peer.event_header(channel)
             header.update(self.context.hook_get_task_context())
             reply = Event(OK, (value,), header)
@@ -89,11 +89,11 @@ class Execution(Struct, eq=False):
 
     def item(self, value: Any) -> bytes:
         """The method yielded."""
-        header = self.channel.peer.event_header(self.channel)
-        if self.header_extra:
-            header.update(self.header_extra)
+        channel = self.channel
         try:
-            return encode(header, STREAM, value)
+            if not self.header_extra:
+                return encode_item(channel.peer.new_id(), channel.event.header.message_id, value)
+            return encode({**channel.peer.event_header(channel), **self.header_extra}, STREAM, value)
         except SerializationError as error:
             raise self._unsendable("item", error) from None
 

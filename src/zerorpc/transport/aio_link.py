@@ -32,7 +32,6 @@ class AioLink(asyncio.Protocol):
     """One connection on an event loop."""
 
     __slots__ = (
-        "_flush_scheduled",
         "_hub",
         "_loop",
         "_owner",
@@ -42,6 +41,7 @@ class AioLink(asyncio.Protocol):
         "_transport",
         "closed",
         "dialer",
+        "flush_scheduled",
         "lost",
         "peer",
         "reason",
@@ -59,7 +59,7 @@ class AioLink(asyncio.Protocol):
         self._hub = hub
         self._owner = hub.owner
         self._transport: asyncio.Transport
-        self._flush_scheduled = False
+        self.flush_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -149,12 +149,12 @@ class AioLink(asyncio.Protocol):
 
     def flush_soon(self) -> None:
         """Flush at the end of this turn of the loop, together with whatever else comes until then."""
-        if not self._flush_scheduled:
-            self._flush_scheduled = True
+        if not self.flush_scheduled:
+            self.flush_scheduled = True
             self._loop.call_soon(self._flush_now)
 
     def _flush_now(self) -> None:
-        self._flush_scheduled = False
+        self.flush_scheduled = False
         self.flush()
 
     def pause_reading(self) -> None:

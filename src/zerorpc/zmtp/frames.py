@@ -128,7 +128,6 @@ class FrameDecoder:
     def _begin_body(self, arrived: memoryview) -> None:
         """Memory is only taken for a few times what has really arrived, since the announced size may be a lie."""
         size = len(arrived)
-        _keep_memory_for(self._end)
         self.body = bytearray(min(self._end, max(_BODY_FIRST, _BODY_AHEAD * size)))
         self.body[:size] = arrived
         self._filled = size
@@ -167,6 +166,7 @@ class FrameDecoder:
         if self._filled == self._end:
             body, self.body = self.body, None
             assert body is not None
+            _keep_memory_for(self._end)
             self._finish_frame(self._flags, body, out)
 
     def _check_size(self, flags: int, length: int) -> None:
