@@ -8,7 +8,20 @@ from typing import Any, Protocol
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.middleware import Context
 from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel
-from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Buffer, Event, WireEvent, decode_header, encode
+from zerorpc.protocol.events import (
+    DONE,
+    ENCODE_ERRORS,
+    ERR,
+    OK,
+    STREAM,
+    VERSION,
+    Buffer,
+    Event,
+    WireEvent,
+    decode_header,
+    encode_problem,
+    encode_usual,
+)
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.protocol.peer import FOREVER
 
@@ -76,16 +89,18 @@ class Request:
         header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
         self._caller = caller
         self.event: Event | None = None
+        if context.hooks_client:
+            header.update(context.hook_get_task_context())
+            self.event = event = Event(name, args, header)
+            context.hook_client_before_request(event)
+            header, args = event.header, event.args
+            called = event.name
+        else:
+            called = name
         try:
-            if context.hooks_client:
-                header.update(context.hook_get_task_context())
-                self.event = event = Event(name, args, header)
-                context.hook_client_before_request(event)
-                data = encode(event.header, event.name, event.args)
-            else:
-                data = encode(header, name, args)
-        except SerializationError as error:
-            raise SerializationError(f"the arguments of {name} can't be sent: {error}") from None
+            data = encode_usual((header, called, args))
+        except ENCODE_ERRORS as error:
+            raise SerializationError(f"the arguments of {name} can't be sent: {encode_problem(error)}") from None
         timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
         deadline = FOREVER if timeout is None else now + timeout
         # the id as MessagePack octets: a bin of 32

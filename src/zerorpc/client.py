@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from threading import get_ident
 from typing import Any
 
 from zerorpc.calling import RemoteMethod, Request, default_timeout
@@ -323,6 +324,7 @@ class _Core:
         self.hub = AioHub(self, context.hook_resolve_endpoint)
         self.loop: asyncio.AbstractEventLoop
         self._attached: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None  # the loop's, as long as calls may be made
         self._heartbeat = heartbeat
         self._passive = passive
         self._timer: asyncio.TimerHandle | None = None
@@ -339,12 +341,13 @@ class _Core:
         if self._attached is not None:
             raise RuntimeError("this AsyncClient belongs to another event loop")
         self._attached = self.loop = loop
+        self._thread = get_ident()
         self.time = loop.time
         self.hub.attach(loop)
 
     def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Call:
         """``AsyncClient.__call__``; ``options`` are its keywords."""
-        if running_loop() is not self._attached or self._attached is None or self.hub.closed:
+        if get_ident() != self._thread or not self.loop.is_running():  # get_running_loop() costs 0.25 us before 3.12
             self.attach()
         now = self.time()
         call = Call(self, method, args, options, now)
@@ -354,7 +357,7 @@ class _Core:
             self._set_timer()  # it waits for one
         elif len(peer.channels) == 1:
             peer.link.flush()  # alone: write through
-        else:
+        elif not peer.link.flush_scheduled:
             peer.link.flush_soon()
         return call
 
@@ -431,6 +434,7 @@ class _Core:
 
     def _begin_close(self) -> bool:
         """Whether there is something on a loop to close."""
+        self._thread = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -87,7 +87,7 @@ class Context:
 
     def new_msgid(self) -> bytes:
         """A message id: 32 hexadecimal digits, as bytes. Safe from any thread."""
-        return self._next_msgid()
+        return self._next_msgid()  # of a subclass that has its own method; else this is hidden by _next_msgid itself
 
     def _reset_msgid(self) -> None:
         random = uuid.uuid4()
@@ -96,6 +96,8 @@ class Context:
         prefixes = map(template.__mod__, itertools.count(start))
         each_for_all = itertools.chain.from_iterable(map(itertools.repeat, prefixes, itertools.repeat(len(_SUFFIXES))))
         self._next_msgid: Callable[[], bytes] = map(operator.add, each_for_all, itertools.cycle(_SUFFIXES)).__next__
+        if type(self).new_msgid is Context.new_msgid:
+            self.__dict__["new_msgid"] = self._next_msgid  # 60 ns less a call
 
     # Endpoints and task context
 

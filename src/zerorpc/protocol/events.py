@@ -19,6 +19,7 @@ __all__ = [
     "CANCEL",
     "DECODE_ERRORS",
     "DONE",
+    "ENCODE_ERRORS",
     "ERR",
     "GOAWAY",
     "HEARTBEAT",
@@ -103,25 +104,30 @@ class Event:
 def encode(header: dict[str, Any], name: str, args: Any) -> bytes:
     """Pack one event. Raises SerializationError when a value has no MessagePack form."""
     try:
-        return _encode((header, name, args))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise SerializationError(str(error) or type(error).__name__) from error
+        return encode_usual((header, name, args))
+    except ENCODE_ERRORS as error:
+        raise SerializationError(encode_problem(error)) from error
+
+
+def encode_problem(error: Exception) -> str:
+    """What one of ENCODE_ERRORS is about."""
+    return str(error) or type(error).__name__
 
 
 def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
     """``encode({"message_id": …, "v": 3, "response_to": …}, OK, [value])`` for an id of 32 octets, in less time."""
     try:
-        return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL, _encode(value)))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise SerializationError(str(error) or type(error).__name__) from error
+        return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL, encode_usual(value)))
+    except ENCODE_ERRORS as error:
+        raise SerializationError(encode_problem(error)) from error
 
 
 def encode_item(message_id: bytes, response_to: Raw, value: Any) -> bytes:
     """The same for STREAM."""
     try:
-        return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL, _encode(value)))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise SerializationError(str(error) or type(error).__name__) from error
+        return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL, encode_usual(value)))
+    except ENCODE_ERRORS as error:
+        raise SerializationError(encode_problem(error)) from error
 
 
 def _plain(value: Any) -> Any:
@@ -140,13 +146,16 @@ _SUBCLASSED: tuple[tuple[type, Any], ...] = (
     (float, float.__float__),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
 )
-_encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+# ``encode`` of a (header, name, args), for where a call costs: it raises one of ENCODE_ERRORS instead.
+encode_usual = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+
+ENCODE_ERRORS = (TypeError, ValueError, OverflowError, RecursionError)
 
 # A reply as ``encode`` packs it, with gaps for what differs.
-_REPLY_HEAD = b"\x93\x83" + _encode("message_id") + b"\xc4\x20"  # a bin of 32 octets
-_REPLY_MIDDLE = _encode("v") + _encode(VERSION) + _encode("response_to")
-_OK_TAIL = _encode(OK) + b"\x91"
-_STREAM_TAIL = _encode(STREAM)
+_REPLY_HEAD = b"\x93\x83" + encode_usual("message_id") + b"\xc4\x20"  # a bin of 32 octets
+_REPLY_MIDDLE = encode_usual("v") + encode_usual(VERSION) + encode_usual("response_to")
+_OK_TAIL = encode_usual(OK) + b"\x91"
+_STREAM_TAIL = encode_usual(STREAM)
 
 
 # In
