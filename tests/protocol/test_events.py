@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from tests.protocol.pairs import pack
 from zerorpc.errors import ProtocolError, SerializationError
-from zerorpc.protocol.events import BadEvent, Event, WireEvent, decode, decode_header, encode
+from zerorpc.protocol.events import BadEvent, Event, WireEvent, decode, decode_header, encode, encode_item, encode_ok
 
 HEADER = {"message_id": b"id", "v": 3}
 
@@ -52,6 +53,14 @@ def test_what_is_sent_arrives(message_id: bytes, name: str, args: Any) -> None:
     assert (event.name, event.args) == (name, args)
     assert wire(event) == (pack(message_id), 3, b"\x07")
     assert decode_header(data) == {"message_id": message_id, "v": 3, "response_to": 7, "trace": "x"}
+
+
+@given(values, st.sampled_from([b"\xc4\x01a", b"\xa1a", b"\x07"]))
+def test_the_quick_forms_for_replies_write_the_same(value: Any, response_to: bytes) -> None:
+    message_id = b"%032d" % 7
+    header = {"message_id": message_id, "v": 3, "response_to": Raw(response_to)}
+    assert encode_ok(message_id, Raw(response_to), value) == encode(header, "OK", [value])
+    assert encode_item(message_id, Raw(response_to), value) == encode(header, "STREAM", value)
 
 
 def test_the_octets_that_the_old_implementation_writes() -> None:
@@ -127,6 +136,9 @@ def nested(depth: int) -> Any:
 def test_what_cant_be_sent_is_a_serialization_error(value: Any, why: str) -> None:
     with pytest.raises(SerializationError, match=why):
         encode(HEADER, "m", value)
+    for quick in (encode_ok, encode_item):
+        with pytest.raises(SerializationError, match=why):
+            quick(b"x" * 32, Raw(b"\xc0"), value)
 
 
 def test_an_error_without_words_is_named_by_its_type() -> None:

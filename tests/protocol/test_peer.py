@@ -486,6 +486,24 @@ def test_an_answer_that_was_held_back_goes_out_when_the_peer_reads_again(clock: 
     assert commands(server.connection) == [Command(b"PONG", b"context")]
 
 
+# A body that is put into its place
+
+
+def test_what_is_put_into_its_place_is_received_and_a_sign_of_life(clock: Clock) -> None:
+    pair = Pair(clock=clock)
+    channel = call("echo", "x" * 1000, now=clock.now)
+    pair.client.open(channel, clock.now)
+    wire = b"".join(pair.client.take_output())
+    assert pair.server.receive_data(wire[:500], clock.now) == []
+    room = pair.server.connection.decoder.body_room()
+    rest = wire[500:]
+    room[: len(rest)] = rest
+    clock.now += 1
+    (request,) = pair.server.body_filled(len(rest), clock.now)
+    assert request.args == ["x" * 1000]
+    assert pair.server.last_received == clock.now
+
+
 # Deadlines
 
 

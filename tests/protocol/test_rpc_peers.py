@@ -363,6 +363,12 @@ def test_the_tap_sees_every_event() -> None:
     _, there = pair.call("echo", 3)
     answer(there, 4)
     assert seen == [("<--", "echo", [3]), ("-->", "OK", [4])]
+    pair.exchange()
+    seen.clear()
+    pair.client.tap, pair.server.tap = tap, None
+    channel, _ = pair.call("echo", 5)
+    channel.abandon()
+    assert seen == [("-->", "echo", [5]), ("-->", "_zpc_cancel", [])]
 
 
 def test_a_peer_shows_where_it_stands() -> None:
