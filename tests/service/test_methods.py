@@ -32,6 +32,15 @@ async def async_generator() -> AsyncIterator[int]:
     yield 1
 
 
+@zerorpc.process
+def in_process() -> None: ...
+
+
+class CallableInProcess:
+    @zerorpc.process
+    def __call__(self) -> None: ...
+
+
 class CallableObject:
     """The object's."""
 
@@ -71,6 +80,12 @@ KINDS: list[tuple[Callable[..., Any], Kind, bool]] = [
     (math.sqrt, Kind.PLAIN, False),
     (int, Kind.PLAIN, False),
     (lambda: None, Kind.PLAIN, False),
+    (in_process, Kind.PROCESS, False),
+    (functools.partial(in_process), Kind.PROCESS, False),
+    (zerorpc.rep(in_process), Kind.PROCESS, False),
+    (functools.wraps(in_process)(lambda: None), Kind.PROCESS, False),
+    (functools.wraps(in_process)(AsyncCallableObject.__call__), Kind.COROUTINE, False),
+    (CallableInProcess(), Kind.PROCESS, False),
 ]
 
 
@@ -128,6 +143,48 @@ def test_decorated_functions_are_still_functions() -> None:
     assert zerorpc.stream(lambda n, k=1: [n, k])(2, k=3) == [2, 3]
     assert zerorpc.on_loop(plain) is plain
     del plain._zerorpc_on_loop  # type: ignore[attr-defined]
+
+
+# Marked for a process
+
+
+@pytest.mark.parametrize(
+    ("functor", "why"),
+    [
+        (coroutine, "coroutine is async, and so runs on the event loop; mark a plain function"),
+        (async_generator, "async_generator is async, and so runs on the event loop; mark a plain function"),
+        (generator, "generator is a generator, and its reader could keep a process waiting for ever; return a list"),
+        (lambda: None, "a worker process could not import <lambda>; define it with `def` in a module or class"),
+        (functools.partial(plain), "marks functions, not functools.partial("),
+        (math.sqrt, "marks functions, not <built-in function sqrt>"),
+        (int, "marks functions, not <class 'int'>"),
+        (zerorpc.stream(generator), "generator is a generator"),
+    ],
+)
+def test_what_no_process_can_run(functor: Callable[..., Any], why: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        zerorpc.process(functor)
+    assert str(caught.value).startswith(f"@zerorpc.process: {why}")
+
+
+def test_a_function_in_a_function_can_t_be_imported() -> None:
+    def inner() -> None: ...
+
+    with pytest.raises(TypeError, match=r"could not import test_a_function_in_a_function_.*<locals>\.inner"):
+        zerorpc.process(inner)
+
+
+def test_a_marked_function_is_that_function() -> None:
+    assert isinstance(in_process, types.FunctionType)
+    assert not Method("f", in_process).on_loop
+
+
+@pytest.mark.parametrize("other", [zerorpc.stream, zerorpc.on_loop])
+def test_marks_that_don_t_go_together(other: Callable[..., Any]) -> None:
+    copy = types.FunctionType(in_process.__code__, {}, "copy")
+    marked = other(zerorpc.process(copy))
+    with pytest.raises(TypeError, match=f"f: @zerorpc.process and @zerorpc.{other.__name__} don't go together"):
+        Method("f", marked)
 
 
 # Collecting

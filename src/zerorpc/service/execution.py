@@ -170,5 +170,7 @@ _OUR_MODULES = (
     "zerorpc.service.runners",
     "zerorpc.service.coroutines",
     "zerorpc.service.thread_jobs",
+    "zerorpc.service.process_jobs",
+    "zerorpc.service.process_pool",
     "zerorpc.service.methods",
 )

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
-__all__ = ["DecoratorBase", "Kind", "Method", "collect", "on_loop", "rep", "service_name", "stream"]
+__all__ = ["DecoratorBase", "Kind", "Method", "collect", "on_loop", "process", "rep", "service_name", "stream"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -60,6 +60,41 @@ def on_loop(function: _F) -> _F:
     return function
 
 
+def process(function: _F) -> _F:
+    """``@zerorpc.process``: run this plain function in one of the server's worker processes.
+
+    For work that keeps a core busy, which on a thread would slow down everything else. Its result, exception and
+    traceback come back as any other's; when its caller gives up or is gone, the process is ended. Called directly, it
+    runs where it is called.
+
+    The function has to be one of a module or class, so that a worker process can import it. A method's object is
+    pickled for each call: the method gets a copy, and what it changes there is lost. Raises TypeError for anything
+    else: generators, coroutines, and functions inside of functions.
+    """
+    inner: Any = getattr(function, "__func__", function)  # of a staticmethod or classmethod
+    if isinstance(inner, DecoratorBase):
+        inner = inner.functor
+    problem = _unfit_for_process(inner)
+    if problem is not None:
+        raise TypeError(f"@zerorpc.process: {problem}")
+    inner._zerorpc_process = True
+    return function
+
+
+def _unfit_for_process(function: Any) -> str | None:
+    """Why a function can't run in a worker process; None if it can."""
+    if not inspect.isfunction(function):
+        return f"marks functions, not {function!r}"
+    name = function.__qualname__
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return f"{name} is async, and so runs on the event loop; mark a plain function"
+    if inspect.isgeneratorfunction(function):
+        return f"{name} is a generator, and its reader could keep a process waiting for ever; return a list"
+    if "<" in name:  # <locals> or <lambda>
+        return f"a worker process could not import {name}; define it with `def` in a module or class"
+    return None
+
+
 class Kind(enum.Enum):
     """Where and how a method runs."""
 
@@ -67,6 +102,7 @@ class Kind(enum.Enum):
     COROUTINE = "coroutine"  # on the loop
     GENERATOR = "generator"  # advanced on a worker thread
     ASYNC_GENERATOR = "async generator"  # on the loop
+    PROCESS = "process"  # in a worker process
 
 
 class Method:
@@ -80,6 +116,8 @@ class Method:
         inner = _innermost(functor)
         self.functor: Callable[..., Any] = said.functor if said else functor
         self.kind = _kind(inner)
+        if self.kind is Kind.PROCESS:
+            _check_marks(name, inner, said)
         if said is not None and said.streams and self.kind is Kind.PLAIN:
             self.kind = Kind.GENERATOR
         elif said is not None and said.streams and self.kind is Kind.COROUTINE:
@@ -122,6 +160,13 @@ def _innermost(functor: Any) -> Any:
     return functor
 
 
+def _check_marks(name: str, inner: Any, said: DecoratorBase | None) -> None:
+    """Raises TypeError for a method of a process that is also marked to be something else."""
+    other = "stream" if said is not None and said.streams else "on_loop"
+    if other == "stream" or hasattr(inner, "_zerorpc_on_loop"):
+        raise TypeError(f"{name}: @zerorpc.process and @zerorpc.{other} don't go together")
+
+
 def _kind(functor: Any) -> Kind:
     if inspect.iscoroutinefunction(functor):
         return Kind.COROUTINE
@@ -129,7 +174,7 @@ def _kind(functor: Any) -> Kind:
         return Kind.ASYNC_GENERATOR
     if inspect.isgeneratorfunction(functor):
         return Kind.GENERATOR
-    return Kind.PLAIN
+    return Kind.PROCESS if getattr(functor, "_zerorpc_process", False) is True else Kind.PLAIN
 
 
 def _listing(functor: Callable[..., Any], kind: Kind) -> Callable[..., Any]:

@@ -20,13 +20,15 @@ from zerorpc.protocol.events import BadEvent
 from zerorpc.service.coroutines import AsyncStream, SpareTask, SuspendedCoroutine, first_step
 from zerorpc.service.execution import Execution, ServerHooks
 from zerorpc.service.methods import Kind, Method
+from zerorpc.service.process_jobs import ProcessJob
+from zerorpc.service.process_pool import ProcessPool, check_not_importing_main
 from zerorpc.service.thread_jobs import ThreadJob
 from zerorpc.service.workers import DEFAULT_THREADS, Workers
 
 __all__ = ["Runners", "ServerOverloaded", "ServerStopping"]
 
 # Globals, because looking a member up in its enum takes 116 ns on CPython 3.11.
-_COROUTINE, _ASYNC_GENERATOR = Kind.COROUTINE, Kind.ASYNC_GENERATOR
+_COROUTINE, _ASYNC_GENERATOR, _PROCESS = Kind.COROUTINE, Kind.ASYNC_GENERATOR, Kind.PROCESS
 _RUNNING_MAX = 65_536  # methods at once when pool_size isn't given; a suspended coroutine costs about 3 KiB
 _WAITING_MAX = 16_384  # requests kept waiting beyond that; the next gets an error at once
 _WAITING_OCTETS_MAX = 256 * 1024 * 1024  # and what they may hold together: two of the largest messages
@@ -46,7 +48,14 @@ class Runners:
     At most ``pool_size`` at a time; further ones wait their turn, in order. Reading never waits for them.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: ServerHooks, pool_size: int | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: ServerHooks,
+        pool_size: int | None,
+        process_pool: int | None = None,
+    ) -> None:
+        check_not_importing_main()
         self.running = 0
         self.stopping = False
         self._idle = asyncio.Event()  # for the drain
@@ -56,6 +65,7 @@ class Runners:
         self._waiting: deque[tuple[Any, Execution]] = deque()
         self._waiting_octets = 0
         self._workers = Workers(loop, self._receive_posted, pool_size or DEFAULT_THREADS)
+        self._processes = ProcessPool(process_pool)
         self._base = contextvars.copy_context()
         self._spare: SpareTask | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -89,6 +99,9 @@ class Runners:
         elif method.kind is _ASYNC_GENERATOR:
             execution.channel.runner = runner = AsyncStream(self.finish, link, execution)
             self._keep(self._base.copy().run(self._loop.create_task, runner.run()))
+        elif method.kind is _PROCESS:
+            execution.channel.runner = process_job = ProcessJob(link, execution, self._workers.post)
+            self._processes.submit(process_job)
         else:
             execution.channel.runner = job = ThreadJob(link, execution, self._workers.post, self._workers.park)
             self._workers.submit(ThreadJob.run, job)
@@ -164,7 +177,7 @@ class Runners:
 
     # From the workers
 
-    def _receive_posted(self, posted: tuple[ThreadJob, Any, bool]) -> None:
+    def _receive_posted(self, posted: tuple[Any, Any, bool]) -> None:
         """A worker's reply, item, or (as a coroutine) work for the loop."""
         job, data, last = posted
         if last:
@@ -193,7 +206,7 @@ class Runners:
                 await asyncio.wait_for(self._idle.wait(), grace)
 
     async def aclose(self) -> None:
-        """Cancel what still runs and end the threads."""
+        """Cancel what still runs and end the threads and processes."""
         self.stopping = True
         if self._spare is not None:
             self._tasks.add(self._spare.task)
@@ -203,6 +216,7 @@ class Runners:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
+        await self._processes.aclose()
         self._workers.close()
 
     def __repr__(self) -> str:

@@ -1,0 +1,85 @@
+"""Methods marked with ``@zerorpc.process``: the call's steps on a thread of the server, the method in a process."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from zerorpc.errors import SerializationError
+from zerorpc.service.execution import Execution
+from zerorpc.service.methods import Method
+from zerorpc.service.process_pool import WorkerDied, WorkerProcess
+from zerorpc.service.process_worker import Outcome
+
+__all__ = ["ProcessJob"]
+
+
+class ProcessJob:
+    """A request whose method runs in a worker process. Hooks run in the server, around it, all on one thread."""
+
+    __slots__ = ("_post", "_worker", "execution", "link")
+
+    def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None]) -> None:
+        self.link = link
+        self.execution = execution
+        self._post = post
+        self._worker: WorkerProcess | None = None
+
+    # In the pool's thread
+
+    def run(self, worker: WorkerProcess) -> None:
+        data = None
+        if not self.execution.channel.closed:
+            try:
+                data = self._answer(self.execution.begin(), worker)
+            except BaseException as error:
+                data = self._error(error)
+        self._post((self, data, True))
+
+    def _answer(self, method: Method, worker: WorkerProcess) -> bytes | None:
+        """The reply to send; None if the caller is gone."""
+        execution, name = self.execution, self.execution.channel.name
+        try:
+            request = pickle.dumps((method.functor, execution.channel.args), pickle.HIGHEST_PROTOCOL)
+        except Exception as error:
+            raise TypeError(f"{name} can't be sent to a worker process: {error}; {_WHAT_CAN}") from None
+        with worker.lent_to(self):
+            self._worker = worker  # first, so that wake() either finds it or has closed the channel by now
+            if execution.channel.closed:
+                return None
+            reply = worker.call(name, request)
+        outcome, value = _load(reply)
+        if outcome is Outcome.VALUE:
+            return execution.result(value)
+        elif outcome is Outcome.RAISED:
+            return self._error(value.unpack())
+        elif outcome is Outcome.UNSENDABLE:
+            raise SerializationError(f"the result of {name} can't be sent: {value}")
+        raise TypeError(f"{name} can't be loaded in a worker process: {value}; {_WHAT_CAN}")
+
+    def _error(self, error: BaseException) -> bytes | None:
+        if self.execution.channel.closed and isinstance(error, WorkerDied):
+            return None  # cancelled: nobody wants to know
+        return self.execution.error(error)
+
+    # On the loop
+
+    def wake(self) -> None:
+        """The channel changed; a closed one ends the method."""
+        if self.execution.channel.closed and self._worker is not None:
+            self._worker.cancel(self)
+
+
+_WHAT_CAN = (
+    "it has to be a function of a module that a new process can import, a static method, or a method of an object "
+    "that can be pickled"
+)
+
+
+def _load(reply: bytes) -> tuple[Outcome, Any]:
+    try:
+        outcome, value = pickle.loads(reply)
+    except Exception as error:  # of a class that only the worker can import
+        return Outcome.UNSENDABLE, str(error)
+    return outcome, value

@@ -1,0 +1,298 @@
+"""A pool of worker processes, each with a thread of the server that hands it one job at a time.
+
+Made with ``multiprocessing`` and not with an executor. The standard library's can't end a job that runs, and one
+crash breaks all of it. Pebble's can, but looks for what to end every 0.1 s and keeps all of a pool's traffic on one
+pipe under a lock that killed processes may hold. One pipe per process needs no lock.
+
+Processes are spawned: forking a server with threads copies locks that nobody will ever release, and a fork server
+can't be ended while it imports a program that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from zerorpc.errors import ZeroRPCError
+from zerorpc.service.process_worker import CANCEL_SIGNAL, READY, work
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+
+__all__ = ["Job", "ProcessPool", "WorkerDied", "WorkerProcess", "check_not_importing_main", "usable_cores"]
+
+_GRACE = 1.0  # s that a cancelled method gets for its ``finally``, as coroutines get when the server stops
+_END_TIMEOUT = 1.5  # s for all processes to end when the server does: that grace, and a process's own exit
+_LOOK_AGAIN = 1.0  # s between looks whether a busy process lives: a pipe tells nothing while its children hold it
+_STOP: Any = None
+_GUARD = 'a script that starts a server has to do so under `if __name__ == "__main__":`'
+
+_STOPPING = "the server is shutting down"
+
+
+class WorkerDied(ZeroRPCError):
+    """The error that a caller gets when the process that ran its method ended. The method may have done its work."""
+
+
+def check_not_importing_main() -> None:
+    """Raises RuntimeError in a worker process that imports the server's own script.
+
+    Without it a script that serves without ``if __name__ == "__main__":`` would serve again in each worker.
+    """
+    process = sys.modules.get("multiprocessing.process")  # not imported: then this is nobody's worker
+    if process is not None and getattr(process.current_process(), "_inheriting", False):
+        raise RuntimeError(f"a worker process imports this script to find the methods: {_GUARD}")
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Job(Protocol):
+    """What a pool runs, in a thread of its own. Must not raise."""
+
+    def run(self, worker: WorkerProcess, /) -> None: ...
+
+
+class ProcessPool:
+    """Runs jobs, each with a worker process to itself; further ones wait their turn.
+
+    Processes are started as they are needed, at most ``size``. One that was cancelled or has died is replaced when
+    the next job needs it. ``submit`` and ``aclose`` belong to the loop's thread.
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size or usable_cores()
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)  # threads that wait for a job, less the jobs on their way to them
+        self._threads: set[threading.Thread] = set()
+        self._workers: list[WorkerProcess] = []
+        self._on_end: Callable[[], object] | None = None
+        self._pid = os.getpid()
+
+    def submit(self, job: Job) -> None:
+        """Run a job when a process is free for it."""
+        self._jobs.put(job)
+        if not self._idle.acquire(blocking=False) and len(self._threads) < self.size:
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        worker = WorkerProcess()
+        thread = threading.Thread(target=self._work, args=(worker,), daemon=True)
+        thread.name = f"zerorpc-process-{len(self._threads) + 1}"
+        self._workers.append(worker)
+        self._threads.add(thread)
+        thread.start()
+
+    def _work(self, worker: WorkerProcess) -> None:
+        """A thread's life: jobs, with a process that is started when the first comes."""
+        import multiprocessing.util  # noqa: F401 - first, for its own exit handler waits for what ours is to kill
+
+        atexit.register(self._kill_all)
+        while (job := self._jobs.get()) is not _STOP:
+            job.run(worker)
+            del job  # keep nothing of a finished call alive while waiting for the next
+            self._idle.release()
+        worker.end()
+        on_end = self._on_end
+        assert on_end is not None
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            on_end()
+
+    async def aclose(self) -> None:
+        """Cancel what runs, and wait for the processes to end; those that don't are killed. Waiting jobs fail."""
+        if not self._threads:
+            return
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Semaphore(0)
+        self._on_end = lambda: loop.call_soon_threadsafe(ended.release)
+        for worker in self._workers:
+            worker.close()
+            self._jobs.put(_STOP)
+        try:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._all_ended(ended), _END_TIMEOUT)
+        finally:
+            self._kill_all()
+            atexit.unregister(self._kill_all)
+
+    async def _all_ended(self, ended: asyncio.Semaphore) -> None:
+        for _ in self._threads:
+            await ended.acquire()
+
+    def _kill_all(self) -> None:
+        if os.getpid() == self._pid:  # not in a child that a method has forked
+            for worker in self._workers:
+                worker.kill()
+
+    def __repr__(self) -> str:
+        busy = sum(worker.busy for worker in self._workers)
+        return f"<ProcessPool size={self.size} busy={busy} waiting={self._jobs.qsize()}>"
+
+
+class WorkerProcess:
+    """One process of the pool, replaced when it has ended. For one thread; ``cancel`` and ``close`` are for any.
+
+    ::
+
+        with worker.lent_to(job):
+            reply = worker.call("method", request)
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # for the four below: whom a signal would meet must not change meanwhile
+        self._job: Job | None = None
+        self._process: BaseProcess | None = None
+        self._cancelled_at: float | None = None
+        self._closed = False
+        self._pipe: Connection | None = None
+        self._started = False  # the process has said that it is ready
+
+    @property
+    def busy(self) -> bool:
+        return self._job is not None
+
+    # In its thread
+
+    @contextlib.contextmanager
+    def lent_to(self, job: Job) -> Iterator[None]:
+        """The time in which ``cancel(job)`` ends the process."""
+        with self._lock:
+            self._job = job
+            if self._closed:
+                self._cancelled_at = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._job = None
+                cancelled = self._cancelled_at is not None
+            if cancelled:
+                self.end()
+                self._cancelled_at = None
+
+    def call(self, name: str, request: bytes) -> bytes:
+        """Have a request answered. Raises WorkerDied if the process doesn't live to do it; ``name`` is the method's."""
+        if self._cancelled_at is not None:
+            raise WorkerDied(f"{name}: {_STOPPING}")
+        if self._process is None or not self._process.is_alive():
+            self.end()
+            self._start(name)
+        assert self._pipe is not None
+        try:
+            if not self._started:
+                self._started = self._receive(self._pipe) == READY
+            self._pipe.send_bytes(request)
+            return self._receive(self._pipe)
+        except (EOFError, OSError):
+            raise WorkerDied(f"{name}: {self._obituary()}") from None
+
+    def _start(self, name: str) -> None:
+        import multiprocessing
+
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        process = context.Process(target=work, args=(theirs,), name="zerorpc-worker")
+        try:
+            _block_signals()
+            process.start()
+        except Exception as error:  # no more processes, no memory, or this process is a daemon of multiprocessing
+            raise WorkerDied(f"{name}: no process can be started for it: {error}") from error
+        finally:
+            theirs.close()
+        self._started = False
+        with self._lock:
+            self._process = process
+            if self._cancelled_at is not None:  # while it was starting
+                self._signal(process)
+
+    def _receive(self, pipe: Connection) -> bytes:
+        process = self._process
+        assert process is not None
+        while not pipe.poll(_LOOK_AGAIN):
+            if self._cancelled_at is not None and time.monotonic() - self._cancelled_at >= _GRACE:
+                process.kill()
+            if not process.is_alive():
+                raise EOFError
+        return pipe.recv_bytes()
+
+    def _obituary(self) -> str:
+        """Why there is no answer, from a process that has ended or is about to."""
+        assert self._process is not None
+        self._process.join(_GRACE)
+        code = self._process.exitcode
+        if self._closed:
+            return _STOPPING
+        how = "" if code is None else f" (killed by signal {-code})" if code < 0 else f" (exit code {code})"
+        if self._started:
+            return f"the process that ran it has ended{how}"
+        return (
+            f"the process to run it has ended{how} while it was starting; its error is on the server's stderr; {_GUARD}"
+        )
+
+    def end(self) -> None:
+        """Let the process end, or kill it."""
+        process, self._process = self._process, None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if process is not None:
+            process.join(_GRACE)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+
+    # From any thread
+
+    def cancel(self, job: Job) -> None:
+        """End the process if it works for this job."""
+        with self._lock:
+            if self._job is job:
+                self._cancel()
+
+    def close(self) -> None:
+        """End what runs, and let nothing else begin."""
+        with self._lock:
+            self._closed = True
+            if self._job is not None:
+                self._cancel()
+
+    def _cancel(self) -> None:
+        if self._cancelled_at is None:
+            self._cancelled_at = time.monotonic()
+            if self._process is not None:
+                self._signal(self._process)
+
+    def _signal(self, process: BaseProcess) -> None:
+        if CANCEL_SIGNAL is None:
+            process.kill()
+        elif process.pid is not None and process.exitcode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, CANCEL_SIGNAL)
+
+    def kill(self) -> None:
+        process = self._process
+        if process is not None:
+            process.kill()
+
+
+def _block_signals() -> None:
+    """In this thread, and so in a process that it starts, until that has handlers for them."""
+    if CANCEL_SIGNAL is not None:
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # now, since doing it start() would unblock them again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})

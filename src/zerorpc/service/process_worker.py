@@ -1,0 +1,102 @@
+"""What runs in a worker process: requests in by pipe, replies out, one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import inspect
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from zerorpc.service.carried_errors import pack_error
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+__all__ = ["CANCEL_SIGNAL", "READY", "Outcome", "work"]
+
+READY = b"ready"  # the first message: the process has started, and imported what it has to
+CANCEL_SIGNAL = getattr(signal, "SIGUSR1", None)  # Windows has none; a process is killed there
+_PICKLE = pickle.HIGHEST_PROTOCOL
+
+
+class Outcome(enum.Enum):
+    """What became of a request; a reply is the pickled pair of it and what it says."""
+
+    VALUE = "value"  # the method's result
+    RAISED = "raised"  # a CarriedError
+    UNLOADABLE = "unloadable"  # why the method could not be found here
+    UNSENDABLE = "unsendable"  # why the result can't be pickled
+
+
+def work(pipe: Connection) -> None:
+    """Serve one pipe until its other end is closed or the server's process has ended."""
+    _set_signals()
+    threading.Thread(target=_end_with_the_server, name="zerorpc-watch", daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):  # nobody is there any more
+        pipe.send_bytes(READY)
+        while True:
+            pipe.send_bytes(_reply(pipe.recv_bytes()))
+
+
+def _set_signals() -> None:
+    """Only the server ends its workers: Ctrl-C and service managers signal every process of a group, and the
+    server's running calls have their grace.
+
+    Handlers that do nothing, since programs that a method starts would inherit signals that are ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _do_nothing)
+    if CANCEL_SIGNAL is not None:
+        signal.signal(CANCEL_SIGNAL, _cancel)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # blocked since its start
+
+
+def _do_nothing(*_: object) -> None: ...
+
+
+class _Cancelled(SystemExit):
+    """Raised in the method, wherever it is: the caller is gone. ``finally`` is run, and the process ends."""
+
+
+def _cancel(*_: object) -> None:
+    raise _Cancelled
+
+
+def _end_with_the_server() -> None:
+    """End in the middle of a method too, when the server's process is no more."""
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _reply(request: bytes) -> bytes:
+    try:
+        function, args = pickle.loads(request)
+    except Exception as error:
+        return pickle.dumps((Outcome.UNLOADABLE, f"{type(error).__name__}: {error}"), _PICKLE)
+    try:
+        value = _value(function(*args))
+    except _Cancelled:
+        raise
+    except BaseException as error:
+        return pickle.dumps((Outcome.RAISED, pack_error(error, __name__)), _PICKLE)
+    try:
+        return pickle.dumps((Outcome.VALUE, value), _PICKLE)
+    except Exception as error:
+        return pickle.dumps((Outcome.UNSENDABLE, str(error)), _PICKLE)
+
+
+def _value(result: Any) -> Any:
+    """What can travel of a result: an iterator's items."""
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError("a method that runs in a process can't return a coroutine")
+    return list(result) if isinstance(result, Iterator) else result

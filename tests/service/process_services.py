@@ -1,0 +1,218 @@
+"""What the tests of worker processes serve. Nothing else here: each process imports it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import zerorpc
+
+
+@zerorpc.process
+def echo(value: Any = None) -> Any:
+    """The same again."""
+    return value
+
+
+@zerorpc.process
+def pid() -> int:
+    return os.getpid()
+
+
+@zerorpc.process
+def pair(first: Any, second: Any) -> list[Any]:
+    return [first, second]
+
+
+class Counter:
+    """Its methods get a copy of it."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    @zerorpc.process
+    def add(self) -> int:
+        self.number += 1
+        return self.number
+
+    @staticmethod
+    @zerorpc.process
+    def static(value: Any) -> Any:
+        return value
+
+    @zerorpc.process
+    @staticmethod
+    def marked_static(value: Any) -> Any:
+        return value
+
+    @classmethod
+    @zerorpc.process
+    def kind(cls) -> str:
+        return cls.__name__
+
+    @zerorpc.rep
+    @zerorpc.process
+    def said(self, stop: int) -> Iterator[int]:
+        return iter(range(stop))
+
+    @zerorpc.process
+    def iterator(self, stop: int) -> Iterator[int]:
+        return iter(range(stop))
+
+
+class Locked:
+    """Can't be pickled."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    @zerorpc.process
+    def method(self) -> None: ...
+
+
+paired = functools.partial(pair, 1)
+
+
+# What goes wrong
+
+
+class Demanding(Exception):
+    """Can't be unpickled: it keeps other arguments than those that it takes."""
+
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(f"{what} number {number}")
+
+
+@zerorpc.process
+def fail() -> None:
+    deeper()
+
+
+def deeper() -> None:
+    try:
+        {}["missing"]
+    except KeyError as error:
+        raise ValueError("not there") from error
+
+
+@zerorpc.process
+def demand() -> None:
+    raise Demanding("box", 7)
+
+
+@zerorpc.process
+def leave() -> None:
+    raise SystemExit(3)
+
+
+@zerorpc.process
+def lock() -> Any:
+    return threading.Lock()
+
+
+@zerorpc.process
+def nothing_known() -> Any:
+    return object()
+
+
+@zerorpc.process
+def coroutine() -> Any:
+    return asyncio.sleep(0)
+
+
+@zerorpc.process
+def die() -> None:
+    os._exit(3)
+
+
+@zerorpc.process
+def be_killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@zerorpc.process
+def die_before_child(go_on: str) -> None:
+    """Its child keeps the pipe to the server open."""
+    if os.fork() == 0:
+        wait_for(go_on)
+        os._exit(0)
+    os._exit(4)
+
+
+# What takes its time; each says so by writing its process's id to a file
+
+
+def begun(path: str) -> None:
+    temporary = Path(path + ".new")
+    temporary.write_text(str(os.getpid()))
+    temporary.rename(path)
+
+
+def wait_for(path: str) -> None:
+    while not Path(path).exists():
+        time.sleep(0.002)
+
+
+@zerorpc.process
+def until(path: str, go_on: str) -> str:
+    begun(path)
+    wait_for(go_on)
+    return "went on"
+
+
+@zerorpc.process
+def hang(path: str) -> None:
+    try:
+        begun(path)
+        time.sleep(60)
+    finally:
+        begun(path + ".finally")
+
+
+@zerorpc.process
+def hang_on(path: str) -> None:
+    """Doesn't let itself be cancelled."""
+    while True:
+        try:
+            begun(path)
+            time.sleep(60)
+        except BaseException:
+            begun(path + ".refused")
+
+
+# What starts others
+
+
+@zerorpc.process
+def with_multiprocessing() -> int | None:
+    process = multiprocessing.get_context("fork").Process(target=os._exit, args=(7,))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+@zerorpc.process
+def with_a_program() -> list[int]:
+    """Signals mean to programs what they mean elsewhere."""
+    import subprocess
+    import sys
+
+    codes = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        program = "import signal; print(flush=True); signal.pause()"
+        with subprocess.Popen(
+            [sys.executable, "-SEc", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as p:
+            assert p.stdout is not None
+            p.stdout.readline()
+            p.send_signal(number)
+            codes.append(p.wait())
+    return codes
