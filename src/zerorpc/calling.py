@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.middleware import Context
-from zerorpc.protocol.channel import DEFAULT_SLOTS, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     DONE,
     ENCODE_ERRORS,
@@ -17,7 +17,6 @@ from zerorpc.protocol.events import (
     VERSION,
     Buffer,
     Event,
-    WireEvent,
     decode_header,
     encode_problem,
     encode_usual,
@@ -103,8 +102,7 @@ class Request:
             raise SerializationError(f"the arguments of {name} can't be sent: {encode_problem(error)}") from None
         timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
         deadline = FOREVER if timeout is None else now + timeout
-        # the id as MessagePack octets: a bin of 32
-        self.channel = ClientChannel(b"\xc4\x20" + message_id, name, data, timeout, deadline, slots)
+        self.channel = ClientChannel(message_id, name, data, timeout, deadline, slots)
 
     def outcome(self) -> Any:
         """What the first reply means: the value, the stream that the caller makes, or the error raised."""
@@ -125,7 +123,7 @@ class Request:
         self._caller.abandon(channel)
         raise self._no_pattern(reply.name)
 
-    def _hooked_outcome(self, reply: WireEvent) -> Any:
+    def _hooked_outcome(self, reply: Answer) -> Any:
         """The same through the patterns, which call the hooks and which a hook may replace."""
         assert self.event is not None
         context = self._caller.context
@@ -142,7 +140,7 @@ class Request:
     def _no_pattern(self, name: str) -> ProtocolError:
         return ProtocolError(f"Unable to find a pattern for: {self.channel.method} (the first reply is {name!r})")
 
-    def item(self, wire: WireEvent, data: Buffer) -> tuple[bool, Any]:
+    def item(self, wire: Answer, data: Buffer) -> tuple[bool, Any]:
         """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
         if self.event is not None:
             return _STREAM.process_event(
@@ -200,5 +198,5 @@ def _text(method: str | bytes) -> str:
     return method.decode("utf-8") if isinstance(method, bytes) else str.__str__(method)
 
 
-def _event(wire: WireEvent, data: Buffer) -> Event:
+def _event(wire: Answer, data: Buffer) -> Event:
     return Event(wire.name, wire.args, decode_header(data))

@@ -33,7 +33,7 @@ def call(method: str = "echo", *args: Any, timeout: float | None = 30, now: floa
     message_id = b"%032d" % next(_calls)
     data = encode({"message_id": message_id, "v": VERSION}, method, args)
     deadline = math.inf if timeout is None else now + timeout
-    return ClientChannel(b"\xc4\x20" + message_id, method, data, timeout, deadline, slots)
+    return ClientChannel(message_id, method, data, timeout, deadline, slots)
 
 
 _calls = itertools.count(10**9)

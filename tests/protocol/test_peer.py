@@ -299,7 +299,7 @@ def test_a_heartbeat_of_one_of_ours_is_no_mistake() -> None:
     pair = Pair()
     channel, there = pair.call(timeout=None)
     pair.client.emit(channel, "_zpc_hb", [0])
-    there.peer.send_event(there, b"\x93\x81\xabresponse_to" + channel.key + b"\xa7_zpc_hb\x91\x00")
+    there.peer.send_event(there, b"\x93\x81\xabresponse_to\xc4\x20" + channel.message_id + b"\xa7_zpc_hb\x91\x00")
     assert pair.exchange() == ([], [])
     assert pair.advance(60) == []
     assert not channel.answered

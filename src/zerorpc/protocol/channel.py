@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -22,6 +22,7 @@ from zerorpc.protocol.events import (
     BadEvent,
     Buffer,
     Event,
+    Reply,
     WireEvent,
     decode_header,
 )
@@ -32,10 +33,13 @@ __all__ = [
     "STATE_SENT",
     "STATE_STREAMING",
     "STATE_WAITING",
+    "Answer",
     "ClientChannel",
     "ClientState",
     "ServerChannel",
 ]
+
+Answer: TypeAlias = "Reply | WireEvent"
 
 DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
 _CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
@@ -86,14 +90,14 @@ STATE_WAITING, STATE_SENT, STATE_STREAMING, STATE_DONE = ClientState
 class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the time of a class with slots
     """A call, from its request to its last reply.
 
-    ``key`` is the message id as MessagePack octets, ``data`` the packed request, ``timeout`` what ``deadline`` was
+    ``data`` is the packed request, ``timeout`` what ``deadline`` was
     made of, ``slots`` how many events the server may send ahead of the reader.
 
     ``reply`` is the first reply (OK, ERR or STREAM); ``inbox`` holds the stream's events that nobody took yet, the
     last of them STREAM_DONE or ERR; ``error`` is what ended the call instead. ``waiter`` is the shell's own.
     """
 
-    key: bytes
+    message_id: bytes
     method: str
     data: bytes
     timeout: float | None = None
@@ -102,16 +106,16 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     state: ClientState = STATE_WAITING
     peer: CallCarrier | None = None
     answered: bool = False  # the wait for the first reply is over
-    reply: WireEvent | None = None
+    reply: Answer | None = None
     reply_data: Buffer = b""
-    inbox: deque[tuple[WireEvent, Buffer]] | None = None
+    inbox: deque[tuple[Answer, Buffer]] | None = None
     granted: int = 1  # events the server may still send: wire.md §4
     error: Exception | None = None
     waiter: Any = None
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 
-    def receive(self, event: WireEvent, data: Buffer) -> None:
+    def receive(self, event: Answer, data: Buffer) -> None:
         """Take a reply: the first one, a stream's end, or what has no place in a stream and ends it too."""
         if self.state is STATE_SENT:
             self.reply, self.reply_data, self.answered = event, data, True
@@ -136,7 +140,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         """Whether the wait for the stream's next event is over."""
         return bool(self.inbox) or self.error is not None
 
-    def next_event(self) -> tuple[WireEvent, Buffer]:
+    def next_event(self) -> tuple[Answer, Buffer]:
         """The stream's next event; only when ``readable``. Grants more credit when less than half is left.
 
         Credit goes out in batches because Node overwrites its window where Python adds to it (wire.md §4).

@@ -31,9 +31,12 @@ __all__ = [
     "BadEvent",
     "Event",
     "Header",
+    "Reply",
+    "ReplyHeader",
     "WireEvent",
     "decode",
     "decode_header",
+    "decode_reply",
     "decode_usual",
     "encode",
 ]
@@ -71,6 +74,26 @@ class WireEvent(msgspec.Struct, array_like=True):
     """An event as received."""
 
     header: Header
+    name: str
+    args: Any
+
+
+class ReplyHeader(msgspec.Struct):
+    """What a client reads of a header. It knows the ids that it made by their value; others are nobody's."""
+
+    response_to: Any = None
+    v: Any = 1
+
+    @property
+    def version(self) -> int:
+        """The sender's protocol version; missing means 1."""
+        return self.v if type(self.v) is int else 1
+
+
+class Reply(msgspec.Struct, array_like=True):
+    """An event as a client receives it: a WireEvent, for 0.1 us less."""
+
+    header: ReplyHeader
     name: str
     args: Any
 
@@ -160,8 +183,9 @@ _STREAM_TAIL = encode_usual(STREAM)
 
 # In
 
-# ``decode`` without its second try, for where a call costs: it raises one of DECODE_ERRORS instead.
+# ``decode`` without its second try, for where a call costs: they raise one of DECODE_ERRORS instead.
 decode_usual = msgspec.msgpack.Decoder(WireEvent).decode
+decode_reply = msgspec.msgpack.Decoder(Reply).decode
 DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
 
 

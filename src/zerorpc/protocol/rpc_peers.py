@@ -31,8 +31,10 @@ from zerorpc.protocol.events import (
     VERSION,
     BadEvent,
     Buffer,
+    Reply,
     WireEvent,
     decode,
+    decode_reply,
     decode_usual,
     encode,
 )
@@ -43,6 +45,7 @@ __all__ = ["ClientPeer", "ServerPeer", "late"]
 
 _LOST_AFTER_OLD = 3  # heartbeats; what the old ones' "two" comes to: they look only once a period (wire.md §5)
 _NIL = Raw(b"\xc0")
+_BIN_32 = b"\xc4\x20"  # how an id of ours begins in MessagePack
 
 
 class ClientPeer(Peer):
@@ -74,7 +77,7 @@ class ClientPeer(Peer):
             wake = min(wake, now + self.heartbeat)
         if self.next_wake is None or wake < self.next_wake:
             self.wake_by(wake)
-        self.channels[channel.key] = channel
+        self.channels[channel.message_id] = channel
         if self.tap is not None:
             self.tap("-->", channel.data)
         self.connection.send_delimited(channel.data)
@@ -82,26 +85,28 @@ class ClientPeer(Peer):
 
     def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
         data = message[-1]
-        event: WireEvent | BadEvent
+        event: Reply | WireEvent | BadEvent
         try:
-            event = decode_usual(data)
+            event = decode_reply(data)
+            message_id = event.header.response_to
         except DECODE_ERRORS:
             try:
                 event = decode(data)
             except ProtocolError:
                 return  # it can't be told whose it is
-        channel = self.channels.get(bytes(event.header.response_to))
+            message_id = bytes(event.header.response_to).removeprefix(_BIN_32)
+        channel = self.channels.get(message_id) if type(message_id) is bytes else None
         if channel is None:
             if event.name == GOAWAY and self.level >= 1:
                 self.goes_away = True
             return  # or of a call that was given up
         channel.last_seen = now
-        if event.name == OK and type(event) is WireEvent and channel.state is STATE_SENT:
-            self.channels.pop(channel.key, None)
+        if event.name == OK and type(event) is not BadEvent and channel.state is STATE_SENT:
+            self.channels.pop(channel.message_id, None)
             channel.reply, channel.reply_data, channel.answered = event, data, True
             channel.state = STATE_DONE
             touched.append(channel)
-        elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is WireEvent:
+        elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is not BadEvent:
             channel.granted -= 1
             if channel.granted < -channel.slots:
                 self._end(channel, credit_violation(channel), touched)
@@ -118,7 +123,7 @@ class ClientPeer(Peer):
         else:
             channel.receive(event, data)
             if channel.state is STATE_DONE:
-                self.channels.pop(channel.key, None)
+                self.channels.pop(channel.message_id, None)
             touched.append(channel)
 
     def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
@@ -131,7 +136,7 @@ class ClientPeer(Peer):
         """Send a further event of a channel: credit, heartbeats, cancel."""
         if name == MORE and channel.reply is not None and channel.reply.header.version < VERSION:
             name = HEARTBEAT  # wire.md §4: before version 3 heartbeats carried the credit
-        header = {"message_id": self._new_id(), "v": VERSION, "response_to": Raw(channel.key)}
+        header = {"message_id": self._new_id(), "v": VERSION, "response_to": channel.message_id}
         self._send(encode(header, name, args))
 
     def _send(self, data: Buffer) -> None:
@@ -140,7 +145,7 @@ class ClientPeer(Peer):
         self.connection.send_delimited(data)
 
     def forget(self, channel: ClientChannel) -> None:
-        self.channels.pop(channel.key, None)
+        self.channels.pop(channel.message_id, None)
 
     def close(self, error: Exception) -> list[Any]:
         for channel in self.channels.values():  # first, so that none is forgotten if this is interrupted
