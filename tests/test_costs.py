@@ -1,0 +1,97 @@
+"""The two main paths cost no more than they did: instructions a call, counted by valgrind's callgrind.
+
+Instructions, because times are noise on a shared machine; and not their plain number, which hangs on how Python was
+built, but its ratio to a yardstick counted in the same run: 20 small Python calls, and an event encoded and decoded.
+One run's ratios differed from the next one's by 0.5% at most, however busy the machine was (x86-64).
+
+When a path was made cheaper, lower its limit: ``pytest -s tests/test_costs.py`` prints the ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# In yardsticks a call, both ends together; about 1.2 times what CPython 3.11 needs. That is tight enough to notice
+# 60 more calls of an empty function, and loose enough for 3.12, which needs the most of 3.10 to 3.13.
+LIMITS = {
+    "100 in flight": 3.4,  # 2026-11-24: 2.73 on CPython 3.11, 2.97 on 3.12
+    "one at a time": 4.45,  # 2026-11-24: 3.71 on CPython 3.11, 3.99 on 3.12
+}
+
+PROGRAM = Path(__file__).with_name("costs") / "one_call.py"
+TIME_LIMIT = 240  # s; it took 5 to 18 on a core of its own, 36 on one shared by three
+
+pytestmark = [
+    pytest.mark.timeout(TIME_LIMIT + 10),
+    pytest.mark.skipif(sys.platform != "linux", reason="uvloop and valgrind can't be relied on elsewhere"),
+]
+
+
+@pytest.fixture(scope="module")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """Instructions for each part of the program, for one of its rounds."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        reason = "counting instructions needs valgrind (on Debian: apt-get install valgrind)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("costs")
+    parts = run_counted(valgrind, folder)
+    return {name: instructions(folder, 2 * n) / rounds for n, (name, rounds) in enumerate(parts.items(), 1)}
+
+
+@pytest.mark.parametrize("path", LIMITS)
+def test_a_call_costs_no_more_than_it_did(costs: dict[str, float], path: str) -> None:
+    ratio = costs[path] / costs["yardstick"]
+    found = f"{path}: a call costs {ratio:.2f} yardsticks, {costs[path]:,.0f} instructions"
+    print(found)
+    assert ratio < LIMITS[path], f"{found}. The limit is {LIMITS[path]}: what made it dearer?"
+
+
+@pytest.mark.parametrize("path", LIMITS)
+def test_a_hundred_further_function_calls_would_be_noticed(costs: dict[str, float], path: str) -> None:
+    ratio = (costs[path] + costs["100 empty calls"]) / costs["yardstick"]
+    assert ratio > LIMITS[path], f"{path}: the limit {LIMITS[path]} is too high to guard anything: lower it"
+
+
+def run_counted(valgrind: str, folder: Path) -> dict[str, int]:
+    """Run the program, which leaves its counts in ``folder``; its parts and their rounds, in order."""
+    command = [valgrind, "--quiet", "--tool=callgrind", "--trace-children=no", "--dump-before=getsid"]
+    command += [f"--callgrind-out-file={folder / 'counts'}", sys.executable, str(PROGRAM)]
+    done = subprocess.run(
+        command,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}"
+    parts: dict[str, int] = json.loads(done.stdout)
+    found = len(list(folder.glob("counts.*")))
+    assert found == 2 * len(parts), f"callgrind wrote {found} files for {len(parts)} parts: does it know getsid()?"
+    return parts
+
+
+def environment() -> dict[str, str]:
+    """Ours, less what has Python do more than usual: coverage's tracing, development mode and their like."""
+    unwanted = ("COVERAGE_", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted) or name == "PYTHONPATH"}
+    return kept | {"PYTHONHASHSEED": "0"}
+
+
+def instructions(folder: Path, number: int) -> int:
+    """The total of one of callgrind's files."""
+    found = re.search(r"^totals: (\d+)$", (folder / f"counts.{number}").read_text(), re.MULTILINE)
+    assert found, f"callgrind's file {number} has no total"
+    return int(found[1])
