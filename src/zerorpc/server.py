@@ -266,14 +266,17 @@ class _Service:
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
         """New requests to run; running ones that got credit or lost their caller."""
-        assert self.runners is not None
-        for channel in touched:
-            if channel.runner is not None:
-                channel.runner.wake()
-            elif not channel.closed:
-                name = channel.event.name
-                method = self.methods.get(name) or self.builtins.get(name)
-                self.runners.submit(link, channel, method)
+        runners = self.runners
+        assert runners is not None
+        try:
+            for channel in touched:
+                if channel.runner is not None:
+                    channel.runner.wake()
+                elif not channel.closed:
+                    name = channel.event.name
+                    runners.submit(link, channel, self.methods.get(name) or self.builtins.get(name))
+        finally:
+            runners.leave_spare()
 
     def peer_writable(self, link: AioLink) -> None:
         for channel in list(link.peer.channels.values()):

@@ -68,10 +68,11 @@ class Runners:
         self._processes = ProcessPool(process_pool)
         self._base = contextvars.copy_context()
         self._spare: SpareTask | None = None
+        self._entered: SpareTask | None = None  # the spare one, while it is the current task
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def submit(self, link: Any, channel: ServerChannel, method: Method | None) -> None:
-        """Run a request, now or when its turn comes. The caller flushes the link afterwards."""
+        """Run a request, now or when its turn comes. Afterwards call ``leave_spare`` and flush the link."""
         execution = Execution(channel, method, self._context, self._context.hooks_server)
         if type(channel.event) is BadEvent:
             channel.send(execution.error(TypeError(f"{channel.name}: {channel.problem}")), last=True)
@@ -134,42 +135,57 @@ class Runners:
                 execution.channel.runner = None
                 self.running += 1
                 self._start(link, execution)
+                self.leave_spare()
                 link.flush_soon()
 
     # On the loop
 
     def _run_on_loop(self, link: Any, execution: Execution) -> None:
         """Step the method right here; what doesn't finish at once goes on in the spare task."""
-        spare = self._spare
-        if spare is None:
-            spare = self._spare = SpareTask(self._loop)
+        spare = self._entered or self._enter_spare()
         context = self._base.copy()
-        _enter_task(self._loop, spare.task)
         try:
             finished, value = context.run(first_step, execution)
             if not finished:
-                self._spare = None
-                execution.channel.runner = work = SuspendedCoroutine(
-                    self.finish, link, execution, context, execution.coroutine
-                )
-                if (
-                    spare.is_cancelled()
-                ):  # by the method itself, perhaps before the task's own first step: take a new one
-                    self._keep(SpareTask(self._loop).take_over(work, value, cancelled=True))
-                else:
-                    self._keep(spare.take_over(work, value))
+                self._hand_over(spare, link, execution, context, value)
                 return
             data = execution.result(value) if not execution.hooked else context.run(execution.result, value)
         except BaseException as error:
             data = context.run(execution.error, error)
-        finally:
-            _leave_task(self._loop, spare.task)
-            if self._spare is spare and spare.is_cancelled():
-                self._spare = None
-        execution.channel.send(data, last=True)
+        if spare.is_cancelled():  # by the method: no other may get it
+            self.leave_spare()
+            self._spare = None
+        execution.channel.send(data, True)
         self.running -= 1
         if self._waiting or self.stopping:
             self._let_others_run()
+
+    def _enter_spare(self) -> SpareTask:
+        """Make the spare task the current one, for all requests that were read together: 0.1 us less each."""
+        if self._spare is None:
+            self._spare = SpareTask(self._loop)
+        _enter_task(self._loop, self._spare.task)
+        self._entered = self._spare
+        return self._entered
+
+    def leave_spare(self) -> None:
+        """After the last ``submit`` of what was read together: no task is the current one any more."""
+        if self._entered is not None:
+            _leave_task(self._loop, self._entered.task)
+            self._entered = None
+
+    def _hand_over(
+        self, spare: SpareTask, link: Any, execution: Execution, context: contextvars.Context, yielded: Any
+    ) -> None:
+        """The method waits for something: it goes on in the task that it was begun in."""
+        self.leave_spare()
+        self._spare = None
+        work = SuspendedCoroutine(self.finish, link, execution, context, execution.coroutine)
+        execution.channel.runner = work
+        if spare.is_cancelled():  # by the method itself, perhaps before the task's own first step: take a new one
+            self._keep(SpareTask(self._loop).take_over(work, yielded, cancelled=True))
+        else:
+            self._keep(spare.take_over(work, yielded))
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
