@@ -267,11 +267,12 @@ class BlockingHub(Hub):
                     continue
                 self._leader = get_ident()
                 self._plan(monotonic())
-            events = self._poll(0)
-            with self.lock:
-                try:
+            try:
+                events = self._poll(0)
+                with self.lock:
                     self._act(events, monotonic())
-                finally:
+            finally:
+                with self.lock:
                     self._resign()
 
     def _mend(self) -> None:
