@@ -25,8 +25,11 @@ Finish: TypeAlias = Callable[[Any, Execution, "bytes | None"], None]
 
 def first_step(execution: Execution) -> tuple[bool, Any]:
     """Call the method and run it up to its first wait: ``(True, result)`` or ``(False, what it waits for)``."""
-    method = execution.begin()
-    value = method.functor(*execution.channel.event.args)  # type: ignore[union-attr]  # begin() has checked
+    method = execution.method
+    args: Any = execution.channel.event.args  # type: ignore[union-attr]  # a BadEvent is never begun
+    if execution.hooked or method is None or type(args) is not list:
+        method = execution.begin()
+    value = method.functor(*args)
     if method.kind is not _COROUTINE and not inspect.iscoroutine(value):
         return True, value
     execution.coroutine = value

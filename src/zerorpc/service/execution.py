@@ -58,7 +58,10 @@ class Execution(Struct, eq=False):
     header_extra: dict[str, Any] | None = None  # for each item of a stream
 
     def begin(self) -> Method:
-        """Before the method: hooks. Raises NameError for a method that doesn't exist, TypeError for no list."""
+        """Before the method: hooks. Raises NameError for a method that doesn't exist, TypeError for no list.
+
+        May be left out where there is a method, a list, and no hook.
+        """
         if self.hooked:
             self.event = self.channel.request_event()
             self.context.hook_load_task_context(self.event.header)
