@@ -169,7 +169,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
         waiter = self.channel.waiter
         if steps is None:
             steps = self._steps = self.__await__()
-        elif waiter is not None and not waiter.done():
+        elif self._is_awaited and not waiter.done():
             raise self._awaited_already()
         return self._step(steps.send, value)
 
@@ -205,10 +205,6 @@ class Call(Request, Coroutine[Any, Any, Any]):
         waiter = self.channel.waiter
         return waiter is not None and waiter is not self and type(waiter) is not _Unclaimed
 
-    def done(self) -> bool:
-        """As a waiter: whether the first reply needs no telling."""
-        return False
-
     def set_result(self, result: None) -> None:
         """As a waiter: there is a reply, and nobody awaits it yet."""
         channel = self.channel
@@ -233,9 +229,8 @@ class _Unclaimed(weakref.ref[Call]):
     def _give_up(self) -> None:
         self._caller.drop(self._channel)
 
-    def done(self) -> bool:
-        """As a waiter: further items need no telling."""
-        return True
+    def set_result(self, result: None) -> None:
+        """As a waiter: there are further items, and still nobody awaits them."""
 
 
 class AsyncStream:
@@ -394,14 +389,20 @@ class _Core:
             peer.link.flush_soon()
 
     def received(self, link: AioLink, touched: list[ClientChannel]) -> None:
+        self._wake(touched)
+
+    def _wake(self, touched: list[ClientChannel]) -> None:
         for channel in touched:
             waiter = channel.waiter
-            if waiter is not None and not waiter.done():
-                waiter.set_result(None)
+            if waiter is not None:
+                try:  # noqa: SIM105 - suppress() costs 0.2 us
+                    waiter.set_result(None)
+                except asyncio.InvalidStateError:
+                    pass  # it was cancelled in this very turn
 
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.calls.remove(link.peer)
-        self.received(link, ended)
+        self._wake(ended)
 
     # Calls that wait for a peer
 
@@ -416,11 +417,6 @@ class _Core:
         self._timer = None
         self._wake(self.calls.sweep(self.time(), f": no server was reached ({self.hub.describe()})"))
         self._set_timer()
-
-    def _wake(self, ended: list[ClientChannel]) -> None:
-        for channel in ended:
-            if channel.waiter is not None and not channel.waiter.done():
-                channel.waiter.set_result(None)
 
     # The end
 

@@ -71,10 +71,12 @@ class ClientPeer(Peer):
         channel.state = STATE_SENT
         wake = channel.deadline
         if self.heartbeat:
+            beat = now + self.heartbeat
             if self.level < 1:
                 channel.last_seen = now
-                channel.next_beat = FOREVER if self.passive else now + self.heartbeat
-            wake = min(wake, now + self.heartbeat)
+                channel.next_beat = FOREVER if self.passive else beat
+            if beat < wake:  # noqa: PLR1730 - min() is a call, and this is the path of every call
+                wake = beat
         if self.next_wake is None or wake < self.next_wake:
             self.wake_by(wake)
         self.channels[channel.message_id] = channel
