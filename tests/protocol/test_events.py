@@ -56,6 +56,7 @@ def test_what_is_sent_arrives(message_id: bytes, name: str, args: Any) -> None:
 
 
 @given(values, st.sampled_from([b"\xc4\x01a", b"\xa1a", b"\x07"]))
+@example(b"x" * 100_000, b"\x07")
 def test_the_quick_forms_for_replies_write_the_same(value: Any, response_to: bytes) -> None:
     message_id = b"%032d" % 7
     header = {"message_id": message_id, "v": 3, "response_to": Raw(response_to)}

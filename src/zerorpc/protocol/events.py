@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 VERSION = 3
+_JOIN_MAX = 16 * 1024  # octets of a result up to which another copy costs less than ``encode``
 
 OK = "OK"
 ERR = "ERR"
@@ -139,6 +140,8 @@ def encode_problem(error: Exception) -> str:
 
 def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
     """``encode({"message_id": …, "v": 3, "response_to": …}, OK, [value])`` for an id of 32 octets, in less time."""
+    if type(value) is bytes and len(value) > _JOIN_MAX:
+        return encode({"message_id": message_id, "v": VERSION, "response_to": response_to}, OK, (value,))
     try:
         return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL, encode_usual(value)))
     except ENCODE_ERRORS as error:
@@ -147,6 +150,8 @@ def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
 
 def encode_item(message_id: bytes, response_to: Raw, value: Any) -> bytes:
     """The same for STREAM."""
+    if type(value) is bytes and len(value) > _JOIN_MAX:
+        return encode({"message_id": message_id, "v": VERSION, "response_to": response_to}, STREAM, value)
     try:
         return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL, encode_usual(value)))
     except ENCODE_ERRORS as error:

@@ -18,7 +18,8 @@ Message: TypeAlias = "list[Frame]"
 
 _MORE, _LONG, _COMMAND = 0x01, 0x02, 0x04
 _BODY_FIRST = 16 * 1024  # octets of memory for the body of a long frame, however little of it is here
-_BODY_AHEAD = 4  # and how many times what is here: for 1 MiB, 4 steps
+# and how many times what is here: the 256,000 octets that uvloop reads first make room for 1 MiB
+_BODY_AHEAD = 8
 _SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
 DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
 
