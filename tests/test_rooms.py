@@ -26,6 +26,7 @@ ROOMS = [
     "client",
     "sync",
     "server",
+    "processes",
     "push_pull",
     "calling",
     "socket_base",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from zerorpc.errors import Closed, LostRemote
+from zerorpc.errors import Closed, EndpointError, LostRemote
 from zerorpc.middleware import Context
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import Buffer
@@ -21,6 +23,9 @@ from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.loops import new_event_loop, running_loop
+
+if TYPE_CHECKING:
+    from zerorpc.transport.handover import Intake
 
 __all__ = ["Server"]
 
@@ -44,9 +49,11 @@ class Server(SocketBase):
     Arguments: ``methods`` what to expose (``register`` adds more); ``name`` shown to clients; ``context`` the
     middleware; ``pool_size`` how many methods may run at once (further requests wait their turn); ``heartbeat`` in
     seconds, the same as the clients' of zerorpc 0.6, or None for none; ``grace`` seconds that running calls get
-    when the server stops.
+    when the server stops; ``processes`` how many serve, each with its own copy of ``methods`` and its own
+    ``pool_size``: connections are spread evenly over them, and one that crashes is replaced. This needs ``run``.
 
-    ``bind``, ``connect``, ``unbind``, ``disconnect`` and ``stop`` are safe from any thread and while serving.
+    ``bind``, ``connect``, ``unbind``, ``disconnect`` and ``stop`` are safe from any thread and while serving; with
+    several processes the first four raise RuntimeError once ``run`` has begun, and ``stop`` in any of them stops all.
     """
 
     def __init__(
@@ -58,14 +65,18 @@ class Server(SocketBase):
         heartbeat: float | None = 5,
         *,
         grace: float = _GRACE,
+        processes: int = 1,
     ) -> None:
         if pool_size is not None and pool_size < 1:
             raise ValueError(f"pool_size has to be at least 1, or None for no limit, not {pool_size}")
+        if processes < 1:
+            raise ValueError(f"processes has to be at least 1, not {processes}")
         check_heartbeat(heartbeat)
         service = self if methods is None else methods
         self._core: _Service = _Service(
             name or service_name(service), context or Context.get_instance(), heartbeat, pool_size
         )
+        self._core.processes = processes
         self._grace = grace
         self._stop_asked = threading.Event()
         self._wake: Callable[[], object] | None = None
@@ -89,13 +100,27 @@ class Server(SocketBase):
 
         On the main thread SIGINT and SIGTERM stop the server too: running calls get their ``grace``; a second
         signal ends it at once. Closes the server in the end.
+
+        With several ``processes`` this one only accepts, and forks those that serve. It has to be on the main
+        thread, where signals arrive, and other threads should not run yet: their locks would stay locked in the
+        processes. Raises RuntimeError on another thread, or where the system has no ``fork``, and EndpointError for
+        ``inproc://``, which reaches one process only. SIGTERM to one of the processes lets it finish what it runs,
+        and replaces it.
         """
+        processes = self._core.processes
         if running_loop() is not None:
-            raise RuntimeError("server.run() would block the running event loop: use `await server.serve()`")
+            remedy = "use `await server.serve()`" if processes == 1 else f"processes={processes} can't run inside one"
+            raise RuntimeError(f"server.run() would block the running event loop: {remedy}")
+        if processes > 1:
+            Server._supervise(self)
+        else:
+            Server._run_on_loop(self, self._signals)
+
+    def _run_on_loop(self, signals: Callable[[asyncio.AbstractEventLoop], AbstractContextManager[None]]) -> None:
         loop = new_event_loop()
-        serving = loop.create_task(Server.serve(self))
+        serving = loop.create_task(Server._serve(self))
         try:
-            with self._signals(loop):
+            with signals(loop):
                 loop.run_until_complete(serving)
         finally:
             if serving.cancel():  # Ctrl-C on a loop that takes no signals
@@ -105,7 +130,15 @@ class Server(SocketBase):
             loop.close()
 
     async def serve(self) -> None:
-        """Serve on the running event loop until ``stop`` is called or this is cancelled; then close."""
+        """Serve on the running event loop until ``stop`` is called or this is cancelled; then close.
+
+        Raises RuntimeError with several ``processes``: a running event loop can't be forked.
+        """
+        if (processes := self._core.processes) > 1:
+            raise RuntimeError(f"processes={processes} needs server.run(): a running event loop can't be forked")
+        await Server._serve(self)
+
+    async def _serve(self) -> None:
         if self._serving or self._core.hub.closed:
             raise Closed("this server is closed" if self._core.hub.closed else "this server is serving already")
         self._serving = True
@@ -139,6 +172,59 @@ class Server(SocketBase):
             self._core.hub.close_unattached()
         elif (loop := running_loop()) is None or loop is not self._core.hub.loop:
             self._core.deaf.wait(_CLOSE_TIMEOUT)
+
+    # Several processes
+
+    def _supervise(self) -> None:
+        """The parent's part."""
+        from zerorpc.processes import Supervisor  # few need it, and multiprocessing along with it
+
+        core = self._core
+        if self._serving or core.hub.closed:
+            raise Closed("this server is closed" if core.hub.closed else "this server is serving already")
+        for endpoint in (*core.hub.listeners, *core.hub.dialers):
+            if endpoint.startswith("inproc:"):
+                raise EndpointError(endpoint, f"it reaches one process only, not processes={core.processes}")
+        listeners = list(core.hub.listeners.values())
+        work = functools.partial(Server._work, self)
+        supervisor = Supervisor(listeners, core.processes, work, core.deafen, self._grace)
+        core.hub.seal()
+        self._serving = True
+        self._wake = supervisor.stop
+        try:
+            if self._stop_asked.is_set():
+                supervisor.stop()
+            supervisor.run()
+        finally:
+            self._wake = None
+            self._serving = False
+
+    def _work(self, intake: Intake, mask: set[Any]) -> None:
+        """One of the processes: serve what the parent hands over, until it says stop."""
+        self._serving = False
+        intake.obey(functools.partial(Server.stop, self), self._core.hurry)
+        self._core.intake = intake
+        self._core.hub.leave_listening()
+
+        @contextlib.contextmanager
+        def signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+            loop.add_signal_handler(signal.SIGTERM, on_signal)
+            before = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            try:
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+        def on_signal() -> None:
+            """Not from the parent, which tells by the intake; though perhaps at the same moment, to all of us."""
+            if intake.alone:
+                self._core.hurry()
+            intake.alone = True
+            Server.stop(self)
+
+        Server._run_on_loop(self, signals)
+
+    # Signals
 
     @contextlib.contextmanager
     def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
@@ -191,12 +277,15 @@ class _Service:
         self.context = context
         self.heartbeat = heartbeat
         self.pool_size = pool_size
+        self.processes = 1
         self.tap: Callable[[str, Buffer], None] | None = None
         self.hub = AioHub(self, context.hook_resolve_endpoint)
         self.runners: Runners | None = None
         self.methods: dict[str, Method] = {}
         self.builtins = self._make_builtins()
         self.deaf = threading.Event()  # set when nothing listens any more
+        self.intake: Intake | None = None  # where connections come from in one of several processes
+        self._hurried = False
         self._draining: asyncio.Future[None] | None = None
 
     def register(self, methods: Any, prefix: str, hidden_base: type | None) -> None:
@@ -232,24 +321,36 @@ class _Service:
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
         self.runners = Runners(loop, self.context, self.pool_size)
         self.hub.attach(loop)
+        if self.intake is not None:
+            self.intake.open(loop, self.hub.adopt)
 
     async def shutdown(self, grace: float) -> None:
         assert self.runners is not None
+        if self.intake is not None:
+            self.intake.leave()
         self.hub.stop_accepting()
         self.deaf.set()
         for link in list(self.hub.links):
             link.peer.send_goaway()
             link.flush()
-        self._draining = asyncio.ensure_future(self.runners.drain(grace))
+        self._draining = asyncio.ensure_future(self.runners.drain(0.0 if self._hurried else grace))
         try:
             with contextlib.suppress(asyncio.CancelledError):  # by hurry(), or because serve() is cancelled
                 await self._draining
             await self.runners.aclose()
         finally:
             await self.hub.aclose(LostRemote("the server stopped"))
+            if self.intake is not None:
+                self.intake.close()
+
+    def deafen(self) -> None:
+        """Listen no more, without a loop."""
+        self.hub.close_unattached()
+        self.deaf.set()
 
     def hurry(self) -> None:
         """Wait for nothing any more."""
+        self._hurried = True
         if self._draining is not None:
             self._draining.cancel()
 
@@ -284,6 +385,8 @@ class _Service:
                 channel.runner.wake()
 
     def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
+        if self.intake is not None and link.dialer is None:
+            self.intake.lost()
         for channel in ended:
             if channel.runner is not None:
                 channel.runner.wake()

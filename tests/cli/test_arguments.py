@@ -60,11 +60,11 @@ def test_an_empty_parameter_stays_a_parameter() -> None:
 
 def test_flags_and_their_defaults() -> None:
     arguments = parse([HERE])
-    assert (arguments.timeout, arguments.heartbeat, arguments.pool_size) == (30, 5, None)
+    assert (arguments.timeout, arguments.heartbeat, arguments.pool_size, arguments.processes) == (30, 5, None, 1)
     assert not any([arguments.print_json, arguments.inspect, arguments.active_hb, arguments.debug])
-    line = "-pj -? --active-hb -d --timeout 0.5 --heartbeat 1.5 --pool-size 8"
+    line = "-pj -? --active-hb -d --timeout 0.5 --heartbeat 1.5 --pool-size 8 --processes 2"
     arguments = parse([*line.split(), HERE])
-    assert (arguments.timeout, arguments.heartbeat, arguments.pool_size) == (0.5, 1.5, 8)
+    assert (arguments.timeout, arguments.heartbeat, arguments.pool_size, arguments.processes) == (0.5, 1.5, 8, 2)
     assert all([arguments.print_json, arguments.inspect, arguments.active_hb, arguments.debug])
 
 

@@ -439,6 +439,17 @@ def test_ctrl_c_ends_a_busy_server(start: Start) -> None:
     assert took < SECOND
 
 
+def test_a_server_of_several_processes(start: Start, run: Run) -> None:
+    server, endpoint = serving(start, "--processes", "2", "--bind", SOME_PORT, "shop.Shop")
+    assert run("--json", endpoint, "add", "1").out == "3\n"
+    start(endpoint, "slow")
+    server.wait_for("^slow began")
+    outcome, _ = end_with(server)  # Ctrl-C for the parent alone: it tells the others
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err.count("binding to") == outcome.err.count("serving") == 1
+    assert "Traceback" not in outcome.err
+
+
 def test_a_server_removes_its_ipc_file(start: Start, ipc_endpoint: str) -> None:
     server, _ = serving(start, "--bind", ipc_endpoint, "time")
     path = Path(ipc_endpoint.removeprefix("ipc://"))

@@ -16,8 +16,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from zerorpc import errors
-from zerorpc.cli.arguments import UsageError, parse, program_name
+from zerorpc import __version__, errors
+from zerorpc.cli.arguments import UsageError, is_bench, parse, program_name
 from zerorpc.cli.loading import BrokenService
 from zerorpc.cli.printing import OutputClosed, note, one_line, write
 
@@ -60,15 +60,17 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _dispatch(argv: Sequence[str]) -> int:
+    if is_bench(argv):
+        from zerorpc.cli.bench import bench
+
+        return bench(argv[1:])
     try:
         arguments = parse(argv)
     except SystemExit:  # the help is printed, as far as stdout's buffer
         write("")
         return SUCCESS
     if arguments.version:
-        from importlib.metadata import version
-
-        write(f"zerorpc {version('zerorpc')}\n")
+        write(f"zerorpc {__version__}\n")
         return SUCCESS
     if arguments.debug or arguments.server:
         _log_to_stderr(arguments.debug)

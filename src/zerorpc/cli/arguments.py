@@ -25,6 +25,7 @@ examples:
   %(prog)s tcp://127.0.0.1:4242                        list what it offers
   %(prog)s tcp://127.0.0.1:4242 strftime %%Y/%%m/%%d      call a method with text
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
+  %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
 """
 
 
@@ -46,6 +47,7 @@ class Arguments(argparse.Namespace):
     timeout: float
     heartbeat: float
     pool_size: int | None
+    processes: int
     json: bool
     print_json: bool
     inspect: bool
@@ -61,13 +63,31 @@ def parse(argv: Sequence[str]) -> Arguments:
 
     Raises UsageError when it is wrong, and SystemExit once argparse has printed the help.
     """
-    parser = build_parser()
-    _complete_in_shell(parser)
-    options, words = separate(argv, _options_with_value(parser))
-    arguments = parser.parse_args(options, Arguments())
+    arguments = Arguments()
+    words = parse_with(build_parser(), argv, arguments)
     if not arguments.version:
         place_words(arguments, words)
     return arguments
+
+
+def parse_with(parser: argparse.ArgumentParser, argv: Iterable[str], arguments: argparse.Namespace) -> list[str]:
+    """Fill in the flags and return the words; or answer the shell, if it asks for completions."""
+    _complete_in_shell(parser)
+    options, words = separate(argv, _options_with_value(parser))
+    parser.parse_args(options, arguments)
+    return words
+
+
+def is_bench(argv: Sequence[str]) -> bool:
+    """Whether this is ``zerorpc bench address``, and not a method or module called bench, as in
+    ``zerorpc bench --connect address``.
+    """
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks: argv is empty, and the line typed so far is elsewhere
+        return os.environ.get("COMP_LINE", "").split()[int(os.environ["_ARGCOMPLETE"]) :][:1] == ["bench"]
+    if list(argv[:1]) != ["bench"]:
+        return False
+    flags = {token.partition("=")[0] for token in itertools.takewhile(lambda token: token != "--", argv)}
+    return flags.isdisjoint({"--connect", "--bind", "--server"})
 
 
 # First the flags are told from the words…
@@ -89,7 +109,7 @@ def separate(argv: Iterable[str], with_value: Iterable[str]) -> tuple[list[str],
             words.append(token)
         else:
             options.append(token)
-            if token.startswith("--") and any(name.startswith(token) for name in with_value):
+            if token in with_value or (token.startswith("--") and any(name.startswith(token) for name in with_value)):
                 options.extend(itertools.islice(rest, 1))
     return options, words
 
@@ -124,10 +144,11 @@ def _how_to_start(server: bool) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     """The flags, and for the help the words too."""
-    parser = _Parser(
+    parser = Parser(
         prog=program_name(),
         usage="%(prog)s [options] address [method [parameter ...]]\n"
-        "       %(prog)s [options] --server --bind address module",
+        "       %(prog)s [options] --server --bind address module\n"
+        "       %(prog)s bench [options] address [method [parameter ...]]",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -161,14 +182,14 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     add("--bind", action="append", default=[], metavar="address", help=f"listen here; {repeatable} --connect")
     add(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=DEFAULT_TIMEOUT,
         metavar="seconds",
         help=f"give a call up after so long (client only, default {DEFAULT_TIMEOUT:g})",
     )
     add(
         "--heartbeat",
-        type=_seconds,
+        type=seconds,
         default=DEFAULT_HEARTBEAT,
         metavar="seconds",
         help=f"time between heartbeats, the same on both ends (default {DEFAULT_HEARTBEAT:g})",
@@ -178,7 +199,8 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send heartbeats at once, not only after the server's first (client only)",
     )
-    add("--pool-size", type=_count, metavar="count", help="how many calls may run at once (server only)")
+    add("--pool-size", type=count, metavar="count", help="how many calls may run at once (server only)")
+    add("--processes", type=count, default=1, metavar="count", help="how many processes serve (server only, default 1)")
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:
@@ -195,11 +217,11 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
     add("--version", action="store_true", help="show the version")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """argparse, but a wrong command line is an exception like any other."""
 
     def error(self, message: str) -> NoReturn:
-        remedy = f"type: {program_name()} --help"
+        remedy = f"type: {self.prog} --help"
         if message.startswith("unrecognized arguments"):
             remedy += ", or put -- before a parameter that starts with a dash"
         raise UsageError(message, remedy)
@@ -226,14 +248,16 @@ def _is_number(token: str) -> bool:
     return True
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """A number of seconds above 0, for argparse."""
     if not _is_number(text) or not 0 < float(text) < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    seconds = float(text)
-    return int(seconds) if seconds.is_integer() else seconds  # so that messages say 30s, not 30.0s
+    number = float(text)
+    return int(number) if number.is_integer() else number  # so that messages say 30s, not 30.0s
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number above 0, for argparse."""
     if not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)

@@ -34,7 +34,13 @@ def _serve(arguments: Arguments, target: str) -> None:
 
     make_current_folder_importable()
     service = load(target)
-    with Server(service, heartbeat=arguments.heartbeat, pool_size=arguments.pool_size, grace=GRACE) as server:
+    with Server(
+        service,
+        pool_size=arguments.pool_size,
+        heartbeat=arguments.heartbeat,
+        grace=GRACE,
+        processes=arguments.processes,
+    ) as server:
         server.debug = arguments.debug
         open_links(server, arguments, EXPOSURE)
         note(f'serving "{target}"')

@@ -37,7 +37,8 @@ class AioHub(Hub):
         self.loop: asyncio.AbstractEventLoop | None = None
         self.links: set[AioLink] = set()
         self._tasks: dict[Dialer, asyncio.Task[None]] = {}
-        self._accepting: set[asyncio.Task[None]] = set()
+        self._accepting: set[asyncio.Task[bool]] = set()
+        self._sealed = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to work on a loop; called in its thread."""
@@ -73,12 +74,13 @@ class AioHub(Hub):
 
     def _watch(self, listener: Listener) -> None:
         assert self.loop is not None
-        if not self.closed:
+        if not self.closed and listener.fileno() >= 0:  # below 0 after ``leave_listening``
             self.loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _unwatch(self, listener: Listener) -> None:
         assert self.loop is not None
-        self.loop.remove_reader(listener.fileno())
+        if listener.fileno() >= 0:
+            self.loop.remove_reader(listener.fileno())
         listener.close()
 
     def _accept(self, listener: Listener) -> None:
@@ -94,18 +96,25 @@ class AioHub(Hub):
                     self.loop.remove_reader(listener.fileno())
                     self.loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
                 return
-            task = self.loop.create_task(self._adopt(sock))
-            self._accepting.add(task)
-            task.add_done_callback(self._accepting.discard)
+            self.adopt(sock)
 
     def _accept_again(self, listener: Listener) -> None:
         if self.listeners.get(listener.endpoint) is listener:  # it may have been unbound, and even bound anew
             self._watch(listener)
 
-    async def _adopt(self, sock: socket.socket) -> None:
-        """Make a link of an accepted socket."""
+    def adopt(self, sock: socket.socket) -> asyncio.Task[bool]:
+        """Make a link of an accepted socket; the result tells whether there is one. On the loop."""
+        assert self.loop is not None
+        task = self.loop.create_task(self._adopt(sock))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+        return task
+
+    async def _adopt(self, sock: socket.socket) -> bool:
         with contextlib.suppress(OSError):
             await self._make_link(sock, None)
+            return True
+        return False
 
     async def _make_link(self, sock: socket.socket, dialer: Dialer | None) -> AioLink:
         assert self.loop is not None
@@ -120,6 +129,22 @@ class AioHub(Hub):
         if self.closed or (dialer is not None and dialer.closed):
             link.abort(LostRemote("this socket was closed"))
         return link
+
+    # Several processes
+
+    def seal(self) -> None:
+        """From now on its endpoints stay as they are: other processes have, or will have, the same."""
+        self._sealed = True
+
+    def leave_listening(self) -> None:
+        """In a forked child whose parent accepts for it: the endpoints keep their names only."""
+        for listener in self.listeners.values():
+            listener.close()
+
+    def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
+        if self._sealed and not self.closed:
+            raise RuntimeError("with several processes, endpoints can't be changed once run() has begun")
+        return super()._expand(endpoint, resolve)
 
     # Connecting
 
@@ -196,7 +221,7 @@ class AioHub(Hub):
         """Close everything, sending what is buffered first as far as peers take it at once. On the loop."""
         self.closed = True
         self.stop_accepting()
-        tasks = [*self._tasks.values(), *self._accepting]
+        tasks: list[asyncio.Task[Any]] = [*self._tasks.values(), *self._accepting]
         self._tasks.clear()
         for dialer in self.dialers.values():
             dialer.closed = True

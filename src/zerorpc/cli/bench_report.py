@@ -1,0 +1,238 @@
+"""What a measurement found, for people and for programs.
+
+The text is drawn with rich, colours and all on a terminal and plain elsewhere, in 80 columns at most.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from zerorpc.cli.bench_load import GRACE
+from zerorpc.cli.printing import json_ready, to_json, visible, write
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from zerorpc.cli.bench_load import Load
+    from zerorpc.cli.latency import Histogram, Row
+
+WIDTH = 80
+ROWS = 18  # of the histogram, at most: a report fits into a window of 40 lines
+BAR = 36  # columns
+EIGHTHS = "▏▎▍▌▋▊▉█"
+PERCENTILES = (50, 90, 99, 99.9)
+UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
+LATE_MATTERS = 0.5  # of the median latency
+BUSY = 0.9  # of a core: from here on it may be this program that is too slow
+
+TRAILING_SPACE = re.compile(r"(?m) +$")
+IN_ASCII = str.maketrans({**dict.fromkeys(EIGHTHS, "#"), "µ": "u", "–": "-", "×": "x"})
+
+
+class Subject(NamedTuple):
+    """What was measured: the service and the call."""
+
+    endpoint: str
+    method: str
+    params: list[object]
+    payload: int  # bytes of a further parameter, 0 for none
+    connections: int
+
+
+def print_text(subject: Subject, load: Load) -> None:
+    """Print the report for people."""
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False, emoji=False)
+    console.width = min(console.width, WIDTH)
+    with console.capture() as captured:
+        console.print(_figures(subject, load))
+        if load.tally.latency.count:
+            console.print()
+            console.print(_drawn(load.tally.latency))
+        remarks = _remarks(load)
+        if remarks:
+            console.print()
+            console.print(*remarks, sep="\n")
+    write(_in_encoding(TRAILING_SPACE.sub("", captured.get())))
+
+
+def print_json(subject: Subject, load: Load) -> None:
+    """Print the report for programs: one JSON object, times in seconds."""
+    write(to_json(facts(subject, load)) + "\n")
+
+
+# For programs
+
+
+def facts(subject: Subject, load: Load) -> dict[str, object]:
+    """All that was found, as JSON can say it. Latencies are null when no call was answered."""
+    tally = load.tally
+    return {
+        **subject._asdict(),
+        "params": json_ready(subject.params),
+        "concurrency": load.concurrency,
+        "rate": load.rate,
+        "seconds": tally.seconds,
+        "interrupted": load.interrupted,
+        "calls": tally.latency.count,
+        "calls_per_second": _per_second(tally.latency.count, load),
+        "streams": tally.streams,
+        "items": tally.items,
+        "items_per_second": _per_second(tally.items, load),
+        "errors": {kind: failures._asdict() for kind, failures in tally.failures.items()},
+        "unfinished": load.unfinished,
+        "unsent": load.unsent,
+        "rate_held": None if load.rate is None else not load.was_full,
+        "cpu_cores_used": load.cpu,
+        "latency": _seconds_of(tally.latency),
+        "sent_late": None if load.rate is None else _seconds_of(tally.lateness),
+        "histogram": [
+            {"from": row.low / 1e9, "below": row.high / 1e9, "calls": row.calls} for row in tally.latency.rows(ROWS)
+        ],
+    }
+
+
+def _seconds_of(histogram: Histogram) -> dict[str, float]:
+    percentiles = {f"p{percent}": histogram.percentile(percent) / 1e9 for percent in PERCENTILES}
+    return {"mean": histogram.mean() / 1e9, **percentiles, "max": histogram.longest / 1e9}
+
+
+def _per_second(count: int, load: Load) -> float:
+    return count / load.tally.seconds if load.tally.seconds else 0.0
+
+
+# For people
+
+
+def _figures(subject: Subject, load: Load) -> Table:
+    tally = load.tally
+    table = _grid()
+    calls = tally.latency.count
+    table.add_row("calls", _bold(f"{calls:,}"), f"in {tally.seconds:.1f} s")
+    table.add_row("calls/s", _bold(number(_per_second(calls, load))), _asked(load))
+    if tally.streams:
+        table.add_row("items/s", _bold(number(_per_second(tally.items, load))), f"{tally.items:,} from streams")
+    if subject.payload:
+        sent = _per_second(calls * subject.payload, load) / 1e6
+        table.add_row("MB/s", _bold(number(sent)), f"sent, as payloads of {subject.payload:,} bytes")
+    table.add_row("errors", _colored(f"{tally.errors:,}", "red" if tally.errors else "green"), _share(load))
+    if calls:
+        until = "until the first item" if tally.streams else ""
+        for percent in PERCENTILES:
+            table.add_row(f"p{percent}", _bold(duration(tally.latency.percentile(percent))), until)
+            until = ""
+        table.add_row("max", _bold(duration(tally.latency.longest)), "")
+    return table
+
+
+def _asked(load: Load) -> str:
+    at_once = f"{load.concurrency:,} at once"
+    return at_once if load.rate is None else f"of {number(load.rate)} asked for, at most {at_once}"
+
+
+def _share(load: Load) -> str:
+    ended = load.tally.errors + load.tally.latency.count
+    return f"{load.tally.errors / ended:.2%} of all" if load.tally.errors else ""
+
+
+def _drawn(latency: Histogram) -> Table:
+    """The histogram: a bar for each row."""
+    rows = latency.rows(ROWS)
+    most = max(row.calls for row in rows)
+    table = _grid()
+    for row in rows:
+        table.add_row(_span(row), f"{row.calls:,}", _colored(bar(row.calls / most), "cyan"))
+    return table
+
+
+def _span(row: Row) -> str:
+    return f"{duration(row.low)} – {duration(row.high)}"
+
+
+def bar(share: float) -> str:
+    """A bar of a share of the whole width, in eighths of a column. What is not nothing is to be seen."""
+    eighths = math.ceil(share * BAR * 8)
+    return "█" * (eighths // 8) + (EIGHTHS[eighths % 8 - 1] if eighths % 8 else "")
+
+
+def _remarks(load: Load) -> list[Text]:
+    """What went wrong, and what a reader has to know before trusting the figures."""
+    from rich.text import Text
+
+    failed = [
+        Text.assemble((f"{calls:,} × {visible(kind)}", "red"), f", the first: {visible(first)}")
+        for kind, (calls, first) in load.tally.failures.items()
+    ]
+    return failed + [Text(warning, style="yellow") for warning in warnings(load)]
+
+
+def warnings(load: Load) -> list[str]:
+    """What a reader has to know before trusting the figures."""
+    found = []
+    if load.interrupted:
+        found.append("interrupted: these are the figures until then")
+    if load.unfinished:
+        found.append(f"{load.unfinished:,} more had not ended {GRACE:g} s after the end; their latencies are missing")
+    if load.was_full:
+        unsent = f"; {load.unsent:,} were never sent, and their latencies are missing" if load.unsent else ""
+        found.append(
+            f"the rate was not held: calls were due while {load.concurrency:,} others were under way, which is the "
+            f"limit (--concurrency){unsent}"
+        )
+    if load.tally.lateness.percentile(99) > LATE_MATTERS * load.tally.latency.percentile(50):
+        found.append(
+            f"this program sent calls late itself (p50 {duration(load.tally.lateness.percentile(50))}, "
+            f"p99 {duration(load.tally.lateness.percentile(99))}), which the latencies include"
+        )
+    if load.cpu > BUSY:
+        found.append(
+            f"this program kept {load.cpu:.0%} of a core busy: it may be what limits, and not the service; "
+            "run several at once to know"
+        )
+    return found
+
+
+def number(value: float) -> str:
+    """With thousands separated, and decimals only where they say something."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def duration(nanoseconds: float) -> str:
+    """Three digits and a unit: 1.5 ms."""
+    size, unit = next((known for known in UNITS if nanoseconds >= 0.9995 * known[0]), UNITS[-1])
+    value = nanoseconds / size
+    return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
+
+
+def _grid() -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column()
+    return table
+
+
+def _bold(text: str) -> Text:
+    return _colored(text, "bold")
+
+
+def _colored(text: str, style: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, style=style)
+
+
+def _in_encoding(text: str) -> str:
+    """The text, in ASCII where stdout can't have the blocks that bars are made of."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        return text.translate(IN_ASCII)
+    return text

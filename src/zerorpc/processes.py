@@ -1,0 +1,390 @@
+"""A server on several processes: the parent accepts, hands connections out, and keeps the processes going.
+
+The parent runs no method, no thread and no event loop, so that it can fork again at any time, into a process that has
+none of another's state. It is the only one that ever listens: while a process is replaced, connections wait or go to
+the others, and none is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import math
+import multiprocessing
+import os
+import selectors
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from zerorpc.transport.handover import Intake, Outlet
+from zerorpc.transport.sockets import Listener
+
+__all__ = ["Restarts", "Supervisor", "choose"]
+
+logger = logging.getLogger("zerorpc.server")
+
+_STEADY = 1.0  # s; a process that lived so long was no failed start: it is replaced at once
+_PATIENCE = 2.0  # s that connections wait for a process that is starting; measured: 0.03 s from fork to ready
+_FIRST_DELAY = 0.1  # s until one that failed to start is tried again, doubling
+_LONGEST_DELAY = 10.0  # s
+_OVERTIME = 7.0  # s that a process may take beyond its grace: cancelling takes 1 s at most, sending what waits 5 s
+_BATCH = 128  # connections accepted before anything else has its turn
+_PAUSE = 0.1  # s without accepting when the system has no descriptors left
+_RETRY = 0.05  # s until a connection that no process could be given is tried again
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+def choose(outlets: Iterable[Outlet]) -> Outlet | None:
+    """Who gets the next connection: of those that have room the one with the fewest; of several each in its turn."""
+    able = (outlet for outlet in outlets if outlet.has_room)
+    return min(able, key=lambda outlet: (outlet.connections, outlet.last_turn), default=None)
+
+
+class Restarts:
+    """How long to wait before a process that ended is replaced. Exponential for one that ends again and again."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def delay(self, lived: float) -> float:
+        """The process ended after so many seconds; how many to wait now."""
+        if lived >= _STEADY:
+            self._failures = 0
+            return 0.0
+        self._failures += 1
+        return min(_FIRST_DELAY * 2.0 ** min(self._failures - 1, 30), _LONGEST_DELAY)
+
+
+class Supervisor:
+    """The parent's part of a server: starts the processes, feeds them, replaces them, ends them.
+
+    Arguments: ``listeners`` where to accept; ``count`` of processes; ``work`` is a process's life, called in each of
+    them with its intake and the signals to let through once it can take them; ``deafen`` closes the listeners;
+    ``grace`` in seconds.
+    """
+
+    def __init__(
+        self,
+        listeners: list[Listener],
+        count: int,
+        work: Callable[[Intake, set[Any]], None],
+        deafen: Callable[[], None],
+        grace: float,
+    ) -> None:
+        if not hasattr(os, "fork"):
+            raise RuntimeError(f"processes={count} needs os.fork(), which this system doesn't have")
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(f"processes={count} needs run() on the main thread, where signals arrive")
+        self._listeners = listeners
+        self._work = work
+        self._deafen = deafen
+        self._grace = grace
+        self._places = [_Place(number) for number in range(1, count + 1)]
+        self._workers: list[_Worker] = []  # all that live, also those that leave
+        self._homeless: deque[socket.socket] = deque()  # accepted, and with no process
+        self._selector = selectors.DefaultSelector()
+        self._ear, self._bell = socket.socketpair()
+        self._ear.setblocking(False)
+        self._bell.setblocking(False)
+        self._listening = False
+        self._accept_at = 0.0
+        self._stopping = False
+        self._hurried = False
+        self._kill_at = math.inf
+
+    # Its life
+
+    def run(self) -> None:
+        """Run until everything has ended after ``stop``, a signal, or a process's wish."""
+        try:
+            with self._signals():
+                self._selector.register(self._ear, selectors.EVENT_READ, self._wake)
+                self._wake()  # stopped before it began?
+                for place in self._places:
+                    if not self._stopping:
+                        self._start(place)
+                while self._workers or not self._stopping:
+                    self._turn()
+        finally:
+            self._deafen()
+            for worker in self._workers:  # only after an error of ours
+                worker.end()
+            self._close()
+
+    def stop(self) -> None:
+        """Have everything end. Safe from any thread, and twice."""
+        with contextlib.suppress(OSError):  # a full bell rings already; a closed one isn't needed any more
+            self._bell.send(b"\0")
+
+    def _turn(self) -> None:
+        self._heed_listeners(time.monotonic())
+        for key, _ in self._selector.select(self._patience(time.monotonic())):
+            key.data()
+        now = time.monotonic()
+        for place in self._places:
+            if place.start_at <= now and not self._stopping:
+                self._restart(place)
+        if now >= self._kill_at:
+            self._kill_at = math.inf
+            for worker in self._workers:
+                logger.error("%s has not ended in time and is killed", worker)
+                worker.process.kill()
+        self._find_homes()
+
+    def _patience(self, now: float) -> float | None:
+        """How long nothing has to be done unless something happens."""
+        times = [self._kill_at]
+        if not self._stopping:
+            times += [place.start_at for place in self._places]
+            times += [moment for moment in self._accept_moments() if moment > now]
+            if self._homeless and choose(self._outlets) is not None:
+                times.append(now + _RETRY)
+        soonest = min(times)
+        return None if soonest == math.inf else max(0.0, soonest - now)
+
+    def _close(self) -> None:
+        for worker in self._workers:
+            worker.outlet.close()
+        for connection in self._homeless:
+            connection.close()
+        self._selector.close()
+        self._ear.close()
+        self._bell.close()
+
+    # Signals
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have signals ring the bell: their numbers arrive at the ear."""
+        self._before = {number: signal.getsignal(number) for number in (*_ENDING, signal.SIGCHLD)}
+        wakeup = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+        try:
+            for number in self._before:
+                signal.signal(number, _ignore)
+            yield
+        finally:
+            self._restore_handlers()
+            signal.set_wakeup_fd(wakeup)
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it wasn't Python's
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for number in self._ear.recv(4096):
+                if number in _ENDING:
+                    self._on_signal()
+                elif number == 0:
+                    self._begin_to_stop()
+        self._bury()  # whatever it was: one signal may stand for several
+
+    def _on_signal(self) -> None:
+        """The first one stops, the second hurries, the third kills."""
+        if not self._stopping:
+            self._begin_to_stop()
+        elif not self._hurried:
+            self._hurried = True
+            self._kill_at = min(self._kill_at, time.monotonic() + _OVERTIME)
+            for worker in self._workers:
+                worker.outlet.hurry()
+        else:
+            self._kill_at = 0.0
+
+    def _begin_to_stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        self._kill_at = time.monotonic() + self._grace + _OVERTIME
+        self._heed_listeners(0.0)
+        self._deafen()
+        for worker in self._workers:
+            worker.outlet.stop()
+
+    # Processes
+
+    def _start(self, place: _Place) -> None:
+        """Fork. Raises OSError when the system has no room for one more."""
+        ours, theirs = socket.socketpair()
+        place.start_at = math.inf
+        place.started = time.monotonic()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # the child lets them through when it heeds them
+        try:
+            process = multiprocessing.get_context("fork").Process(
+                target=self._become_worker, args=(ours, theirs, mask), name=f"zerorpc-{place.number}"
+            )
+            process.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            theirs.close()
+        worker = _Worker(place, process, Outlet(ours))
+        self._workers.append(worker)
+        self._selector.register(worker.outlet, selectors.EVENT_READ, lambda: self._heed(worker))
+
+    def _restart(self, place: _Place) -> None:
+        try:
+            self._start(place)
+        except OSError as error:
+            place.start_at = time.monotonic() + place.restarts.delay(0.0)
+            logger.error("a server process can't be started, it will be tried again: %s", error)
+
+    def _become_worker(self, ours: socket.socket, theirs: socket.socket, mask: set[Any]) -> None:
+        """In the child: let go of all that is the parent's, and work."""
+        signal.set_wakeup_fd(-1)
+        self._restore_handlers()
+        signal.signal(signal.SIGINT, _ignore)  # a terminal's Ctrl-C is for the parent; programs we start get theirs
+        ours.close()
+        self._close()
+        self._work(Intake(theirs), mask)
+
+    def _heed(self, worker: _Worker) -> None:
+        """The process said something."""
+        if not worker.is_heard:  # it ended in this very turn
+            return
+        outlet = worker.outlet
+        if not outlet.read():
+            self._unhear(worker)
+        self._homeless.extend(outlet.take_back())
+        if outlet.stops_all:
+            self._begin_to_stop()
+        elif outlet.leaving:
+            self._replace(worker)
+
+    def _replace(self, worker: _Worker) -> None:
+        """Have another in its place, though it may still be busy ending."""
+        place = worker.place
+        if place is not None and not self._stopping:
+            place.start_at = time.monotonic() + place.restarts.delay(time.monotonic() - place.started)
+            worker.place = None
+
+    def _bury(self) -> None:
+        """Find those that have ended."""
+        for worker in list(self._workers):
+            code = worker.process.exitcode
+            if code is None:
+                continue
+            worker.outlet.leaving = True  # so that what it didn't take goes elsewhere
+            self._heed(worker)
+            self._unhear(worker)  # a process that it started itself may keep its end open
+            self._workers.remove(worker)
+            worker.close()
+            if code:
+                after = "" if self._stopping else "; it is replaced"
+                logger.warning("%s ended with %s%s", worker, _exit_text(code), after)
+
+    def _unhear(self, worker: _Worker) -> None:
+        if worker.is_heard:
+            worker.is_heard = False
+            self._selector.unregister(worker.outlet)
+
+    # Connections
+
+    @property
+    def _outlets(self) -> list[Outlet]:
+        return [worker.outlet for worker in self._workers]
+
+    def _heed_listeners(self, now: float) -> None:
+        """Accept while there is a process to take connections; otherwise they wait in the system's queue.
+
+        They also wait a moment for a process that is starting: it would never get its share if all clients of the
+        one before it were back already, with the others.
+        """
+        wanted = not self._stopping and now >= max(self._accept_moments())
+        wanted = wanted and not self._homeless and choose(self._outlets) is not None
+        if wanted is self._listening:
+            return
+        self._listening = wanted
+        for listener in self._listeners:
+            if wanted:
+                self._selector.register(listener, selectors.EVENT_READ, lambda each=listener: self._accept(each))
+            else:
+                self._selector.unregister(listener)
+
+    def _accept_moments(self) -> list[float]:
+        """When each reason to wait with accepting comes to an end, if nothing else ends it before."""
+        starting = [worker.place for worker in self._workers if worker.place is not None and not worker.outlet.ready]
+        return [self._accept_at, *(place.started + _PATIENCE for place in starting)]
+
+    def _accept(self, listener: Listener) -> None:
+        for _ in range(_BATCH):
+            if self._stopping or self._homeless or choose(self._outlets) is None:
+                return
+            try:
+                self._homeless.append(listener.accept())
+            except OSError as error:  # mostly BlockingIOError: that was the last one
+                if error.errno in _OUT_OF_DESCRIPTORS:
+                    self._accept_at = time.monotonic() + _PAUSE
+                return
+            self._find_homes()
+
+    def _find_homes(self) -> None:
+        while self._homeless and (outlet := choose(self._outlets)) is not None and outlet.give(self._homeless[0]):
+            self._homeless.popleft()
+        if self._stopping:
+            while self._homeless:
+                self._homeless.popleft().close()
+
+    def __repr__(self) -> str:
+        return f"<Supervisor {'stopping' if self._stopping else 'running'} {self._workers}>"
+
+
+class _Place:
+    """One of the ``count`` processes that there ought to be, whichever it is at the time."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.restarts = Restarts()
+        self.started = 0.0
+        self.start_at = math.inf
+
+
+class _Worker:
+    """One process, as its parent knows it."""
+
+    def __init__(self, place: _Place, process: multiprocessing.context.ForkProcess, outlet: Outlet) -> None:
+        self.place: _Place | None = place  # None once another has it
+        self.process = process
+        self.outlet = outlet
+        self.pid = process.pid
+        self.is_heard = True
+
+    def end(self) -> None:
+        """Have it end, and wait for it."""
+        self.outlet.close()
+        self.process.join(_OVERTIME)
+        self.process.kill()
+        self.process.join()
+
+    def close(self) -> None:
+        self.process.join()
+        self.process.close()
+        self.outlet.close()
+
+    def __str__(self) -> str:
+        return f"server process {self.pid}"
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.pid} {self.outlet!r}>"
+
+
+def _exit_text(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _ignore(number: int, frame: object) -> None:
+    """A signal's number has gone to the ear already."""
