@@ -1,7 +1,7 @@
 # `make help` says what there is. Set-up happens by itself, in .venv, and only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo format clean
+.PHONY: help setup test demo bench bench-quick format clean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -19,6 +19,7 @@ NO_PYTHON := no CPython >= 3.10 with its venv module found (tried $(or $(PYTHON)
 help:
 	@echo "make demo    run the main job for real, as separate processes"
 	@echo "make test    linters, types, all tests, coverage"
+	@echo "make bench   measure us beside other RPCs, half an hour; bench-quick takes a minute (both: Linux)"
 	@echo "make format  let ruff put the code in shape"
 	@echo "make setup   make .venv (demo and test do it too); PYTHON=python3.12 chooses the interpreter"
 	@echo "make clean   remove everything that make has made"
@@ -43,6 +44,13 @@ test: $(STAMP)
 
 demo: $(STAMP)
 	@$(BIN)/python demo/run.py
+
+# Whatever else runs at the same time is in the figures.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks --output benchmarks/results --page
+
+bench-quick: $(STAMP)
+	@$(BIN)/python -m benchmarks --quick
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

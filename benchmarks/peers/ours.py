@@ -1,0 +1,90 @@
+"""zerorpc as it is here: AsyncClient on uvloop and on plain asyncio, and the blocking Client.
+
+The methods are coroutines unless their names say "plain".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, ClassVar
+
+import zerorpc
+from benchmarks.peers.blocking import BlockingPeer
+from benchmarks.peers.coroutines import AsyncPeer, plain_loop
+from benchmarks.peers.harness import TEXT, Ready, main
+from benchmarks.peers.replay import Replay
+
+
+class Service:
+    async def echo(self, value: Any) -> Any:
+        return value
+
+    def plain(self, value: Any) -> Any:
+        return value
+
+    async def items(self, count: int) -> AsyncIterator[str]:
+        for _ in range(count):
+            yield TEXT
+
+    def plain_items(self, count: int) -> Iterator[str]:
+        for _ in range(count):
+            yield TEXT
+
+    async def wait(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+class Async(AsyncPeer):
+    cannot: ClassVar = {"threads": "coroutines are its way"}
+
+    async def connect(self) -> None:
+        self._client = client = zerorpc.AsyncClient(self.endpoint, timeout=None)
+        self.echo = self.echo_bytes = client.echo
+        self.plain, self.items, self.plain_items, self.wait = (
+            client.plain,
+            client.items,
+            client.plain_items,
+            client.wait,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class OnAsyncio(Async):
+    @classmethod
+    def run(cls, work: Any) -> Any:
+        return plain_loop().run_until_complete(work)
+
+
+class Blocking(BlockingPeer):
+    cannot: ClassVar = {
+        "flight": "it blocks; threads are its way",
+        "wait": "it blocks",
+        "connections": "see AsyncClient",
+    }
+    shared = True
+
+    def connect(self) -> None:
+        self._client = client = zerorpc.Client(self.endpoint)
+        self.echo = self.echo_bytes = client.echo
+        self.plain, self.items, self.plain_items = client.plain, client.items, client.plain_items
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def serve(flavour: str, ready: Ready) -> None:
+    processes = int(flavour.partition("-")[2] or 1)
+    with zerorpc.Server(Service(), processes=processes) as server:
+        ready(server.bind("tcp://127.0.0.1:0")[0])
+        if flavour == "asyncio":
+            asyncio.run(server.serve())
+        else:
+            server.run()
+
+
+if __name__ == "__main__":
+    clients = {"async": Async, "asyncio": OnAsyncio, "blocking": Blocking, "processes-1": Replay, "processes-2": Replay}
+    main(serve, clients, ["zerorpc", "uvloop", "msgspec"])

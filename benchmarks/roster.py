@@ -1,0 +1,128 @@
+"""Who takes part."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from benchmarks.venvs import OLD, OURS
+
+
+class Peer(NamedTuple):
+    """One way to call: a program of peers/, which client of it, and in which venv."""
+
+    key: str
+    title: str
+    program: str
+    flavour: str  # which of the program's clients
+    venv: str
+    module: str = ""  # what a program that uses it imports, for the import time
+    ours: bool = False
+    floor: bool = False  # not an RPC, but what every one of them stands on
+    quick: bool = False  # takes part in `make bench-quick`
+    note: str = ""
+
+
+PEERS = [
+    Peer("async", "zerorpc, AsyncClient", "ours", "async", OURS, "zerorpc", ours=True, quick=True),
+    Peer("blocking", "zerorpc, Client", "ours", "blocking", OURS, ours=True, quick=True),
+    Peer("asyncio", "zerorpc, AsyncClient without uvloop", "ours", "asyncio", OURS, ours=True),
+    Peer(
+        "old",
+        "zerorpc 0.6.3",
+        "zerorpc_063",
+        "greenlets",
+        OLD,
+        "zerorpc",
+        quick=True,
+        note="gevent; in flight means greenlets",
+    ),
+    Peer(
+        "grpc-aio",
+        "gRPC aio",
+        "grpc_aio",
+        "async",
+        "grpc",
+        "grpc.aio",
+        note="uvloop; generic handlers with text as UTF-8, so protobuf's cost is left out, in its favour",
+    ),
+    Peer(
+        "grpc-sync",
+        "gRPC sync",
+        "grpc_sync",
+        "blocking",
+        "grpc",
+        "grpc",
+        note="32 threads; in flight means its futures; without protobuf, as above",
+    ),
+    Peer(
+        "pycapnp",
+        "Cap'n Proto (pycapnp)",
+        "pycapnp",
+        "async",
+        "pycapnp",
+        "capnp",
+        note="uvloop, on which its server may crash when a connection ends; it is then started again",
+    ),
+    Peer(
+        "thriftpy2",
+        "thriftpy2",
+        "thriftpy2",
+        "blocking",
+        "thriftpy2",
+        "thriftpy2",
+        note="compiled binary protocol and buffered transport, a thread for each connection; TCP_NODELAY set for it",
+    ),
+    Peer(
+        "rpyc",
+        "RPyC",
+        "rpyc",
+        "blocking",
+        "rpyc",
+        "rpyc",
+        note="methods looked up once, compression off, TCP_NODELAY set for it; in flight means rpyc.async_",
+    ),
+    Peer("pyro5", "Pyro5", "pyro5", "blocking", "pyro5", "Pyro5.api", note="msgpack as its serializer"),
+    Peer("aiozmq", "aiozmq.rpc", "aiozmq_rpc", "async", "aiozmq", "aiozmq.rpc", note="uvloop"),
+    Peer(
+        "fastapi",
+        "FastAPI, aiohttp client",
+        "fastapi",
+        "async",
+        "fastapi",
+        "fastapi",
+        note="uvicorn with uvloop and httptools; JSON, and octets as they are",
+    ),
+    Peer(
+        "raw-uvloop",
+        "floor: uvloop",
+        "raw_loop",
+        "uvloop",
+        OURS,
+        floor=True,
+        quick=True,
+        note="protocols that send back 100 octets unread, and a future for each call",
+    ),
+    Peer("raw-asyncio", "floor: asyncio", "raw_loop", "asyncio", OURS, floor=True, note="the same without uvloop"),
+    Peer(
+        "raw-socket",
+        "floor: blocking sockets",
+        "raw_socket",
+        "blocking",
+        OURS,
+        floor=True,
+        quick=True,
+        note="100 octets, a thread for each connection",
+    ),
+    Peer(
+        "raw-pyzmq",
+        "floor: pyzmq ROUTER/DEALER",
+        "raw_pyzmq",
+        "blocking",
+        OURS,
+        floor=True,
+        quick=True,
+        note="blocking, 60 octets, no codec",
+    ),
+]
+
+BY_KEY = {peer.key: peer for peer in PEERS}
