@@ -57,16 +57,20 @@ SERVICE = """
 """
 
 
-def test_a_function_of_the_servers_own_script(tmp_path: Path) -> None:
-    with Script(tmp_path, SERVICE + "    if __name__ == '__main__': main()") as program:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_function_of_the_servers_own_script(tmp_path: Path, processes: int) -> None:
+    service = SERVICE.replace('"pong": pong}', f'"pong": pong}}, processes={processes}')
+    with Script(tmp_path, service + "    if __name__ == '__main__': main()") as program:
         with zerorpc.Client(program.line(), timeout=PATIENCE) as client:
             assert client.twice(21) == 42
         program.signal(signal.SIGTERM)
         assert program.end() == (0, "", "")
 
 
-def test_a_script_that_serves_without_a_guard_is_told_so(tmp_path: Path) -> None:
-    with Script(tmp_path, SERVICE + "    main()") as program:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_script_that_serves_without_a_guard_is_told_so(tmp_path: Path, processes: int) -> None:
+    service = SERVICE.replace('"pong": pong}', f'"pong": pong}}, processes={processes}')
+    with Script(tmp_path, service + "    main()") as program:
         with zerorpc.Client(program.line(), timeout=PATIENCE) as client:
             for _ in range(2):
                 error = remote_error(client.twice, 21)
