@@ -499,7 +499,7 @@ def test_what_is_put_into_its_place_is_received_and_a_sign_of_life(clock: Clock)
     rest = wire[500:]
     room[: len(rest)] = rest
     clock.now += 1
-    (request,) = pair.server.body_filled(len(rest), clock.now)
+    (request,) = pair.server.receive_data(b"", clock.now, len(rest))
     assert request.args == ["x" * 1000]
     assert pair.server.last_received == clock.now
 

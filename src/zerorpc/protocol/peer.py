@@ -89,20 +89,16 @@ class Peer:
 
     # Bytes in, bytes out
 
-    def receive_data(self, data: bytes, now: float) -> list[Any]:
-        """Take received bytes; return what they touched: channels, or messages for one-way peers."""
+    def receive_data(self, data: bytes, now: float, filled: int = 0) -> list[Any]:
+        """Take received bytes; return what they touched: channels, or messages for one-way peers.
+
+        ``filled`` counts bytes that aren't in ``data`` because they were put where ``connection.decoder.body_room()``
+        says.
+        """
         self.last_received = now
-        messages = self.connection.receive_data(data)
+        messages = self.connection.body_filled(filled) if filled else self.connection.receive_data(data)
         if not self.ready:
             self._begin(now)
-        return self._receive_messages(messages, now)
-
-    def body_filled(self, count: int, now: float) -> list[Any]:
-        """``receive_data`` for ``count`` octets that were put where ``connection.decoder.body_room()`` says."""
-        self.last_received = now
-        return self._receive_messages(self.connection.body_filled(count), now)
-
-    def _receive_messages(self, messages: list[Message], now: float) -> list[Any]:
         touched: list[Any] = []
         if self.tap is not None:
             for message in messages:

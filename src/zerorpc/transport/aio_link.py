@@ -72,30 +72,25 @@ class AioLink(asyncio.Protocol):
         self.peer.opened(self._time())
         self.flush()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes, filled: int = 0) -> None:
+        """Take octets: those in ``data``, or so many that ``_BodyReader`` had put into their place."""
         peer = self.peer
         was_ready = peer.ready
-        touched = peer.receive_data(data, self._time())
+        touched = peer.receive_data(data, self._time(), filled)
         if peer.ready is not was_ready:
             if self.dialer is not None:
                 self.dialer.succeeded()
             self._owner.peer_ready(self)
-        self._received(touched)
-        if peer.connection.decoder.body is not None and peer.connection.decoder.missing >= _IN_PLACE_MIN:
-            self._transport.set_protocol(_BodyReader(self))
-
-    def body_filled(self, count: int) -> None:
-        """``data_received`` for ``count`` octets that are in their place already."""
-        self._received(self.peer.body_filled(count, self._time()))
-        if self.peer.connection.decoder.body is None:
-            self._transport.set_protocol(self)
-
-    def _received(self, touched: list[Any]) -> None:
         if touched:
             self._owner.received(self, touched)
         self.flush()
-        if self.peer.error is not None:
-            self._fail(self.peer.error)
+        if peer.error is not None:
+            self._fail(peer.error)
+        decoder = peer.connection.decoder
+        if filled and decoder.body is None:
+            self._transport.set_protocol(self)
+        elif decoder.body is not None and not filled and decoder.missing >= _IN_PLACE_MIN:
+            self._transport.set_protocol(_BodyReader(self))
 
     def pause_writing(self) -> None:
         """Too much is unsent: take no more from this peer until it reads, if we are its server."""
@@ -233,7 +228,7 @@ class _BodyReader(asyncio.BufferedProtocol):
         return self._decoder.body_room()
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._link.body_filled(nbytes)
+        self._link.data_received(b"", nbytes)
 
     def pause_writing(self) -> None:
         self._link.pause_writing()

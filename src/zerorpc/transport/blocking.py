@@ -157,7 +157,8 @@ class BlockingHub(Hub):
         """Lead no more. With the lock held."""
         if self._leader == get_ident():  # it may have been taken over
             self._leader = None
-        self._promote()
+        if self._followers:
+            self._promote()
         if self.closed:
             self._close_bell()
 

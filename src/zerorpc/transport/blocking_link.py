@@ -70,7 +70,7 @@ class BlockingLink:
         if not data:
             self.lose(lost_connection(self.name))
             return
-        touched = peer.receive_data(data, now) if type(data) is bytes else peer.body_filled(data, now)
+        touched = peer.receive_data(data, now) if type(data) is bytes else peer.receive_data(b"", now, data)
         if peer.ready is not was_ready:
             if self.dialer is not None:
                 self.dialer.succeeded()
@@ -86,21 +86,21 @@ class BlockingLink:
         """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
         try:
             output = self.peer.connection.take_output()
-            if output and not self.closed:
-                self._send_all(output)
+            if not output or self.closed:
+                return
+            if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
+                output = [b"".join(output)]
+            sent = 0 if self._unsent else self._send(output[0])
+            if sent < len(output[0]) or len(output) > 1:
+                self._keep(output, sent)
         except BaseException:  # Ctrl-C: nobody knows how much of a message is out
             self.lose(self.interrupted())
             raise
 
-    def _send_all(self, output: list[Frame]) -> None:
-        if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
-            output = [b"".join(output)]
-        if not self._unsent:
-            sent = self._send(output[0])
-            if sent == len(output[0]) and len(output) == 1:
-                return  # the usual case: all gone in one call
-            self._unsent.append(memoryview(output.pop(0))[sent:])
-        self._unsent.extend(map(memoryview, output))
+    def _keep(self, output: list[Frame], sent: int) -> None:
+        """Not all went out at once; ``sent`` octets of the first frame did."""
+        self._unsent.append(memoryview(output[0])[sent:])
+        self._unsent.extend(map(memoryview, output[1:]))
         self._unsent_size = sum(map(len, self._unsent))
         self.write()
 
