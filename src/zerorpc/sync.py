@@ -157,7 +157,7 @@ class AsyncResult:
 
     def _finish(self, core: _Core) -> None:
         try:
-            self._value = core.finish(self._request)
+            self._value = core.finish(self._request, time.monotonic())
         except BaseException as error:
             self._error = error
         finally:
@@ -234,7 +234,7 @@ class _Core:
         now = time.monotonic()
         request = Request(self, method, args, options, now)
         self._start(request.channel, now)
-        return AsyncResult(self, request) if is_async else self.finish(request)
+        return AsyncResult(self, request) if is_async else self.finish(request, now)
 
     def _start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""
@@ -247,10 +247,10 @@ class _Core:
             hub.look(now)
             self._peers.start(channel, now)
 
-    def finish(self, request: Request) -> Any:
+    def finish(self, request: Request, now: float) -> Any:
         """Wait for the first reply; what it means."""
         try:
-            self.hub.wait(request.channel, _answered)
+            self.hub.wait(request.channel, _answered, now)
         except BaseException:
             self.abandon(request.channel)
             raise
@@ -263,7 +263,7 @@ class _Core:
         channel = request.channel
         if not channel.readable:
             try:
-                self.hub.wait(channel, _readable)
+                self.hub.wait(channel, _readable, time.monotonic())
             except BaseException:
                 self.abandon(channel)
                 raise
@@ -313,9 +313,8 @@ class _Peers:
         peer = self.calls.start(channel, now)
         if peer is not None:
             peer.link.flush()
-            self.hub.hurry(peer.next_wake)
-        else:
-            self.hub.hurry(self.calls.next_wake)
+        if self.hub.leader is not None:
+            self.hub.hurry(self.calls.next_wake if peer is None else peer.next_wake)
 
     def make_peer(self) -> ClientPeer:
         peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)

@@ -258,7 +258,7 @@ def test_close_by_another_thread_between_a_poll_and_what_it_found() -> None:
         endpoint = client.bind(TCP)[0]
         call = client.who(async_=True)
         hub = client._core.hub
-        eventually(lambda: hub._leader is not None)
+        eventually(lambda: hub.leader is not None)
         with hub.lock:  # the leader gets no further than its poll
             sock = connect(endpoint)
             readable, _, _ = select.select([hub.listeners[endpoint].fileno()], [], [], PATIENCE)

@@ -83,7 +83,7 @@ class BlockingHub(Hub):
         self._acceptors: dict[int, Listener] = {}
         self._poller = new_poller()
         self._resting: list[Listener] = []  # out of descriptors: not accepting for now
-        self._leader: int | None = None  # the thread that polls
+        self.leader: int | None = None  # the thread that polls
         self._lead_until = 0.0  # when it has to have looked up; later than that it must have been interrupted
         self._poll_until: float | None = None  # when the leader looks up by itself
         self._followers: deque[Any] = deque()
@@ -96,8 +96,8 @@ class BlockingHub(Hub):
 
     # Waiting
 
-    def wait(self, channel: Any, ready: Callable[[Any], bool]) -> None:
-        """Block until ``ready(channel)``, driving the sockets if no other thread does.
+    def wait(self, channel: Any, ready: Callable[[Any], bool], now: float) -> None:
+        """Block until ``ready(channel)``, driving the sockets if no other thread does. ``now`` is about now.
 
         Whatever raises in here, such as Ctrl-C, may do so between any two steps; what it leaves half done is put
         right by this thread's next call, by those who wait (they look up now and then) and by the keeper.
@@ -110,9 +110,8 @@ class BlockingHub(Hub):
                 if ready(channel):
                     self._promote()
                     return
-                now = monotonic()
-                if self._leader is None or self._leader == me or now > self._lead_until:  # interrupted before
-                    self._leader = me
+                if self.leader is None or self.leader == me or now > self._lead_until:  # interrupted before
+                    self.leader = me
                     timeout = self._plan(now)
                 else:
                     turn = channel.waiter = threading.Lock()
@@ -122,6 +121,7 @@ class BlockingHub(Hub):
                 self._lead(channel, ready, timeout)
                 return
             self._follow(channel, turn)
+            now = monotonic()
 
     def _lead(self, channel: Any, ready: Callable[[Any], bool], timeout: int) -> None:
         """Drive the sockets until ``ready(channel)``."""
@@ -155,8 +155,8 @@ class BlockingHub(Hub):
 
     def _resign(self) -> None:
         """Lead no more. With the lock held."""
-        if self._leader == get_ident():  # it may have been taken over
-            self._leader = None
+        if self.leader == get_ident():  # it may have been taken over
+            self.leader = None
         if self._followers:
             self._promote()
         if self.closed:
@@ -171,7 +171,7 @@ class BlockingHub(Hub):
 
     def _promote(self) -> None:
         """Let a waiting thread lead, if nobody does. With the lock held."""
-        while self._followers and self._leader is None:
+        while self._followers and self.leader is None:
             channel = self._followers.popleft()
             if channel.waiter is not None:
                 self.wake(channel)
@@ -221,7 +221,7 @@ class BlockingHub(Hub):
 
     def hurry(self, due: float | None) -> None:
         """Something is due at a time that the leader may not know of. With the lock held."""
-        if self._leader is not None and due is not None and (self._poll_until is None or due < self._poll_until):
+        if due is not None and (self._poll_until is None or due < self._poll_until):
             self.ring()
 
     def _handle(self, fileno: int, event: int, now: float) -> None:
@@ -239,7 +239,7 @@ class BlockingHub(Hub):
 
     def ring(self) -> None:
         """Make the leader look at what it polls: something was added. With the lock held."""
-        if self._leader is not None and self._bell is not None:
+        if self.leader is not None and self._bell is not None:
             with contextlib.suppress(OSError):
                 self._bell_end.send(b"\0")
 
@@ -264,9 +264,9 @@ class BlockingHub(Hub):
                     return
                 self._wake_resting()
                 self._mend()
-                if self._leader is not None or self.closed:
+                if self.leader is not None or self.closed:
                     continue
-                self._leader = get_ident()
+                self.leader = get_ident()
                 self._plan(monotonic())
             try:
                 events = self._poll(0)
@@ -278,8 +278,8 @@ class BlockingHub(Hub):
 
     def _mend(self) -> None:
         """Finish what an interrupt (Ctrl-C, an alarm) may have left half done in another thread. With the lock held."""
-        if self._leader is not None and monotonic() > self._lead_until:
-            self._leader = None
+        if self.leader is not None and monotonic() > self._lead_until:
+            self.leader = None
             self._promote()
         for link in list(self.links.values()):
             if link.closed:
@@ -323,7 +323,7 @@ class BlockingHub(Hub):
 
     def look(self, now: float) -> None:
         """Before a call: read what has been quiet, since nobody may have noticed its end. With the lock held."""
-        if self._leader is not None and self._leader != get_ident():
+        if self.leader is not None and self.leader != get_ident():
             return  # the leader notices, and what another thread read it would wait for in vain
         for link in self.links.values():
             if now - link.peer.last_received > _QUIET:
@@ -445,7 +445,7 @@ class BlockingHub(Hub):
             self._acceptors.clear()  # the leader may have been told of one just now
             self.ring()
             self._promote()
-            if self._leader is None:
+            if self.leader is None:
                 self._close_bell()
 
     def _close_bell(self) -> None:
