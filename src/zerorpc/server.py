@@ -16,8 +16,8 @@ from zerorpc.middleware import Context
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ServerPeer
+from zerorpc.service import process_pool
 from zerorpc.service.methods import Method, collect, on_loop, service_name
-from zerorpc.service.process_pool import check_not_importing_main, usable_cores
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import argspec, describe
 from zerorpc.socket_base import SocketBase, check_heartbeat
@@ -108,7 +108,7 @@ class Server(SocketBase):
         ``inproc://``, which reaches one process only. SIGTERM to one of the processes lets it finish what it runs,
         and replaces it.
         """
-        check_not_importing_main()
+        process_pool.check_not_importing_main()
         processes = self._core.processes
         if running_loop() is not None:
             remedy = "use `await server.serve()`" if processes == 1 else f"processes={processes} can't run inside one"
@@ -321,7 +321,9 @@ class _Service:
     # Its life
 
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.runners = Runners(loop, self.context, self.pool_size, max(1, usable_cores() // self.processes))
+        self.runners = Runners(
+            loop, self.context, self.pool_size, max(1, process_pool.usable_cores() // self.processes)
+        )
         self.hub.attach(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)

@@ -56,9 +56,10 @@ def test_a_peer_does_every_case_or_says_why_not(pair: Pair) -> None:
         assert answer["calls"] > 0, case
         assert answer["seconds"] > 0, case
         assert answer["client_cpu"] > 0, case
-        assert answer["server_cpu"] > 0, case
+        assert answer["server_cpu"] >= 0, case  # of so little work it may not show
         if case.unit == "latency":
             assert sum(answer["histogram"].values()) == answer["calls"] == int(500 * BRIEF["seconds"])
+    assert any(answer["server_cpu"] > 0 for answer in done.values())
     assert {"alone", "payload-1k", "rate-1k", "connect"} <= done.keys()
     assert {"flight-100", "threads-32"} & done.keys()
     if pair.peer.ours:
