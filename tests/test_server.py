@@ -32,6 +32,7 @@ from tests.service.running import (
     serving,
 )
 from tests.service.services import HEADER, Cooler, remote_error
+from zerorpc.transport import loops
 from zerorpc.zmtp import SocketType
 
 # What is exposed
@@ -473,6 +474,21 @@ def test_a_system_without_signal_handlers_on_its_loop(monkeypatch: pytest.Monkey
             server.run()
         thread.join(PATIENCE)
     assert server.endpoints == []
+
+
+def test_a_signal_that_raises_while_run_makes_its_loop_leaves_none_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def new_event_loop() -> asyncio.AbstractEventLoop:
+        made.append(loops.new_event_loop())
+        interrupt()
+        return made[0]
+
+    monkeypatch.setattr("zerorpc.server.new_event_loop", new_event_loop)
+    with zerorpc.Server({}) as server, raising_on(signal.SIGTERM, KeyboardInterrupt()) as interrupt:
+        with pytest.raises(KeyboardInterrupt):
+            server.run()
+    assert made[0].is_closed()
 
 
 def _main_thread_selects() -> bool:

@@ -8,7 +8,6 @@ the others, and none is refused.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import math
 import multiprocessing
@@ -16,35 +15,30 @@ import os
 import selectors
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from zerorpc.transport.handover import Intake, Outlet
-from zerorpc.transport.sockets import Listener
+from zerorpc.transport.handover import Intake, Outlet, choose
+from zerorpc.transport.sockets import OUT_OF_DESCRIPTORS, Listener
 
-__all__ = ["Restarts", "Supervisor", "choose"]
+__all__ = ["Restarts", "Supervisor"]
 
 logger = logging.getLogger("zerorpc.server")
 
 _STEADY = 1.0  # s; a process that lived so long was no failed start: it is replaced at once
 _PATIENCE = 2.0  # s that connections wait for a process that is starting; measured: 0.03 s from fork to ready
+_START_MAX = 30.0  # s; one that takes longer hangs, on a lock perhaps that a thread of the parent held
 _FIRST_DELAY = 0.1  # s until one that failed to start is tried again, doubling
 _LONGEST_DELAY = 10.0  # s
 _OVERTIME = 7.0  # s that a process may take beyond its grace: cancelling takes 1 s at most, sending what waits 5 s
 _BATCH = 128  # connections accepted before anything else has its turn
 _PAUSE = 0.1  # s without accepting when the system has no descriptors left
 _RETRY = 0.05  # s until a connection that no process could be given is tried again
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-
-
-def choose(outlets: Iterable[Outlet]) -> Outlet | None:
-    """Who gets the next connection: of those that have room the one with the fewest; of several each in its turn."""
-    able = (outlet for outlet in outlets if outlet.has_room)
-    return min(able, key=lambda outlet: (outlet.connections, outlet.last_turn), default=None)
 
 
 class Restarts:
@@ -78,8 +72,6 @@ class Supervisor:
         deafen: Callable[[], None],
         grace: float,
     ) -> None:
-        if not hasattr(os, "fork"):
-            raise RuntimeError(f"processes={count} needs os.fork(), which this system doesn't have")
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(f"processes={count} needs run() on the main thread, where signals arrive")
         self._listeners = listeners
@@ -131,16 +123,22 @@ class Supervisor:
         for place in self._places:
             if place.start_at <= now and not self._stopping:
                 self._restart(place)
-        if now >= self._kill_at:
-            self._kill_at = math.inf
-            for worker in self._workers:
-                logger.error("%s has not ended in time and is killed", worker)
-                worker.process.kill()
+        self._kill_overdue(now)
         self._find_homes()
+
+    def _kill_overdue(self, now: float) -> None:
+        ending = now >= self._kill_at
+        for worker in self._workers:
+            if ending or now >= worker.ready_by:
+                logger.error("%s has not %s in time and is killed", worker, "ended" if ending else "started")
+                worker.ready_by = math.inf
+                worker.process.kill()
+        if ending:
+            self._kill_at = math.inf
 
     def _patience(self, now: float) -> float | None:
         """How long nothing has to be done unless something happens."""
-        times = [self._kill_at]
+        times = [self._kill_at, *(worker.ready_by for worker in self._workers)]
         if not self._stopping:
             times += [place.start_at for place in self._places]
             times += [moment for moment in self._accept_moments() if moment > now]
@@ -217,9 +215,8 @@ class Supervisor:
         place.started = time.monotonic()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # the child lets them through when it heeds them
         try:
-            process = multiprocessing.get_context("fork").Process(
-                target=self._become_worker, args=(ours, theirs, mask), name=f"zerorpc-{place.number}"
-            )
+            name = f"zerorpc-{place.number}"
+            process = _Process(target=self._become_worker, args=(ours, theirs, mask), name=name)
             process.start()
         except BaseException:
             ours.close()
@@ -254,6 +251,8 @@ class Supervisor:
         outlet = worker.outlet
         if not outlet.read():
             self._unhear(worker)
+        if outlet.ready:
+            worker.ready_by = math.inf
         self._homeless.extend(outlet.take_back())
         if outlet.stops_all:
             self._begin_to_stop()
@@ -322,7 +321,7 @@ class Supervisor:
             try:
                 self._homeless.append(listener.accept())
             except OSError as error:  # mostly BlockingIOError: that was the last one
-                if error.errno in _OUT_OF_DESCRIPTORS:
+                if error.errno in OUT_OF_DESCRIPTORS:
                     self._accept_at = time.monotonic() + _PAUSE
                 return
             self._find_homes()
@@ -335,7 +334,7 @@ class Supervisor:
                 self._homeless.popleft().close()
 
     def __repr__(self) -> str:
-        return f"<Supervisor {'stopping' if self._stopping else 'running'} {self._workers}>"
+        return f"<Supervisor {'stopping' if self._stopping else 'running'} {self._outlets}>"
 
 
 class _Place:
@@ -348,15 +347,28 @@ class _Place:
         self.start_at = math.inf
 
 
+class _Process(multiprocessing.context.ForkProcess):
+    """A fork whose stdin is empty, as multiprocessing has it, but not by closing the one that it got.
+
+    A thread of the parent that reads stdin holds its lock, in the child for good: closing it would wait for ever.
+    """
+
+    def _bootstrap(self, *args: Any, **options: Any) -> int:
+        os.closerange(0, 1)  # so that it becomes 0; the old object lives on as sys.__stdin__: its end would wait, too
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - multiprocessing closes it
+        return int(super()._bootstrap(*args, **options))  # type: ignore[misc]  # typeshed shows public names only
+
+
 class _Worker:
     """One process, as its parent knows it."""
 
-    def __init__(self, place: _Place, process: multiprocessing.context.ForkProcess, outlet: Outlet) -> None:
+    def __init__(self, place: _Place, process: _Process, outlet: Outlet) -> None:
         self.place: _Place | None = place  # None once another has it
         self.process = process
         self.outlet = outlet
         self.pid = process.pid
         self.is_heard = True
+        self.ready_by = place.started + _START_MAX
 
     def end(self) -> None:
         """Have it end, and wait for it."""
@@ -372,9 +384,6 @@ class _Worker:
 
     def __str__(self) -> str:
         return f"server process {self.pid}"
-
-    def __repr__(self) -> str:
-        return f"<Worker {self.pid} {self.outlet!r}>"
 
 
 def _exit_text(code: int) -> str:

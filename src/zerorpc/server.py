@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from zerorpc.service.signatures import argspec, describe
 from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.loops import new_event_loop, running_loop
+from zerorpc.transport.loops import hold_signals, new_event_loop, release_signals, running_loop
 
 if TYPE_CHECKING:
     from zerorpc.transport.handover import Intake
@@ -103,10 +104,9 @@ class Server(SocketBase):
         signal ends it at once. Closes the server in the end.
 
         With several ``processes`` this one only accepts, and forks those that serve. It has to be on the main
-        thread, where signals arrive, and other threads should not run yet: their locks would stay locked in the
-        processes. Raises RuntimeError on another thread, or where the system has no ``fork``, and EndpointError for
-        ``inproc://``, which reaches one process only. SIGTERM to one of the processes lets it finish what it runs,
-        and replaces it.
+        thread, where signals arrive, best with no other thread yet: locks that it holds stay locked in the processes.
+        Raises RuntimeError on another thread, or where the system has no ``fork``, and EndpointError for ``inproc://``.
+        SIGTERM to one of the processes lets it finish what it runs, and replaces it.
         """
         process_pool.check_not_importing_main()
         processes = self._core.processes
@@ -119,9 +119,11 @@ class Server(SocketBase):
             Server._run_on_loop(self, self._signals)
 
     def _run_on_loop(self, signals: Callable[[asyncio.AbstractEventLoop], AbstractContextManager[None]]) -> None:
+        held = hold_signals()  # one that raises KeyboardInterrupt right now would leave an open loop behind
         loop = new_event_loop()
         serving = loop.create_task(Server._serve(self))
         try:
+            release_signals(held)
             with signals(loop):
                 loop.run_until_complete(serving)
         finally:
@@ -179,9 +181,11 @@ class Server(SocketBase):
 
     def _supervise(self) -> None:
         """The parent's part."""
+        core = self._core
+        if not hasattr(os, "fork"):
+            raise RuntimeError(f"processes={core.processes} needs os.fork(), which this system doesn't have")
         from zerorpc.processes import Supervisor  # few need it, and multiprocessing along with it
 
-        core = self._core
         if self._serving or core.hub.closed:
             raise Closed("this server is closed" if core.hub.closed else "this server is serving already")
         for endpoint in (*core.hub.listeners, *core.hub.dialers):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
 import socket
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from zerorpc.transport.endpoints import Address, is_literal, resolve
 from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.loops import running_loop
-from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket, tune
+from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, open_socket, tune
 
 __all__ = ["AioHub"]
 
@@ -26,7 +25,6 @@ _LINGER = 5.0  # s that peers get to take what is buffered when we close,
 _STALLED = 0.2  # s, unless they take nothing at all for so long
 _LINGER_TICK = 0.01
 _ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors left
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class AioHub(Hub):
@@ -92,7 +90,7 @@ class AioHub(Hub):
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 return
             except OSError as error:
-                if error.errno in _OUT_OF_DESCRIPTORS:
+                if error.errno in OUT_OF_DESCRIPTORS:
                     self.loop.remove_reader(listener.fileno())
                     self.loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
                 return

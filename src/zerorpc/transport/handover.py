@@ -16,9 +16,9 @@ import contextlib
 import itertools
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-__all__ = ["Intake", "Outlet"]
+__all__ = ["Intake", "Outlet", "choose"]
 
 # What the parent says
 CONNECTION = b"c"  # take this one
@@ -134,6 +134,12 @@ class Outlet:
     def __repr__(self) -> str:
         state = "leaving" if self.leaving else "ready" if self.ready else "not ready"
         return f"<Outlet {state} connections={self._taken}+{len(self._unanswered)}>"
+
+
+def choose(outlets: Iterable[Outlet]) -> Outlet | None:
+    """Who gets the next connection: of those that have room the one with the fewest; of several each in its turn."""
+    able = (outlet for outlet in outlets if outlet.has_room)
+    return min(able, key=lambda outlet: (outlet.connections, outlet.last_turn), default=None)
 
 
 class Intake:

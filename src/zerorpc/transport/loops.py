@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
-__all__ = ["new_event_loop", "running_loop"]
+__all__ = ["hold_signals", "new_event_loop", "release_signals", "running_loop"]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -16,6 +17,19 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
+
+
+def hold_signals() -> set[Any]:
+    """Have SIGINT and SIGTERM wait, as far as this thread goes, until ``release_signals`` of what this returns."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return set()
+    return signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+
+
+def release_signals(held: set[Any]) -> None:
+    """Let those through that wait; their handlers run, and may raise, here."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 # The event loop that runs in this thread, None if none does.

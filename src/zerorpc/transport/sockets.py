@@ -17,6 +17,7 @@ from zerorpc.transport.inproc import InprocListener, connect_inproc
 
 __all__ = [
     "CONNECT_TIMEOUT",
+    "OUT_OF_DESCRIPTORS",
     "Acceptor",
     "Listener",
     "connect_blocking",
@@ -32,6 +33,7 @@ _KEEPALIVE_INTERVAL = 10
 _KEEPALIVE_COUNT = 6
 CONNECT_TIMEOUT = 10.0  # s for one address, so that a silent one doesn't keep the next from being tried
 _SIOCOUTQ = 0x5411
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept: no use to try again at once
 
 
 class Acceptor(Protocol):
