@@ -6,6 +6,7 @@ and answers each with a line of JSON: what it measured, or ``{"cannot": why}``. 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import importlib.metadata
@@ -151,11 +152,15 @@ class Meter:
 def cpu_of(process: int) -> float:
     """Seconds of CPU that a process and its children have used: Linux has a clock for each process, in ns."""
     try:
-        own = time.clock_gettime(~process << 3 | 2)
-        children = [Path(f"/proc/{process}/task/{task}/children") for task in os.listdir(f"/proc/{process}/task")]
-        return own + sum(cpu_of(int(child)) for file in children for child in file.read_text().split())
+        used = time.clock_gettime(~process << 3 | 2)
+        threads = os.listdir(f"/proc/{process}/task")
     except OSError:
         return 0.0  # it has just ended
+    for thread in threads:
+        with contextlib.suppress(OSError):  # that has just ended
+            children = Path(f"/proc/{process}/task/{thread}/children").read_text().split()
+            used += sum(cpu_of(int(child)) for child in children)
+    return used
 
 
 def resident(process: int) -> int:

@@ -217,11 +217,13 @@ class Peer:
         return FOREVER
 
     def heed_heartbeat(self, channel: Any, now: float) -> None:
-        """The other side beats: a passive channel begins to."""
+        """The other side beats: a passive channel begins to.
+
+        At once: Node looks for the first sign of life two periods after the request, one after its own first beat.
+        """
         if self.beats_channels and channel.next_beat == FOREVER:
-            assert self.heartbeat
-            channel.next_beat = now + self.heartbeat
-            self.wake_by(channel.next_beat)
+            channel.next_beat = now
+            self.wake_by(now)
 
     def wake_by(self, when: float) -> None:
         """Make sure that a sweep comes no later than ``when``."""
