@@ -388,10 +388,7 @@ class _Core:
         for peer in self.calls.assign(self.time()):
             peer.link.flush_soon()
 
-    def received(self, link: AioLink, touched: list[ClientChannel]) -> None:
-        self._wake(touched)
-
-    def _wake(self, touched: list[ClientChannel]) -> None:
+    def received(self, link: AioLink | None, touched: list[ClientChannel]) -> None:
         for channel in touched:
             waiter = channel.waiter
             if waiter is not None:
@@ -402,7 +399,7 @@ class _Core:
 
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.calls.remove(link.peer)
-        self._wake(ended)
+        self.received(link, ended)
 
     # Calls that wait for a peer
 
@@ -415,7 +412,7 @@ class _Core:
 
     def _sweep(self) -> None:
         self._timer = None
-        self._wake(self.calls.sweep(self.time(), f": no server was reached ({self.hub.describe()})"))
+        self.received(None, self.calls.sweep(self.time(), f": no server was reached ({self.hub.describe()})"))
         self._set_timer()
 
     # The end
@@ -434,7 +431,7 @@ class _Core:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._wake(self.calls.close(Closed("the client was closed")))
+        self.received(None, self.calls.close(Closed("the client was closed")))
         if self._attached is None or self.loop.is_closed():
             self.hub.close_unattached()
             return False

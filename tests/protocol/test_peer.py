@@ -10,10 +10,13 @@ from tests.protocol.pairs import HEARTBEAT, Clock, Pair, Stranger, call, item, n
 from tests.zmtp.links import commands, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
+from zerorpc.protocol.events import encode
 from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.commands import Command
 
+_EVENT = encode({"message_id": b"%032d" % 1, "v": 3}, "echo", ["hello"])
+LONE_REQUEST = b"\x01\0\0" + bytes([len(_EVENT)]) + _EVENT
 PING, PONG = Command(b"PING", b"\0\0"), Command(b"PONG", b"")
 
 
@@ -552,3 +555,37 @@ def test_many_deadlines_make_few_sweeps() -> None:
     assert ended == 20_000
     assert sweeps < 100
     assert pair.clock.now < now + 2.1
+
+
+# Bytes in
+
+
+def test_a_lone_request_is_the_same_however_it_arrives() -> None:
+    for cut in range(len(LONE_REQUEST) + 1):
+        pair = Pair()
+        touched = pair.server.receive_data(LONE_REQUEST[:cut], pair.clock.now) if cut else []
+        touched += pair.server.receive_data(LONE_REQUEST[cut:], pair.clock.now)
+        assert [(channel.name, channel.args) for channel in touched] == [("echo", ["hello"])], cut
+
+
+def test_a_short_frame_amid_a_message_is_no_lone_message() -> None:
+    """The octets of a lone message are in the middle of one with a routing frame."""
+    pair = Pair()
+    assert pair.server.receive_data(b"\x01\x02me", pair.clock.now) == []
+    (channel,) = pair.server.receive_data(LONE_REQUEST, pair.clock.now)
+    assert channel.routing == (b"me",)
+
+
+def test_a_tap_sees_lone_messages_too() -> None:
+    seen = []
+    pair = Pair()
+    pair.server.tap = lambda direction, data: seen.append((direction, bytes(data)))
+    pair.server.receive_data(LONE_REQUEST, pair.clock.now)
+    assert seen == [("<--", LONE_REQUEST[4:])]
+
+
+def test_after_a_protocol_error_nothing_is_heard() -> None:
+    pair = Pair()
+    pair.server.receive_data(b"\xf0\x00", pair.clock.now)
+    assert isinstance(pair.server.error, ProtocolError)
+    assert pair.server.receive_data(LONE_REQUEST, pair.clock.now) == []

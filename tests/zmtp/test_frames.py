@@ -234,6 +234,29 @@ def test_a_large_frame_in_small_pieces_takes_its_size_and_little_more(
     assert peak < 2 * SIZE + 1024 * 1024
 
 
+@given(messages, st.data())
+def test_idle_means_that_nothing_is_held(sent: list[bytes], data: st.DataObject) -> None:
+    wire = encoded(sent)
+    decoder = FrameDecoder(Limits())
+    assert decoder.idle
+    cut = data.draw(st.integers(0, len(wire)))
+    for chunk, ends in ((wire[:cut], cut in (0, len(wire))), (wire[cut:], True)):
+        decoder.receive(chunk, [])
+        assert decoder.idle is ends
+
+
+def test_not_idle_while_a_large_body_is_read_into_its_place() -> None:
+    decoder = FrameDecoder(Limits())
+    for flag, ends in ((b"\x03", False), (b"\x02", True)):
+        decoder.receive(flag + (70_000).to_bytes(8, "big") + b"x", [])
+        assert not decoder.idle
+        while decoder.body is not None:
+            with decoder.body_room() as room:
+                size = len(room)
+            decoder.body_filled(size, [])
+        assert decoder.idle is ends
+
+
 def test_the_memory_of_large_frames_is_kept_for_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """What that saves in time is the benchmark's; here: a block is mapped for the largest frame so far, and once."""
     monkeypatch.setattr(frames, "_kept", 1000)

@@ -16,6 +16,7 @@ from typing import Any
 from zerorpc.errors import LostRemote, ProtocolError, ZeroRPCError
 from zerorpc.protocol.events import Buffer
 from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
+from zerorpc.zmtp.frames import SHORT_DELIMITED
 
 __all__ = ["EXTENSION_LEVEL", "FOREVER", "Peer", "lost", "next_sweep"]
 
@@ -96,10 +97,17 @@ class Peer:
         says.
         """
         self.last_received = now
-        messages = self.connection.body_filled(filled) if filled else self.connection.receive_data(data)
+        connection = self.connection
+        touched: list[Any] = []
+        if connection.quick and connection.decoder.idle:
+            size = len(data)
+            # One short message and nothing else, as in a lone call: 0.4 us less.
+            if size > 3 and data[3] == size - 4 and data.startswith(SHORT_DELIMITED) and self.tap is None:
+                self.receive_message([b"", data[4:]], now, touched)
+                return touched
+        messages = connection.body_filled(filled) if filled else connection.receive_data(data)
         if not self.ready:
             self._begin(now)
-        touched: list[Any] = []
         if self.tap is not None:
             for message in messages:
                 self.tap("<--", message[-1])

@@ -130,8 +130,11 @@ class AioLink(asyncio.Protocol):
     def flush(self) -> None:
         """Send what the peer has to send, and see to it that the peer is woken when it wants to be."""
         peer = self.peer
-        output = peer.connection.take_output()
-        if output and not self.closed:
+        connection = peer.connection
+        if connection.output:
+            output, connection.output = connection.output, []  # take_output(), without the call
+            if self.closed:
+                return
             if len(output) == 1:
                 self._transport.write(output[0])
             elif sum(map(len, output)) <= _JOIN_MAX:

@@ -64,6 +64,7 @@ class Connection:
         "peer_socket_type",
         "peer_ttl",
         "publishes",
+        "quick",
         "socket_type",
         "state",
         "subscriptions",
@@ -87,6 +88,7 @@ class Connection:
         self.peer_socket_type: SocketType | None = None
         self.peer_identity = b""
         self.peer_ttl: float | None = None  # seconds of silence after which the peer asks us to give it up
+        self.quick = False  # in traffic, and messages are what the decoder makes of them
         self.news = False  # an error or a PING came; whoever has looked sets it back
         self.subscriptions = Subscriptions(limits.subscriptions)  # the peer's, when we publish
         self._ping_context: bytes | None = None  # of the last PING, until ``send_pong``
@@ -176,6 +178,7 @@ class Connection:
         if self._mechanism.properties is not None:
             self._check_peer(self._mechanism.properties)
             self.state = _TRAFFIC
+            self.quick = not self._sorts_messages
 
     def _check_peer(self, properties: dict[str, bytes]) -> None:
         """Read the peer's metadata; refuse a socket type that ours can't talk to."""
@@ -238,6 +241,7 @@ class Connection:
         if self.state is _HANDSHAKE:
             self.output.append(Command.error(str(error)).encode())
         self.state = _CLOSED
+        self.quick = False
         self.error = error
 
     # Sending

@@ -11,7 +11,16 @@ from typing import NamedTuple, TypeAlias
 from zerorpc.errors import ProtocolError
 from zerorpc.zmtp.commands import Command
 
-__all__ = ["Frame", "FrameDecoder", "Limits", "Message", "encode_delimited", "encode_message"]
+__all__ = [
+    "SHORT_DELIMITED",
+    "Frame",
+    "FrameDecoder",
+    "Limits",
+    "Message",
+    "encode_delimited",
+    "encode_message",
+    "keep_memory_for",
+]
 
 Frame: TypeAlias = "bytes | bytearray"
 Message: TypeAlias = "list[Frame]"
@@ -20,7 +29,7 @@ _MORE, _LONG, _COMMAND = 0x01, 0x02, 0x04
 _BODY_FIRST = 16 * 1024  # octets of memory for the body of a long frame, however little of it is here
 # and how many times what is here: the 256,000 octets that uvloop reads first make room for 1 MiB
 _BODY_AHEAD = 8
-_SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
+SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
 DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
 
 
@@ -47,7 +56,18 @@ class FrameDecoder:
     ``body_room`` and says ``body_filled``), and is handed over without another copy.
     """
 
-    __slots__ = ("_end", "_filled", "_flags", "_limits", "_message_size", "_parts", "_rest", "body", "has_commands")
+    __slots__ = (
+        "_end",
+        "_filled",
+        "_flags",
+        "_limits",
+        "_message_size",
+        "_parts",
+        "_rest",
+        "body",
+        "has_commands",
+        "idle",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -58,6 +78,7 @@ class FrameDecoder:
         self._flags = 0
         self._parts: Message = []  # frames of the message under way
         self._message_size = 0
+        self.idle = True  # nothing of a frame or message is held here
         self.has_commands = False  # set when a command was appended, for the user to clear
 
     @property
@@ -68,6 +89,7 @@ class FrameDecoder:
     def receive(self, data: bytes, out: list[Message | Command]) -> None:
         """Take the next chunk and append to ``out``. After a ProtocolError ``out`` has what came before it."""
         position = 0
+        self.idle = False
         if self.body is not None:
             position = self._continue_body(data, out)
         elif self._rest:
@@ -76,7 +98,7 @@ class FrameDecoder:
         size = len(data)
         # Hot: one pass, no call per short frame, and one step for a short message behind a delimiter.
         while position + 2 <= size:
-            if data.startswith(_SHORT_DELIMITED, position) and not self._parts:
+            if data.startswith(SHORT_DELIMITED, position) and not self._parts:
                 start = position + 4
                 if start <= size and (end := start + data[position + 3]) <= size:
                     out.append([b"", data[start:end]])
@@ -102,6 +124,8 @@ class FrameDecoder:
                 raise ProtocolError(f"a message of more than {self._limits.frames} frames")
         if position < size:
             self._rest = data[position:]
+        else:
+            self.idle = self.body is None and not self._parts
 
     def _uncommon_frame(self, data: bytes, position: int, out: list[Message | Command]) -> int:
         """A long frame or a command at ``position``: the position after it, or -1 when it isn't complete."""
@@ -167,8 +191,9 @@ class FrameDecoder:
         if self._filled == self._end:
             body, self.body = self.body, None
             assert body is not None
-            _keep_memory_for(self._end)
+            keep_memory_for(self._end)
             self._finish_frame(self._flags, body, out)
+            self.idle = not self._parts
 
     def _check_size(self, flags: int, length: int) -> None:
         """Refuse a frame by its announced size, before any of it is kept."""
@@ -195,7 +220,7 @@ class FrameDecoder:
             raise ProtocolError(f"a message of more than {self._limits.frames} frames")
 
 
-def _keep_memory_for(size: int) -> None:
+def keep_memory_for(size: int) -> None:
     """Have the memory of large frames kept for the next ones.
 
     glibc gives memory at the heap's end back to the system when it is more than twice the largest block that was
