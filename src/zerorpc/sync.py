@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import operator
 import threading
-import time
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any
 
 from zerorpc.calling import RemoteMethod, Request, default_timeout
@@ -157,7 +157,7 @@ class AsyncResult:
 
     def _finish(self, core: _Core) -> None:
         try:
-            self._value = core.finish(self._request, time.monotonic())
+            self._value = core.finish(self._request, monotonic())
         except BaseException as error:
             self._error = error
         finally:
@@ -231,26 +231,28 @@ class _Core:
     def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """``Client.__call__``; ``options`` are its keywords."""
         is_async = options and _take_async(options)
-        now = time.monotonic()
+        now = monotonic()
         request = Request(self, method, args, options, now)
-        self._start(request.channel, now)
-        return AsyncResult(self, request) if is_async else self.finish(request, now)
+        if self.hub.stale:
+            self.hub.revive()
+        if is_async:
+            with self.hub.lock:
+                self._begin(request.channel, now)
+            return AsyncResult(self, request)
+        return self.finish(request, now, self._begin)
 
-    def _start(self, channel: ClientChannel, now: float) -> None:
-        """Send a request, or let it wait for a peer."""
+    def _begin(self, channel: ClientChannel, now: float) -> None:
+        """Send a request, or let it wait for a peer. With the hub's lock held."""
         hub = self.hub
-        if hub.stale:
-            hub.revive()
-        with hub.lock:
-            if hub.closed:
-                raise Closed("this client is closed")
-            hub.look(now)
-            self._peers.start(channel, now)
+        if hub.closed:
+            raise Closed("this client is closed")
+        hub.look(now)
+        self._peers.start(channel, now)
 
-    def finish(self, request: Request, now: float) -> Any:
-        """Wait for the first reply; what it means."""
+    def finish(self, request: Request, now: float, begin: Callable[[ClientChannel, float], None] | None = None) -> Any:
+        """Wait for the first reply, after ``begin``; what it means."""
         try:
-            self.hub.wait(request.channel, _answered, now)
+            self.hub.wait(request.channel, _answered, now, begin)
         except BaseException:
             self.abandon(request.channel)
             raise
@@ -263,7 +265,7 @@ class _Core:
         channel = request.channel
         if not channel.readable:
             try:
-                self.hub.wait(channel, _readable, time.monotonic())
+                self.hub.wait(channel, _readable, monotonic())
             except BaseException:
                 self.abandon(channel)
                 raise
@@ -333,7 +335,7 @@ class _Peers:
         self._assign()
 
     def _assign(self) -> None:
-        for peer in self.calls.assign(time.monotonic()):
+        for peer in self.calls.assign(monotonic()):
             peer.link.flush()
 
     def received(self, link: BlockingLink, touched: list[ClientChannel]) -> None:

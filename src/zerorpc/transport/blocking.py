@@ -96,8 +96,12 @@ class BlockingHub(Hub):
 
     # Waiting
 
-    def wait(self, channel: Any, ready: Callable[[Any], bool], now: float) -> None:
+    def wait(
+        self, channel: Any, ready: Callable[[Any], bool], now: float, begin: Callable[[Any, float], None] | None = None
+    ) -> None:
         """Block until ``ready(channel)``, driving the sockets if no other thread does. ``now`` is about now.
+
+        ``begin(channel, now)`` is called first, with the lock held: a lock section less than if the caller did it.
 
         Whatever raises in here, such as Ctrl-C, may do so between any two steps; what it leaves half done is put
         right by this thread's next call, by those who wait (they look up now and then) and by the keeper.
@@ -107,6 +111,9 @@ class BlockingHub(Hub):
             turn: Any = None
             timeout = 0
             with self.lock:
+                if begin is not None:
+                    begin(channel, now)
+                    begin = None
                 if ready(channel):
                     self._promote()
                     return

@@ -85,8 +85,12 @@ class BlockingLink:
     def flush(self) -> None:
         """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
         try:
-            output = self.peer.connection.take_output()
-            if not output or self.closed:
+            connection = self.peer.connection
+            output = connection.output
+            if not output:
+                return
+            connection.output = []  # take_output(), without the call
+            if self.closed:
                 return
             if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
                 output = [b"".join(output)]
