@@ -740,7 +740,7 @@ def test_while_one_of_two_servers_drains_the_other_answers_every_call(run: Run) 
             running = [asyncio.create_task(client.block()) for _ in range(4)]
             await eventually_async(lambda: len(drains.blocked) == len(stays.blocked) == 2)
             first.stop()
-            await eventually_async(lambda: any(peer.goes_away for peer in peers))
+            await eventually_async(lambda: len(peers) == 1)
             assert await asyncio.gather(*[client.who() for _ in range(20)]) == ["stays"] * 20
             assert not any(task.done() for task in running)
             drains.release.set()
@@ -749,6 +749,30 @@ def test_while_one_of_two_servers_drains_the_other_answers_every_call(run: Run) 
 
     with serving(drains, grace=PATIENCE) as first, serving(stays) as second:
         run(main(first, second))
+
+
+def test_while_a_server_drains_the_next_calls_go_to_whoever_is_at_its_address_now(run: Run) -> None:
+    drains, comes = Blocking("drains"), Blocking("comes")
+
+    async def main(first: zerorpc.Server) -> None:
+        async with zerorpc.AsyncClient(first.endpoints, timeout=PATIENCE) as client:
+            endpoint = first.endpoints[0]
+            running = asyncio.ensure_future(client.block())
+            await eventually_async(lambda: drains.blocked)
+            first.stop()
+            await eventually_async(lambda: not client._core.calls.peers)
+            waiting = asyncio.ensure_future(client.who())
+            await eventually_async(lambda: not first.endpoints)
+            with serving(comes, bind=endpoint):
+                assert await waiting == "comes"
+                assert not running.done()
+                drains.release.set()
+                assert await running == "released"
+                await eventually_async(lambda: len(client._core.hub.links) == 1)
+                assert await client.who() == "comes"
+
+    with serving(drains, grace=PATIENCE) as first:
+        run(main(first))
 
 
 def test_workers_connect_to_a_client_that_binds(run: Run) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, eventually, on_thread, run, serving, unused_port
+from tests.service.running import PATIENCE, TCP, RawPeer, eventually, on_thread, run, serving, unused_port
 from zerorpc.protocol.events import Event
 
 
@@ -276,6 +276,20 @@ def test_hooks_tell_the_callers_apart(pair: Pair, method: str) -> None:
     assert all(type(identity) is list for identity in seen)
     assert all(type(frame) is bytes and frame for identity in seen for frame in identity)
     assert seen[0] == seen[2] != seen[1]
+
+
+@pytest.mark.parametrize("method", [*VALUES, *STREAMS, *CRASHES])
+def test_hooks_see_where_a_request_comes_from(pair: Pair, method: str) -> None:
+    seen: list[Any] = []
+    note = {
+        "server_before_exec": lambda event: seen.append(event.caller),
+        "server_inspect_exception": lambda event, *_: seen.append(event.caller),
+    }
+    pair.server_context.register_middleware(note)
+    with RawPeer.to(pair.endpoint) as peer:
+        peer.send({"message_id": b"1" * 32, "v": 3}, method, ["why"])
+        assert peer.next_event().name in ("OK", "ERR", "STREAM")
+        assert set(seen) == {f"tcp://127.0.0.1:{peer.sock.getsockname()[1]}"}
 
 
 @pytest.mark.parametrize("method", CRASHES)

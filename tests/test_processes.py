@@ -17,11 +17,13 @@ import pytest
 
 import zerorpc
 from tests.cli.programs import Program
-from tests.service.running import TCP, eventually, unused_port
+from tests.service.running import TCP, RawPeer, connect, eventually, unused_port
+from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.processes import Restarts, Supervisor
 from zerorpc.transport.endpoints import parse
 from zerorpc.transport.handover import Outlet, choose
 from zerorpc.transport.sockets import connect_blocking
+from zerorpc.zmtp.greeting import Greeting
 
 PATIENCE = 20.0  # s for a call; a loaded machine is slow
 
@@ -196,6 +198,34 @@ def test_but_not_for_long(serve: Serve, tmp_path: Path) -> None:
     os.mkfifo(fifo)
     served = serve(before=SLOW_START.format(patience=0.1, fifo=str(fifo)))
     assert len({served.client().pid() for _ in range(4)}) == 1
+
+
+BEHIND_A_PROXY = """
+import contextvars
+caller, context = contextvars.ContextVar("caller"), zerorpc.Context()
+context.register_middleware({"server_before_exec": lambda request: caller.set(request.caller)})
+Service.who = lambda self: [os.getpid(), caller.get()]
+"""
+
+
+def test_each_process_reads_what_a_proxy_says_of_its_caller(start: Start, ipc_endpoint: str) -> None:
+    serve = START.replace("processes=2", "processes=2, proxy_protocol=True, context=context")
+    program = start(SERVICE + BEHIND_A_PROXY + serve.format(endpoint=[TCP, ipc_endpoint]) + RUN)
+    tcp = program.wait_for(r"^bound (.*)\n", "out")[1]
+    answers = []
+    with contextlib.ExitStack() as connections:
+        for endpoint in (tcp, ipc_endpoint) * 2:
+            sock = connections.enter_context(connect(endpoint))
+            sock.sendall(header(0x11, IPV4))
+            peer = RawPeer(sock)
+            peer.handshake()
+            peer.send({"message_id": b"1" * 32, "v": 3}, "who", [])
+            answers.append(peer.next_event().args[0])
+        past = connections.enter_context(connect(tcp))
+        past.sendall(Greeting("NULL").encode())
+        program.wait_for(rf"refused tcp://127.0.0.1:{past.getsockname()[1]}: .* came past the proxy")
+    assert {caller for _, caller in answers} == {IPV4_CALLER}
+    assert len({pid for pid, _ in answers}) == 2
 
 
 def test_each_process_knows_its_endpoints(serve: Serve, ipc_endpoint: str) -> None:

@@ -372,12 +372,31 @@ def test_while_one_of_two_servers_drains_the_other_answers_every_call() -> None:
             running = [client.block(async_=True) for _ in range(4)]
             eventually(lambda: len(drains.blocked) == len(stays.blocked) == 2)
             first.stop()
-            eventually(lambda: any(peer.goes_away for peer in peers))
+            eventually(lambda: len(peers) == 1)
             assert {client.who() for _ in range(20)} == {"stays"}
             assert not any(call.ready() for call in running)
             drains.release.set()
             stays.release.set()
             assert [call.get(timeout=PATIENCE) for call in running] == ["released"] * 4
+
+
+def test_while_a_server_drains_the_next_calls_go_to_whoever_is_at_its_address_now() -> None:
+    drains, comes = Blocking("drains"), Blocking("comes")
+    with serving(drains, grace=PATIENCE) as first, zerorpc.Client(first.endpoints, timeout=PATIENCE) as client:
+        endpoint = first.endpoints[0]
+        running = client.block(async_=True)
+        eventually(lambda: drains.blocked)
+        first.stop()
+        eventually(lambda: not client._core.calls.peers)
+        waiting = client.who(async_=True)
+        eventually(lambda: not first.endpoints)
+        with serving(comes, bind=endpoint):
+            assert waiting.get(timeout=PATIENCE) == "comes"
+            assert not running.ready()
+            drains.release.set()
+            assert running.get(timeout=PATIENCE) == "released"
+            eventually(lambda: len(client._core.hub.links) == 1)
+            assert client.who() == "comes"
 
 
 def test_bad_endpoints_are_errors_at_once() -> None:

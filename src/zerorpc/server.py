@@ -52,7 +52,9 @@ class Server(SocketBase):
     middleware; ``pool_size`` how many methods may run at once (further requests wait their turn); ``heartbeat`` in
     seconds, the same as the clients' of zerorpc 0.6, or None for none; ``grace`` seconds that running calls get
     when the server stops; ``processes`` how many serve, each with its own copy of ``methods`` and its own
-    ``pool_size``: connections are spread evenly over them, and one that crashes is replaced. This needs ``run``.
+    ``pool_size``: connections are spread evenly over them, and one that crashes is replaced. This needs ``run``;
+    ``proxy_protocol`` whether a proxy such as HAProxy makes all connections to where it is bound, each with a PROXY
+    protocol header (version 2) that says for whom; others are refused. ``caller`` of a request that hooks see tells.
 
     ``bind``, ``connect``, ``unbind``, ``disconnect`` and ``stop`` are safe from any thread and while serving; with
     several processes the first four raise RuntimeError once ``run`` has begun, and ``stop`` in any of them stops all.
@@ -68,6 +70,7 @@ class Server(SocketBase):
         *,
         grace: float = _GRACE,
         processes: int = 1,
+        proxy_protocol: bool = False,
     ) -> None:
         if pool_size is not None and pool_size < 1:
             raise ValueError(f"pool_size has to be at least 1, or None for no limit, not {pool_size}")
@@ -75,10 +78,9 @@ class Server(SocketBase):
             raise ValueError(f"processes has to be at least 1, not {processes}")
         check_heartbeat(heartbeat)
         service = self if methods is None else methods
-        self._core: _Service = _Service(
-            name or service_name(service), context or Context.get_instance(), heartbeat, pool_size
-        )
-        self._core.processes = processes
+        core = _Service(name or service_name(service), context or Context.get_instance(), heartbeat, pool_size)
+        core.processes, core.hub.proxied = processes, proxy_protocol
+        self._core: _Service = core
         self._grace = grace
         self._stop_asked = threading.Event()
         self._wake: Callable[[], object] | None = None
@@ -259,10 +261,7 @@ class Server(SocketBase):
 
     def __call__(self, method: str, /, *args: Any) -> Any:
         """Call one of the exposed methods here, without a client. Raises NameError for an unknown one."""
-        found = self._core.methods.get(method)
-        if found is None:
-            raise NameError(method)
-        return found.functor(*args)
+        return self._core.known(method).functor(*args)
 
     def __enter__(self: _Self) -> _Self:
         return self
@@ -307,8 +306,8 @@ class _Service:
             "_zerorpc_list": lambda: [name for name in self.methods if not name.startswith("_")],
             "_zerorpc_name": lambda: self.name,
             "_zerorpc_ping": lambda: ["pong", self.name],
-            "_zerorpc_help": lambda method: self._known(method).doc,
-            "_zerorpc_args": lambda method: argspec(self._known(method)),
+            "_zerorpc_help": lambda method: self.known(method).doc,
+            "_zerorpc_args": lambda method: argspec(self.known(method)),
             "_zerorpc_inspect": lambda: {
                 "name": self.name,
                 "methods": {name: describe(m) for name, m in self.methods.items() if not name.startswith("_")},
@@ -316,7 +315,7 @@ class _Service:
         }
         return {name: Method(name, on_loop(function)) for name, function in functions.items()}
 
-    def _known(self, name: str) -> Method:
+    def known(self, name: str) -> Method:
         method = self.methods.get(name)
         if method is None:
             raise NameError(name)

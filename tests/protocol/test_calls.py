@@ -86,31 +86,14 @@ def test_a_peer_that_takes_no_more_data_gets_no_more_calls(count: int) -> None:
     assert channel.state is ClientState.SENT
 
 
-def test_a_server_that_shuts_down_gets_no_call_that_another_can_take() -> None:
-    calls, peers = calls_with(3)
-    peers[0].goes_away = True
-    for number in range(6):
-        assert calls.start(call(str(number)), 0.0) in peers[1:]
-    assert [len(one.channels) for one in peers] == [0, 3, 3]
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_with_only_servers_that_shut_down_a_call_gets_their_answer(count: int) -> None:
-    calls, peers = calls_with(count)
-    for one in peers:
-        one.goes_away = True
-    channel = call()
-    assert calls.start(channel, 0.0) is peers[0]
-    assert channel.state is ClientState.SENT
-
-
-def test_waiting_calls_too_prefer_a_server_that_stays() -> None:
+def test_a_server_that_says_at_once_that_it_shuts_down_gets_no_calls() -> None:
     calls, channels = Calls(), [call() for _ in range(4)]
     for channel in channels:
         calls.start(channel, 0.0)
     goes, stays = peer(), peer()
     goes.goes_away = True
     calls.add(goes)
+    assert calls.assign(0.0) == []
     calls.add(stays)
     assert calls.assign(0.0) == [stays] * 4
 

@@ -5,6 +5,7 @@ Whether a peer is alive is the matter of test_peer.py.
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import msgspec
@@ -242,6 +243,14 @@ def test_credit_for_a_request_means_nothing(clock: Clock) -> None:
     assert not channel.answered
 
 
+def test_hooks_see_the_caller_as_the_shell_names_it() -> None:
+    pair = Pair()
+    _, there = pair.call()
+    assert there.request_event().caller is None
+    pair.server.link = types.SimpleNamespace(name="tcp://192.0.2.7:50123")
+    assert there.request_event().caller == "tcp://192.0.2.7:50123"
+
+
 # A server that shuts down
 
 
@@ -274,6 +283,20 @@ def test_only_servers_of_ours_are_believed(clock: Clock) -> None:
     assert not client.goes_away
     assert server.send(goaway, "_zpc_goaway", []) == []
     assert client.goes_away
+
+
+def test_the_shell_is_told_that_a_server_goes_away() -> None:
+    class Link:
+        told = 0
+
+        def peer_goes_away(self) -> None:
+            self.told += 1
+
+    pair = Pair()
+    pair.client.link = link = Link()
+    pair.server.send_goaway()
+    pair.exchange()
+    assert link.told == 1
 
 
 def test_a_client_that_says_it_goes_away_is_asking_for_a_method(clock: Clock) -> None:

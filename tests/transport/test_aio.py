@@ -8,6 +8,7 @@ import errno
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import zerorpc
 from tests.service.running import PATIENCE, TCP, RawPeer, connect, eventually, eventually_async, on_thread, run, serving
 from tests.service.services import HEADER, Cooler
 from tests.transport.owners import Owner, in_a_thread
+from tests.transport.proxy_headers import IPV4, IPV4_CALLER, LOCAL, SIGNATURE, header
 from zerorpc.errors import LostRemote
 from zerorpc.transport.aio import AioHub
+from zerorpc.zmtp.greeting import Greeting
 
 # Listening
 
@@ -118,6 +121,130 @@ def test_an_address_bound_from_another_thread_just_before_the_end_is_free_afterw
             assert again.bind(bound) == bound
 
     run(main())
+
+
+# Behind a proxy
+
+
+class Callers:
+    """A middleware that notes the callers of requests; ``serving`` it answers ``who`` with the last one."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def server_before_exec(self, request: Any) -> None:
+        self.seen.append(request.caller)
+
+    @contextlib.contextmanager
+    def serving(self, **options: Any) -> Iterator[zerorpc.Server]:
+        context = zerorpc.Context()
+        context.register_middleware(self)
+        who = zerorpc.on_loop(lambda: self.seen[-1])
+        with serving({"who": who}, context=context, proxy_protocol=True, **options) as server:
+            yield server
+
+
+def caller_seen(sock: socket.socket) -> Any:
+    """Shake hands and call, over a connection whose header is sent or not wanted."""
+    peer = RawPeer(sock)
+    peer.handshake()
+    peer.send(HEADER, "who", [])
+    return peer.next_event().args[0]
+
+
+@pytest.mark.parametrize("where", ["tcp", "ipc"])
+def test_a_proxys_header_tells_the_caller_and_calls_follow(where: str, ipc_endpoint: str) -> None:
+    with Callers().serving(bind=TCP if where == "tcp" else ipc_endpoint) as server:
+        with connect(server.endpoints[0]) as sock:
+            sock.sendall(header(0x11, IPV4))
+            assert caller_seen(sock) == IPV4_CALLER
+        with connect(server.endpoints[0]) as sock:
+            sock.sendall(header(0x11, IPV4 + bytes(60_000)) + Greeting("NULL").encode())  # all at once
+            assert sock.recv(1) == b"\xff"
+
+
+def test_a_header_may_come_in_pieces() -> None:
+    with Callers().serving() as server, connect(server.endpoints[0]) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for octet in header(0x11, IPV4):
+            sock.sendall(bytes((octet,)))
+        assert caller_seen(sock) == IPV4_CALLER
+
+
+def test_a_proxy_that_connects_for_itself_is_the_caller() -> None:
+    with Callers().serving() as server, connect(server.endpoints[0]) as sock:
+        sock.sendall(header(0x00, b"", LOCAL))
+        assert caller_seen(sock) == f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+
+
+def test_connections_that_no_proxy_makes_have_no_header(caplog: pytest.LogCaptureFixture) -> None:
+    callers = Callers()
+    with zerorpc.Client(timeout=PATIENCE) as client, callers.serving(connect=client.bind(TCP)[0]) as server:
+        assert client.who() == client.endpoints[0]
+        server.bind("inproc://no-proxy")
+        with zerorpc.Client("inproc://no-proxy", timeout=PATIENCE) as neighbour:
+            assert neighbour.who() == "a peer on this machine"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"),
+    [
+        (Greeting("NULL").encode(), "a client that came past the proxy"),
+        (SIGNATURE + b"\x21\x13\x00\x0c", "family 0x13"),
+        (b"", "no PROXY protocol header within 0.05 s"),
+        (header(0x11, IPV4)[:-1], "no PROXY protocol header within 0.05 s"),
+    ],
+    ids=["none", "unknown", "silence", "half"],
+)
+def test_who_sends_no_header_is_refused_in_a_line_and_disturbs_nobody(
+    octets: bytes, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zerorpc.transport.aio.HANDSHAKE_TIMEOUT", 0.05 if "0.05" in why else PATIENCE)
+    with Callers().serving() as server, connect(server.endpoints[0]) as known:
+        known.sendall(header(0x11, IPV4))
+        peer = RawPeer(known)
+        peer.handshake()
+        with connect(server.endpoints[0]) as sock:
+            sock.sendall(octets)
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+            (line,) = [record.getMessage() for record in caplog.records]
+            assert line.startswith(f"refused tcp://127.0.0.1:{sock.getsockname()[1]}: ")
+            assert why in line
+        peer.send(HEADER, "who", [])
+        assert peer.next_event().args == [IPV4_CALLER]
+        assert len(server._core.hub.links) == 1
+
+
+def test_the_log_names_the_caller_and_not_the_proxy(caplog: pytest.LogCaptureFixture) -> None:
+    with Callers().serving() as server, connect(server.endpoints[0]) as sock:
+        sock.sendall(header(0x11, IPV4) + b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            while sock.recv(4096):
+                pass
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"refused {IPV4_CALLER}: ")
+
+
+@pytest.mark.parametrize("octets", [b"", header(0x11, IPV4)[:-1]], ids=["silent", "half"])
+def test_who_leaves_before_its_header_is_whole_is_forgotten(octets: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with Callers().serving() as server:
+        hub = server._core.hub
+        with connect(server.endpoints[0]) as sock:
+            sock.sendall(octets)
+            eventually(lambda: hub._accepting)
+        eventually(lambda: not hub._accepting)
+        assert not hub.links
+    assert not caplog.records
+
+
+def test_a_server_that_closes_waits_for_no_header() -> None:
+    with contextlib.ExitStack() as stack:
+        with Callers().serving() as server:
+            sock = stack.enter_context(connect(server.endpoints[0]))
+            eventually(lambda: server._core.hub._accepting)
+        assert sock.recv(1) == b""
 
 
 # Connecting

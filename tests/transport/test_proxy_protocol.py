@@ -11,22 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.transport.proxy_headers import IPV4, LOCAL, SIGNATURE, header
 from zerorpc.errors import ProtocolError
 from zerorpc.transport.proxy_protocol import ProxyHeader
 
-SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
-LOCAL, PROXY = 0x20, 0x21
-IPV4 = bytes([192, 0, 2, 7, 10, 0, 0, 1]) + struct.pack("!HH", 50_123, 4242)
 IPV6 = socket.inet_pton(socket.AF_INET6, "2001:db8::7") + bytes(16) + struct.pack("!HH", 50_123, 4242)
 TLVS = b"\x04\x00\x03abc" + b"\x20\x01\x00" + bytes(256)
 
 
 def unix(source: bytes) -> bytes:
     return source.ljust(108, b"\0") + b"/run/service".ljust(108, b"\0")
-
-
-def header(family: int, rest: bytes, command: int = PROXY) -> bytes:
-    return SIGNATURE + struct.pack("!BBH", command, family, len(rest)) + rest
 
 
 def read(data: bytes, *cuts: int) -> ProxyHeader:

@@ -45,21 +45,21 @@ class Calls:
         self._purge_at = max(2 * len(self.waiting), _PURGE_FIRST)
 
     def _choose(self) -> ClientPeer | None:
-        """The writable peer with the fewest open calls; among equals the one that waited longest for a call.
-
-        One that is shutting down comes last: it refuses calls, which is at least a definite answer.
-        """
+        """The writable peer with the fewest open calls; among equals the one that waited longest for a call."""
         peers = self.peers
-        chosen = min((p for p in peers if p.writable), key=lambda p: (p.goes_away, len(p.channels)), default=None)
+        chosen = min((p for p in peers if p.writable), key=lambda p: len(p.channels), default=None)
         if chosen is not None:
             peers.remove(chosen)
             peers.append(chosen)
         return chosen
 
     def add(self, peer: ClientPeer) -> None:
-        self.peers.append(peer)
+        """A peer is ready; one that said at once that it goes away would refuse every call."""
+        if not peer.goes_away:
+            self.peers.append(peer)
 
     def remove(self, peer: ClientPeer) -> None:
+        """A peer is gone, or goes away. Safe to call twice."""
         if peer in self.peers:
             self.peers.remove(peer)
 

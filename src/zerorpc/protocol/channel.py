@@ -67,6 +67,9 @@ class RequestBringer(Protocol):
     @property
     def identity(self) -> bytes: ...
 
+    @property
+    def caller(self) -> str | None: ...
+
     def event_header(self, channel: ServerChannel, /) -> dict[str, Any]: ...
 
     def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False, /) -> None: ...
@@ -213,7 +216,9 @@ class ServerChannel(Struct, eq=False):
 
     def request_event(self) -> Event:
         """The request as hooks see it."""
-        return Event(self.name, self.args, decode_header(self.data), [self.peer.identity, *(self.routing or ())])
+        peer = self.peer
+        identity = [peer.identity, *(self.routing or ())]
+        return Event(self.name, self.args, decode_header(self.data), identity, peer.caller)
 
     def send(self, data: bytes, last: bool = False) -> None:
         """Send a packed event now, or when credit comes; ``last`` ends the channel with it."""

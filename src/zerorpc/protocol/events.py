@@ -108,15 +108,22 @@ class BadEvent(msgspec.Struct):
 
 
 class Event:
-    """An event as hooks see it: ``name``, ``args`` and ``header`` (a dict) may be changed before it is sent."""
+    """An event as hooks see it: ``name``, ``args`` and ``header`` (a dict) may be changed before it is sent.
 
-    __slots__ = ("args", "header", "identity", "name")
+    Of a request, a server's hooks also see its ``identity``, the frames that a reply goes back by, and its ``caller``:
+    where it comes from, such as "tcp://203.0.113.9:40312".
+    """
 
-    def __init__(self, name: str, args: Any, header: dict[str, Any], identity: Any = None) -> None:
+    __slots__ = ("args", "caller", "header", "identity", "name")
+
+    def __init__(
+        self, name: str, args: Any, header: dict[str, Any], identity: Any = None, caller: str | None = None
+    ) -> None:
         self.name = name
         self.args = args
         self.header = header
         self.identity = identity
+        self.caller = caller
 
     def __repr__(self) -> str:
         return f"<Event {self.name} {self.header!r}>"

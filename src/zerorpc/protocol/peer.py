@@ -18,12 +18,12 @@ from zerorpc.protocol.events import Buffer
 from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
 from zerorpc.zmtp.frames import SHORT_DELIMITED
 
-__all__ = ["EXTENSION_LEVEL", "FOREVER", "Peer", "lost", "next_sweep"]
+__all__ = ["EXTENSION_LEVEL", "FOREVER", "HANDSHAKE_TIMEOUT", "Peer", "lost", "next_sweep"]
 
 EXTENSION_LEVEL = 1
 _EXTENSION_PROPERTY = "X-Zerorpc"
 _LOST_AFTER = 2  # heartbeats of silence
-_HANDSHAKE_TIMEOUT = 30.0  # s, as libzmq's ZMQ_HANDSHAKE_IVL
+HANDSHAKE_TIMEOUT = 30.0  # s, as libzmq's ZMQ_HANDSHAKE_IVL
 _COARSE = 0.001  # s between sweeps, and the same for each channel
 _COARSE_PER_CHANNEL = 5e-6  # s; a sweep takes some 0.25 us a channel: a twentieth of our time at most
 _PROMPT = 0.1  # s; a sweep later than that means that we were kept from running
@@ -85,7 +85,7 @@ class Peer:
     def opened(self, now: float) -> None:
         """The connection exists: the handshake has to follow soon."""
         self.last_received = now
-        self._handshake_by = now + _HANDSHAKE_TIMEOUT
+        self._handshake_by = now + HANDSHAKE_TIMEOUT
         self.wake_by(self._handshake_by)
 
     # Bytes in, bytes out
@@ -185,7 +185,7 @@ class Peer:
         What it sent meanwhile may still have to be read: so judge it a moment later. A little lateness is forgiven
         once in a silence only, or a blocking client's keeper, which never comes on time, would never find a loss.
         """
-        period = min(self.heartbeat or FOREVER, self.connection.peer_ttl or _HANDSHAKE_TIMEOUT)
+        period = min(self.heartbeat or FOREVER, self.connection.peer_ttl or HANDSHAKE_TIMEOUT)
         if late <= period / 2 and self.last_received == self._forgiven:
             return
         late += _PROMPT
@@ -201,7 +201,7 @@ class Peer:
         wake = FOREVER
         if not self.ready:
             if now >= self._handshake_by:
-                self.error = ProtocolError(f"no ZMTP handshake within {_HANDSHAKE_TIMEOUT:g} s")
+                self.error = ProtocolError(f"no ZMTP handshake within {HANDSHAKE_TIMEOUT:g} s")
             return self._handshake_by
         ttl = self.connection.peer_ttl
         if ttl is not None:

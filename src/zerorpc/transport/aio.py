@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Callable
 from typing import Any
 
-from zerorpc.errors import LostRemote
+from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.protocol.peer import HANDSHAKE_TIMEOUT
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.endpoints import Address, is_literal, resolve
-from zerorpc.transport.hub import Dialer, Hub, Owner
+from zerorpc.transport.hub import Dialer, Hub, Owner, address_text
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.loops import running_loop
+from zerorpc.transport.proxy_protocol import ProxyHeader
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, open_socket, tune
 from zerorpc.zmtp.frames import keep_memory_for
 
@@ -30,7 +31,10 @@ _ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors l
 
 
 class AioHub(Hub):
-    """A hub on an event loop. ``bind`` and ``connect`` may come before the loop, and from any thread."""
+    """A hub on an event loop. ``bind`` and ``connect`` may come before the loop, and from any thread.
+
+    With ``proxied``, what connects is a proxy, which first says for whom.
+    """
 
     def __init__(self, owner: Owner, resolve_hook: Callable[[Any], Any]) -> None:
         super().__init__(owner, resolve_hook)
@@ -38,6 +42,7 @@ class AioHub(Hub):
         self.links: set[AioLink] = set()
         self._tasks: dict[Dialer, asyncio.Task[None]] = {}
         self._accepting: set[asyncio.Task[bool]] = set()
+        self.proxied = False
         self._sealed = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -97,31 +102,64 @@ class AioHub(Hub):
                     self.loop.remove_reader(listener.fileno())
                     self.loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
                 return
-            self.adopt(sock)
+            self.adopt(sock, direct=listener.endpoint.startswith("inproc:"))
 
     def _accept_again(self, listener: Listener) -> None:
         if self.listeners.get(listener.endpoint) is listener:  # it may have been unbound, and even bound anew
             self._watch(listener)
 
-    def adopt(self, sock: socket.socket) -> asyncio.Task[bool]:
-        """Make a link of an accepted socket; the result tells whether there is one. On the loop."""
+    def adopt(self, sock: socket.socket, direct: bool = False) -> asyncio.Task[bool]:
+        """Make a link of an accepted socket; the result tells whether there is one. On the loop.
+
+        ``direct``: from this very process, so that no proxy stands in between.
+        """
         assert self.loop is not None
-        task = self.loop.create_task(self._adopt(sock))
+        task = self.loop.create_task(self._adopt(sock, self.proxied and not direct))
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
         return task
 
-    async def _adopt(self, sock: socket.socket) -> bool:
-        with contextlib.suppress(OSError):
-            await self._make_link(sock, None)
-            return True
-        return False
+    async def _adopt(self, sock: socket.socket, proxied: bool) -> bool:
+        try:
+            name = address_text(sock.getpeername())
+            if proxied:
+                name = await self._caller_behind(name, sock)
+            await self._make_link(sock, None, name)
+        except BaseException as error:
+            sock.close()
+            if not isinstance(error, OSError):
+                raise
+            return False
+        return True
 
-    async def _make_link(self, sock: socket.socket, dialer: Dialer | None) -> AioLink:
+    async def _caller_behind(self, proxy: str, sock: socket.socket) -> str:
+        """For whom a proxy connects: its header comes before all else. Raises OSError when there is none."""
+        why: Exception
+        try:
+            return await asyncio.wait_for(self._read_proxy_header(sock), HANDSHAKE_TIMEOUT) or proxy
+        except asyncio.TimeoutError:
+            why = ProtocolError(f"no PROXY protocol header within {HANDSHAKE_TIMEOUT:g} s")
+        except ProtocolError as error:
+            why = error
+        logger.warning("refused %s: %s", proxy, why)
+        raise ConnectionAbortedError(str(why))
+
+    async def _read_proxy_header(self, sock: socket.socket) -> str | None:
+        assert self.loop is not None
+        header = ProxyHeader()
+        sock.setblocking(False)
+        while header.missing:
+            data = await self.loop.sock_recv(sock, header.missing)
+            if not data:
+                raise ConnectionResetError("it was closed before its header was whole")
+            header.receive(data)
+        return header.caller
+
+    async def _make_link(self, sock: socket.socket, dialer: Dialer | None, name: str) -> AioLink:
         assert self.loop is not None
         tune(sock)
         sock.setblocking(False)
-        link = AioLink(self.loop, self, self.owner.make_peer(), dialer)
+        link = AioLink(self.loop, self, self.owner.make_peer(), dialer, name)
         try:
             await self.loop.connect_accepted_socket(lambda: link, sock)
         except BaseException:
@@ -159,7 +197,7 @@ class AioHub(Hub):
             why: object
             try:
                 sock = await self._connect_socket(dialer)
-                link = await self._make_link(sock, dialer)
+                link = await self._make_link(sock, dialer, dialer.endpoint.text)
             except Exception as error:
                 why = error
                 if not isinstance(error, OSError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
-from zerorpc.transport.hub import Dialer, address_text, lost_connection
+from zerorpc.transport.hub import LEAVING, Dialer, lost_connection
 from zerorpc.transport.sockets import unsent_octets
 from zerorpc.zmtp.frames import FrameDecoder
 
@@ -29,7 +29,10 @@ _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is ch
 
 
 class AioLink(asyncio.Protocol):
-    """One connection on an event loop."""
+    """One connection on an event loop.
+
+    ``name`` is the other side: the endpoint that ``dialer`` connected to, or the one that the connection came from.
+    """
 
     __slots__ = (
         "_hub",
@@ -43,14 +46,18 @@ class AioLink(asyncio.Protocol):
         "dialer",
         "flush_scheduled",
         "lost",
+        "name",
         "peer",
         "reason",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, hub: AioHub, peer: Peer, dialer: Dialer | None = None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, hub: AioHub, peer: Peer, dialer: Dialer | None, name: str
+    ) -> None:
         self.peer: Any = peer
         peer.link = self
         self.dialer = dialer
+        self.name = name
         self.lost: asyncio.Future[str] | None = loop.create_future() if dialer else None
         self.reason: Exception | None = None  # why we closed it
         self.closed = False
@@ -115,6 +122,15 @@ class AioLink(asyncio.Protocol):
         self._owner.peer_lost(self, self.peer.close(error))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(str(error))
+
+    def peer_goes_away(self) -> None:
+        """The server answers what it has; what is new takes another connection.
+
+        Perhaps to the same endpoint: if that is a proxy's, there are other servers behind it.
+        """
+        self._owner.peer_lost(self, [])
+        if self.lost is not None and not self.lost.done():
+            self.lost.set_result(LEAVING)
 
     def _fail(self, error: Exception) -> None:
         """The peer broke the protocol, and is told so, or is silent, and isn't."""
@@ -205,13 +221,6 @@ class AioLink(asyncio.Protocol):
     def _fileno(self) -> int:
         sock = self._transport.get_extra_info("socket")
         return -1 if sock is None else sock.fileno()
-
-    @property
-    def name(self) -> str:
-        """The other side, for errors: the endpoint that we connected to, or the address that it came from."""
-        if self.dialer is not None:
-            return self.dialer.endpoint.text
-        return address_text(self._transport.get_extra_info("peername"))
 
     def __repr__(self) -> str:
         return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"

@@ -291,7 +291,7 @@ class BlockingHub(Hub):
         for link in list(self.links.values()):
             if link.closed:
                 link.finish()
-        connected = {link.dialer for link in self.links.values()} | self.dialing
+        connected = {link.dialer for link in self.links.values() if not link.leaving} | self.dialing
         for dialer in self.dialers.values():
             if dialer not in connected and not dialer.closed and not self.closed:
                 self.redial(dialer, 0.0)

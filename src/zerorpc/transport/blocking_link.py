@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
-from zerorpc.transport.hub import Dialer, address_text, lost_connection
+from zerorpc.transport.hub import LEAVING, Dialer, address_text, lost_connection
 from zerorpc.transport.sockets import unsent_octets
 from zerorpc.zmtp import Frame
 
@@ -35,6 +35,7 @@ class BlockingLink:
         "closed",
         "dialer",
         "fileno",
+        "leaving",
         "peer",
         "sock",
     )
@@ -46,6 +47,7 @@ class BlockingLink:
         peer.link = self
         self.dialer = dialer
         self.closed = False
+        self.leaving = False  # its dialer makes another, or has made it
         self._reason: Exception = LostRemote("not connected")
         self._hub = hub
         self._unsent: deque[memoryview] = deque()
@@ -153,6 +155,15 @@ class BlockingLink:
         if peer.error is not None:
             self.lose(peer.error)
 
+    def peer_goes_away(self) -> None:
+        """The server answers what it has; what is new takes another connection.
+
+        Perhaps to the same endpoint: if that is a proxy's, there are other servers behind it.
+        """
+        self._hub.owner.peer_lost(self, [])
+        self.leaving = True
+        self._redial(LEAVING)
+
     @property
     def name(self) -> str:
         """The other side, for errors: the endpoint that we connected to, or the address that it came from."""
@@ -185,9 +196,13 @@ class BlockingLink:
         hub.owner.peer_lost(self, self.peer.close(self._reason))
         if hub.links.get(self.fileno) is self:  # by now another may have got the descriptor
             del hub.links[self.fileno]
-        dialer = self.dialer
+        if not self.leaving:
+            self._redial(self._reason)
+
+    def _redial(self, why: object) -> None:
+        hub, dialer = self._hub, self.dialer
         if dialer is not None and not dialer.closed and not hub.closed and dialer not in hub.dialing:
-            hub.redial(dialer, dialer.failed(self._reason))
+            hub.redial(dialer, dialer.failed(why))
 
     def __repr__(self) -> str:
         return f"<BlockingLink {self.peer!r}{' closed' if self.closed else ''}>"

@@ -11,16 +11,21 @@ from zerorpc.protocol.peer import Peer
 from zerorpc.transport.endpoints import Endpoint, parse
 from zerorpc.transport.sockets import Listener, listen
 
-__all__ = ["Dialer", "Hub", "Link", "Owner", "address_text", "lost_connection"]
+__all__ = ["LEAVING", "Dialer", "Hub", "Link", "Owner", "address_text", "lost_connection"]
+
+LEAVING = "the server is shutting down"  # a dialer's status
 
 _FIRST_DELAY = 0.05  # s; half of libzmq's fixed 0.1, since ours doubles
 _LONGEST_DELAY = 2.0  # s; a server that comes back is found this soon
 
 
 class Link(Protocol):
-    """A shell's end of one connection."""
+    """A shell's end of one connection. ``name`` is the other side, for errors, logs and hooks: an endpoint."""
 
     peer: Any
+
+    @property
+    def name(self) -> str: ...
 
     def flush(self) -> None:
         """Send what the peer has to send."""
@@ -41,7 +46,7 @@ class Owner(Protocol):
         """The peer takes data again."""
 
     def peer_lost(self, link: Any, ended: list[Any]) -> None:
-        """The connection is gone; ``ended`` lived on it."""
+        """The connection is gone; ``ended`` lived on it. Before that, of a server: it wants nothing new."""
 
 
 def lost_connection(name: str, error: Exception | None = None) -> LostRemote:
