@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.interop.requirements import needs
 
 # In yardsticks a call, both ends together; about 1.2 times what CPython 3.11 needs. That is tight enough to notice
 # 60 more calls of an empty function, and loose enough for 3.12, which needs the most of 3.10 to 3.13.
@@ -38,12 +39,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """Instructions for each part of the program, for one of its rounds."""
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        reason = "counting instructions needs valgrind (on Debian: apt-get install valgrind)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    valgrind = needs("valgrind", "valgrind")
     folder = tmp_path_factory.mktemp("costs")
     parts = run_counted(valgrind, folder)
     return {name: instructions(folder, 2 * n) / rounds for n, (name, rounds) in enumerate(parts.items(), 1)}

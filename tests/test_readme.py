@@ -19,16 +19,17 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.service.running import unused_port
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -93,7 +94,7 @@ class Surroundings:
         if endpoint == NOBODY:
             return port
         if port not in self._ports:
-            self._ports[port] = str(free_port(taken=self._ports.values()))
+            self._ports[port] = str(unused_port())
         return self._ports[port]
 
     def start(self, *command: str, says: str | None = None) -> Command:
@@ -230,15 +231,6 @@ def steady(text: str) -> str:
     for pattern, stands in CHANGING:
         text = pattern.sub(stands, text)
     return text
-
-
-def free_port(taken: Collection[str]) -> int:
-    """A port below those that systems choose from for connections, so that none gets it before we bind it."""
-    for port in range(20000 + os.getpid() % 5000, 32000):
-        with socket.socket() as probe:
-            if str(port) not in taken and probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise AssertionError("no free port")
 
 
 # Examples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -12,10 +13,19 @@ _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin
 
 def needs(program: str, package: str) -> str:
     """The program's path. Without it the test is skipped, and under CI=true fails; both name the Debian package."""
-    path = shutil.which(program, path=_PATH)
+    path = found(program)
     if path is None:
-        missing = f"{program} is missing: apt-get install {package}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        missing(f"{program} is missing: apt-get install {package}")
     return path
+
+
+def found(program: str) -> str | None:
+    """The program's path, if it is there."""
+    return shutil.which(program, path=_PATH)
+
+
+def missing(complaint: str) -> NoReturn:
+    """Skip the test, or fail it under CI=true."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(complaint)
+    pytest.skip(complaint)
