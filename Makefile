@@ -1,7 +1,7 @@
 # `make help` says what there is. Set-up happens by itself, in .venv, and only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo bench bench-quick format clean
+.PHONY: help setup test test-interop demo bench bench-quick format clean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -19,6 +19,7 @@ NO_PYTHON := no CPython >= 3.10 with its venv module found (tried $(or $(PYTHON)
 help:
 	@echo "make demo    run the main job for real, as separate processes"
 	@echo "make test    linters, types, all tests, coverage"
+	@echo "make test-interop  only the tests with other programs: zerorpc 0.6, Node's, HAProxy, networks that fail"
 	@echo "make bench   measure us beside other RPCs, half an hour; bench-quick takes a minute (both: Linux)"
 	@echo "make format  let ruff put the code in shape"
 	@echo "make setup   make .venv (demo and test do it too); PYTHON=python3.12 chooses the interpreter"
@@ -31,16 +32,23 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all: --editable ".[dev]"
 	@touch $@
 
+# Tests mostly wait for something, so a few files at once take half of the time. A file's tests share what they start.
+AT_ONCE := --numprocesses 4 --dist loadfile
+
 test: $(STAMP)
-	$(BIN)/python tests/interop/old_venv.py
+	$(BIN)/python -m tests.interop.set_up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(AT_ONCE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include="*/zerorpc/zmtp/*,*/zerorpc/protocol/*" --fail-under=100
+
+test-interop: $(STAMP)
+	$(BIN)/python -m tests.interop.set_up
+	$(BIN)/python -m pytest $(AT_ONCE) tests/interop tests/conformance $(wildcard tests/faults)
 
 demo: $(STAMP)
 	@$(BIN)/python demo/run.py
@@ -57,5 +65,5 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venvs .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	rm -rf $(VENV) .venvs tests/interop/node/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
 	find . -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -808,7 +808,9 @@ def test_disconnect_ends_what_runs_there(run: Run, endpoint: str, service: Servi
 
 
 @pytest.mark.parametrize(
-    "where", ["ipc", "inproc://async-client", f"ipc://@zerorpc-test-async-{os.getpid()}", "tcp://[::1]:0"]
+    "where",
+    ["ipc", "inproc://async-client", f"ipc://@zerorpc-test-async-{os.getpid()}", "tcp://[::1]:0"],
+    ids=["ipc", "inproc", "abstract", "IPv6"],
 )
 def test_every_transport(run: Run, where: str, ipc_endpoint: str) -> None:
     async def main(endpoint: str) -> None:

@@ -84,7 +84,9 @@ def test_a_pusher_that_binds(work: Work) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["ipc", "inproc://push-pull", f"ipc://@zerorpc-test-push-{os.getpid()}", "tcp://[::1]:0"]
+    "where",
+    ["ipc", "inproc://push-pull", f"ipc://@zerorpc-test-push-{os.getpid()}", "tcp://[::1]:0"],
+    ids=["ipc", "inproc", "abstract", "IPv6"],
 )
 def test_every_transport(work: Work, where: str, ipc_endpoint: str) -> None:
     puller = zerorpc.Puller(work)

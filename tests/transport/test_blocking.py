@@ -195,7 +195,9 @@ def test_connecting_twice_is_one_connection(client: zerorpc.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["ipc", "inproc://sync-client", f"ipc://@zerorpc-test-sync-{os.getpid()}", "tcp://[::1]:0"]
+    "endpoint",
+    ["ipc", "inproc://sync-client", f"ipc://@zerorpc-test-sync-{os.getpid()}", "tcp://[::1]:0"],
+    ids=["ipc", "inproc", "abstract", "IPv6"],
 )
 def test_every_transport(endpoint: str, ipc_endpoint: str) -> None:
     with joined(Blocking(), bind=ipc_endpoint if endpoint == "ipc" else endpoint) as client:

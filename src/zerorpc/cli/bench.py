@@ -34,7 +34,7 @@ from zerorpc.cli.printing import note, write
 from zerorpc.errors import RemoteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from zerorpc import AsyncClient
 
@@ -87,11 +87,16 @@ def bench(argv: Sequence[str]) -> int:
         write("")
         return 0
     loop = _new_event_loop()
-    measuring = loop.create_task(_measure(arguments, loop))
+    on_ctrl_c: list[Callable[[], object]] = []
+    measuring = loop.create_task(_measure(arguments, on_ctrl_c))
+    on_ctrl_c.append(measuring.cancel)
     try:
-        load = loop.run_until_complete(measuring)
+        with _heeding_ctrl_c(loop, on_ctrl_c):
+            load = loop.run_until_complete(measuring)
+    except asyncio.CancelledError:  # Ctrl-C came while connecting, or a second time
+        raise KeyboardInterrupt from None
     finally:
-        if measuring.cancel():  # Ctrl-C came while connecting, or a second time
+        if measuring.cancel():
             with contextlib.suppress(asyncio.CancelledError):
                 loop.run_until_complete(measuring)
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -114,14 +119,14 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 # Measuring
 
 
-async def _measure(arguments: BenchArguments, loop: asyncio.AbstractEventLoop) -> Load:
+async def _measure(arguments: BenchArguments, on_ctrl_c: list[Callable[[], object]]) -> Load:
     async with contextlib.AsyncExitStack() as stack:
         note(f'Connecting to "{arguments.address}"')
         clients = await _connect(arguments, stack)
         params = [*arguments.params, *([os.urandom(arguments.payload)] if arguments.payload else [])]
         calls = [functools.partial(client, arguments.method, *params) for client in clients]
         load = Load(calls, arguments.concurrency, arguments.rate, arguments.warmup, arguments.duration)
-        stack.enter_context(_interrupted_by_ctrl_c(load, loop))
+        on_ctrl_c.append(load.interrupt)
         note(_plan(arguments))
         with _Progress() as progress:
             await load.run(progress)
@@ -159,15 +164,18 @@ def _plan(arguments: BenchArguments) -> str:
 
 
 @contextlib.contextmanager
-def _interrupted_by_ctrl_c(load: Load, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Let the first Ctrl-C end the measurement, and the second the program."""
+def _heeding_ctrl_c(loop: asyncio.AbstractEventLoop, acts: list[Callable[[], object]]) -> Iterator[None]:
+    """Let each Ctrl-C do the last of ``acts`` that is left: end the measurement, then the program.
 
-    def interrupt() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        load.interrupt()
+    KeyboardInterrupt, raised in the middle of uvloop's own code, would be a crash: 5 of 60 while connecting.
+    """
+
+    def act() -> None:
+        if acts:
+            acts.pop()()
 
     try:
-        loop.add_signal_handler(signal.SIGINT, interrupt)
+        loop.add_signal_handler(signal.SIGINT, act)
     except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: no report then
         yield
         return
