@@ -320,8 +320,9 @@ def test_progress_is_told_and_may_interrupt(clock: Clock, rate: float | None) ->
         await asyncio.sleep(0 if clock.now < 1010 * MS else 1000)
 
     def progress(load: Load) -> None:
-        load.interrupt()
-        load.interrupt()
+        if rate or clock.now >= 1010 * MS:  # a loaded machine may be slow to make calls between two of these
+            load.interrupt()
+            load.interrupt()
 
     load = measure(call, rate=rate, seconds=1000, progress=progress)
     assert load.interrupted
