@@ -16,7 +16,7 @@ from tests.interop.old_venv import old_python
 from tests.interop.requirements import found
 
 ROOT = Path(__file__).parents[2]
-NEEDS = re.compile(r"\bneeds\(\"([^\"]+)\", \"([^\"]+)\"\)")  # the calls of requirements.needs()
+NEEDS = re.compile(r"\bneeds\(\"([\w.+-]+)\", \"([\w.+-]+)\"\)")  # the calls of requirements.needs()
 
 
 def main() -> None:

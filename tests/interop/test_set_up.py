@@ -73,3 +73,8 @@ def test_the_tests_of_this_project_name_what_they_need() -> None:
     tests = Path(set_up.__file__).parents[1]
     found = {each for path in tests.rglob("*.py") for each in set_up.NEEDS.findall(path.read_text(encoding="utf-8"))}
     assert found >= {("haproxy", "haproxy"), ("valgrind", "valgrind")}
+
+
+def test_no_other_text_is_taken_for_such_a_call(quick: Path) -> None:
+    write(quick / "test_a.py", "{program} {package}", "ours/program package")
+    assert list(set_up.missing_programs(quick)) == []
