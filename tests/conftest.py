@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
@@ -15,6 +16,10 @@ import pytest
 # The same examples in every run, and no deadline that a slow machine would miss.
 hypothesis.settings.register_profile("zerorpc", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("zerorpc")
+
+# A shell that starts us in the background has Ctrl-C ignored, by us and so by all programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GRACE = 5.0  # seconds for a thread already on its way out; a loaded machine is slow to let it run
 
