@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -14,8 +15,12 @@ def needs(program: str, package: str) -> str:
     """The program's path. Without it the test is skipped, and under CI=true fails; both name the Debian package."""
     path = shutil.which(program, path=_PATH)
     if path is None:
-        missing = f"{program} is missing: apt-get install {package}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        missing(f"{program} is missing: apt-get install {package}")
     return path
+
+
+def missing(what: str) -> NoReturn:
+    """Something of the system isn't there: skip, or under CI=true fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
