@@ -31,7 +31,9 @@ _BACKLOG = 4096  # the system caps it (net.core.somaxconn); small ones turn burs
 _KEEPALIVE_IDLE = 60  # s without traffic before the system asks whether the other host still exists
 _KEEPALIVE_INTERVAL = 10
 _KEEPALIVE_COUNT = 6
-CONNECT_TIMEOUT = 10.0  # s for one address, so that a silent one doesn't keep the next from being tried
+# s for one address, so that a silent one doesn't keep the next from being tried. The system asks again after 1, 3, 7
+# and 15 s: with a new attempt every 3 s somebody who comes back is found within 2, and not up to 8, seconds.
+CONNECT_TIMEOUT = 3.0
 _SIOCOUTQ = 0x5411
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept: no use to try again at once
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.faults.network.scene import (
-    HEARTBEAT,
     PROMISE,
     SLACK,
+    SERVER,
     TIMEOUT,
     USUAL,
     Report,
@@ -19,30 +19,85 @@ from tests.faults.network.scene import (
 )
 
 Figures = dict[str, Any]
+MIB = 1024 * 1024
 AGAIN = 3.0  # s after healing within which the client has to have its first answer
 LOSES = ("LostRemote", "TimeoutExpired")
+LONG = {"do": "work", "arg": 60.0, "timeout": 90.0, "once": True}  # under way whatever happens
 
 
 def cut(scene: Scene, seconds: float, towards: tuple[int, ...] = (0, 1)) -> Figures:
     """The cable is cut in the middle of calls and of a stream, in both directions or in one."""
-    client = scene.call()
+    client = scene.call(USUAL if seconds < PROMISE else (*USUAL, LONG))
     at = scene.cable.cut(towards=towards)
     wait(seconds, at)
     healed = scene.cable.heal()
     report = scene.report_of(client)
     figures = report.check(LOSES)
-    figures["first answer after healing"] = again = report.first_answer(healed)
-    if seconds > PROMISE + SLACK:
-        figures["noticed"] = noticed = report.noticed(at)
-        assert noticed <= PROMISE + SLACK
-        stopped = [when - at for when in scene.server.stopped.values() if when < healed]
-        assert len(stopped) >= 3, "the server has to end what runs for a caller that is gone"
-        figures["noticed by the server"] = max(stopped)
-        assert max(stopped) <= PROMISE + SLACK
-    else:
+    if seconds < PROMISE:
         assert not figures["failed"], "so short a cut is no loss"
-    assert again <= AGAIN + SLACK
-    return figures
+    else:
+        figures["noticed"] = report.noticed(at, answers_pass=1 not in towards)
+        figures["noticed by the server"] = noticed_by_server(scene, at)
+    return figures | works_again(report, healed)
+
+
+def server_gone(scene: Scene) -> Figures:
+    """The server's host is switched off: no FIN. Another takes its place later, with the same address."""
+    client = scene.call((*USUAL, LONG))
+    at = scene.cable.cut()
+    scene.server.vanish()
+    scene.server_host.remove()
+    wait(2 * PROMISE, at)
+    host = scene.network.host(SERVER, plugged=False)
+    scene.serve(host)
+    scene.cable.plug(host, scene.client_host)
+    back = scene.cable.heal()
+    host.up()
+    report = scene.report_of(client)
+    return report.check(LOSES) | {"noticed": report.noticed(at)} | works_again(report, back)
+
+
+def taken_over(scene: Scene) -> Figures:
+    """Another host, whose server is running already, takes the address over; the first one is cut off."""
+    host = scene.network.host(SERVER, plugged=False)
+    scene.serve(host)
+    client = scene.call((*USUAL, LONG))
+    at = scene.cable.plug(host, scene.client_host)
+    host.up()
+    report = scene.report_of(client)
+    return report.check(LOSES) | {"noticed": report.noticed(at)} | works_again(report, at)
+
+
+def client_gone(scene: Scene, with_answers: bool) -> Figures:
+    """The client's host is switched off: no FIN. Its methods end, and its connection too: also if all that was left
+    to do was to send answers.
+    """
+    client = scene.call(USUAL[:3] if with_answers else (*USUAL, LONG))
+    assert scene.server_host.connections() == 1
+    at = scene.cable.cut()
+    client.vanish()
+    scene.client_host.remove()
+    while scene.server_host.connections():
+        assert time.monotonic() - at < PROMISE + SLACK, "the server keeps the connection of a host that is gone"
+        wait(0.05)
+    freed = time.monotonic() - at
+    return {"connection freed": freed} | (
+        {} if with_answers else {"noticed by the server": noticed_by_server(scene, at)}
+    )
+
+
+def noticed_by_server(scene: Scene, fault: float) -> float:
+    """Seconds from a fault until the server has ended what it ran for the caller behind it."""
+    stopped = [when - fault for when in scene.server.stopped.values()]
+    within = [seconds for seconds in stopped if seconds <= PROMISE + SLACK]
+    assert len(within) >= 2, f"the stream and the long call should have been ended by then, but were at {stopped}"
+    return max(within)
+
+
+def works_again(report: Report, healed: float) -> Figures:
+    again = report.first_answer(healed)
+    assert again <= AGAIN + SLACK, f"the client worked again after {again:.1f} s only"
+    return {"first answer after healing": again}
 
 
 def worse(scene: Scene, seconds: float, may_fail: bool, **faults: Any) -> Figures:
@@ -61,11 +116,60 @@ def worse(scene: Scene, seconds: float, may_fail: bool, **faults: Any) -> Figure
     return figures
 
 
+def black_hole(scene: Scene) -> Figures:
+    """Only packets of 600 octets and less get through: small calls work, large ones fail. No ICMP tells anybody."""
+    large = [{"do": do, "arg": MIB, "timeout": TIMEOUT, "later": True, "pause": 3} for do in ("take", "result")]
+    client = scene.call((*USUAL, *large))
+    at = scene.cable.spoil(largest=600)
+    client.go()
+    wait(8, at)
+    healed = scene.cable.heal()
+    report = scene.report_of(client)
+    figures = report.check(LOSES)
+    meanwhile = [call for call in report.calls if at < call.begun and call.ended < healed]
+    stuck = [call for call in meanwhile if call.do in {"take", "result"}]
+    assert len(stuck) >= 2
+    assert all(call.end.error for call in stuck)
+    figures["noticed"] = max(call.ended - call.begun for call in stuck)
+    figures["small calls answered meanwhile"] = small = sum(bool(call.answers) for call in meanwhile)
+    assert small >= 3
+    assert figures["noticed"] <= PROMISE + SLACK
+    return figures | works_again(report, healed)
+
+
+def narrow(scene: Scene, do: str, size: int, seconds: float, rate: float = 1e6) -> Figures:
+    """1 Mbit/s, much to carry, and calls beside it: they may be late, but nobody may be taken for lost."""
+    much = {"do": do, "arg": size, "timeout": 300.0, "later": True, "once": do != "blocks"}
+    client = scene.call((USUAL[0], much))
+    at = scene.cable.spoil(rate=rate)
+    client.go()
+    wait(seconds, at)
+    healed = scene.cable.heal()
+    report = scene.report_of(client)
+    figures = report.check(("TimeoutExpired",))
+    carried = [call for call in report.calls if call.do == do and not call.end.error]
+    assert carried
+    if do != "blocks":
+        assert carried[0].ended > healed, "the cable was meant to be narrow"
+        figures["whole call"] = carried[0].ended - carried[0].begun
+    return figures | works_again(report, healed)
+
+
 CASES: dict[str, Callable[[Scene], Figures]] = {
     "cable cut for 1 s": functools.partial(cut, seconds=1),
     "cable cut for 5 s": functools.partial(cut, seconds=5),
     "cable cut for 30 s": functools.partial(cut, seconds=30),
+    "cut towards the server, 5 s": functools.partial(cut, seconds=5, towards=(0,)),
+    "cut towards the client, 5 s": functools.partial(cut, seconds=5, towards=(1,)),
+    "server's host gone": server_gone,
+    "client's host gone": functools.partial(client_gone, with_answers=False),
+    "client's host gone, answers under way": functools.partial(client_gone, with_answers=True),
+    "address taken over": taken_over,
     "30% loss": functools.partial(worse, seconds=8, may_fail=True, loss=0.3),
     "200 ms delay": functools.partial(worse, seconds=8, may_fail=False, delay=0.2),
     "reordering": functools.partial(worse, seconds=8, may_fail=False, delay=0.002, jitter=0.03),
+    "MTU black hole": black_hole,
+    "1 Mbit/s, 16 MiB result": functools.partial(narrow, do="result", size=16 * MIB, seconds=20),
+    "1 Mbit/s, 16 MiB argument": functools.partial(narrow, do="take", size=16 * MIB, seconds=20),
+    "1 Mbit/s, stream of 64 KiB items": functools.partial(narrow, do="blocks", size=64 * 1024, seconds=20),
 }

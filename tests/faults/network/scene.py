@@ -61,6 +61,11 @@ class Client(Program):
     def take(self, fields: dict[str, Any]) -> None:
         self._reports.put(fields["report"])
 
+    def go(self) -> float:
+        """Let those begin that are to begin later."""
+        self.write({"do": "go"})
+        return time.monotonic()
+
     def finish(self) -> None:
         self.write({"do": "finish"})
 
@@ -122,11 +127,12 @@ class Report:
     def open_at(self, moment: float) -> list[Call]:
         return [call for call in self.calls if call.begun < moment < call.ended]
 
-    def noticed(self, fault: float) -> float:
+    def noticed(self, fault: float, answers_pass: bool = False) -> float:
         """Seconds from a fault until each call that it met had ended."""
         met = self.open_at(fault)
         assert len(met) >= 3, "the fault was meant to come in the middle of calls"
-        assert all(call.end.error for call in met), "a call was answered through a cable that is cut"
+        answered = [call for call in met if not call.end.error]
+        assert answers_pass or not answered, f"answered through a cable that is cut: {answered}"
         return max(call.ended for call in met) - fault
 
     def first_answer(self, moment: float) -> float:

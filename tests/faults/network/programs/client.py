@@ -1,8 +1,8 @@
 """The callers of a case: some call one after the other, some read streams, until they are told to finish.
 
 Arguments: the kind of client, the endpoint, the heartbeat, and the callers as a JSON list of {"do": method, "arg": its
-argument, "timeout": seconds}; with "once" a caller makes one call only. Says "ready" when each of the others has had
-an answer. After {"do": "finish"} each of them goes on until it has had an answer to a call that it made from then on,
+argument, "timeout": seconds}; with "once" a caller makes one call only, with "later" it waits for {"do": "go"}, with
+"pause" so many seconds between calls. Says "ready" when each of the others has had an answer. After {"do": "finish"} each of them goes on until it has had an answer to a call that it made from then on,
 or an item of its stream. Then all that they saw is told in one "report".
 """
 
@@ -23,7 +23,7 @@ from tests.faults.network.programs.lines import obey, tell
 IDS_OF_ONE = 1_000_000
 LONGEST = 40.0  # s after "finish" that a caller goes on without any answer
 PAUSE = 0.01  # s between calls, so that quick ones don't fill the ledger
-FINISH = threading.Event()
+GO, FINISH = threading.Event(), threading.Event()
 
 
 class Caller:
@@ -36,10 +36,12 @@ class Caller:
         self.outcomes = Outcomes()
         self.calls: dict[int, dict[str, Any]] = {}  # when each began, and when its first answer and all items came
         self.ready = threading.Event()
-        if plan.get("once"):
+        if plan.get("once") or plan.get("later"):
             self.ready.set()
 
     async def run(self) -> None:
+        if self._plan.get("later"):
+            await asyncio.get_running_loop().run_in_executor(None, GO.wait)
         give_up = float("inf")
         for call_id in self._ids:
             finishing = FINISH.is_set()
@@ -52,7 +54,7 @@ class Caller:
                 return
             if answered and FINISH.is_set() and call["items"] and call["items"][-1] > call["begun"]:
                 return
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(self._plan.get("pause", PAUSE))
 
     async def _call(self, call_id: int, call: dict[str, Any]) -> int:
         """Returns the id of the call that was answered."""
@@ -123,7 +125,7 @@ def tell_when_ready(callers: list[Caller]) -> None:
 
 def main() -> None:
     kind, endpoint, heartbeat, plans = sys.argv[1:]
-    obey(lambda order: FINISH.set())
+    obey(lambda order: (GO if order["do"] == "go" else FINISH).set())
     arguments = (endpoint, float(heartbeat), json.loads(plans))
     callers = run_blocking(*arguments) if kind == "blocking" else asyncio.run(run_async(*arguments))
     seen, calls = Outcomes(), {}
