@@ -37,10 +37,13 @@ class Peer:
     """
 
     __slots__ = (
+        "_asked_at",
+        "_excused",
         "_forgiven",
         "_handshake_by",
         "_pinged",
         "_spoke",
+        "_taken",
         "_unsent",
         "channels",
         "connection",
@@ -80,7 +83,8 @@ class Peer:
         self._pinged = 0.0  # when we sent the first of the PINGs that may still be unanswered
         self._spoke = 0.0  # when we last sent a PING or a PONG
         self._forgiven = -1.0  # ``last_received`` as ``_forgive`` left it
-        self._unsent = 0
+        self._excused = -1.0  # ``last_received`` as ``progress`` left it
+        self._taken = self._unsent = self._asked_at = 0  # octets; the last is what ``_taken`` was to be at a question
         self._handshake_by = FOREVER
 
     def opened(self, now: float) -> None:
@@ -155,13 +159,24 @@ class Peer:
 
     # Liveness
 
-    def unsent(self, octets: int, now: float) -> None:
-        """Before a sweep: how much of our output the peer hasn't taken yet. Taking some is a sign of life."""
-        if octets < self._unsent:
-            self.last_received = now
+    def progress(self, taken: int, unsent: int, now: float) -> None:
+        """Before a sweep: how much of our output the peer has taken, by a count that only grows, and how much not yet.
+
+        Taking some is a sign of life as long as our question whether it lives is still among what waits. Once that
+        is through only a word counts: a system goes on taking octets for a process that hangs.
+        """
+        if self._taken < taken < self._asked_at:
+            self.last_received = self._excused = now
             for channel in self.channels.values():
                 channel.last_seen = now
-        self._unsent = octets
+        self._taken = taken
+        self._unsent = unsent
+
+    def ask(self) -> None:
+        """A PING or a heartbeat is to be sent, so that the peer says a word. The first since its last one counts."""
+        if self.last_received != self._excused:
+            self._excused = self.last_received
+            self._asked_at = self._taken + self._unsent
 
     def sweep(self, now: float) -> list[Any]:
         """Send heartbeats that are due, find what is lost or late; return the channels that this ended."""
@@ -212,9 +227,7 @@ class Peer:
     @property
     def _is_busy(self) -> bool:
         """Whether something is under way that a loss would end, or that only a loss will."""
-        return (
-            bool(self.channels) or not self.writable or self._unsent > 0 or self.connection.decoder.in_message
-        )
+        return bool(self.channels) or not self.writable or self._unsent > 0 or self.connection.decoder.in_message
 
     def _beat(self, heartbeat: float, now: float) -> float:
         """PING once a period; give up after two of silence, if we had asked for a word. When to look again.
@@ -232,6 +245,7 @@ class Peer:
             if self._pinged <= self.last_received:
                 self._pinged = now
             self._spoke = now
+            self.ask()
             self.connection.send_ping()
         return min(lost_at, self._spoke + heartbeat)
 

@@ -133,7 +133,10 @@ def black_hole(scene: Scene) -> Figures:
     figures["noticed"] = max(call.ended - call.begun for call in stuck)
     figures["small calls answered meanwhile"] = small = sum(bool(call.answers) for call in meanwhile)
     assert small >= 3
-    assert figures["noticed"] <= PROMISE + SLACK
+    assert figures["noticed"] <= PROMISE + SLACK, [
+        (call.do, round(call.begun - at, 2), round(call.ended - at, 2), call.end.text[-60:])
+        for call in sorted(report.calls, key=lambda c: c.begun)
+    ]
     return figures | works_again(report, healed)
 
 

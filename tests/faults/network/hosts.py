@@ -146,9 +146,7 @@ class Host:
         return [self._network._ip, "netns", "exec", self.namespace]
 
     def run(self, *command: str) -> str:
-        done = subprocess.run(
-            [*self._inside, *command], check=True, capture_output=True, text=True, timeout=PATIENCE
-        )
+        done = subprocess.run([*self._inside, *command], check=True, capture_output=True, text=True, timeout=PATIENCE)
         return done.stdout
 
     def up(self) -> None:
