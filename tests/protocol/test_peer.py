@@ -383,6 +383,20 @@ def test_a_system_that_takes_octets_for_a_process_that_hangs_is_no_life() -> Non
     assert clock.now - start < 17
 
 
+def test_while_we_do_not_listen_taking_is_all_that_shows_life() -> None:
+    pair = Pair()
+    pair.call(timeout=None)
+    server, clock = pair.server, pair.clock
+    server.writable = False
+    server.progress(0, 2_000_000, clock.now)
+    for taken in range(100_000, 1_900_000, 100_000):
+        clock.advance(4.9, server)
+        server.progress(taken, 0, clock.now)
+    assert server.error is None
+    clock.advance(16, server)
+    assert isinstance(server.error, LostRemote)
+
+
 def test_a_peer_that_vanished_with_our_last_reply_is_lost_too() -> None:
     pair = Pair()
     _, there = pair.call(timeout=None)

@@ -162,10 +162,10 @@ class Peer:
     def progress(self, taken: int, unsent: int, now: float) -> None:
         """Before a sweep: how much of our output the peer has taken, by a count that only grows, and how much not yet.
 
-        Taking some is a sign of life as long as our question whether it lives is still among what waits. Once that
-        is through only a word counts: a system goes on taking octets for a process that hangs.
+        Taking some is a sign of life as long as our question whether it lives is still among what waits, or we don't
+        listen for its answer. Otherwise only a word counts: a system goes on taking octets for a process that hangs.
         """
-        if self._taken < taken < self._asked_at:
+        if taken > self._taken and (taken < self._asked_at or (self.pauses_reading and not self.writable)):
             self.last_received = self._excused = now
             for channel in self.channels.values():
                 channel.last_seen = now

@@ -15,9 +15,8 @@ from tests.faults.ledger import DEFINITE, Outcome, Outcomes, check, read_ledger
 from tests.faults.network.hosts import Cable, Host, Network, environment
 
 KINDS = ("async", "blocking")
-HEARTBEAT = 1.0  # s, of both sides
-PROMISE = 2 * HEARTBEAT  # s of silence after which a peer is given up
-SLACK = 1.0  # s for busy cores: some sixty processes begin at once
+HEARTBEAT = 1.0  # s, of both sides, where the case doesn't say otherwise
+SLACK = 1.0  # s for busy cores: a hundred processes begin at once
 TIMEOUT = 5.0  # s, of each call
 SERVER, CLIENT = "192.0.2.1", "192.0.2.2"
 ENDPOINT = f"tcp://{SERVER}:4242"
@@ -37,9 +36,9 @@ _numbers = itertools.count(1)
 class Server(Program):
     """The service on a host. ``stopped`` are the calls whose methods were ended early: when."""
 
-    def __init__(self, host: Host, ledger: Path) -> None:
+    def __init__(self, host: Host, heartbeat: float, ledger: Path) -> None:
         self.stopped: dict[int, float] = {}
-        super().__init__(host.command("server", ledger, "tcp://*:4242", HEARTBEAT), environment())
+        super().__init__(host.command("server", ledger, "tcp://*:4242", heartbeat), environment())
         self.wait_ready()
 
     def take(self, fields: dict[str, Any]) -> None:
@@ -54,9 +53,9 @@ class Server(Program):
 class Client(Program):
     """The callers on a host."""
 
-    def __init__(self, host: Host, kind: str, plans: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, host: Host, kind: str, heartbeat: float, plans: Iterable[dict[str, Any]]) -> None:
         self._reports: queue.Queue[dict[str, Any]] = queue.Queue()
-        super().__init__(host.command("client", kind, ENDPOINT, HEARTBEAT, json.dumps(list(plans))), environment())
+        super().__init__(host.command("client", kind, ENDPOINT, heartbeat, json.dumps(list(plans))), environment())
 
     def take(self, fields: dict[str, Any]) -> None:
         self._reports.put(fields["report"])
@@ -104,7 +103,8 @@ class Call(NamedTuple):
 class Report:
     """What became of all calls."""
 
-    def __init__(self, outcomes: Outcomes, calls: dict[str, dict[str, Any]], runs: list[int]) -> None:
+    def __init__(self, outcomes: Outcomes, calls: dict[str, dict[str, Any]], runs: list[int], promise: float) -> None:
+        self.promise = promise
         self.outcomes = outcomes
         self.runs = runs
         ends = {end.call_id: end for end in outcomes.ends}
@@ -121,7 +121,7 @@ class Report:
             assert took <= call.timeout + SLACK, f"{call} took {took:.1f} s"
             silences = [after - before for before, after in itertools.pairwise([*call.items, call.ended])]
             longest = max(silences, default=0.0) if call.do == "ticks" else 0.0
-            assert longest <= PROMISE + SLACK, f"a stream was silent for {longest:.1f} s, and nobody noticed"
+            assert longest <= self.promise + SLACK, f"a stream was silent for {longest:.1f} s, and nobody noticed"
         return tally.figures
 
     def open_at(self, moment: float) -> list[Call]:
@@ -143,11 +143,13 @@ class Report:
 
 
 class Scene:
-    """Two hosts, a cable between them and a server that serves."""
+    """Two hosts, a cable between them and a server that serves. ``promise`` is how soon a loss has to be noticed."""
 
-    def __init__(self, network: Network, folder: Path, kind: str) -> None:
+    def __init__(self, network: Network, folder: Path, kind: str, heartbeat: float = HEARTBEAT) -> None:
         self.network = network
         self.kind = kind
+        self.heartbeat = heartbeat
+        self.promise = 2 * heartbeat
         self._ledger = folder / f"ledger-{next(_numbers)}"
         self._programs: list[Program] = []
         try:
@@ -159,22 +161,22 @@ class Scene:
             raise
 
     def serve(self, host: Host) -> Server:
-        server = Server(host, self._ledger)
+        server = Server(host, self.heartbeat, self._ledger)
         self._programs.append(server)
         return server
 
     def call(self, plans: Iterable[dict[str, Any]] = USUAL) -> Client:
         """Start callers; returns when each has had an answer."""
-        client = Client(self.client_host, self.kind, plans)
+        client = Client(self.client_host, self.kind, self.heartbeat, plans)
         self._programs.append(client)
         client.wait_ready()
         return client
 
-    def report_of(self, client: Client) -> Report:
+    def report_of(self, client: Client, within: float = REPORT_WITHIN) -> Report:
         """Let the callers come to their end, with an answer each."""
         client.finish()
-        report = client.report()
-        return Report(Outcomes.load(report["outcomes"]), report["calls"], read_ledger(self._ledger))
+        report = client.report(within)
+        return Report(Outcomes.load(report["outcomes"]), report["calls"], read_ledger(self._ledger), self.promise)
 
     def close(self) -> None:
         for program in self._programs:

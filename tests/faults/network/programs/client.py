@@ -2,8 +2,9 @@
 
 Arguments: the kind of client, the endpoint, the heartbeat, and the callers as a JSON list of {"do": method, "arg": its
 argument, "timeout": seconds}; with "once" a caller makes one call only, with "later" it waits for {"do": "go"}, with
-"pause" so many seconds between calls. Says "ready" when each of the others has had an answer. After {"do": "finish"} each of them goes on until it has had an answer to a call that it made from then on,
-or an item of its stream. Then all that they saw is told in one "report".
+"pause" it waits so many seconds between calls. Says "ready" when each of those that neither wait nor call once has had
+an answer. After {"do": "finish"} each goes on until it has had an answer to a call that it made from then on, or an
+item of its stream. Then all that they saw is told in one "report".
 """
 
 from __future__ import annotations

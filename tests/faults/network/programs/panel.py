@@ -10,6 +10,8 @@ One order a line in JSON on stdin, one answer a line on stdout: {"number": ..., 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import fcntl
 import heapq
 import itertools
@@ -171,15 +173,11 @@ class Panel:
 
 
 def _send(way: Direction, frame: bytes) -> None:
-    try:
+    with contextlib.suppress(OSError):  # no room, or nobody there: a wire doesn't care
         way.out.send(frame)
-    except OSError:  # no room, or nobody there: a wire doesn't care
-        pass
 
 
 def _address_of(buffer: bytearray) -> int:
-    import ctypes
-
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
