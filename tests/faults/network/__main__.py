@@ -1,4 +1,7 @@
-"""All faults of the network, also those that take minutes: `python -m tests.faults.network [FILE]` writes figures."""
+"""All faults of the network, also those that take minutes: `python -m tests.faults.network`, as root.
+
+Writes the figures to docs/figures, and the table of docs/reliability.md. Fails, and writes neither, if a case does.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import os
 import platform
 import sys
 import time
-from pathlib import Path
+from collections import Counter
+from typing import Any
 
 from tests.faults.network.cases import CASES
 from tests.faults.network.hosts import ROOT
@@ -15,40 +19,76 @@ from tests.faults.network.scene import KINDS
 from tests.faults.network.stage import Stage
 
 FIGURES = ROOT / "docs" / "figures" / "faults-network.json"
+PAGE = ROOT / "docs" / "reliability.md"
+HEAD = "<!-- network: made by `python -m tests.faults.network` -->"
+END = "<!-- end of network -->"
+Figures = dict[str, dict[str, Any]]  # by case, then by the kind of client
 
 
 def main() -> int:
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else FIGURES
+    figures: Figures = {case.name: {"heartbeat": case.heartbeat} for case in CASES}
     failed = 0
-    figures = {}
     stage = Stage()
     try:
         results = stage.begin((case, kind) for case in CASES for kind in KINDS)
-        for case in CASES:
-            figures[case.name] = {"heartbeat": case.heartbeat}
-            for kind in KINDS:
-                try:
-                    seen = results[case.name, kind].result()
-                except Exception as error:
-                    failed += 1
-                    print(f"FAILED {case.name}, {kind}: {type(error).__name__}: {error}")
-                    continue
-                figures[case.name][kind] = {
-                    name: round(value, 3) if isinstance(value, float) else value for name, value in seen.items()
-                }
-                print(f"{case.name}, {kind}: {json.dumps(figures[case.name][kind])}", flush=True)
+        for (name, kind), result in results.items():
+            try:
+                seen = result.result()
+            except Exception as error:
+                failed += 1
+                print(f"FAILED {name}, {kind}: {type(error).__name__}: {error}", flush=True)
+                continue
+            figures[name][kind] = {what: round(it, 3) if isinstance(it, float) else it for what, it in seen.items()}
+            print(f"{name}, {kind}: {json.dumps(figures[name][kind])}", flush=True)
     finally:
         stage.close()
+    if not failed:
+        write(figures)
+    return bool(failed)
+
+
+def write(figures: Figures) -> None:
     made = {
         "when": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores",
-        "unit": "seconds; calls where it is a count",
+        "unit": "seconds, or a count of calls",
         "cases": figures,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    return bool(failed)
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    FIGURES.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(HEAD)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{HEAD}\n\n{table(figures)}\n\n{END}{after}", encoding="utf-8")
+
+
+def table(figures: Figures) -> str:
+    """For a reader: both kinds of clients together."""
+    rows = [
+        "| fault | calls answered | calls failed | noticed by the client | by the server | works again after |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, seen in figures.items():
+        both = [seen[kind] for kind in KINDS]
+        failed = Counter[str]()
+        for one in both:
+            failed.update(one.get("failed", {}))
+        asked, answered = (sum(one.get(what, 0) for one in both) for what in ("asked", "answered"))
+        cells = [
+            name,
+            f"{answered} of {asked}" if asked else "",
+            ", ".join(f"{count} {error}" for error, count in failed.items()) or ("none" if asked else ""),
+            longest(both, "noticed"),
+            longest(both, "noticed by the server", "connection freed"),
+            longest(both, "first answer after healing"),
+        ]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def longest(both: list[dict[str, Any]], *names: str) -> str:
+    values = [one[name] for one in both for name in names if name in one]
+    return f"{max(values):.1f} s" if values else ""
 
 
 if __name__ == "__main__":

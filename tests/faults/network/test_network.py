@@ -1,4 +1,4 @@
-"""Every fault of the network, with both clients, between hosts that are network namespaces (README of it: hosts.py)."""
+"""Every fault of the network, with both clients, between hosts that are network namespaces."""
 
 from __future__ import annotations
 
