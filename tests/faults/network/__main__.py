@@ -88,7 +88,9 @@ def table(figures: Figures) -> str:
 
 def longest(both: list[dict[str, Any]], *names: str) -> str:
     values = [one[name] for one in both for name in names if name in one]
-    return f"{max(values):.1f} s" if values else ""
+    if not values:
+        return ""
+    return f"{max(values):.1f} s" if max(values) >= 0.05 else "at once"
 
 
 if __name__ == "__main__":
