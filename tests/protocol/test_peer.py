@@ -257,19 +257,49 @@ def test_a_peer_that_answers_no_ping_is_lost_after_two_periods(side: str, quiet_
     assert pair.clock.now - start == pytest.approx(10, abs=0.1)
 
 
-def test_one_ping_serves_all_calls_and_traffic_makes_it_needless() -> None:
+def test_one_ping_a_period_serves_all_calls() -> None:
     pair = Pair()
-    _, there = pair.call(timeout=None)
     for _ in range(10):
         pair.call(timeout=None)
+    for _ in range(5):
+        pair.clock.advance(5, pair.client)
+        assert commands(pair.client.connection) == [PING]
+        pair.client.receive_data(PONG.encode(), pair.clock.now)
+
+
+def test_a_ping_that_was_answered_spares_our_own() -> None:
+    pair = Pair()
+    pair.call(timeout=None)
+    for _ in range(10):
+        pair.clock.advance(4, pair.client)
+        pair.client.receive_data(PING.encode(), pair.clock.now)
+        assert commands(pair.client.connection) == [PONG]
+
+
+def test_who_reads_a_stream_without_a_word_says_that_it_is_there() -> None:
+    """The server's PINGs may have to wait behind all that it sends, and their answers come too late."""
+    pair = Pair()
+    _, there = pair.call(timeout=None)
     there.add_credit(1000)
+    pings = 0
     for number in range(20):
         pair.clock.advance(4, pair.client)
-        assert pair.client.take_output() == []
+        pings += commands(pair.client.connection).count(PING)
         item(there, number)
         pair.client.receive_data(octets(pair.server.connection), pair.clock.now)
-    pair.clock.advance(6, pair.client)
-    assert commands(pair.client.connection) == [PING]
+    assert pings == 16
+
+
+def test_who_takes_a_long_request_says_so_too() -> None:
+    pair = Pair()
+    _, there = pair.call(timeout=None)
+    pair.client.open(call("echo", "x" * 100_000, now=pair.clock.now), pair.clock.now)
+    request = octets(pair.client.connection)
+    pair.server.receive_data(request[:50_000], pair.clock.now)
+    reply(there, 1)
+    octets(pair.server.connection)
+    pair.clock.advance(5.5, pair.server)
+    assert commands(pair.server.connection) == [PING]
 
 
 def test_without_a_heartbeat_nobody_pings() -> None:
@@ -316,17 +346,70 @@ def test_taking_data_is_a_sign_of_life_though_no_answer_comes() -> None:
     _, there = pair.call(timeout=None)
     server, clock = pair.server, pair.clock
     unsent = 100_000_000
-    server.unsent(unsent, clock.now)
+    server.progress(-unsent, unsent, clock.now)
     for _ in range(20):
         clock.advance(4.9, server)
         unsent -= 1000
-        server.unsent(unsent, clock.now)
+        server.progress(-unsent, unsent, clock.now)
     assert server.error is None
     assert not there.closed
     for _ in range(3):
         clock.advance(4.9, server)
-        server.unsent(unsent, clock.now)
+        server.progress(-unsent, unsent, clock.now)
     assert isinstance(server.error, LostRemote)
+
+
+def test_taking_counts_although_more_comes_to_wait() -> None:
+    pair = Pair()
+    pair.call(timeout=None)
+    server, clock = pair.server, pair.clock
+    server.progress(0, 1_000_000, clock.now)
+    for taken in range(1000, 100_000, 1000):
+        clock.advance(4.9, server)
+        server.progress(taken, 1_000_000 + taken, clock.now)
+    assert server.error is None
+
+
+def test_a_system_that_takes_octets_for_a_process_that_hangs_is_no_life() -> None:
+    """Once our question has come through, only an answer counts."""
+    pair = Pair()
+    pair.call(timeout=None)
+    server, clock = pair.server, pair.clock
+    start = clock.now
+    server.progress(0, 1000, clock.now)
+    for taken in range(500, 100_000, 500):
+        clock.advance(1, server)
+        server.progress(taken, 1000, clock.now)
+        if server.error is not None:
+            break
+    assert isinstance(server.error, LostRemote)
+    assert clock.now - start < 17
+
+
+def test_while_we_do_not_listen_taking_is_all_that_shows_life() -> None:
+    pair = Pair()
+    pair.call(timeout=None)
+    server, clock = pair.server, pair.clock
+    server.writable = False
+    server.progress(0, 2_000_000, clock.now)
+    for taken in range(100_000, 1_900_000, 100_000):
+        clock.advance(4.9, server)
+        server.progress(taken, 0, clock.now)
+    assert server.error is None
+    clock.advance(16, server)
+    assert isinstance(server.error, LostRemote)
+
+
+def test_a_peer_that_vanished_with_our_last_reply_is_lost_too() -> None:
+    pair = Pair()
+    _, there = pair.call(timeout=None)
+    reply(there, 1)
+    assert octets(pair.server.connection)
+    start = pair.clock.now
+    pair.server.progress(0, 100, pair.clock.now)
+    pair.clock.advance(100, pair.server)
+    assert isinstance(pair.server.error, LostRemote)
+    assert pair.clock.now - start == pytest.approx(10, abs=0.1)
 
 
 def test_taking_data_counts_for_old_peers_channels_too(clock: Clock) -> None:
@@ -335,9 +418,9 @@ def test_taking_data_counts_for_old_peers_channels_too(clock: Clock) -> None:
     unsent = 1_000_000
     for _ in range(20):
         assert clock.advance(14, server) == []
-        server.unsent(unsent, clock.now)
+        server.progress(-unsent, unsent, clock.now)
         unsent -= 1000
-        server.unsent(unsent, clock.now)
+        server.progress(-unsent, unsent, clock.now)
     assert clock.advance(16, server) == [channel]
 
 

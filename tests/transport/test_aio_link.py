@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.service.services import Cooler
 from tests.transport.owners import Owner
 from zerorpc.errors import LostRemote
 from zerorpc.transport.aio import AioHub
+from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.greeting import Greeting
 
 
@@ -123,3 +125,27 @@ def test_a_server_logs_whom_it_refused_and_why(octets: bytes, why: str, caplog: 
     assert who in refused[0].getMessage()
     assert why in refused[0].getMessage()
     assert [record for record in caplog.records if record.name == "zerorpc.transport"] == refused
+
+
+def test_a_peer_that_has_closed_is_lost_although_much_waits_for_it() -> None:
+    """Its system may take nothing any more, and say nothing either, if the network in between fails."""
+
+    async def main() -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        owner = Owner()
+        hub = AioHub(owner, lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        hub.connect(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        sock, _ = await asyncio.get_running_loop().run_in_executor(None, listener.accept)
+        with listener, sock, RawPeer(sock, SocketType.ROUTER) as peer:
+            await asyncio.get_running_loop().run_in_executor(None, peer.handshake)
+            await eventually_async(lambda: owner.links)
+            (link,) = owner.links
+            link.peer.connection.send_delimited(b"x" * (64 << 20))
+            link.flush()
+            assert link.unsent
+            sock.shutdown(socket.SHUT_WR)
+            await eventually_async(lambda: owner.lost)
+        await hub.aclose(LostRemote("the end"))
+
+    run(main())

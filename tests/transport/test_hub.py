@@ -27,6 +27,13 @@ def test_delays_double_up_to_two_seconds(monkeypatch: pytest.MonkeyPatch) -> Non
     assert dialer.failed("lost") == 0.05
 
 
+def test_what_an_attempt_took_is_not_waited_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
+    dialer = Dialer(parse("tcp://host:1"))
+    delays = [dialer.failed("no answer", took) for took in (0.01, 0.01, 3.0, 3.0)]
+    assert delays == pytest.approx([0.04, 0.09, 0, 0])
+
+
 def test_jitter_keeps_clients_out_of_step() -> None:
     delays = {Dialer(parse("tcp://host:1")).failed("refused") for _ in range(100)}
     assert len(delays) > 90

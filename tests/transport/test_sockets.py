@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.service.running import eventually
 from zerorpc.errors import AddressInUse, EndpointError
 from zerorpc.transport import sockets
 from zerorpc.transport.endpoints import parse
-from zerorpc.transport.sockets import Listener, connect_blocking, listen, open_socket, tune, unsent_octets
+from zerorpc.transport.sockets import Listener, connect_blocking, listen, open_socket, taken_octets, tune, unsent_octets
 
 
 @pytest.fixture
@@ -274,6 +275,26 @@ def test_what_the_peer_has_not_taken() -> None:
     assert unsent_octets(-1) == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell")
+def test_what_the_peers_system_has_taken() -> None:
+    listener = bound("tcp://127.0.0.1:0")
+    with socket.create_connection(("127.0.0.1", int(listener.endpoint.rpartition(":")[2]))) as sock:
+        before = taken_octets(sock, 0)
+        sock.sendall(b"x" * 1000)
+        eventually(lambda: taken_octets(sock, 0) == before + 1000)
+    assert taken_octets(sock, 7) == -7
+    listener.close()
+
+
+def test_where_the_system_counts_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    assert taken_octets(ours, 5) == -5
+    ours.close()
+    theirs.close()
+    assert taken_octets(None, 0) == 0
+
+
 def test_systems_that_cant_tell_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     assert unsent_octets(0) == 0
+    assert taken_octets(None, 3) == -3

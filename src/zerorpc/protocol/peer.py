@@ -38,9 +38,13 @@ class Peer:
     """
 
     __slots__ = (
+        "_asked_at",
+        "_excused",
         "_forgiven",
         "_handshake_by",
         "_pinged",
+        "_spoke",
+        "_taken",
         "_unsent",
         "channels",
         "connection",
@@ -77,9 +81,11 @@ class Peer:
         self.tap: Callable[[str, Buffer], None] | None = None  # sees every event: for debugging
         self.last_received = 0.0
         self.next_wake: float | None = None
-        self._pinged = 0.0
+        self._pinged = 0.0  # when we sent the first of the PINGs that may still be unanswered
+        self._spoke = 0.0  # when we last sent a PING or a PONG
         self._forgiven = -1.0  # ``last_received`` as ``_forgive`` left it
-        self._unsent = 0
+        self._excused = -1.0  # ``last_received`` as ``progress`` left it
+        self._taken = self._unsent = self._asked_at = 0  # octets; the last is what ``_taken`` was to be at a question
         self._handshake_by = FOREVER
 
     def opened(self, now: float) -> None:
@@ -128,6 +134,7 @@ class Peer:
             self.wake_by(now + connection.peer_ttl)
         if self.writable:
             connection.send_pong()
+            self._spoke = now
 
     def _begin(self, now: float) -> None:
         """The handshake may just have ended: agree on extensions."""
@@ -160,13 +167,24 @@ class Peer:
 
     # Liveness
 
-    def unsent(self, octets: int, now: float) -> None:
-        """Before a sweep: how much of our output the peer hasn't taken yet. Taking some is a sign of life."""
-        if octets < self._unsent:
-            self.last_received = now
+    def progress(self, taken: int, unsent: int, now: float) -> None:
+        """Before a sweep: how much of our output the peer has taken, by a count that only grows, and how much not yet.
+
+        Taking some is a sign of life as long as our question whether it lives is still among what waits, or we don't
+        listen for its answer. Otherwise only a word counts: a system goes on taking octets for a process that hangs.
+        """
+        if taken > self._taken and (taken < self._asked_at or (self.pauses_reading and not self.writable)):
+            self.last_received = self._excused = now
             for channel in self.channels.values():
                 channel.last_seen = now
-        self._unsent = octets
+        self._taken = taken
+        self._unsent = unsent
+
+    def ask(self) -> None:
+        """A PING or a heartbeat is to be sent, so that the peer says a word. The first since its last one counts."""
+        if self.last_received != self._excused:
+            self._excused = self.last_received
+            self._asked_at = self._taken + self._unsent
 
     def sweep(self, now: float) -> list[Any]:
         """Send heartbeats that are due, find what is lost or late; return the channels that this ended."""
@@ -210,15 +228,34 @@ class Peer:
             wake = self.last_received + ttl
         if self.writable:
             self.connection.send_pong()
-        if self.level < 1 or not self.heartbeat or (not self.channels and self.writable):
+        if self.level < 1 or not self.heartbeat or not self._is_busy:
             return wake
-        if now - max(self.last_received, self._pinged) >= self.heartbeat:
-            if self._pinged > self.last_received:  # silence without a PING is no sign: nobody had asked anything
-                self.error = lost(_LOST_AFTER * self.heartbeat)
-                return wake
-            self._pinged = now
+        return min(wake, self._beat(self.heartbeat, now))
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something is under way that a loss would end, or that only a loss will."""
+        return bool(self.channels) or not self.writable or self._unsent > 0 or self.connection.decoder.in_message
+
+    def _beat(self, heartbeat: float, now: float) -> float:
+        """PING once a period; give up after two of silence, if we had asked for a word. When to look again.
+
+        Also while much comes in: who sends it hears nothing else of us, and an answer to its own PING has to wait
+        until that has come through all that it sent before.
+        """
+        lost_at = FOREVER
+        if self._pinged > self.last_received:
+            lost_at = max(self._pinged + heartbeat, self.last_received + _LOST_AFTER * heartbeat)
+            if now >= lost_at:
+                self.error = lost(_LOST_AFTER * heartbeat)
+                return FOREVER
+        if now - self._spoke >= heartbeat:
+            if self._pinged <= self.last_received:
+                self._pinged = now
+            self._spoke = now
+            self.ask()
             self.connection.send_ping()
-        return min(wake, max(self.last_received, self._pinged) + self.heartbeat)
+        return min(lost_at, self._spoke + heartbeat)
 
     def sweep_channel(self, channel: Any, now: float, ended: list[Any]) -> float:
         """Look after one channel; when to look again."""

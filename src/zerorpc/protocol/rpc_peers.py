@@ -174,6 +174,7 @@ class ClientPeer(Peer):
             return FOREVER
         if now >= channel.next_beat:
             channel.next_beat = now + self.heartbeat
+            self.ask()
             self.emit(channel, HEARTBEAT, [0])
         return min(wake, lost_at, channel.next_beat)
 
@@ -303,6 +304,7 @@ class ServerPeer(Peer):
             return FOREVER
         if now >= channel.next_beat:
             channel.next_beat = now + self.heartbeat
+            self.ask()
             self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
         return min(lost_at, channel.next_beat)
 

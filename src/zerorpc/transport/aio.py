@@ -193,20 +193,23 @@ class AioHub(Hub):
             self._tasks[dialer] = self.loop.create_task(self._stay_connected(dialer))
 
     async def _stay_connected(self, dialer: Dialer) -> None:
+        assert self.loop is not None
         while not dialer.closed:
             why: object
+            began, took = self.loop.time(), 0.0
             try:
                 sock = await self._connect_socket(dialer)
                 link = await self._make_link(sock, dialer, dialer.endpoint.text)
             except Exception as error:
                 why = error
+                took = self.loop.time() - began
                 if not isinstance(error, OSError):
                     logger.exception("connecting to %s failed; it will be tried again", dialer.endpoint.text)
             else:
                 assert link.lost is not None
                 why = await asyncio.shield(link.lost)
             if not dialer.closed:
-                await asyncio.sleep(dialer.failed(why))
+                await asyncio.sleep(dialer.failed(why, took))
 
     async def _connect_socket(self, dialer: Dialer) -> socket.socket:
         """A connected socket; every address of the name is tried. Raises OSError, the last one's."""

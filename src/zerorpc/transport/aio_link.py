@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.hub import LEAVING, Dialer, lost_connection
-from zerorpc.transport.sockets import unsent_octets
+from zerorpc.transport.sockets import taken_octets, unsent_octets
 from zerorpc.zmtp.frames import FrameDecoder
 
 if TYPE_CHECKING:
@@ -111,6 +111,10 @@ class AioLink(asyncio.Protocol):
             self._transport.resume_reading()
         self._owner.peer_writable(self)
         self.flush()
+
+    def eof_received(self) -> None:
+        """The peer has closed. The loop would first try to send what waits, and for as long as that takes."""
+        self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -210,17 +214,15 @@ class AioLink(asyncio.Protocol):
         peer = self.peer
         now = self._time()
         if peer.next_wake is not None and now >= peer.next_wake:
-            peer.unsent(self._transport.get_write_buffer_size() + unsent_octets(self._fileno()), now)
+            sock = self._transport.get_extra_info("socket")
+            unsent = self.unsent + unsent_octets(-1 if sock is None else sock.fileno())
+            peer.progress(taken_octets(sock, unsent), unsent, now)
             ended = peer.sweep(now)
             if ended:
                 self._owner.received(self, ended)
         self.flush()
         if peer.error is not None:
             self._fail(peer.error)
-
-    def _fileno(self) -> int:
-        sock = self._transport.get_extra_info("socket")
-        return -1 if sock is None else sock.fileno()
 
     def __repr__(self) -> str:
         return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"
@@ -247,6 +249,9 @@ class _BodyReader(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._link.resume_writing()
+
+    def eof_received(self) -> None:
+        self._link.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._link.connection_lost(exc)

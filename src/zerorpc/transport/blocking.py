@@ -419,10 +419,11 @@ class BlockingHub(Hub):
 
     def _dial_until_connected(self, dialer: Dialer, delay: float, stop: threading.Event) -> None:
         while not stop.wait(delay) and not dialer.closed:
+            began = monotonic()
             try:
                 sock = connect_blocking(dialer.endpoint)
             except Exception as error:
-                delay = dialer.failed(error)
+                delay = dialer.failed(error, monotonic() - began)
                 if not isinstance(error, OSError):
                     import logging  # never needed but here, and 3 ms of a client's start
 

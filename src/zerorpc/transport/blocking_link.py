@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.hub import LEAVING, Dialer, address_text, lost_connection
-from zerorpc.transport.sockets import unsent_octets
+from zerorpc.transport.sockets import taken_octets, unsent_octets
 from zerorpc.zmtp import Frame
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ class BlockingLink:
         peer = self.peer
         if peer.next_wake is None or now < peer.next_wake:
             return
-        peer.unsent(self._unsent_size + unsent_octets(self.fileno), now)
+        unsent = self._unsent_size + unsent_octets(self.fileno)
+        peer.progress(taken_octets(self.sock, unsent), unsent, now)
         ended = peer.sweep(now)
         if ended:
             self._hub.owner.received(self, ended)

@@ -76,15 +76,16 @@ class Dialer:
         self.status = "connected"
         self._delay = _FIRST_DELAY
 
-    def failed(self, why: object) -> float:
+    def failed(self, why: object, took: float = 0.0) -> float:
         """An attempt failed, or the connection was lost: how long to wait, in seconds.
 
-        Exponential, with jitter so that many clients of a restarted server don't return in step.
+        Exponential, with jitter so that many clients of a restarted server don't return in step. What the attempt
+        ``took`` counts: after one that nobody answered the next follows at once.
         """
         self.status = str(why) or type(why).__name__
         delay = self._delay
         self._delay = min(delay * 2, _LONGEST_DELAY)
-        return delay * random.uniform(0.5, 1.5)
+        return max(0.0, delay * random.uniform(0.5, 1.5) - took)
 
     def __repr__(self) -> str:
         return f"<Dialer {self.endpoint.text} {self.status}>"

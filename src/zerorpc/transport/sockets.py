@@ -9,7 +9,7 @@ import socket
 import stat
 import struct
 import sys
-from typing import Protocol
+from typing import Any, Protocol
 
 from zerorpc.errors import AddressInUse, EndpointError
 from zerorpc.transport.endpoints import Address, Endpoint, resolve
@@ -23,6 +23,7 @@ __all__ = [
     "connect_blocking",
     "listen",
     "open_socket",
+    "taken_octets",
     "tune",
     "unsent_octets",
 ]
@@ -31,8 +32,12 @@ _BACKLOG = 4096  # the system caps it (net.core.somaxconn); small ones turn burs
 _KEEPALIVE_IDLE = 60  # s without traffic before the system asks whether the other host still exists
 _KEEPALIVE_INTERVAL = 10
 _KEEPALIVE_COUNT = 6
-CONNECT_TIMEOUT = 10.0  # s for one address, so that a silent one doesn't keep the next from being tried
+# s for one address, so that a silent one doesn't keep the next from being tried. The system asks again at growing
+# intervals, so that new attempts find somebody who comes back sooner: within 1.9 s, on Linux 6.5 and later 1.0, where
+# it took up to 4.1 and 2.5 with attempts of 10 s (measured, outages of 4 to 18 s).
+CONNECT_TIMEOUT = 3.0
 _SIOCOUTQ = 0x5411
+_BYTES_ACKED = 120  # where Linux's struct tcp_info has tcpi_bytes_acked, 8 octets
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)  # accept: no use to try again at once
 
 
@@ -214,3 +219,13 @@ def unsent_octets(fileno: int) -> int:
         return int(struct.unpack("i", fcntl.ioctl(fileno, _SIOCOUTQ, b"\0\0\0\0"))[0])
     except (OSError, ValueError):  # closed, perhaps
         return 0
+
+
+def taken_octets(sock: Any, unsent: int) -> int:
+    """How much of our output the peer's system has taken so far; where ours can't tell, a count that grows likewise."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # not TCP, or closed; no socket
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+            if len(info) == _BYTES_ACKED + 8:  # Linux 4.1
+                return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder)
+    return -unsent
