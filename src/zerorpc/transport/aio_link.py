@@ -32,7 +32,6 @@ class AioLink(asyncio.Protocol):
     """One connection on an event loop."""
 
     __slots__ = (
-        "_hub",
         "_loop",
         "_owner",
         "_time",
@@ -42,6 +41,7 @@ class AioLink(asyncio.Protocol):
         "closed",
         "dialer",
         "flush_scheduled",
+        "hub",
         "lost",
         "peer",
         "reason",
@@ -56,7 +56,7 @@ class AioLink(asyncio.Protocol):
         self.closed = False
         self._loop = loop
         self._time = loop.time
-        self._hub = hub
+        self.hub = hub
         self._owner = hub.owner
         self._transport: asyncio.Transport
         self.flush_scheduled = False
@@ -67,7 +67,7 @@ class AioLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._hub.links.add(self)
+        self.hub.links.add(self)
         self._transport.set_write_buffer_limits(high=_UNSENT_HIGH)
         self.peer.opened(self._time())
         self.flush()
@@ -111,7 +111,7 @@ class AioLink(asyncio.Protocol):
             self._timer.cancel()
         error = self.reason or lost_connection(self.name, exc)
         self.peer.writable = True
-        self._hub.links.discard(self)
+        self.hub.links.discard(self)
         self._owner.peer_lost(self, self.peer.close(error))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(str(error))
@@ -191,7 +191,7 @@ class AioLink(asyncio.Protocol):
         peer = self.peer
         now = self._time()
         if peer.next_wake is not None and now >= peer.next_wake:
-            peer.unsent(self._transport.get_write_buffer_size() + unsent_octets(self._fileno()), now)
+            peer.unsent(self._transport.get_write_buffer_size() + unsent_octets(self.fileno()), now)
             ended = peer.sweep(now)
             if ended:
                 self._owner.received(self, ended)
@@ -199,7 +199,8 @@ class AioLink(asyncio.Protocol):
         if peer.error is not None:
             self._fail(peer.error)
 
-    def _fileno(self) -> int:
+    def fileno(self) -> int:
+        """Its socket's; below 0 when it is closed."""
         sock = self._transport.get_extra_info("socket")
         return -1 if sock is None else sock.fileno()
 

@@ -43,6 +43,9 @@ class Owner(Protocol):
     def peer_lost(self, link: Any, ended: list[Any]) -> None:
         """The connection is gone; ``ended`` lived on it."""
 
+    def forked(self) -> None:
+        """This is a forked child: what was under way is the parent's."""
+
 
 def lost_connection(name: str, error: Exception | None = None) -> LostRemote:
     """The error of what ran over a connection that ended without our doing."""

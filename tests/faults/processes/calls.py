@@ -33,9 +33,7 @@ async def call_async(endpoint: str, heartbeat: float, calls: list[tuple[str, int
             pass
 
     async with zerorpc.AsyncClient(endpoint, heartbeat=heartbeat) as client:
-        await asyncio.gather(
-            *(take_all(client(name, i)) if "count" in name else client(name, i) for name, i in calls)
-        )
+        await asyncio.gather(*(take_all(client(name, i)) if "count" in name else client(name, i) for name, i in calls))
 
 
 def call_blocking(endpoint: str, heartbeat: float, calls: list[tuple[str, int]]) -> None:

@@ -34,6 +34,7 @@ class Service:
         self._released = threading.Event()
         self._areleased = asyncio.Event()
         self._ended: Counter[str] = Counter()
+        self._children: dict[int, int] = {}  # the pid, by the call that has forked it
         self._hub: Any = None  # the server's, to look at
 
     # What a fault meets
@@ -128,11 +129,10 @@ class Service:
         self.exhaust(call_id)
 
     def fork(self, call_id: int, how: str) -> int:
-        """The child's pid, to the parent's caller; what the child does with the method, ``how`` says."""
+        """The child does with the method what ``how`` says; the parent answers."""
         self._enter(call_id)
-        if pid := os.fork():
-            return pid
-        return _as_child(how)
+        self._children[call_id] = os.fork()
+        return call_id if self._children[call_id] else _as_child(how)
 
     async def afork(self, call_id: int, how: str) -> int:
         return self.fork(call_id, how)
@@ -142,9 +142,9 @@ class Service:
         return self.fork(call_id, how)
 
     async def afork_await(self, call_id: int, how: str) -> int:
-        pid = self.fork(call_id, how)
+        self.fork(call_id, how)
         await asyncio.sleep(0.05)
-        return pid
+        return call_id
 
     def fork_stream(self, call_id: int, how: str) -> Iterator[int]:
         yield self.fork(call_id, how)
@@ -152,9 +152,9 @@ class Service:
     async def afork_stream(self, call_id: int, how: str) -> AsyncIterator[int]:
         yield self.fork(call_id, how)
 
-    def child_code(self, pid: int) -> int:
-        """Wait for a child's end: its exit code, or minus the signal's number."""
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    def child_code(self, call_id: int) -> int:
+        """Wait for the end of the child that this call has forked: its exit code, or minus the signal's number."""
+        return os.waitstatus_to_exitcode(os.waitpid(self._children[call_id], 0)[1])
 
 
 def _as_child(how: str) -> int:
@@ -164,6 +164,8 @@ def _as_child(how: str) -> int:
         raise SystemExit(7)
     elif how == "raises":
         raise KeyError("in the child")
+    elif how == "sleeps":
+        threading.Event().wait()
     assert how == "returns"
     return 0
 

@@ -33,6 +33,9 @@ AT_ONCE = 1.0  # s within which callers have to know of a connection that closed
 PATIENCE = 15.0  # s until calls that have not ended count as hanging
 
 
+Tap = Callable[[str, Any], None] | None
+
+
 class Case(NamedTuple):
     """A fault, and the kind of caller that meets it."""
 
@@ -80,15 +83,21 @@ class Caller:
 
     prefix = ""  # of the methods that it calls: plain ones
 
-    def __init__(self, outcomes: Outcomes, endpoint: str, **options: Any) -> None:
+    def __init__(self, outcomes: Outcomes, endpoint: str, tap: Tap = None, **options: Any) -> None:
         self.outcomes = outcomes
-        self.client: Any = zerorpc.Client(endpoint, **options)
+        self.client: Any = zerorpc.Client(**options)
+        self.client._core.tap = tap
+        self.client.connect(endpoint)
         self._threads: list[threading.Thread] = []
 
     def start(self, method: str, ids: Iterable[int], *args: Any) -> None:
-        """Begin a call for each id; returns when all are begun."""
+        """Begin a call for each id; returns when all are begun. Of a stream the outcome is its only item."""
+
+        def act(call_id: int) -> Any:
+            result = self.client(method, call_id, *args)
+            return next(result) if isinstance(result, zerorpc.Stream) else result
+
         for call_id in ids:
-            act = lambda i: self.client(method, i, *args)  # noqa: E731 - what Outcomes calls
             thread = threading.Thread(target=self.outcomes.call, args=(call_id, act), name=f"call {call_id}")
             thread.daemon = True  # one that hangs is the checker's business, and must not keep the process
             thread.start()
@@ -114,19 +123,24 @@ class AsyncCaller(Caller):
 
     prefix = "a"
 
-    def __init__(self, outcomes: Outcomes, endpoint: str, **options: Any) -> None:
+    def __init__(self, outcomes: Outcomes, endpoint: str, tap: Tap = None, **options: Any) -> None:
         self.outcomes = outcomes
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="async caller", daemon=True)
         self._thread.start()
         self._futures: list[concurrent.futures.Future[None]] = []
-        self.client = zerorpc.AsyncClient(endpoint, **options)
+        self.client = zerorpc.AsyncClient(**options)
+        self.client._core.tap = tap
+        self.client.connect(endpoint)
 
     def start(self, method: str, ids: Iterable[int], *args: Any) -> None:
         begun = threading.Event()
 
+        async def act(call_id: int) -> Any:
+            result = await self.client(method, call_id, *args)
+            return await anext(result) if isinstance(result, zerorpc.AsyncStream) else result
+
         async def make_all() -> None:
-            act = lambda i: self.client(method, i, *args)  # noqa: E731
             tasks = [asyncio.ensure_future(self.outcomes.acall(call_id, act)) for call_id in ids]
             await asyncio.sleep(0)
             begun.set()
