@@ -1,9 +1,10 @@
-"""Programs of the system that some tests need. Without one they are skipped, except where CI has to have them all."""
+"""What some tests need of the system. Without it they are skipped, except where CI has to have all of it."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -14,8 +15,17 @@ def needs(program: str, package: str) -> str:
     """The program's path. Without it the test is skipped, and under CI=true fails; both name the Debian package."""
     path = shutil.which(program, path=_PATH)
     if path is None:
-        missing = f"{program} is missing: apt-get install {package}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        _lacks(f"{program} is missing: apt-get install {package}")
     return path
+
+
+def needs_root(what_for: str) -> None:
+    """Without root's rights the test is skipped, and under CI=true fails; both say what they are for."""
+    if os.geteuid() != 0:
+        _lacks(f"only root may {what_for}")
+
+
+def _lacks(missing: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    pytest.skip(missing)

@@ -11,6 +11,8 @@ import concurrent.futures
 import contextlib
 import itertools
 import json
+import os
+import signal
 import sys
 import tempfile
 import threading
@@ -23,6 +25,8 @@ import zerorpc
 from tests.faults.ledger import Outcome, Outcomes, Tally, check, read_ledger
 from tests.interop.programs import Program
 from tests.service.running import TCP, eventually
+from zerorpc.client import AsyncStream
+from zerorpc.sync import Stream
 
 __all__ = ["CASES", "HEARTBEAT", "IN_FLIGHT", "AsyncCaller", "Caller", "Case", "ServerProgram", "Stage", "case"]
 
@@ -77,6 +81,14 @@ class ServerProgram(Program):
         self.endpoint: str = ready["ready"][0]
         self.pid: int = ready["pid"]
 
+    def stop(self) -> None:
+        """And whatever is left of its group: children that a method has forked."""
+        if self.process.poll() is None:
+            super().stop()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        super().stop()
+
 
 class Caller:
     """A blocking client and one thread for each of its calls."""
@@ -95,7 +107,7 @@ class Caller:
 
         def act(call_id: int) -> Any:
             result = self.client(method, call_id, *args)
-            return next(result) if isinstance(result, zerorpc.Stream) else result
+            return next(result) if isinstance(result, Stream) else result
 
         for call_id in ids:
             thread = threading.Thread(target=self.outcomes.call, args=(call_id, act), name=f"call {call_id}")
@@ -138,7 +150,7 @@ class AsyncCaller(Caller):
 
         async def act(call_id: int) -> Any:
             result = await self.client(method, call_id, *args)
-            return await anext(result) if isinstance(result, zerorpc.AsyncStream) else result
+            return await anext(result) if isinstance(result, AsyncStream) else result
 
         async def make_all() -> None:
             tasks = [asyncio.ensure_future(self.outcomes.acall(call_id, act)) for call_id in ids]
@@ -176,6 +188,7 @@ class Stage:
         self.folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="zf-", dir="/tmp")))
         self.ledger = self.folder / "ledger"
         self._ids = itertools.count(1)
+        self._ended: list[Caller] = []
 
     def __enter__(self) -> Stage:
         return self
@@ -192,8 +205,13 @@ class Stage:
         """One of this case's kind; its outcomes are the stage's."""
         make = {"AsyncClient": AsyncCaller, "Client": Caller}[kind or self.kind]
         caller = make(self.outcomes, endpoint, heartbeat=heartbeat, **options)
-        self._exits.callback(caller.close)
+        self._exits.callback(lambda: caller in self._ended or caller.close())
         return caller
+
+    def end(self, caller: Caller) -> None:
+        """Before the case ends."""
+        caller.close()
+        self._ended.append(caller)
 
     def program(self, *argv: str) -> Program:
         """Another program of this folder."""
@@ -229,6 +247,9 @@ class Stage:
         caller.start(f"{caller.prefix}quick", [call_id])
         self.answer_to(call_id)
         return time.monotonic() - begun
+
+    def ended(self, call_id: int) -> bool:
+        return any(end.call_id == call_id for end in self.outcomes.ends[:])
 
     def answer_to(self, call_id: int, patience: float = PATIENCE) -> Outcome:
         """Wait for the call's end, which has to be its result."""
