@@ -9,15 +9,18 @@ import resource
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # it is run as a script
 
-import zerorpc
+import zerorpc.client  # now: what is imported at its first use needs a descriptor
+import zerorpc.sync
 from tests.faults.ledger import Outcomes
 
-TIMEOUT = 1.0
+TIMEOUT = 1.5  # s
+LATER = 10.0  # s; a connection is tried again after 3 s at most
 
 
 def report(outcomes: Outcomes, refused: int, busy: float) -> None:
@@ -31,67 +34,70 @@ def make_clients(kind: str, endpoint: str, number: int) -> tuple[list[Any], int]
         try:
             clients.append(getattr(zerorpc, kind)(endpoint, timeout=TIMEOUT))
         except OSError as error:
-            assert error.errno == errno.EMFILE, error
+            if error.errno != errno.EMFILE:
+                raise
             refused += 1
     return clients, refused
 
 
-async def call_async(endpoint: str, ids: list[int]) -> None:
+async def call_async(endpoint: str, ids: list[int], later: list[int]) -> None:
     outcomes = Outcomes()
     clients, refused = make_clients("AsyncClient", endpoint, len(ids))
     begun, before = time.monotonic(), time.process_time()
     await asyncio.gather(*(outcomes.acall(i, client.aquick) for i, client in zip(ids, clients, strict=False)))
     report(outcomes, refused, (time.process_time() - before) / (time.monotonic() - begun))
-    lost = {end.call_id for end in outcomes.ends if end.error}
-    unlucky = [client for i, client in zip(ids, clients, strict=False) if i in lost]
-    for client in set(clients) - set(unlucky):
+    lucky, unlucky = divide(outcomes, ids, clients)
+    for client in lucky:
         await client.aclose()
-    outcomes = Outcomes()  # with descriptors free again, the same clients
+    outcomes = Outcomes()
     await asyncio.gather(
-        *(outcomes.acall(-i, client.aquick) for i, client in enumerate(unlucky[: len(ids) // 4], start=1))
+        *(outcomes.acall(i, partial(client.aquick, timeout=LATER)) for i, client in zip(later, unlucky, strict=False))
     )
     report(outcomes, 0, 0.0)
     for client in unlucky:
         await client.aclose()
 
 
-def call_blocking(endpoint: str, ids: list[int]) -> None:
+def call_blocking(endpoint: str, ids: list[int], later: list[int]) -> None:
     outcomes = Outcomes()
     clients, refused = make_clients("Client", endpoint, len(ids))
     begun, before = time.monotonic(), time.process_time()
     call_all(outcomes, clients, ids)
     report(outcomes, refused, (time.process_time() - before) / (time.monotonic() - begun))
-    lost = {end.call_id for end in outcomes.ends if end.error}
-    unlucky = [client for i, client in zip(ids, clients, strict=False) if i in lost]
-    for client in set(clients) - set(unlucky):
+    lucky, unlucky = divide(outcomes, ids, clients)
+    for client in lucky:
         client.close()
     outcomes = Outcomes()
-    call_all(outcomes, unlucky[: len(ids) // 4], [-i for i in range(1, len(ids))])
+    unlucky += make_clients("Client", endpoint, len(later) - len(unlucky))[0]
+    call_all(outcomes, unlucky, later, timeout=LATER)
     report(outcomes, 0, 0.0)
     for client in unlucky:
         client.close()
 
 
-def call_all(outcomes: Outcomes, clients: list[Any], ids: list[int]) -> None:
+def divide(outcomes: Outcomes, ids: list[int], clients: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The clients whose calls were answered, and the others."""
+    lost = {end.call_id for end in outcomes.ends if end.error}
+    pairs = list(zip(ids, clients, strict=False))
+    return [client for i, client in pairs if i not in lost], [client for i, client in pairs if i in lost]
+
+
+def call_all(outcomes: Outcomes, clients: list[Any], ids: list[int], timeout: float = TIMEOUT) -> None:
     pairs = zip(ids, clients, strict=False)
-    threads = [threading.Thread(target=outcomes.call, args=(i, client.quick)) for i, client in pairs]
+    calls = [(i, partial(client.quick, timeout=timeout)) for i, client in pairs]
+    threads = [threading.Thread(target=outcomes.call, args=call) for call in calls]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
 
-def main(kind: str, endpoint: str, ids: list[int], descriptors: int) -> None:
-    import encodings.idna  # noqa: F401 - what is imported at first use needs a descriptor
-
-    import zerorpc.client
-    import zerorpc.sync
-
+def main(kind: str, endpoint: str, ids: list[int], later: list[int], descriptors: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     if kind == "AsyncClient":
-        asyncio.run(call_async(endpoint, ids))
+        asyncio.run(call_async(endpoint, ids, later))
     else:
-        call_blocking(endpoint, ids)
+        call_blocking(endpoint, ids, later)
 
 
 if __name__ == "__main__":
