@@ -9,15 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.processes.stage import Case, Stage
+from tests.faults.processes.stage import Case, run_case
 from tests.interop.programs import LIVE
 
 Outcome = concurrent.futures.Future[dict[str, Any]]
-
-
-def run_case(case: Case) -> dict[str, Any]:
-    with Stage(case.kind) as stage:
-        return case.run(stage)
 
 
 def _begin(case: Case) -> Outcome:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from typing import Any
 
-from tests.faults.processes.stage import AT_ONCE, IN_FLIGHT, Caller, Stage, case
+from tests.faults.ledger import Outcomes
+from tests.faults.processes.stage import AT_ONCE, HEARTBEAT, IN_FLIGHT, Caller, Stage, case
 from tests.service.running import eventually
 from zerorpc.protocol.events import decode
 
@@ -80,3 +82,36 @@ def kill_parent(stage: Stage) -> dict[str, Any]:
     again = stage.again(caller)
     server.kill()  # the child, which is of its group
     return {**stage.check("LostRemote").figures, "known_s": known, "again_s": again}
+
+
+def _fork_client(stage: Stage, how: str) -> dict[str, Any]:
+    """The child calls with the same client object and ends; the parent's calls never hear of it."""
+    server = stage.server()
+    ids, child_ids = stage.ids(IN_FLIGHT), stage.ids(10)
+    options = {"kind": stage.kind, "endpoint": server.endpoint, "how": how, "heartbeat": HEARTBEAT}
+    client = stage.program("forking.py", json.dumps({**options, "ids": ids, "child_ids": child_ids}))
+    assert client.next_line()["who"] == "ready"
+    stage.wait_for(ids)
+    begun = time.monotonic()
+    client.write_line({})
+    said = [client.next_line() for _ in range(2)]
+    seconds = time.monotonic() - begun
+    assert [line["who"] for line in said] == ["child", "parent"]
+    assert said[0]["pid"] != said[1]["pid"]
+    for line in said:
+        stage.outcomes += Outcomes.load(line["outcomes"])
+    assert client.process.wait(10) == 0, client.stderr()
+    tally = stage.check()
+    assert tally.answered == IN_FLIGHT + len(child_ids)
+    return {**tally.figures, "seconds": seconds}
+
+
+@case("fork of a client, whose child ends by os._exit")
+def fork_client(stage: Stage) -> dict[str, Any]:
+    return _fork_client(stage, "os._exit")
+
+
+@case("fork of a client, whose child ends by SystemExit", kinds=["Client"])
+def fork_client_exit(stage: Stage) -> dict[str, Any]:
+    """Not from a coroutine: asyncio itself, closing the child's copy of a loop, deafens the parent's to its threads."""
+    return _fork_client(stage, "SystemExit")

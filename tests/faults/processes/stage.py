@@ -28,7 +28,18 @@ from tests.service.running import TCP, eventually
 from zerorpc.client import AsyncStream
 from zerorpc.sync import Stream
 
-__all__ = ["CASES", "HEARTBEAT", "IN_FLIGHT", "AsyncCaller", "Caller", "Case", "ServerProgram", "Stage", "case"]
+__all__ = [
+    "CASES",
+    "HEARTBEAT",
+    "IN_FLIGHT",
+    "AsyncCaller",
+    "Caller",
+    "Case",
+    "ServerProgram",
+    "Stage",
+    "case",
+    "run_case",
+]
 
 HERE = Path(__file__).parent
 IN_FLIGHT = 500
@@ -270,3 +281,9 @@ class Stage:
     def check(self, *allowed: str) -> Tally:
         """Compare all outcomes with the ledger; ``allowed`` are the errors that may have come."""
         return check(self.outcomes, self.runs, allowed=allowed)
+
+
+def run_case(case: Case) -> dict[str, Any]:
+    """Its figures."""
+    with Stage(case.kind) as stage:
+        return case.run(stage)
