@@ -134,7 +134,11 @@ class Hub:
             added.append(text)
             if text not in self.dialers:
                 dialer = self.dialers[text] = Dialer(parsed)
-                self.start_dialer(dialer)
+                try:
+                    self.start_dialer(dialer)
+                except BaseException:  # out of descriptors, or of threads: it may be called again
+                    del self.dialers[text]
+                    raise
         return added
 
     def disconnect(self, endpoint: Any, resolve: bool = True) -> None:

@@ -24,7 +24,7 @@ def stop_server(stage: Stage) -> dict[str, Any]:
     tally = stage.check("LostRemote")
     known = tally.last - stopped
     assert tally.failed == {"LostRemote": IN_FLIGHT}
-    assert HEARTBEAT < known < 2 * HEARTBEAT + _SLACK
+    assert HEARTBEAT < known < 2 * HEARTBEAT + _SLACK, known
     server.resume()
     again = stage.again(caller)
     caller("release")  # what was lost is answered now, to nobody
@@ -49,7 +49,7 @@ def _hold_lock(stage: Stage, heartbeat: float) -> dict[str, Any]:
     tally = stage.check("LostRemote")
     known = tally.last - held
     assert tally.failed == {"LostRemote": IN_FLIGHT}
-    assert heartbeat < known < 2 * heartbeat + _SLACK
+    assert heartbeat < known < 2 * heartbeat + _SLACK, known
     return {"known_s": known, **_after_the_lock(stage, server, caller, held)}
 
 
