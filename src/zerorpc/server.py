@@ -322,9 +322,8 @@ class _Service:
     # Its life
 
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.runners = Runners(
-            loop, self.context, self.pool_size, max(1, process_pool.usable_cores() // self.processes)
-        )
+        cores = max(1, process_pool.usable_cores() // self.processes)
+        self.runners = Runners(loop, self.context, self.pool_size, cores)
         self.hub.attach(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)

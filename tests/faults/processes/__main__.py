@@ -1,16 +1,17 @@
-"""``python -m tests.faults.processes``: makes every fault, and writes what was measured to docs/figures."""
+"""``python -m tests.faults.processes``: makes every fault (or the one named) and writes the figures to docs."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from tests.faults.processes.apart import Apart
 from tests.faults.processes.cases import ALL
 from tests.faults.processes.stage import IN_FLIGHT, Case, run_case
 
@@ -19,16 +20,18 @@ FIGURES = Path(__file__).parents[3] / "docs" / "figures" / "faults-processes.jso
 
 def main() -> None:
     begun = time.monotonic()
-    slow = [case for case in ALL if case.slow]
-    with concurrent.futures.ThreadPoolExecutor(len(slow)) as pool:
-        waiting = {str(case): pool.submit(run_case, case) for case in slow}
+    slow = {str(case): Apart(case) for case in ALL if case.slow}
+    try:
         found = {str(case): shown(case, run_case(case)) for case in ALL if not case.slow}
-        found |= {str(case): shown(case, waiting[str(case)].result()) for case in slow}
+        found |= {str(case): shown(case, slow[str(case)].figures()) for case in ALL if case.slow}
+    finally:
+        for apart in slow.values():
+            apart.end()
     report = {
         "measured": {
             "on": time.strftime("%Y-%m-%d"),
             "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
+            "system": f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} processors",
             "calls in flight": IN_FLIGHT,
             "seconds": round(time.monotonic() - begun, 1),
         },
@@ -39,6 +42,13 @@ def main() -> None:
     print(f"wrote {FIGURES}")
 
 
+def run_one(name: str) -> None:
+    """Only this case, and its figures as a line. Ended by SIGTERM, it ends what it has started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    (case,) = (case for case in ALL if str(case) == name)
+    print(json.dumps(run_case(case)))
+
+
 def shown(case: Case, figures: dict[str, Any]) -> dict[str, Any]:
     """Rounded to what was measured really; also a line to look at."""
     rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
@@ -47,4 +57,4 @@ def shown(case: Case, figures: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_one(sys.argv[1]) if sys.argv[1:] else main()

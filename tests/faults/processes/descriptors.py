@@ -45,7 +45,7 @@ async def call_async(endpoint: str, ids: list[int], later: list[int]) -> None:
     clients, refused = make_clients("AsyncClient", endpoint, len(ids))
     begun, before = time.monotonic(), time.process_time()
     await asyncio.gather(*(outcomes.acall(i, client.aquick) for i, client in zip(ids, clients, strict=False)))
-    report(outcomes, refused, (time.process_time() - before) / (time.monotonic() - begun))
+    report(outcomes, refused, (time.process_time() - before) / max(time.monotonic() - begun, TIMEOUT))
     lucky, unlucky = divide(outcomes, ids, clients)
     for client in lucky:
         await client.aclose()
@@ -63,7 +63,7 @@ def call_blocking(endpoint: str, ids: list[int], later: list[int]) -> None:
     clients, refused = make_clients("Client", endpoint, len(ids))
     begun, before = time.monotonic(), time.process_time()
     call_all(outcomes, clients, ids)
-    report(outcomes, refused, (time.process_time() - before) / (time.monotonic() - begun))
+    report(outcomes, refused, (time.process_time() - before) / max(time.monotonic() - begun, TIMEOUT))
     lucky, unlucky = divide(outcomes, ids, clients)
     for client in lucky:
         client.close()
