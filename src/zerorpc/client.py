@@ -327,6 +327,8 @@ class _Core:
     def attach(self) -> None:
         """Belong to the running loop from now on."""
         loop = running_loop()
+        if self.hub.stale:
+            self._disown()
         if self.hub.closed:
             raise Closed("this client is closed")
         if loop is None:
@@ -415,6 +417,17 @@ class _Core:
         self.received(None, self.calls.sweep(self.time(), f": no server was reached ({self.hub.describe()})"))
         self._set_timer()
 
+    # Fork
+
+    def forked(self) -> None:
+        self._thread = None  # so that the next call attaches anew
+
+    def _disown(self) -> None:
+        """In a forked child: the calls, the connections and the loop are the parent's."""
+        self.hub.disown()
+        self.calls = Calls()
+        self._attached = self._timer = None
+
     # The end
 
     async def aclose(self) -> None:
@@ -428,6 +441,8 @@ class _Core:
     def _begin_close(self) -> bool:
         """Whether there is something on a loop to close."""
         self._thread = None
+        if self.hub.stale:
+            self._disown()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

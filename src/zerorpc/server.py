@@ -24,7 +24,7 @@ from zerorpc.service.signatures import argspec, describe
 from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.loops import hold_signals, new_event_loop, release_signals, running_loop
+from zerorpc.transport.loops import close_event_loop, hold_signals, new_event_loop, release_signals, running_loop
 
 if TYPE_CHECKING:
     from zerorpc.transport.handover import Intake
@@ -129,11 +129,8 @@ class Server(SocketBase):
             with signals(loop):
                 loop.run_until_complete(serving)
         finally:
-            if serving.cancel():  # Ctrl-C on a loop that takes no signals
-                with contextlib.suppress(asyncio.CancelledError):
-                    loop.run_until_complete(serving)
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
+            if not self._core.hub.stale:  # in a forked child, the loop is the parent's
+                close_event_loop(loop, serving)
 
     async def serve(self) -> None:
         """Serve on the running event loop until ``stop`` is called or this is cancelled; then close.
@@ -174,7 +171,7 @@ class Server(SocketBase):
         Running calls still get their ``grace``, in the thread that serves.
         """
         self.stop()
-        if not self._serving:
+        if not self._serving or self._core.hub.stale:
             self._core.hub.close_unattached()
         elif (loop := running_loop()) is None or loop is not self._core.hub.loop:
             self._core.deaf.wait(_CLOSE_TIMEOUT)
@@ -324,9 +321,8 @@ class _Service:
     # Its life
 
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.runners = Runners(
-            loop, self.context, self.pool_size, max(1, process_pool.usable_cores() // self.processes)
-        )
+        cores = max(1, process_pool.usable_cores() // self.processes)
+        self.runners = Runners(loop, self.context, self.pool_size, cores)
         self.hub.attach(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)
@@ -385,6 +381,10 @@ class _Service:
                     runners.submit(link, channel, self.methods.get(name) or self.builtins.get(name))
         finally:
             runners.leave_spare()
+
+    def forked(self) -> None:
+        if self.runners is not None:
+            self.runners.forked()
 
     def peer_writable(self, link: AioLink) -> None:
         for channel in list(link.peer.channels.values()):

@@ -1,4 +1,4 @@
-"""Programs of the system that some tests need. Without one they are skipped, except where CI has to have them all."""
+"""What some tests need of the system. Without it they are skipped, except where CI has to have all of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def needs(program: str, package: str) -> str:
     if path is None:
         missing(f"{program} is missing: apt-get install {package}")
     return path
+
+
+def needs_root(what_for: str) -> None:
+    """Without root's rights the test is skipped, and under CI=true fails; both say what they are for."""
+    if os.geteuid() != 0:
+        missing(f"only root may {what_for}")
 
 
 def found(program: str) -> str | None:

@@ -147,6 +147,18 @@ def die_before_child(go_on: str) -> None:
     os._exit(4)
 
 
+@zerorpc.process
+def fork_and_end(how: str) -> tuple[str, int]:
+    """Its child ends the method like this, too; its exit code."""
+    if pid := os.fork():
+        return "parent", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if how == "raises":
+        raise ValueError("in the child")
+    if how == "SystemExit":
+        raise SystemExit(5)
+    return "child", 0
+
+
 # What takes its time; each says so by writing its process's id to a file
 
 

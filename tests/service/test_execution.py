@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,26 @@ def test_what_is_no_event_at_all_disturbs_nobody(data: bytes) -> None:
         peer.send_data(data)
         peer.send(HEADER, "echo", [1])
         assert peer.next_event().args == [[1]]
+
+
+# Memory
+
+
+def test_what_a_method_took_is_free_before_its_memory_error_is_told() -> None:
+    """Or there would be no memory to tell it with."""
+    alive: list[bool] = []
+
+    class Taken:
+        """What can be referred to weakly."""
+
+    def exhaust() -> None:
+        taken = Taken()
+        weak.append(weakref.ref(taken))
+        raise MemoryError
+
+    weak: list[weakref.ref[Taken]] = []
+    context = zerorpc.Context()
+    context.register_middleware({"server_inspect_exception": lambda *_: alive.append(weak[0]() is not None)})
+    with joined({"exhaust": exhaust}, context=context) as client:
+        assert remote_error(client.exhaust).name == "MemoryError"
+    assert alive == [False]

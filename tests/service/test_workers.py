@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
 from tests.service.running import PATIENCE, eventually_async, run
 from zerorpc.service.workers import Workers
 
@@ -110,3 +112,30 @@ def test_closing_ends_the_threads_and_late_posts_are_dropped() -> None:
         if thread.name.startswith("zerorpc-worker") and thread not in before:
             thread.join(PATIENCE)
             assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_threads_that_cannot_be_started_are_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no room for one more, even for the first: jobs wait, and none is lost."""
+
+    async def main() -> None:
+        attempts: list[object] = []
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            attempts.append(thread)
+            if len(attempts) <= 12:  # all ten of submit(), and two later ones
+                raise error
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        done: list[int] = []
+        workers = Workers(asyncio.get_running_loop(), done.append, 20)
+        for n in range(10):
+            workers.submit(workers.post, n)
+        assert workers.threads == 0
+        await eventually_async(lambda: len(done) == 10)
+        assert workers.threads == len(attempts) - 12
+        workers.close()
+
+    run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import random
 import socket
 import threading
@@ -241,3 +242,19 @@ def _binds(client: zerorpc.Client, endpoint: str) -> bool:
     except zerorpc.AddressInUse:  # the worker's connection to the one before is still ending
         return False
     return True
+
+
+# Out of descriptors
+
+
+def test_a_connect_that_failed_may_be_called_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with serving({"ping": lambda: "pong"}) as server, zerorpc.Client(timeout=PATIENCE) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socketpair", refuse)
+            with pytest.raises(OSError, match="Too many open files"):
+                client.connect(server.endpoints[0])
+        client.connect(server.endpoints[0])
+        assert client.ping() == "pong"

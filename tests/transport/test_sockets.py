@@ -11,11 +11,20 @@ from typing import Any
 
 import pytest
 
-from tests.service.running import eventually
+from tests.service.running import Program, eventually
 from zerorpc.errors import AddressInUse, EndpointError
 from zerorpc.transport import sockets
 from zerorpc.transport.endpoints import parse
-from zerorpc.transport.sockets import Listener, connect_blocking, listen, open_socket, taken_octets, tune, unsent_octets
+from zerorpc.transport.sockets import (
+    Listener,
+    connect_blocking,
+    lead_nowhere,
+    listen,
+    open_socket,
+    taken_octets,
+    tune,
+    unsent_octets,
+)
 
 
 @pytest.fixture
@@ -298,3 +307,42 @@ def test_systems_that_cant_tell_say_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "platform", "win32")
     assert unsent_octets(0) == 0
     assert taken_octets(None, 3) == -3
+
+
+# Forks
+
+
+def test_descriptors_that_lead_nowhere() -> None:
+    ours, theirs = socket.socketpair()
+    copy, other = os.dup(ours.fileno()), os.dup(ours.fileno())
+    with ours, theirs:
+        theirs.send(b"for the parent")
+        lead_nowhere([-1, copy, other])
+        for fileno in (copy, other):
+            assert os.read(fileno, 100) == b""
+            assert os.write(fileno, b"lost") == 4
+            assert not os.get_inheritable(fileno)
+        assert ours.recv(100) == b"for the parent"
+        ours.send(b"not lost")
+        assert theirs.recv(100) == b"not lost"
+    os.close(copy)
+    os.close(other)
+
+
+def test_no_descriptors_to_lead_nowhere() -> None:
+    before = len(os.listdir("/dev/fd"))
+    lead_nowhere([-1])
+    assert len(os.listdir("/dev/fd")) == before
+
+
+def test_leading_nowhere_needs_no_free_descriptor() -> None:
+    text = """
+    import os, resource, socket
+    from zerorpc.transport.sockets import lead_nowhere
+    ours, theirs = socket.socketpair()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (theirs.fileno() + 1,) * 2)
+    lead_nowhere([ours.fileno(), theirs.fileno()])
+    print(os.write(ours.fileno(), b"lost"), os.read(theirs.fileno(), 4))
+    """
+    with Program(text) as program:
+        assert program.end()[1] == "4 b''\n"

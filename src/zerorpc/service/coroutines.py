@@ -7,10 +7,11 @@ import contextlib
 import contextvars
 import inspect
 import types
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any, TypeAlias
 
 from zerorpc.service.execution import Execution
+from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Kind
 
 __all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "AsyncStream", "Finish", "SpareTask", "SuspendedCoroutine", "first_step"]
@@ -65,6 +66,8 @@ class SuspendedCoroutine:
             self.finish(value, None)
 
     def finish(self, value: Any, error: BaseException | None) -> None:
+        if self.link.hub.stale:
+            end_child(error)
         data = self.context.run(self.outcome, value, error) if self.execution.hooked else self.outcome(value, error)
         self._finish(self.link, self.execution, data)
 
@@ -125,7 +128,7 @@ class SpareTask:
         self._started = True
         work, yielded = self._work
         try:
-            value = await _resume(work.coroutine, work.context, yielded, cancelled)
+            value = await _resume(work, yielded, cancelled)
         except BaseException as error:
             work.finish(None, error)
         else:
@@ -140,10 +143,9 @@ class SpareTask:
 
 
 @types.coroutine
-def _resume(
-    coroutine: Coroutine[Any, Any, Any], context: contextvars.Context, yielded: Any, cancelled: bool
-) -> Generator[Any, Any, Any]:
+def _resume(work: SuspendedCoroutine, yielded: Any, cancelled: bool) -> Generator[Any, Any, Any]:
     """Drive a coroutine that has already yielded, each step in its own context."""
+    coroutine, context, hub = work.coroutine, work.context, work.link.hub
     try:
         if cancelled:
             yielded = context.run(coroutine.throw, asyncio.CancelledError())
@@ -154,6 +156,8 @@ def _resume(
                 yielded = context.run(coroutine.throw, error)
             else:
                 yielded = context.run(coroutine.send, value)
+            if hub.stale:
+                end_child(RuntimeError(NO_LOOP))
     except StopIteration as stop:
         return stop.value
 
@@ -178,13 +182,19 @@ class AsyncStream:
                 await self._send(items)
             data = execution.done()
         except BaseException as error:
+            if link.hub.stale:
+                end_child(error)
             data = None if execution.channel.closed else execution.error(error)
+        if link.hub.stale:
+            end_child()
         self._finish(link, execution, data)
 
     async def _send(self, items: AsyncIterator[Any]) -> None:
         channel, link, pack = self._execution.channel, self._link, self._execution.item
         made = octets = 0
         async for item in items:
+            if link.hub.stale:
+                end_child()
             data = pack(item)
             channel.send(data)
             if not link.flush_scheduled:

@@ -113,6 +113,8 @@ class Execution(Struct, eq=False):
     def error(self, error: BaseException) -> bytes:
         """The method, or a step around it, raised."""
         error.__traceback__ = _without_our_frames(error.__traceback__)
+        if isinstance(error, MemoryError):
+            traceback.clear_frames(error.__traceback__)  # or they would hold what the method took while we tell of it
         if type(error) is TypeError and error.__traceback__ is None and self.method is not None:
             error = self._naming_the_method(error, self.method)
         exc_info = (type(error), error, error.__traceback__)

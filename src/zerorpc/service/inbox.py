@@ -17,6 +17,7 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
+from zerorpc.service.forks import end_child
 from zerorpc.service.methods import Method
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -123,6 +124,8 @@ class Inbox:
                 self.context.hook_server_inspect_exception(event, None, sys.exc_info())
             except Exception:
                 logger.exception("a hook raised while %s's error was handled", event.name)
+        if self.hub.stale:
+            end_child()
 
     # On the loop
 
@@ -138,6 +141,8 @@ class Inbox:
     def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
         if link in self._paused:
             self._paused.remove(link)
+
+    def forked(self) -> None: ...
 
     def received(self, link: AioLink, touched: list[Any]) -> None:
         """Queue; a link that brings more than the methods get through is read no further for now."""

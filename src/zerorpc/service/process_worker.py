@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.service.carried_errors import pack_error
+from zerorpc.service.forks import end_child
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -82,12 +83,17 @@ def _reply(request: bytes) -> bytes:
         function, args = pickle.loads(request)
     except Exception as error:
         return pickle.dumps((Outcome.UNLOADABLE, f"{type(error).__name__}: {error}"), _PICKLE)
+    pid = os.getpid()
     try:
         value = _value(function(*args))
     except _Cancelled:
         raise
     except BaseException as error:
+        if os.getpid() != pid:
+            end_child(error)
         return pickle.dumps((Outcome.RAISED, pack_error(error, __name__)), _PICKLE)
+    if os.getpid() != pid:
+        end_child()
     try:
         return pickle.dumps((Outcome.VALUE, value), _PICKLE)
     except Exception as error:

@@ -19,6 +19,7 @@ from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent
 from zerorpc.service.coroutines import AsyncStream, SpareTask, SuspendedCoroutine, first_step
 from zerorpc.service.execution import Execution, ServerHooks
+from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Kind, Method
 from zerorpc.service.process_jobs import ProcessJob
 from zerorpc.service.process_pool import ProcessPool, check_not_importing_main
@@ -146,11 +147,15 @@ class Runners:
         context = self._base.copy()
         try:
             finished, value = context.run(first_step, execution)
+            if link.hub.stale:
+                end_child(None if finished else RuntimeError(NO_LOOP))
             if not finished:
                 self._hand_over(spare, link, execution, context, value)
                 return
             data = execution.result(value) if not execution.hooked else context.run(execution.result, value)
         except BaseException as error:
+            if link.hub.stale:
+                end_child(error)
             data = context.run(execution.error, error)
         if spare.is_cancelled():  # by the method: no other may get it
             self.leave_spare()
@@ -206,6 +211,14 @@ class Runners:
             work = SuspendedCoroutine(self.finish, job.link, job.execution, self._base.copy(), data)
             job.execution.channel.runner = work
             self._keep(work.context.run(self._loop.create_task, work.run()))
+
+    # Fork
+
+    def forked(self) -> None:
+        """This is a forked child. If a method on the loop forked it, the loop must not turn again."""
+        task = asyncio.current_task(self._loop)
+        if task is not None and (self._entered is not None or task in self._tasks):
+            self._loop.call_soon(end_child, RuntimeError(NO_LOOP))
 
     # The end
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from zerorpc.service.coroutines import AHEAD_ITEMS, AHEAD_OCTETS
 from zerorpc.service.execution import Execution
+from zerorpc.service.forks import NO_LOOP, end_child
 
 __all__ = ["ThreadJob"]
 
@@ -45,12 +46,18 @@ class ThreadJob:
                 if method.streams or (isinstance(value, Iterator) and not method.unary):
                     data = self._stream(value)
                 elif inspect.iscoroutine(value):
+                    if self.link.hub.stale:
+                        end_child(RuntimeError(NO_LOOP))
                     self._post((self, value, False))
                     return
                 else:
                     data = execution.result(list(value) if isinstance(value, Iterator) else value)
         except BaseException as error:
+            if self.link.hub.stale:
+                end_child(error)
             data = execution.error(error)
+        if self.link.hub.stale:
+            end_child()
         self._post((self, data, True))
 
     def _stream(self, items: Iterable[Any]) -> bytes | None:
@@ -60,6 +67,8 @@ class ThreadJob:
         iterator = iter(items)
         try:
             for item in iterator:
+                if self.link.hub.stale:
+                    end_child()
                 self._post((self, execution.item(item), False))
                 self._made += 1
                 if self._made >= self._allowed and not self._wait_for_credit():

@@ -48,9 +48,9 @@ class Workers:
     def submit(self, function: Callable[[Any], None], argument: Any) -> None:
         """Run ``function(argument)`` on a worker. It must not raise."""
         self._jobs.put((function, argument))
-        if self.threads == 0:
-            self._start_thread()
-        elif self._growing is None:
+        if self.threads == 0 and self._start_thread():
+            return
+        if self._growing is None:
             self._done_before = self._done
             self._growing = self._loop.call_later(_GROW_AFTER, self._grow)
 
@@ -78,7 +78,8 @@ class Workers:
         done = self._done - self._done_before
         if done * _GOOD_PROGRESS < waiting:
             for _ in range(min(max(1, self.threads // 2), waiting, self._limit + self.parked - self.threads)):
-                self._start_thread()
+                if not self._start_thread():
+                    break  # jobs wait for those that there are, and for a later try
         self._done_before = self._done
         self._growing = self._loop.call_later(_GROW_AFTER, self._grow)
 
@@ -87,9 +88,14 @@ class Workers:
         with self._parking:
             self.parked += by
 
-    def _start_thread(self) -> None:
+    def _start_thread(self) -> bool:
+        """Whether the system had room for one more."""
+        try:
+            threading.Thread(target=self._work, name=f"zerorpc-worker-{self.threads + 1}", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            return False
         self.threads += 1
-        threading.Thread(target=self._work, name=f"zerorpc-worker-{self.threads}", daemon=True).start()
+        return True
 
     def _work(self) -> None:
         jobs = self._jobs

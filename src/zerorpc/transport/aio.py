@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +18,7 @@ from zerorpc.transport.hub import Dialer, Hub, Owner, address_text
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.loops import running_loop
 from zerorpc.transport.proxy_protocol import ProxyHeader
-from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, open_socket, tune
+from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, lead_nowhere, open_socket, tune
 from zerorpc.zmtp.frames import keep_memory_for
 
 __all__ = ["AioHub"]
@@ -29,6 +31,8 @@ _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
 _ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors left
 
+_hubs: weakref.WeakSet[AioHub] = weakref.WeakSet()
+
 
 class AioHub(Hub):
     """A hub on an event loop. ``bind`` and ``connect`` may come before the loop, and from any thread.
@@ -39,11 +43,13 @@ class AioHub(Hub):
     def __init__(self, owner: Owner, resolve_hook: Callable[[Any], Any]) -> None:
         super().__init__(owner, resolve_hook)
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.stale = False  # forked: whatever is on the loop belongs to the parent, and so does the loop
         self.links: set[AioLink] = set()
         self._tasks: dict[Dialer, asyncio.Task[None]] = {}
         self._accepting: set[asyncio.Task[bool]] = set()
         self.proxied = False
         self._sealed = False
+        _hubs.add(self)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to work on a loop; called in its thread."""
@@ -298,8 +304,20 @@ class AioHub(Hub):
             listener.close()
         self.listeners.clear()
 
+    # Fork
+
+    def leave_to_parent(self) -> None:
+        """This is a forked child. Whatever its copy of the loop may still do, the parent's peers don't hear of it."""
+        if self.loop is not None and not self.closed:
+            self.stale = True
+            lead_nowhere(
+                [*(link.fileno() for link in self.links), *(each.fileno() for each in self.listeners.values())]
+            )
+        self.owner.forked()
+
     def disown(self) -> None:
         """In a forked child: let go of what is the parent's, its loop above all, without a word to its peers."""
+        self.stale = False
         self._parents = (self.loop, self.links, self._tasks, self._accepting)  # kept, so that nothing gets finalized
         self.loop = None
         self.links = set()
@@ -311,3 +329,12 @@ class AioHub(Hub):
 
     def __repr__(self) -> str:
         return f"<AioHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"
+
+
+def _after_fork_in_child() -> None:
+    for hub in list(_hubs):
+        hub.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

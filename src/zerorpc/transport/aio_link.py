@@ -35,7 +35,6 @@ class AioLink(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_hub",
         "_loop",
         "_owner",
         "_time",
@@ -45,6 +44,7 @@ class AioLink(asyncio.Protocol):
         "closed",
         "dialer",
         "flush_scheduled",
+        "hub",
         "lost",
         "name",
         "peer",
@@ -63,7 +63,7 @@ class AioLink(asyncio.Protocol):
         self.closed = False
         self._loop = loop
         self._time = loop.time
-        self._hub = hub
+        self.hub = hub
         self._owner = hub.owner
         self._transport: asyncio.Transport
         self.flush_scheduled = False
@@ -74,7 +74,7 @@ class AioLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._hub.links.add(self)
+        self.hub.links.add(self)
         self._transport.set_write_buffer_limits(high=_UNSENT_HIGH)
         self.peer.opened(self._time())
         self.flush()
@@ -122,7 +122,7 @@ class AioLink(asyncio.Protocol):
             self._timer.cancel()
         error = self.reason or lost_connection(self.name, exc)
         self.peer.writable = True
-        self._hub.links.discard(self)
+        self.hub.links.discard(self)
         self._owner.peer_lost(self, self.peer.close(error))
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(str(error))
@@ -215,7 +215,7 @@ class AioLink(asyncio.Protocol):
         now = self._time()
         if peer.next_wake is not None and now >= peer.next_wake:
             sock = self._transport.get_extra_info("socket")
-            unsent = self.unsent + unsent_octets(-1 if sock is None else sock.fileno())
+            unsent = self.unsent + unsent_octets(self.fileno())
             peer.progress(taken_octets(sock, unsent), unsent, now)
             ended = peer.sweep(now)
             if ended:
@@ -223,6 +223,11 @@ class AioLink(asyncio.Protocol):
         self.flush()
         if peer.error is not None:
             self._fail(peer.error)
+
+    def fileno(self) -> int:
+        """Its socket's; below 0 when it is closed."""
+        sock = self._transport.get_extra_info("socket")
+        return -1 if sock is None else sock.fileno()
 
     def __repr__(self) -> str:
         return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"

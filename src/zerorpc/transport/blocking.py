@@ -26,7 +26,7 @@ from zerorpc.errors import LostRemote
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
-from zerorpc.transport.sockets import Listener, connect_blocking, tune
+from zerorpc.transport.sockets import Listener, connect_blocking, lead_nowhere, tune
 
 __all__ = ["BlockingHub"]
 
@@ -52,9 +52,6 @@ class BlockingOwner(Owner, Protocol):
 
     def abandon(self, channel: Any) -> None:
         """Nobody wants the rest of a call."""
-
-    def forked(self) -> None:
-        """This is a child now: what was under way is the parent's."""
 
     def close(self) -> None:
         """Nobody can call any more."""
@@ -463,6 +460,11 @@ class BlockingHub(Hub):
 
     # Fork
 
+    def leave_to_parent(self) -> None:
+        """This is a forked child: our copies of its connections must not keep them open when it ends."""
+        self.stale = True
+        lead_nowhere([*self.links, *self._acceptors])
+
     def disown(self) -> None:
         """In a forked child: let go of what is the parent's, without a word to its peers. Takes no lock: the thread
         that held it may not exist here.
@@ -491,7 +493,7 @@ class BlockingHub(Hub):
 
 def _after_fork_in_child() -> None:
     for hub in list(_hubs):
-        hub.stale = True
+        hub.leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):

@@ -48,6 +48,9 @@ class Owner(Protocol):
     def peer_lost(self, link: Any, ended: list[Any]) -> None:
         """The connection is gone; ``ended`` lived on it. Before that, of a server: it wants nothing new."""
 
+    def forked(self) -> None:
+        """This is a forked child: what was under way is the parent's."""
+
 
 def lost_connection(name: str, error: Exception | None = None) -> LostRemote:
     """The error of what ran over a connection that ended without our doing."""
@@ -137,7 +140,11 @@ class Hub:
             added.append(text)
             if text not in self.dialers:
                 dialer = self.dialers[text] = Dialer(parsed)
-                self.start_dialer(dialer)
+                try:
+                    self.start_dialer(dialer)
+                except BaseException:  # out of descriptors, or of threads: it may be called again
+                    del self.dialers[text]
+                    raise
         return added
 
     def disconnect(self, endpoint: Any, resolve: bool = True) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from typing import Any, cast
 
-__all__ = ["hold_signals", "new_event_loop", "release_signals", "running_loop"]
+__all__ = ["close_event_loop", "hold_signals", "new_event_loop", "release_signals", "running_loop"]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -17,6 +18,15 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
+
+
+def close_event_loop(loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None]) -> None:
+    """The end of a loop that is ours, and of what it was for."""
+    if serving.cancel():  # Ctrl-C on a loop that takes no signals
+        with contextlib.suppress(asyncio.CancelledError):
+            loop.run_until_complete(serving)
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 def hold_signals() -> set[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import os
 import threading
 import weakref
 from collections import deque
@@ -94,7 +93,7 @@ class Outbox:
         loop.call_soon_threadsafe(attach)
         attached.wait()
 
-    def disown(self) -> None:
+    def forked(self) -> None:
         """In a forked child: what waits is the parent's to send; from now on we have our own connections."""
         self.hub.disown()
         self._set_up()
@@ -212,12 +211,3 @@ def _flush_at_exit() -> None:
 
 
 atexit.register(_flush_at_exit)
-
-
-def _after_fork_in_child() -> None:
-    for outbox in list(_open_outboxes):
-        outbox.disown()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

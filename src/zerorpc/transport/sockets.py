@@ -9,6 +9,7 @@ import socket
 import stat
 import struct
 import sys
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from zerorpc.errors import AddressInUse, EndpointError
@@ -21,6 +22,7 @@ __all__ = [
     "Acceptor",
     "Listener",
     "connect_blocking",
+    "lead_nowhere",
     "listen",
     "open_socket",
     "taken_octets",
@@ -207,6 +209,24 @@ def tune(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_COUNT)
+
+
+def lead_nowhere(filenos: Iterable[int]) -> None:
+    """In a forked child: have these descriptors, its copies, lead to nothing. Those of the parent are as before.
+
+    Just closed, their numbers would be given to other files, which whoever still knows them would write to; and an
+    event loop closing them would strike the parent's off the epoll instance that both share.
+    """
+    numbers = [fileno for fileno in filenos if fileno >= 0]
+    if not numbers:
+        return
+    os.close(numbers[0])  # so that there is one to open in any case
+    null = os.open(os.devnull, os.O_RDWR)
+    for fileno in numbers:
+        if fileno != null:
+            os.dup2(null, fileno, inheritable=False)
+    if null not in numbers:
+        os.close(null)
 
 
 def unsent_octets(fileno: int) -> int:

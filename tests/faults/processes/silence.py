@@ -1,0 +1,78 @@
+"""Processes that are there and say nothing: stopped, or with the interpreter's lock held in C."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.faults.processes.stage import IN_FLIGHT, Caller, ServerProgram, Stage, case
+
+HEARTBEAT = 0.5  # s; two of them are how long silence stays unnoticed
+_HELD = 20  # s that the interpreter's lock is held
+_SLACK = 3.0  # s beyond two heartbeats; 500 threads need up to 0.7 to be started and to be told, on one core
+_THIRD = IN_FLIGHT // 3
+
+
+@case("SIGSTOP and SIGCONT of the server")
+def stop_server(stage: Stage) -> dict[str, Any]:
+    server = stage.server(heartbeat=HEARTBEAT)
+    caller = stage.caller(server.endpoint, heartbeat=HEARTBEAT)
+    stage.hold(caller, IN_FLIGHT // 2)
+    stopped = time.monotonic()
+    server.pause()
+    caller.start(f"{caller.prefix}quick", stage.ids(IN_FLIGHT // 2))  # they wait in the system's buffer
+    caller.join()
+    tally = stage.check("LostRemote")
+    known = tally.last - stopped
+    assert tally.failed == {"LostRemote": IN_FLIGHT}
+    assert HEARTBEAT < known < 2 * HEARTBEAT + _SLACK, known
+    server.resume()
+    again = stage.again(caller)
+    caller("release")  # what was lost is answered now, to nobody
+    stage.again(caller)
+    tally = stage.check("LostRemote")
+    assert (tally.answered, tally.failed) == (2, {"LostRemote": IN_FLIGHT})
+    return {**tally.figures, "known_s": known, "again_s": again}
+
+
+def _hold_lock(stage: Stage, heartbeat: float) -> dict[str, Any]:
+    """A third of the calls is held before, one call holds the lock, and the others are made meanwhile."""
+    server = stage.server(heartbeat=heartbeat)
+    caller = stage.caller(server.endpoint, heartbeat=heartbeat, timeout=60)
+    stage.hold(caller, _THIRD)
+    held = time.monotonic()
+    (freezer,) = stage.ids(1)
+    caller.start("freeze", [freezer], _HELD)
+    stage.wait_for([freezer])
+    caller.start(f"{caller.prefix}quick", stage.ids(_THIRD))
+    caller.start(f"{caller.prefix}hold", stage.ids(IN_FLIGHT - 2 * _THIRD - 1))
+    caller.join(3 * heartbeat + 5)
+    tally = stage.check("LostRemote")
+    known = tally.last - held
+    assert tally.failed == {"LostRemote": IN_FLIGHT}
+    assert heartbeat < known < 2 * heartbeat + _SLACK, known
+    return {"known_s": known, **_after_the_lock(stage, server, caller, held)}
+
+
+def _after_the_lock(stage: Stage, server: ServerProgram, caller: Caller, held: float) -> dict[str, Any]:
+    """The server lives, whatever has been waiting is run once at most, and nobody hears of it."""
+    (call_id,) = stage.ids(1)
+    caller.start(f"{caller.prefix}quick", [call_id])
+    answered = stage.answer_to(call_id, _HELD + 10).at - held
+    assert answered >= _HELD - 1, "the lock was not held"
+    caller("release")
+    again = stage.again(caller)
+    tally = stage.check("LostRemote")
+    assert tally.failed == {"LostRemote": IN_FLIGHT}
+    assert server.process.poll() is None
+    return {**tally.figures, "again_s": again, "again_after_s": answered - _HELD}
+
+
+@case("the GIL held for 20 s", seconds=45, slow=True)
+def hold_lock(stage: Stage) -> dict[str, Any]:
+    return _hold_lock(stage, HEARTBEAT)
+
+
+@case("the GIL held for 20 s, default heartbeat", seconds=45, slow=True)
+def hold_lock_by_default(stage: Stage) -> dict[str, Any]:
+    return _hold_lock(stage, 5.0)
