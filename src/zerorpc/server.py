@@ -21,6 +21,7 @@ from zerorpc.service import process_pool
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import argspec, describe
+from zerorpc.service.turns import check_limits
 from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -50,9 +51,10 @@ class Server(SocketBase):
 
     Arguments: ``methods`` what to expose (``register`` adds more); ``name`` shown to clients; ``context`` the
     middleware; ``pool_size`` how many methods may run at once (further requests wait their turn); ``heartbeat`` in
-    seconds, the same as the clients' of zerorpc 0.6, or None for none; ``grace`` seconds that running calls get
-    when the server stops; ``processes`` how many serve, each with its own copy of ``methods`` and its own
-    ``pool_size``: connections are spread evenly over them, and one that crashes is replaced. This needs ``run``.
+    seconds, the same as the clients' of zerorpc 0.6, or None for none; ``max_wait`` seconds after which a turn comes
+    too late, so that the request is refused at once (None: half of its caller's timeout); ``grace`` seconds that
+    running calls get when the server stops; ``processes`` how many serve, each with its own copy of ``methods`` and
+    its own ``pool_size``: connections are spread evenly over them, and one that crashes is replaced (for ``run``).
 
     ``bind``, ``connect``, ``unbind``, ``disconnect`` and ``stop`` are safe from any thread and while serving; with
     several processes the first four raise RuntimeError once ``run`` has begun, and ``stop`` in any of them stops all.
@@ -68,15 +70,15 @@ class Server(SocketBase):
         *,
         grace: float = _GRACE,
         processes: int = 1,
+        max_wait: float | None = None,
     ) -> None:
-        if pool_size is not None and pool_size < 1:
-            raise ValueError(f"pool_size has to be at least 1, or None for no limit, not {pool_size}")
+        check_limits(pool_size, max_wait)
         if processes < 1:
             raise ValueError(f"processes has to be at least 1, not {processes}")
         check_heartbeat(heartbeat)
         service = self if methods is None else methods
         self._core: _Service = _Service(
-            name or service_name(service), context or Context.get_instance(), heartbeat, pool_size
+            name or service_name(service), context or Context.get_instance(), heartbeat, pool_size, max_wait
         )
         self._core.processes = processes
         self._grace = grace
@@ -278,12 +280,15 @@ class Server(SocketBase):
 class _Service:
     """What a server does with its peers. Apart from Server, so that subclasses of it can name methods freely."""
 
-    def __init__(self, name: str, context: Context, heartbeat: float | None, pool_size: int | None) -> None:
+    def __init__(
+        self, name: str, context: Context, heartbeat: float | None, pool_size: int | None, max_wait: float | None
+    ) -> None:
         self.name = name
         self.context = context
         self.heartbeat = heartbeat
         self.pool_size = pool_size
         self.processes = 1
+        self.max_wait = max_wait
         self.tap: Callable[[str, Buffer], None] | None = None
         self.hub = AioHub(self, context.hook_resolve_endpoint)
         self.runners: Runners | None = None
@@ -326,7 +331,7 @@ class _Service:
 
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
         self.runners = Runners(
-            loop, self.context, self.pool_size, max(1, process_pool.usable_cores() // self.processes)
+            loop, self.context, self.pool_size, max(1, process_pool.usable_cores() // self.processes), self.max_wait
         )
         self.hub.attach(loop)
         if self.intake is not None:
