@@ -1,4 +1,7 @@
-"""Server: any object as a network service. Its life: startup, serving, shutdown."""
+"""Server: any object as a network service. Its life: startup, serving, shutdown.
+
+Longer than most, because that life is lived in one process or in several, and is best followed in one place.
+"""
 
 from __future__ import annotations
 
