@@ -26,7 +26,8 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
         for when, found in states.items():
             yield (
                 f"{name:15} {when:>8} {found['rss'] / MIB:7.1f} {found['blocks']:9,} {found['channels']:8}"
-                f" {found['links']:5} {found['tasks']:5} {len(found['threads']):7} {found['workers']:7} {found['descriptors']:11}"
+                f" {found['links']:5} {found['tasks']:5} {len(found['threads']):7} {found['workers']:7}"
+                f" {found['descriptors']:11}"
             )
     for load in figures["overload"]:
         yield ""

@@ -17,7 +17,7 @@ from typing import Any
 import zerorpc
 from tests.soak import state
 
-WORK = 0.005  # s of CPU
+WORK = 0.01  # s of CPU
 WAIT = 0.02  # s
 
 
