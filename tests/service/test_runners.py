@@ -416,7 +416,7 @@ def test_what_runs_and_waits_is_shown() -> None:
             eventually(lambda: repr(server._core.runners).startswith("<Runners running=0 waiting=0 "))
 
 
-def test_a_queued_request_whose_caller_gave_up_is_never_run() -> None:
+def test_a_queued_request_whose_caller_gave_up_is_never_run(caplog: pytest.LogCaptureFixture) -> None:
     release = threading.Event()
     ran: list[str] = []
 
@@ -434,6 +434,7 @@ def test_a_queued_request_whose_caller_gave_up_is_never_run() -> None:
         first.get(timeout=PATIENCE)
         last.get(timeout=PATIENCE)
     assert ran == ["first", "last"]
+    assert "overloaded" not in caplog.text
 
 
 # Streams of both kinds

@@ -162,10 +162,12 @@ class Runners:
             link, execution, given_up = self._waiting.popleft()
             self._waiting_octets -= len(execution.channel.data)
             self._turns.give(now)
+            if execution.channel.closed:
+                continue
             if now > given_up:  # one of zerorpc 0.6, which can't cancel
                 self._refuse(execution, "; its turn has come too late")
                 link.flush_soon()
-            elif not execution.channel.closed:
+            else:
                 execution.channel.runner = None
                 self.running += 1
                 self._start(link, execution)
