@@ -165,18 +165,16 @@ def overload(seconds: float) -> list[dict[str, Any]]:
 def overload_one(load: dict[str, Any], seconds: float) -> dict[str, Any]:
     """One server, offered more and more of what it could do when its callers waited for each other."""
     pool_size, method, old = load["pool_size"], load["method"], load["old"]
-    # what computes has just as much of a core as whatever else runs here leaves it
+    # what computes has just as much of a core as its callers, and whatever else runs here, leave it
     measure = "goodput_per_core" if method == "work" else "goodput"
     with Program("service", json.dumps(pool_size), json.dumps(load["max_wait"])) as server:
         with Program("overload", server.read()["endpoint"]) as callers:
 
             def offer(factor: float, **how: Any) -> dict[str, Any]:
-                cpu, start = cpu_of(server.pid) + cpu_of(callers.pid), time.monotonic()
+                cpu = cpu_of(server.pid)
                 callers.tell({"method": method, "seconds": seconds, "old": old, **how})
                 found = callers.read(seconds + AFTER)
-                used = cpu_of(server.pid) + cpu_of(callers.pid) - cpu
-                found["cores"] = round(used / (time.monotonic() - start), 2)
-                found["goodput_per_core"] = round(found["goodput"] * seconds / used, 1)
+                found["goodput_per_core"] = round(found["goodput"] * seconds / (cpu_of(server.pid) - cpu), 1)
                 return {"factor": factor, **found}
 
             capacity = offer(0, at_once=2 * pool_size)

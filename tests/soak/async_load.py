@@ -198,7 +198,9 @@ async def come_and_go(endpoint: str, ledger: Ledger, lots: random.Random, end: f
 
 
 async def leave_in_the_middle(client: zerorpc.AsyncClient, ledger: Ledger) -> None:
-    stream = await client.ever()
+    stream = None
+    with ledger.entry("stream cut off", TIMEOUT):
+        stream = await client.ever()
     under_way = asyncio.ensure_future(client.nap(30))
     await asyncio.sleep(0.05)
     client.close()

@@ -27,6 +27,7 @@ class Ledger:
     """Counts of one load process."""
 
     def __init__(self) -> None:
+        self._start = time.monotonic()
         self.calls: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.hung: list[str] = []
@@ -54,7 +55,7 @@ class Ledger:
         if past > SLACK:
             self._keep(self.hung, f"{kind}: {past:.1f} s past its deadline")
         if how != ENDS.get(kind, "ok"):
-            self._keep(self.wrong, f"{kind}: {what}")
+            self._keep(self.wrong, f"{kind}, after {time.monotonic() - self._start:.0f} s: {what}")
 
     def end(self) -> None:
         """Whatever is still open now will never end."""

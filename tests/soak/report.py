@@ -1,11 +1,15 @@
-"""The figures of a soak as text."""
+"""The figures of a soak as text; as Markdown by ``python -m tests.soak.report FILE``."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 MIB = 1024 * 1024
+NAMES = {"async_load": "AsyncClients", "blocking_load": "blocking clients"}
 
 
 def text(figures: Mapping[str, Any]) -> str:
@@ -43,3 +47,45 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "all promises were kept" if not figures["broken"] else "NOT KEPT:"
     yield from (f"  {what}" for what in figures["broken"])
+
+
+def tables(figures: Mapping[str, Any]) -> str:
+    """The same for docs/reliability.md, as Markdown."""
+    return "\n".join(_tables(figures))
+
+
+def _tables(figures: Mapping[str, Any]) -> Iterator[str]:
+    held, ledger = figures["held"], figures["ledger"]
+    yield "| held for | connections | calls | ended wrongly | hung | past its deadline, at most | killed clients |"
+    yield "|---|---|---|---|---|---|---|"
+    yield (
+        f"| {figures['seconds']:.0f} s | {held['least']:,} to {held['most']:,} | {sum(ledger['calls'].values()):,}"
+        f" | {len(ledger['wrong'])} | {len(ledger['hung'])} | {ledger['latest']:.2f} s"
+        f" | {figures['killed']} processes |"
+    )
+    yield ""
+    yield "| let go | | MiB | objects | channels | tasks | threads | workers | descriptors |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for name, states in figures["states"].items():
+        for when, found in states.items():
+            yield (
+                f"| {NAMES.get(name, name)} | {when} | {found['rss'] / MIB:.1f} | {found['objects']:,}"
+                f" | {found['channels']} | {found['tasks']} | {len(found['threads'])} | {found['workers']}"
+                f" | {found['descriptors']} |"
+            )
+    for load in figures["overload"]:
+        best = max(level[load["measure"]] for level in load["levels"])
+        yield ""
+        yield f"| {load['name']} | offered/s | goodput/s | of its peak | refused/s | after, p50 | p99 | timeouts/s |"
+        yield "|---|---|---|---|---|---|---|---|"
+        for level in load["levels"]:
+            after = [f"{level['refused_ms'][p]:.2f} ms" if level["refused_ms"] else "" for p in ("p50", "p99")]
+            yield (
+                f"| {level['factor']:g}× | {level['offered']:,.0f} | {level['goodput']:,.0f}"
+                f" | {level[load['measure']] / best:.0%} | {level['refused']:,.0f} | {after[0]} | {after[1]}"
+                f" | {level['late']:,.0f} |"
+            )
+
+
+if __name__ == "__main__":
+    print(tables(json.loads(Path(sys.argv[1]).read_text())))

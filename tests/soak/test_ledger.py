@@ -30,10 +30,14 @@ def test_calls_that_end_as_they_should() -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "what"),
     [
-        ("plain", zerorpc.LostRemote("gone"), "plain: LostRemote('gone')"),
-        ("plain", AssertionError("another value"), "plain: AssertionError('another value')"),
-        ("failing", zerorpc.RemoteError("KeyError", "why", None), "failing: RemoteError('KeyError', 'why', None)"),
-        ("late", None, "late: a result"),
+        ("plain", zerorpc.LostRemote("gone"), "plain, after 0 s: LostRemote('gone')"),
+        ("plain", AssertionError("another value"), "plain, after 0 s: AssertionError('another value')"),
+        (
+            "failing",
+            zerorpc.RemoteError("KeyError", "why", None),
+            "failing, after 0 s: RemoteError('KeyError', 'why', None)",
+        ),
+        ("late", None, "late, after 0 s: a result"),
     ],
 )
 def test_calls_that_do_not(kind: str, error: Exception | None, what: str) -> None:
