@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -149,10 +150,18 @@ def settled_server(looking: zerorpc.Client) -> dict[str, Any]:
 
 
 def held(part: dict[str, Any], idle: dict[str, Any], wanted: int) -> dict[str, Any]:
-    """How many connections the server had whenever it was looked at."""
+    """How many connections the server had whenever it was looked at; and whether it could be, each second."""
     connections = [look["descriptors"] - idle["descriptors"] for look in part["looks"]]
     memory = [look["rss"] for look in part["looks"]]
-    return {"wanted": wanted, "least": min(connections), "most": max(connections), "most_rss": max(memory)}
+    times = [look["at"] for look in part["looks"]]
+    gap = max((after - before for before, after in itertools.pairwise(times)), default=0.0)
+    return {
+        "wanted": wanted,
+        "least": min(connections),
+        "most": max(connections),
+        "most_rss": max(memory),
+        "longest_gap": round(gap, 1),  # between two looks: more than LOOK if the machine, or the server, stood still
+    }
 
 
 # The overload
@@ -178,7 +187,7 @@ def overload_one(load: dict[str, Any], seconds: float) -> dict[str, Any]:
                 return {"factor": factor, **found}
 
             capacity = offer(0, at_once=2 * pool_size)
-            levels = [offer(factor, rate=factor * capacity[measure]) for factor in FACTORS]
+            levels = [offer(factor, rate=factor * capacity["goodput"]) for factor in FACTORS]
     return {**load, "seconds": seconds, "measure": measure, "capacity": capacity, "levels": levels}
 
 

@@ -35,7 +35,7 @@ LEVEL = {
 OVER = {**LEVEL, "factor": 3.0, "offered": 300.0, "refused": 200.0, "refused_ms": {"p50": 1.0, "p99": 20.0}}
 FIGURES: dict[str, Any] = {
     "seconds": 60.0,
-    "held": {"wanted": 2000, "least": 2003, "most": 2010, "most_rss": 120_000},
+    "held": {"wanted": 2000, "least": 2003, "most": 2010, "most_rss": 120_000, "longest_gap": 1.2},
     "ledger": {"calls": {"plain": 1}, "wrong": [], "hung": [], "latest": 0.1},
     "killed": 1,
     "states": {"server": {"before": STATE, "after": {**STATE, "rss": 104_000, "workers": 9}}},
@@ -46,6 +46,12 @@ FIGURES: dict[str, Any] = {
 def test_all_is_well() -> None:
     assert broken(FIGURES) == []
     assert report.text({**FIGURES, "broken": []}).endswith("\nall promises were kept")
+
+
+def test_what_was_no_overload_after_all_has_no_refusals() -> None:
+    figures = copy.deepcopy(FIGURES)
+    figures["overload"][0]["levels"][1].update(goodput=299.0, refused=0.0, refused_ms={})
+    assert broken(figures) == []
 
 
 def set_after(**what: Any) -> Callable[[dict[str, Any]], None]:

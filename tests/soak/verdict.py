@@ -10,6 +10,7 @@ SAME = ("channels", "links", "tasks", "threads", "descriptors")  # before and af
 GOODPUT = 0.8  # of its peak, however much is offered
 REFUSED_MS = 250.0  # at the 99th percentile: a quarter of what the callers would wait
 LATE = 0.02  # of what is offered may end by its timeout instead of an answer
+ALL = 0.95  # of what is offered: then it was no overload
 OVER = 2.0  # times the capacity, from which on it is overload
 
 
@@ -62,6 +63,8 @@ def _broken_by_load(load: Mapping[str, Any]) -> Iterator[str]:
         if level["late"] > LATE * level["offered"]:
             yield f"{factor}: {level['late'] / level['offered']:.0%} of the calls ended by their timeout"
         if not level["refused"]:
+            if level["goodput"] > ALL * level["offered"]:
+                continue  # this machine has become quicker since its capacity was measured
             yield f"{factor}: nothing was refused"
         elif level["refused_ms"]["p99"] > REFUSED_MS:
             yield f"{factor}: it took {level['refused_ms']['p99']:.0f} ms to refuse a call (p99)"
