@@ -23,7 +23,8 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
     yield f"{sum(calls.values()):,} calls:"
     yield "  " + ", ".join(f"{count:,} {kind}" for kind, count in calls.items())
     yield f"  {figures['killed']} processes of clients killed; {ledger['latest']:.2f} s past its deadline at most"
-    yield f"  the server had {held['most_rss'] / MIB:.1f} MiB at most; it was looked at every {held['longest_gap']} s or less"
+    yield f"  the server had {held['most_rss'] / MIB:.1f} MiB at most"
+    yield f"  the longest time without a look at it was {held['longest_gap']} s"
     yield ""
     yield f"{'':15} {'':>8} {'MiB':>7} {'blocks':>9} channels links tasks threads workers descriptors"
     for name, states in figures["states"].items():
