@@ -69,6 +69,24 @@ def test_a_request_is_what_every_zerorpc_server_expects(context: Any, method: st
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"timeout": 5}, {"_zpc_timeout": 5}),
+        ({"timeout": 0.25}, {"_zpc_timeout": 0.25}),
+        ({"timeout": None}, {"_zpc_timeout": None}),
+        ({"timeout": 30}, {}),  # what every zerorpc client waits unless it is told otherwise
+        ({"slots": 7}, {}),
+    ],
+)
+def test_a_server_is_told_for_how_long_the_caller_waits(
+    context: Any, options: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    header = decode_header(Request(Caller(context()), "add", (), options, 0.0).channel.data)
+    assert {key: value for key, value in header.items() if key not in ("message_id", "v")} == expected
+
+
+@BOTH
 def test_what_cant_be_sent_names_the_method(context: Any) -> None:
     with pytest.raises(SerializationError, match=r"the arguments of add can't be sent: .*object"):
         make(context(), args=(object(),))

@@ -85,12 +85,6 @@ def test_registering_a_name_twice_is_refused() -> None:
     server.close()
 
 
-@pytest.mark.parametrize("pool_size", [0, -1])
-def test_a_pool_of_nothing_is_refused(pool_size: int) -> None:
-    with pytest.raises(ValueError, match="pool_size"):
-        zerorpc.Server({}, pool_size=pool_size)
-
-
 @pytest.mark.parametrize("heartbeat", [-1, 0, -0.5])
 @pytest.mark.parametrize(
     "make",

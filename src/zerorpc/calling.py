@@ -14,6 +14,8 @@ from zerorpc.protocol.events import (
     ERR,
     OK,
     STREAM,
+    TIMEOUT_KEY,
+    USUAL_TIMEOUT,
     VERSION,
     Buffer,
     Event,
@@ -85,7 +87,10 @@ class Request:
         name = method if type(method) is str else _text(method)
         context = caller.context
         message_id = context.new_msgid()
+        timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
         header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
+        if timeout != USUAL_TIMEOUT:
+            header[TIMEOUT_KEY] = timeout
         self._caller = caller
         self.event: Event | None = None
         if context.hooks_client:
@@ -100,7 +105,6 @@ class Request:
             data = encode_usual((header, called, args))
         except ENCODE_ERRORS as error:
             raise SerializationError(f"the arguments of {name} can't be sent: {encode_problem(error)}") from None
-        timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
         deadline = FOREVER if timeout is None else now + timeout
         self.channel = ClientChannel(message_id, name, data, timeout, deadline, slots)
 

@@ -1,4 +1,7 @@
-"""Server: any object as a network service. Its life: startup, serving, shutdown."""
+"""Server: any object as a network service. Its life: startup, serving, shutdown.
+
+Longer than most, because that life is lived in one process or in several, and is best followed in one place.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ from zerorpc.service import process_pool
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import argspec, describe
+from zerorpc.service.turns import check_limits
 from zerorpc.socket_base import SocketBase, check_heartbeat
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -50,9 +54,10 @@ class Server(SocketBase):
 
     Arguments: ``methods`` what to expose (``register`` adds more); ``name`` shown to clients; ``context`` the
     middleware; ``pool_size`` how many methods may run at once (further requests wait their turn); ``heartbeat`` in
-    seconds, the same as the clients' of zerorpc 0.6, or None for none; ``grace`` seconds that running calls get
-    when the server stops; ``processes`` how many serve, each with its own copy of ``methods`` and its own
-    ``pool_size``: connections are spread evenly over them, and one that crashes is replaced. This needs ``run``;
+    seconds, the same as the clients' of zerorpc 0.6, or None for none; ``max_wait`` seconds after which a turn comes
+    too late, so that the request is refused at once (None: half of its caller's timeout); ``grace`` seconds that
+    running calls get when the server stops; ``processes`` how many serve, each with its own copy of ``methods`` and
+    its own ``pool_size``: connections are spread evenly over them, and one that crashes is replaced (for ``run``);
     ``proxy_protocol`` whether a proxy such as HAProxy makes all connections to where it is bound, each with a PROXY
     protocol header (version 2) that says for whom; others are refused. ``caller`` of a request that hooks see tells.
 
@@ -71,14 +76,15 @@ class Server(SocketBase):
         grace: float = _GRACE,
         processes: int = 1,
         proxy_protocol: bool = False,
+        max_wait: float | None = None,
     ) -> None:
-        if pool_size is not None and pool_size < 1:
-            raise ValueError(f"pool_size has to be at least 1, or None for no limit, not {pool_size}")
+        check_limits(pool_size, max_wait)
         if processes < 1:
             raise ValueError(f"processes has to be at least 1, not {processes}")
         check_heartbeat(heartbeat)
         service = self if methods is None else methods
-        core = _Service(name or service_name(service), context or Context.get_instance(), heartbeat, pool_size)
+        name, context = name or service_name(service), context or Context.get_instance()
+        core = _Service(name, context, heartbeat, pool_size, max_wait)
         core.processes, core.hub.proxied = processes, proxy_protocol
         self._core: _Service = core
         self._grace = grace
@@ -274,12 +280,15 @@ class Server(SocketBase):
 class _Service:
     """What a server does with its peers. Apart from Server, so that subclasses of it can name methods freely."""
 
-    def __init__(self, name: str, context: Context, heartbeat: float | None, pool_size: int | None) -> None:
+    def __init__(
+        self, name: str, context: Context, heartbeat: float | None, pool_size: int | None, max_wait: float | None
+    ) -> None:
         self.name = name
         self.context = context
         self.heartbeat = heartbeat
         self.pool_size = pool_size
         self.processes = 1
+        self.max_wait = max_wait
         self.tap: Callable[[str, Buffer], None] | None = None
         self.hub = AioHub(self, context.hook_resolve_endpoint)
         self.runners: Runners | None = None
@@ -322,7 +331,7 @@ class _Service:
 
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
         cores = max(1, process_pool.usable_cores() // self.processes)
-        self.runners = Runners(loop, self.context, self.pool_size, cores)
+        self.runners = Runners(loop, self.context, self.pool_size, cores, self.max_wait)
         self.hub.attach(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)

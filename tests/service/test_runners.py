@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import threading
@@ -305,6 +306,88 @@ def test_waiting_requests_that_hold_too_much_get_an_error_at_once(monkeypatch: p
         assert [call.get(timeout=PATIENCE) for call in calls] == [True] * 3
 
 
+class Stuck:
+    """A server whose only place is taken, with one request that waits already, for 100 s: that makes 10 s a turn."""
+
+    def __init__(self, **options: Any) -> None:
+        self.release = threading.Event()
+        self._options = options
+
+    def f(self) -> bool:
+        return self.release.wait(PATIENCE)
+
+    @contextlib.contextmanager
+    def served(self) -> Iterator[zerorpc.Server]:
+        with serving({"f": self.f}, pool_size=1, **self._options) as server:
+            with zerorpc.Client(server.endpoints[0], timeout=None) as client:
+                calls = [client.f(async_=True) for _ in range(2)]
+                eventually(lambda: "running=1 waiting=1" in repr(server._core.runners))
+                server._core.runners._turns._begun -= 100
+                yield server
+                self.release.set()
+                assert [call.get(timeout=PATIENCE) for call in calls] == [True] * 2
+
+
+def test_a_request_whose_turn_would_come_too_late_for_its_caller_is_refused_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stuck = Stuck()
+    with stuck.served() as server, zerorpc.Client(server.endpoints[0], timeout=19) as client:
+        for _ in range(3):
+            error = remote_error(client.f)
+            assert error.name == "ServerOverloaded"
+            assert error.msg.startswith("f: 1 calls are running and 1 waiting; its turn would come in 10")
+        assert not stuck.release.is_set()
+        patient = [client.f(async_=True, timeout=timeout) for timeout in (1000, None)]
+        eventually(lambda: "running=1 waiting=3" in repr(server._core.runners))
+        stuck.release.set()
+        assert [call.get(timeout=PATIENCE) for call in patient] == [True] * 2
+        assert client.f() is True
+    assert caplog.text.count("overloaded, and refuses calls: f: 1 calls are running") == 1  # not a line for each
+    assert "raised" not in caplog.text  # no method did
+
+
+def test_an_old_caller_is_taken_to_wait_for_30_s() -> None:
+    with Stuck().served() as server:
+        begun = server._core.runners._turns._begun
+        with RawPeer.to(server.endpoints[0]) as old:
+            old.send(HEADER, "f", [])
+            eventually(lambda: "running=1 waiting=2" in repr(server._core.runners))
+            server._core.runners._turns._begun = begun + 10  # two ahead of the next, each for 9 s
+            old.send({"message_id": b"2" * 32, "v": 3}, "f", [])
+            event = old.next_event()
+            assert (event.name, event.args[0]) == ("ERR", "ServerOverloaded")
+
+
+def test_a_server_may_be_told_how_long_a_request_may_wait() -> None:
+    with Stuck(max_wait=5).served() as server, zerorpc.Client(server.endpoints[0], timeout=None) as client:
+        assert remote_error(client.f).name == "ServerOverloaded"
+
+
+def test_a_turn_that_comes_when_an_old_caller_has_given_up_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.service.turns.USUAL_TIMEOUT", 0)
+    release = threading.Event()
+    ran: list[str] = []
+
+    def f(who: str) -> None:
+        ran.append(who)
+        release.wait(PATIENCE)
+
+    with serving({"f": f}, pool_size=1) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client, RawPeer.to(server.endpoints[0]) as old:
+            calls = [client.f("ours", async_=True)]
+            eventually(lambda: ran)
+            old.send(HEADER, "f", ["old"])
+            eventually(lambda: "waiting=1" in repr(server._core.runners))
+            calls.append(client.f("ours too", async_=True))
+            eventually(lambda: "waiting=2" in repr(server._core.runners))
+            release.set()
+            assert old.next_event().args[0] == "ServerOverloaded"
+            for call in calls:
+                call.get(timeout=PATIENCE)
+    assert ran == ["ours", "ours too"]
+
+
 def test_more_idle_streams_than_threads_leave_plain_methods_running(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zerorpc.service.runners.DEFAULT_THREADS", 3)
 
@@ -333,7 +416,7 @@ def test_what_runs_and_waits_is_shown() -> None:
             eventually(lambda: repr(server._core.runners).startswith("<Runners running=0 waiting=0 "))
 
 
-def test_a_queued_request_whose_caller_gave_up_is_never_run() -> None:
+def test_a_queued_request_whose_caller_gave_up_is_never_run(caplog: pytest.LogCaptureFixture) -> None:
     release = threading.Event()
     ran: list[str] = []
 
@@ -351,6 +434,7 @@ def test_a_queued_request_whose_caller_gave_up_is_never_run() -> None:
         first.get(timeout=PATIENCE)
         last.get(timeout=PATIENCE)
     assert ran == ["first", "last"]
+    assert "overloaded" not in caplog.text
 
 
 # Streams of both kinds

@@ -27,6 +27,8 @@ __all__ = [
     "NO_ID",
     "OK",
     "STREAM",
+    "TIMEOUT_KEY",
+    "USUAL_TIMEOUT",
     "VERSION",
     "BadEvent",
     "Event",
@@ -42,6 +44,8 @@ __all__ = [
 ]
 
 VERSION = 3
+TIMEOUT_KEY = "_zpc_timeout"  # a request's header: seconds that its caller waits for the first reply, nil for ever,
+USUAL_TIMEOUT = 30  # absent if it is what every client of zerorpc waits when it isn't told otherwise
 _JOIN_MAX = 16 * 1024  # octets of a result up to which another copy costs less than ``encode``
 
 OK = "OK"

@@ -119,6 +119,11 @@ class Execution(Struct, eq=False):
             error = self._naming_the_method(error, self.method)
         exc_info = (type(error), error, error.__traceback__)
         logger.error("%s raised %s", self.channel.name, type(error).__name__, exc_info=exc_info)
+        return self.refusal(error)
+
+    def refusal(self, error: BaseException) -> bytes:
+        """Why the method is not run: an error for the caller, and none of the method's own, to be logged as such."""
+        exc_info = (type(error), error, error.__traceback__)
         reply = Event(ERR, self._error_args(error), self.channel.peer.event_header(self.channel))
         if self.hooked:
             try:

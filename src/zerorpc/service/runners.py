@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
 from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
 from typing import Any
@@ -24,19 +25,23 @@ from zerorpc.service.methods import Kind, Method
 from zerorpc.service.process_jobs import ProcessJob
 from zerorpc.service.process_pool import ProcessPool, check_not_importing_main
 from zerorpc.service.thread_jobs import ThreadJob
+from zerorpc.service.turns import Turns, patience
 from zerorpc.service.workers import DEFAULT_THREADS, Workers
 
 __all__ = ["Runners", "ServerOverloaded", "ServerStopping"]
+
+logger = logging.getLogger("zerorpc.server")
 
 # Globals, because looking a member up in its enum takes 116 ns on CPython 3.11.
 _COROUTINE, _ASYNC_GENERATOR, _PROCESS = Kind.COROUTINE, Kind.ASYNC_GENERATOR, Kind.PROCESS
 _RUNNING_MAX = 65_536  # methods at once when pool_size isn't given; a suspended coroutine costs about 3 KiB
 _WAITING_MAX = 16_384  # requests kept waiting beyond that; the next gets an error at once
+_WAIT_SHARE = 0.5  # of its caller's patience that a request may wait: the rest is for the method, and for what varies
 _WAITING_OCTETS_MAX = 256 * 1024 * 1024  # and what they may hold together: two of the largest messages
 
 
 class ServerOverloaded(ZeroRPCError):
-    """The error that a caller gets when too many requests wait already. The method was not run."""
+    """The error that a caller gets at once when its turn would come too late. The method was not run."""
 
 
 class ServerStopping(ZeroRPCError):
@@ -46,7 +51,8 @@ class ServerStopping(ZeroRPCError):
 class Runners:
     """Runs the requests of one server on one loop.
 
-    At most ``pool_size`` at a time; further ones wait their turn, in order. Reading never waits for them.
+    At most ``pool_size`` at a time; further ones wait their turn, in order, unless that would take longer than
+    ``max_wait`` or half of what their caller waits. Reading never waits for them.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class Runners:
         context: ServerHooks,
         pool_size: int | None,
         process_pool: int | None = None,
+        max_wait: float | None = None,
     ) -> None:
         check_not_importing_main()
         self.running = 0
@@ -63,8 +70,11 @@ class Runners:
         self._loop = loop
         self._context = context
         self._limit = pool_size or _RUNNING_MAX
-        self._waiting: deque[tuple[Any, Execution]] = deque()
+        self._waiting: deque[tuple[Any, Execution, float]] = deque()  # the last: when its caller has given up
         self._waiting_octets = 0
+        self._turns = Turns(self._limit)
+        self._max_wait = float("inf") if max_wait is None else max_wait
+        self._overloaded = False  # somebody was refused, and others wait still
         self._workers = Workers(loop, self._receive_posted, pool_size or DEFAULT_THREADS)
         self._processes = ProcessPool(process_pool)
         self._base = contextvars.copy_context()
@@ -85,13 +95,32 @@ class Runners:
                 self._run_on_loop(link, execution)
             else:
                 self._start(link, execution)
-        elif len(self._waiting) < _WAITING_MAX and self._waiting_octets < _WAITING_OCTETS_MAX:
-            channel.runner = _QUEUED
-            self._waiting.append((link, execution))
-            self._waiting_octets += len(channel.data)
         else:
-            why = f"{channel.name}: {self.running} calls are running and {len(self._waiting)} waiting"
-            channel.send(execution.error(ServerOverloaded(why)), last=True)
+            self._let_wait(link, execution)
+
+    def _let_wait(self, link: Any, execution: Execution) -> None:
+        """Keep a request until its turn, or refuse it at once if that would come too late for its caller."""
+        channel, now, ahead = execution.channel, self._loop.time(), len(self._waiting)
+        if not ahead:
+            self._turns.begin(now)
+            self._overloaded = False
+        patient = patience(channel)
+        wait = self._turns.wait(now, ahead)
+        too_long = wait > min(patient * _WAIT_SHARE, self._max_wait)
+        if too_long or ahead >= _WAITING_MAX or self._waiting_octets >= _WAITING_OCTETS_MAX:
+            self._refuse(execution, f"; its turn would come in {wait:.3g} s" if too_long else "")
+            return
+        channel.runner = _QUEUED
+        self._waiting.append((link, execution, now + patient))
+        self._waiting_octets += len(channel.data)
+
+    def _refuse(self, execution: Execution, details: str) -> None:
+        channel = execution.channel
+        why = f"{channel.name}: {self.running} calls are running and {len(self._waiting)} waiting{details}"
+        if not self._overloaded:  # once for all: a line for each would be one more thing to do
+            logger.warning("overloaded, and refuses calls: %s", why)
+            self._overloaded = True
+        channel.send(execution.refusal(ServerOverloaded(why)), last=True)
 
     def _start(self, link: Any, execution: Execution) -> None:
         """Run a request that is counted as running already."""
@@ -129,10 +158,17 @@ class Runners:
             self._idle.set()
 
     def _start_waiting(self) -> None:
+        now = self._loop.time()
         while self._waiting and self.running < self._limit:
-            link, execution = self._waiting.popleft()
+            link, execution, given_up = self._waiting.popleft()
             self._waiting_octets -= len(execution.channel.data)
-            if not execution.channel.closed:
+            self._turns.give(now)
+            if execution.channel.closed:
+                continue
+            if now > given_up:  # one of zerorpc 0.6, which can't cancel
+                self._refuse(execution, "; its turn has come too late")
+                link.flush_soon()
+            else:
                 execution.channel.runner = None
                 self.running += 1
                 self._start(link, execution)
@@ -226,7 +262,7 @@ class Runners:
         """Refuse new requests; give the running ones ``grace`` seconds."""
         self.stopping = True
         waiting, self._waiting = self._waiting, deque()
-        for link, execution in waiting:
+        for link, execution, _ in waiting:
             error = ServerStopping(f"{execution.channel.name}: the server is shutting down")
             execution.channel.send(execution.error(error), last=True)
             link.flush_soon()

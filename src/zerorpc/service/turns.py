@@ -1,0 +1,72 @@
+"""How long a request will wait for its turn, and how long its caller will: what comes too late is refused at once.
+
+Without that a server which is offered more than it can do is soon busy for callers that have given up only: all wait
+in one queue, and whoever comes first in it has waited for the longest (docs/reliability.md has the figures).
+
+Pure: the time is passed in.
+"""
+
+from __future__ import annotations
+
+from zerorpc.protocol.channel import ServerChannel
+from zerorpc.protocol.events import TIMEOUT_KEY, USUAL_TIMEOUT, decode_header
+
+__all__ = ["Turns", "check_limits", "patience"]
+
+_SAMPLE_MIN = 10  # turns: by fewer, a single odd one would decide
+
+
+def check_limits(pool_size: int | None, max_wait: float | None) -> None:
+    """Raises ValueError for what makes no sense."""
+    if pool_size is not None and pool_size < 1:
+        raise ValueError(f"pool_size has to be at least 1, or None for no limit, not {pool_size}")
+    if max_wait is not None and not max_wait > 0:
+        raise ValueError(f"max_wait has to be a number of seconds above 0, or None, not {max_wait}")
+
+
+def patience(channel: ServerChannel) -> float:
+    """Seconds that the caller waits for the first reply, from its request's header; or what most callers wait."""
+    timeout = decode_header(channel.data).get(TIMEOUT_KEY, USUAL_TIMEOUT)
+    if timeout is None:
+        return float("inf")
+    # a middleware's key may happen to have the same name
+    return timeout if type(timeout) in (int, float) else USUAL_TIMEOUT
+
+
+class Turns:
+    """The pace at which those that wait get their turn.
+
+    Taken from the last ``places`` turns or more, as many as run at once: with ten methods that take a second each,
+    nobody may have a turn for a second, and then ten at once. What isn't over yet counts as well, as a lower bound:
+    so methods that hang are noticed too.
+    """
+
+    __slots__ = ("_begun", "_given", "_pace", "_sample")
+
+    def __init__(self, places: int) -> None:
+        self._sample = max(places, _SAMPLE_MIN)
+        self._begun = 0.0
+        self._given = 0
+        self._pace = 0.0  # seconds from one turn to the next; 0 if nothing is known yet
+
+    def begin(self, now: float) -> None:
+        """Somebody has to wait from now on, and nobody did before."""
+        self._begun = now
+        self._given = 0
+        self._pace = 0.0
+
+    def give(self, now: float) -> None:
+        """The first in the queue leaves it."""
+        self._given += 1
+        if self._given >= self._sample:
+            pace = (now - self._begun) / self._given
+            self._pace = (self._pace + pace) / 2 if self._pace else pace
+            self._begun = now
+            self._given = 0
+
+    def wait(self, now: float, ahead: int) -> float:
+        """Seconds until somebody with so many ahead has a turn, as things go now."""
+        return ahead * max(self._pace, (now - self._begun) / self._sample)
+
+    def __repr__(self) -> str:
+        return f"<Turns {self._pace * 1000:.3g} ms each>"

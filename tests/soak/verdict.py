@@ -1,0 +1,70 @@
+"""What has to hold after a soak. Pure: figures in, broken promises out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+MEMORY = 0.05  # by so much more than before it may be
+SAME = ("channels", "links", "tasks", "threads", "descriptors")  # before and after
+GOODPUT = 0.8  # of its peak, however much is offered
+REFUSED_MS = 250.0  # at the 99th percentile: a quarter of what the callers would wait
+LATE = 0.02  # of what is offered may end by its timeout instead of an answer
+ALL = 0.95  # of what is offered: then it was no overload
+OVER = 2.0  # times the capacity, from which on it is overload
+
+
+def broken(figures: Mapping[str, Any]) -> list[str]:
+    """Every promise that was not kept, in words."""
+    return [
+        *_broken_by_calls(figures["ledger"]),
+        *_broken_connections(figures["held"]),
+        *(f"{name}: {what}" for name, states in figures["states"].items() for what in _broken_by_state(**states)),
+        *(f"overload, {load['name']}: {what}" for load in figures["overload"] for what in _broken_by_load(load)),
+    ]
+
+
+def _broken_by_calls(ledger: Mapping[str, Any]) -> Iterator[str]:
+    for wrong in ledger["wrong"]:
+        yield f"a call ended as it should not: {wrong}"
+    for hung in ledger["hung"]:
+        yield f"a call hung: {hung}"
+    if not ledger["calls"]:
+        yield "no call was made"
+
+
+def _broken_connections(held: Mapping[str, Any]) -> Iterator[str]:
+    if held["least"] < held["wanted"]:
+        yield f"{held['least']} connections at one time, and {held['wanted']} were to be held"
+
+
+def _broken_by_state(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("rss", "blocks"):
+        if after[name] > before[name] * (1 + MEMORY):
+            yield f"{name} grew by {after[name] / before[name] - 1:.1%}: {before[name]:,} before, {after[name]:,} after"
+    for name in SAME:
+        if after[name] != before[name]:
+            yield f"{name}: {before[name]} before, {after[name]} after"
+    for complaint in after["complaints"]:
+        yield f"asyncio complained: {complaint}"
+
+
+def _broken_by_load(load: Mapping[str, Any]) -> Iterator[str]:
+    measure = load["measure"]
+    best = max(level[measure] for level in load["levels"])
+    for level in load["levels"]:
+        factor = f"{level['factor']:g} times the capacity"
+        for other in level["other"]:
+            yield f"{factor}: {other}"
+        if level["factor"] < OVER:
+            continue
+        if level[measure] < GOODPUT * best:
+            yield f"{factor}: goodput is {level[measure] / best:.0%} of its peak"
+        if level["late"] > LATE * level["offered"]:
+            yield f"{factor}: {level['late'] / level['offered']:.0%} of the calls ended by their timeout"
+        if not level["refused"]:
+            if level["goodput"] > ALL * level["offered"]:
+                continue  # this machine has become quicker since its capacity was measured
+            yield f"{factor}: nothing was refused"
+        elif level["refused_ms"]["p99"] > REFUSED_MS:
+            yield f"{factor}: it took {level['refused_ms']['p99']:.0f} ms to refuse a call (p99)"
