@@ -54,6 +54,25 @@ def test_jobs_that_block_get_a_thread_each_up_to_the_limit() -> None:
     run(main())
 
 
+def test_threads_that_nobody_needs_end_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.service.workers._IDLE", 0.05)
+
+    async def main() -> None:
+        workers = Workers(asyncio.get_running_loop(), lambda item: None, 20)
+        for _ in range(2):
+            release = threading.Event()
+            for _ in range(20):
+                workers.submit(release.wait, PATIENCE)
+            await eventually_async(lambda: workers.threads == 20)
+            await asyncio.sleep(0.1)  # not for a condition: longer than a thread may be idle
+            assert workers.threads == 20, "one ended that was busy"
+            release.set()
+            await eventually_async(lambda: workers.threads == 2)
+        workers.close()
+
+    run(main())
+
+
 def test_quick_jobs_are_done_by_few_threads() -> None:
     async def main() -> None:
         done: list[int] = []

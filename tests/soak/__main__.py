@@ -8,7 +8,6 @@ The exit code is 0 if every promise was kept (``verdict``).
 from __future__ import annotations
 
 import argparse
-import asyncio
 import itertools
 import json
 import sys
@@ -29,7 +28,6 @@ WARM_UP = (20.0, 60.0)  # s at least and at most; between that a tenth of the wh
 AFTER = 90.0  # s that load programs may take to let everything go: a slow reader reads to its end
 LOOK = 1.0  # s between two looks at the server
 KILL = 5.0  # s between two killed processes
-THREADS = 512  # of a server's pool, at most
 
 FACTORS = (0.5, 1.0, 2.0, 3.0)
 LEVEL = (2.0, 5.0)  # s that one level of the overload takes at least and at most
@@ -85,7 +83,6 @@ def soak(seconds: float, connections: int) -> dict[str, Any]:
             "blocking_load": (stack.enter_context(Program("blocking_load", endpoint)), blocking),
         }
         looking = stack.enter_context(zerorpc.Client(endpoint))
-        asyncio.run(fill_pool(endpoint))
         idle = settled_server(looking)
         warm_up = hold(endpoint, loads, looking, clamp(seconds / 10, WARM_UP), seed=1)
         before = settled_server(looking)
@@ -105,12 +102,6 @@ def soak(seconds: float, connections: int) -> dict[str, Any]:
             },
             "looks": main_part["looks"],
         }
-
-
-async def fill_pool(endpoint: str) -> None:
-    """Let the server start all threads that it may have: it keeps them, and would go on to do so for minutes."""
-    async with zerorpc.AsyncClient(endpoint) as client:
-        await asyncio.gather(*(client.block(1.0) for _ in range(2 * THREADS)))
 
 
 def hold(

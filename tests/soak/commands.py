@@ -58,10 +58,11 @@ def look(loop: asyncio.AbstractEventLoop | None) -> dict[str, Any]:
 
 
 def settled(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The state once no channel and no link is left, or what is left after a while."""
+    """The state once no channel, no link and no idle worker is left, or what is left after a while."""
     end = time.monotonic() + SETTLE
     while True:
         found = look()
-        if not (found["channels"] or found["links"]) or time.monotonic() > end:
+        left = found["channels"] or found["links"] or found["workers"] > state.KEPT
+        if not left or time.monotonic() > end:
             return found
         time.sleep(TICK)

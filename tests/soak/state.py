@@ -20,7 +20,8 @@ from zerorpc.transport.blocking_link import BlockingLink
 
 CHANNELS = (ClientChannel, ServerChannel)
 LINKS = (AioLink, BlockingLink)
-POOL = "zerorpc-worker-"  # how the names of a server's worker threads begin: it keeps them
+POOL = "zerorpc-worker-"  # how the names of a server's worker threads begin,
+KEPT = 2  # and how many it keeps when they are idle
 
 
 def state() -> dict[str, Any]:

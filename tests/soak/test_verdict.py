@@ -18,7 +18,7 @@ STATE = {
     "links": 0,
     "tasks": 1,
     "threads": ["MainThread"],
-    "workers": 5,
+    "workers": 1,
     "descriptors": 12,
     "complaints": [],
 }
@@ -38,7 +38,7 @@ FIGURES: dict[str, Any] = {
     "held": {"wanted": 2000, "least": 2003, "most": 2010, "most_rss": 120_000, "longest_gap": 1.2},
     "ledger": {"calls": {"plain": 1}, "wrong": [], "hung": [], "latest": 0.1},
     "killed": 1,
-    "states": {"server": {"before": STATE, "after": {**STATE, "rss": 104_000, "workers": 9}}},
+    "states": {"server": {"before": STATE, "after": {**STATE, "rss": 104_000, "workers": 2}}},
     "overload": [{"name": "x", "measure": "goodput", "capacity": LEVEL, "levels": [LEVEL, OVER]}],
 }
 
@@ -76,6 +76,7 @@ def set_over(**what: Any) -> Callable[[dict[str, Any]], None]:
         (set_after(tasks=2), "server: tasks: 1 before, 2 after"),
         (set_after(threads=["MainThread", "x"]), "server: threads: ['MainThread'] before, ['MainThread', 'x'] after"),
         (set_after(descriptors=13), "server: descriptors: 12 before, 13 after"),
+        (set_after(workers=9), "server: 9 worker threads"),
         (set_after(complaints=["Task was destroyed"]), "server: asyncio complained: Task was destroyed"),
         (set_over(goodput=70.0), "overload, x: 3 times the capacity: goodput is 71% of its peak"),
         (set_over(late=30.0), "overload, x: 3 times the capacity: 10% of the calls ended by their timeout"),

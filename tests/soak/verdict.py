@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tests.soak.state import KEPT
+
 MEMORY = 0.05  # by so much more than before it may be
 SAME = ("channels", "links", "tasks", "threads", "descriptors")  # before and after
 GOODPUT = 0.8  # of its peak, however much is offered
@@ -45,6 +47,8 @@ def _broken_by_state(before: Mapping[str, Any], after: Mapping[str, Any]) -> Ite
     for name in SAME:
         if after[name] != before[name]:
             yield f"{name}: {before[name]} before, {after[name]} after"
+    if after["workers"] > KEPT:
+        yield f"{after['workers']} worker threads"
     for complaint in after["complaints"]:
         yield f"asyncio complained: {complaint}"
 

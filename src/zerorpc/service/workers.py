@@ -18,6 +18,8 @@ __all__ = ["DEFAULT_THREADS", "Workers"]
 
 DEFAULT_THREADS = 512  # enough for that many methods that block; measured: 13 KiB each
 _GROW_AFTER = 0.002  # s that jobs may wait before more threads are tried
+_IDLE = 5.0  # s without a job after which a thread ends: of a burst nothing is left then,
+_KEPT = 2  # but as many as quick functions take
 _GOOD_PROGRESS = 5  # ticks within which the queue would be empty at today's pace: no more threads then
 _STOP: Any = None
 
@@ -26,14 +28,15 @@ class Workers:
     """A pool of daemon threads that grows while jobs wait and don't get done.
 
     Quick functions are run by one or two threads however many are in flight, since more would only fight for the
-    interpreter; functions that block get a thread each within milliseconds. ``receive`` is called on the loop with
-    each thing posted. ``submit`` and ``close`` belong to the loop's thread, ``post`` to the workers'.
+    interpreter; functions that block get a thread each within milliseconds, and it ends when it has been idle for
+    long. ``receive`` is called on the loop with each thing posted. ``submit`` and ``close`` belong to the loop's
+    thread, ``post`` to the workers'.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, receive: Callable[[Any], None], limit: int) -> None:
         self.threads = 0
         self.parked = 0  # threads whose stream waits for its reader: they don't count towards the limit
-        self._parking = threading.Lock()
+        self._counting = threading.Lock()  # of threads and parked
         self._loop = loop
         self._receive = receive
         self._limit = limit
@@ -85,7 +88,7 @@ class Workers:
 
     def park(self, by: int) -> None:
         """A worker begins (1) or ends (-1) to wait for somebody else. From the worker."""
-        with self._parking:
+        with self._counting:
             self.parked += by
 
     def _start_thread(self) -> bool:
@@ -94,16 +97,27 @@ class Workers:
             threading.Thread(target=self._work, name=f"zerorpc-worker-{self.threads + 1}", daemon=True).start()
         except (RuntimeError, MemoryError):
             return False
-        self.threads += 1
+        with self._counting:
+            self.threads += 1
         return True
 
     def _work(self) -> None:
-        jobs = self._jobs
-        while (job := jobs.get()) is not _STOP:
+        while (job := self._next_job()) is not _STOP:
             function, argument = job
             function(argument)
             self._done += 1
             del job, function, argument  # keep nothing of a finished call alive while waiting for the next
+
+    def _next_job(self) -> Any:
+        """Wait for one; _STOP for a thread that nobody has needed for a while."""
+        while True:
+            try:
+                return self._jobs.get(timeout=_IDLE)
+            except queue.Empty:
+                with self._counting:
+                    if self.threads > _KEPT:
+                        self.threads -= 1
+                        return _STOP
 
     def close(self) -> None:
         """Let the threads end when their current job has; they are daemons, so none keeps the process."""
