@@ -19,7 +19,10 @@ from benchmarks.peers.harness import Task, Ticks
 from benchmarks.programs import Failure, Pair, Program
 from benchmarks.report import markdown
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks pin processes and read /proc: Linux")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks pin processes and read /proc: Linux"),
+    pytest.mark.timeout(120),  # many programs, one after the other: 3 s, but on a machine that others use too, 30
+]
 
 HERE = Path(sys.executable)
 PATIENCE = 20.0  # s; a loaded machine is slow
