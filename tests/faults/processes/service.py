@@ -134,6 +134,10 @@ class Service:
         self._children[call_id] = os.fork()
         return call_id if self._children[call_id] else _as_child(how)
 
+    def fork_if(self, call_id: int, chosen: int) -> int:
+        """Fork for one of many calls; the child returns."""
+        return self.fork(call_id, "returns") if call_id == chosen else self._enter(call_id)
+
     async def afork(self, call_id: int, how: str) -> int:
         return self.fork(call_id, how)
 

