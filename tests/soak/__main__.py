@@ -166,7 +166,7 @@ def overload_one(load: dict[str, Any], seconds: float) -> dict[str, Any]:
     """One server, offered more and more of what it could do when its callers waited for each other."""
     pool_size, method, old = load["pool_size"], load["method"], load["old"]
     # what computes has just as much of a core as its callers, and whatever else runs here, leave it
-    measure = "goodput_per_core" if method == "work" else "goodput"
+    measures = ["goodput", "goodput_per_core"] if method == "work" else ["goodput"]
     with Program("service", json.dumps(pool_size), json.dumps(load["max_wait"])) as server:
         with Program("overload", server.read()["endpoint"]) as callers:
 
@@ -179,7 +179,7 @@ def overload_one(load: dict[str, Any], seconds: float) -> dict[str, Any]:
 
             capacity = offer(0, at_once=2 * pool_size)
             levels = [offer(factor, rate=factor * capacity["goodput"]) for factor in FACTORS]
-    return {**load, "seconds": seconds, "measure": measure, "capacity": capacity, "levels": levels}
+    return {**load, "seconds": seconds, "measures": measures, "capacity": capacity, "levels": levels}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.soak.verdict import share_of_peak
+
 MIB = 1024 * 1024
 NAMES = {"async_load": "AsyncClients", "blocking_load": "blocking clients"}
 
@@ -75,7 +77,6 @@ def _tables(figures: Mapping[str, Any]) -> Iterator[str]:
                 f" | {found['descriptors']} |"
             )
     for load in figures["overload"]:
-        best = max(level[load["measure"]] for level in load["levels"])
         yield ""
         yield f"| {load['name']} | offered/s | goodput/s | of its peak | refused/s | after, p50 | p99 | timeouts/s |"
         yield "|---|---|---|---|---|---|---|---|"
@@ -83,7 +84,7 @@ def _tables(figures: Mapping[str, Any]) -> Iterator[str]:
             after = [f"{level['refused_ms'][p]:.2f} ms" if level["refused_ms"] else "" for p in ("p50", "p99")]
             yield (
                 f"| {level['factor']:g}× | {level['offered']:,.0f} | {level['goodput']:,.0f}"
-                f" | {level[load['measure']] / best:.0%} | {level['refused']:,.0f} | {after[0]} | {after[1]}"
+                f" | {share_of_peak(load, level):.0%} | {level['refused']:,.0f} | {after[0]} | {after[1]}"
                 f" | {level['late']:,.0f} |"
             )
 

@@ -39,7 +39,7 @@ FIGURES: dict[str, Any] = {
     "ledger": {"calls": {"plain": 1}, "wrong": [], "hung": [], "latest": 0.1},
     "killed": 1,
     "states": {"server": {"before": STATE, "after": {**STATE, "rss": 104_000, "workers": 2}}},
-    "overload": [{"name": "x", "measure": "goodput", "capacity": LEVEL, "levels": [LEVEL, OVER]}],
+    "overload": [{"name": "x", "measures": ["goodput"], "capacity": LEVEL, "levels": [LEVEL, OVER]}],
 }
 
 
