@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import signal
 import sys
@@ -468,6 +469,16 @@ def test_a_system_without_signal_handlers_on_its_loop(monkeypatch: pytest.Monkey
             server.run()
         thread.join(PATIENCE)
     assert server.endpoints == []
+
+
+def test_signals_get_through_again_when_there_is_no_loop_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def new_event_loop() -> asyncio.AbstractEventLoop:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("zerorpc.server.new_event_loop", new_event_loop)
+    with zerorpc.Server({}) as server, pytest.raises(OSError, match="too many open files"):
+        server.run()
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_signal_that_raises_while_run_makes_its_loop_leaves_none_open(monkeypatch: pytest.MonkeyPatch) -> None:

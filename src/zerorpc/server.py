@@ -128,8 +128,12 @@ class Server(SocketBase):
 
     def _run_on_loop(self, signals: Callable[[asyncio.AbstractEventLoop], AbstractContextManager[None]]) -> None:
         held = hold_signals()  # one that raises KeyboardInterrupt right now would leave an open loop behind
-        loop = new_event_loop()
-        serving = loop.create_task(Server._serve(self))
+        try:
+            loop = new_event_loop()
+            serving = loop.create_task(Server._serve(self))
+        except BaseException:  # no descriptors left, perhaps
+            release_signals(held)
+            raise
         try:
             release_signals(held)
             with signals(loop):

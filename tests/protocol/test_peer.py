@@ -659,6 +659,16 @@ def test_a_short_frame_amid_a_message_is_no_lone_message() -> None:
     assert channel.routing == (b"me",)
 
 
+def test_what_looks_like_a_lone_message_inside_of_a_body_is_none() -> None:
+    """A body arrives in a chunk of its own, and begins like a message: it must not be taken for one."""
+    pair = Pair()
+    first, second = (b"\x01\0\x02" + (300).to_bytes(8, "big"), b"y" * 300), LONE_REQUEST.ljust(300, b"y")
+    head, body = first
+    for chunk in (head + body[:100], body[100:] + head, LONE_REQUEST, second[len(LONE_REQUEST) :]):
+        assert pair.server.receive_data(chunk, pair.clock.now) == []
+    assert pair.server.error is None
+
+
 def test_a_tap_sees_lone_messages_too() -> None:
     seen = []
     pair = Pair()

@@ -149,3 +149,31 @@ def test_a_peer_that_has_closed_is_lost_although_much_waits_for_it() -> None:
         await hub.aclose(LostRemote("the end"))
 
     run(main())
+
+
+def test_nothing_large_is_written_to_a_connection_that_is_ending() -> None:
+    """asyncio's writelines() fails there, since Python 3.12: after an EOF, and for the next one with the descriptor."""
+
+    class Ending:
+        def is_closing(self) -> bool:
+            return True
+
+        def writelines(self, _: object) -> None:
+            raise AssertionError("written")
+
+    async def main(endpoint: str) -> None:
+        owner = Owner()
+        hub = AioHub(owner, lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        hub.connect(endpoint)
+        await eventually_async(lambda: owner.links)
+        (link,) = owner.links
+        transport, link._transport = link._transport, Ending()
+        link.peer.connection.send_delimited(bytes(200_000))
+        link.flush()
+        assert link.peer.connection.output == []
+        link._transport = transport
+        await hub.aclose(LostRemote("the end"))
+
+    with serving(Cooler()) as server:
+        run(main(server.endpoints[0]))

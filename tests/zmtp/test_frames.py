@@ -245,6 +245,15 @@ def test_idle_means_that_nothing_is_held(sent: list[bytes], data: st.DataObject)
         assert decoder.idle is ends
 
 
+def test_not_idle_when_a_chunk_ends_one_body_and_begins_the_next() -> None:
+    wire = encoded([b"x" * 300])
+    for begun in (1, 5, 9, 10):  # octets of the next message: a part of its head, its head, and some of its body
+        decoder = FrameDecoder(Limits())
+        decoder.receive(wire[:100], [])
+        decoder.receive(wire[100:] + wire[:begun], [])
+        assert not decoder.idle, begun
+
+
 def test_not_idle_while_a_large_body_is_read_into_its_place() -> None:
     decoder = FrameDecoder(Limits())
     for flag, ends in ((b"\x03", False), (b"\x02", True)):

@@ -99,7 +99,7 @@ class ClientPeer(Peer):
             message_id = bytes(event.header.response_to).removeprefix(_BIN_32)
         channel = self.channels.get(message_id) if type(message_id) is bytes else None
         if channel is None:
-            if event.name == GOAWAY and self.level >= 1:
+            if event.name == GOAWAY and self.level >= 1 and not self.goes_away:
                 self.goes_away = True
                 if self.link is not None:
                     self.link.peer_goes_away()

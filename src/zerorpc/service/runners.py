@@ -140,13 +140,13 @@ class Runners:
     def finish(self, link: Any, execution: Execution, data: bytes | None) -> None:
         """Send a method's last event (None: nobody wants it) and let the next one run."""
         channel = execution.channel
+        self.running -= 1
         if data is not None:
             channel.send(data, last=True)
         if channel.peer.channels:
             link.flush_soon()
         else:
             link.flush()
-        self.running -= 1
         if self._waiting or self.stopping:
             self._let_others_run()
 

@@ -159,7 +159,7 @@ class AioLink(asyncio.Protocol):
                 self._transport.write(output[0])
             elif sum(map(len, output)) <= _JOIN_MAX:
                 self._transport.write(b"".join(output))
-            else:
+            elif not self._transport.is_closing():  # asyncio's writelines() doesn't look, since Python 3.12
                 self._transport.writelines(output)
         wake = peer.next_wake
         if wake is not None and (self._timer is None or wake < self._timer_at) and not self.closed:

@@ -89,12 +89,12 @@ class FrameDecoder:
     def receive(self, data: bytes, out: list[Message | Command]) -> None:
         """Take the next chunk and append to ``out``. After a ProtocolError ``out`` has what came before it."""
         position = 0
-        self.idle = False
         if self.body is not None:
             position = self._continue_body(data, out)
         elif self._rest:
             data = self._rest + data
             self._rest = b""
+        self.idle = False  # not earlier: a body's end has just set it
         size = len(data)
         # Hot: one pass, no call per short frame, and one step for a short message behind a delimiter.
         while position + 2 <= size:
