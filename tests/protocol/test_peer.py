@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.protocol.pairs import HEARTBEAT, Clock, Pair, Stranger, call, item, new_ids, old_client, old_server, reply
-from tests.zmtp.links import commands, handshake, octets
+from tests.zmtp.links import commands, encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
 from zerorpc.protocol.events import encode
@@ -17,6 +17,7 @@ from zerorpc.zmtp.commands import Command
 
 _EVENT = encode({"message_id": b"%032d" % 1, "v": 3}, "echo", ["hello"])
 LONE_REQUEST = b"\x01\0\0" + bytes([len(_EVENT)]) + _EVENT
+LONG_REQUEST = encoded([b"", bytes(100_000)])
 PING, PONG = Command(b"PING", b"\0\0"), Command(b"PONG", b"")
 
 
@@ -302,9 +303,38 @@ def test_who_takes_a_long_request_says_so_too() -> None:
     assert commands(pair.server.connection) == [PING]
 
 
+@pytest.mark.parametrize(
+    "half", [LONE_REQUEST[:-1], b"\x01\0\x02", LONG_REQUEST[:50_000]], ids=["short", "no size yet", "long"]
+)
+def test_who_stops_in_mid_request_is_asked_and_given_up_though_no_call_is_open(half: bytes) -> None:
+    pair = Pair()
+    pair.advance(3600)
+    pair.server.receive_data(half, pair.clock.now)
+    start = pair.clock.now
+    pair.clock.advance(9.9, pair.server)
+    assert pair.server.error is None
+    assert commands(pair.server.connection) == [PING]
+    pair.clock.advance(100, pair.server)
+    assert isinstance(pair.server.error, LostRemote)
+    assert pair.clock.now - start == pytest.approx(10, abs=0.1)
+
+
+def test_a_request_in_two_chunks_is_soon_forgotten() -> None:
+    pair = Pair()
+    pair.advance(3600)
+    pair.server.receive_data(LONE_REQUEST[:-1], pair.clock.now)
+    (there,) = pair.server.receive_data(LONE_REQUEST[-1:], pair.clock.now)
+    reply(there, 1)
+    octets(pair.server.connection)
+    pair.clock.advance(100, pair.server)
+    assert (pair.server.error, pair.server.next_wake) == (None, None)
+    assert commands(pair.server.connection) == []
+
+
 def test_without_a_heartbeat_nobody_pings() -> None:
     pair = Pair(heartbeat=None)
     pair.call(timeout=None)
+    pair.server.receive_data(LONG_REQUEST[:50_000], pair.clock.now)
     pair.clock.advance(1000, pair.client, pair.server)
     assert pair.client.take_output() == pair.server.take_output() == []
     assert (pair.client.error, pair.server.error) == (None, None)

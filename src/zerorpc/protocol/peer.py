@@ -120,8 +120,10 @@ class Peer:
         receive_message = self.receive_message
         for message in messages:
             receive_message(message, now, touched)
-        if self.connection.news:
+        if connection.news:
             self._heed_connection(now)
+        if not connection.decoder.idle and self.level >= 1 and self.heartbeat and connection.decoder.in_message:
+            self.wake_by(now + self.heartbeat)  # no channel may be open that sees to it that a sweep comes
         return touched
 
     def _heed_connection(self, now: float) -> None:
