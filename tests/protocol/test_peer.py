@@ -416,6 +416,52 @@ def test_a_system_that_takes_octets_for_a_process_that_hangs_is_no_life() -> Non
     assert clock.now - start < 17
 
 
+def test_an_answer_has_time_when_all_before_the_question_gets_through_at_once() -> None:
+    """A request takes the link just under two heartbeats; the answer to our question comes right after it."""
+    pair = Pair()
+    clock, client = pair.clock, pair.client
+    client.open(call("echo", "x" * 1_000_000, now=clock.now), clock.now)
+    octets(client.connection)
+    for taken, unsent in ((500_000, 500_000), (1_000_000, 0)):
+        clock.now += 5
+        client.progress(taken, unsent, clock.now)
+        client.sweep(clock.now)
+        assert client.error is None
+    assert commands(client.connection).count(PING) == 2
+    client.receive_data(PONG.encode(), clock.now)
+    assert clock.advance(4.9, client) == []
+    assert client.error is None
+
+
+def test_a_process_that_hangs_is_found_one_heartbeat_later_if_its_system_takes_the_question() -> None:
+    """Three after its last word, for we know only to a heartbeat when the question came through."""
+    pair = Pair()
+    clock, client = pair.clock, pair.client
+    client.open(call("echo", "x" * 1_000_000, now=clock.now), clock.now)
+    start, taken = clock.now, iter((1, *range(1_000_000, 10_000_000, 100_000)))
+    while client.error is None:
+        assert client.next_wake is not None
+        clock.now = client.next_wake
+        client.progress(next(taken), 100_000, clock.now)
+        client.sweep(clock.now)
+    assert isinstance(client.error, LostRemote)
+    assert clock.now - start == pytest.approx(15, abs=0.1)
+
+
+def test_a_question_that_nothing_kept_waiting_has_no_such_delay() -> None:
+    pair = Pair()
+    clock, client = pair.clock, pair.client
+    client.open(call("echo", now=clock.now), clock.now)
+    start, taken = clock.now, 0
+    while client.error is None:
+        assert client.next_wake is not None
+        clock.now = client.next_wake
+        taken += 100
+        client.progress(taken, 0, clock.now)
+        client.sweep(clock.now)
+    assert clock.now - start == pytest.approx(10, abs=0.1)
+
+
 def test_while_we_do_not_listen_taking_is_all_that_shows_life() -> None:
     pair = Pair()
     pair.call(timeout=None)
