@@ -364,6 +364,50 @@ def test_a_server_may_be_told_how_long_a_request_may_wait() -> None:
         assert remote_error(client.f).name == "ServerOverloaded"
 
 
+class Clock:
+    """A loop on which no time passes but what the test says."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.now = 1000.0
+        self._loop = loop
+
+    def time(self) -> float:
+        return self.now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+def test_that_holds_for_a_burst_too_though_nobody_can_tell_how_long_it_will_wait() -> None:
+    places = threading.Semaphore(0)
+    ran: list[str] = []
+
+    def f(who: str) -> str:
+        ran.append(who)
+        places.acquire(timeout=PATIENCE)
+        return who
+
+    with serving({"f": f}, pool_size=1, max_wait=0.25) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=None) as client:
+            client.f("first", async_=True)
+            eventually(lambda: ran)
+            runners = server._core.runners
+            runners._loop = clock = Clock(runners._loop)
+            calls = [client.f(who, async_=True) for who in ("second", "third", "fourth")]
+            eventually(lambda: "running=1 waiting=3" in repr(runners))
+            clock.now += 0.2
+            places.release()
+            eventually(lambda: ran == ["first", "second"])
+            clock.now += 0.1
+            places.release()
+            assert calls[0].get(timeout=PATIENCE) == "second"
+            for call in calls[1:]:
+                error = remote_error(call.get)
+                assert error.name == "ServerOverloaded"
+                assert error.msg.endswith(" waiting; its turn has come too late")
+    assert ran == ["first", "second"]
+
+
 def test_a_turn_that_comes_when_an_old_caller_has_given_up_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zerorpc.service.turns.USUAL_TIMEOUT", 0)
     release = threading.Event()
