@@ -550,6 +550,28 @@ def test_a_stream_waits_for_a_caller_that_reads_slowly(method: str) -> None:
 # The end
 
 
+def test_who_waits_and_who_comes_when_it_stops_hears_of_it_and_the_log_needs_no_line_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release = threading.Event()
+    server = zerorpc.Server({"f": lambda: release.wait(PATIENCE)}, pool_size=1, grace=PATIENCE)
+    server.bind(TCP)
+    with on_thread(server), RawPeer.to(server.endpoints[0]) as old:
+        for number in range(3):
+            old.send({"message_id": b"%032d" % number, "v": 3}, "f", [])
+        eventually(lambda: "running=1 waiting=2" in repr(server._core.runners))
+        server.stop()
+        refused = [old.next_event() for _ in range(2)]
+        old.send(HEADER, "f", [])
+        refused.append(old.next_event())
+        for event in refused:
+            assert event.name == "ERR"
+            assert event.args[:2] == ["ServerStopping", "f: the server is shutting down"]
+        release.set()
+        assert old.next_event().name == "OK"
+    assert "raised" not in caplog.text
+
+
 @pytest.mark.parametrize("method", ["coroutine", "async_generator", "generator", "silent_generator"])
 def test_what_still_runs_after_the_grace_is_ended(method: str) -> None:
     service = Endless()

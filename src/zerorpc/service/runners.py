@@ -88,7 +88,7 @@ class Runners:
         if type(channel.event) is BadEvent:
             channel.send(execution.error(TypeError(f"{channel.name}: {channel.problem}")), last=True)
         elif self.stopping:
-            channel.send(execution.error(ServerStopping(f"{channel.name}: the server is shutting down")), last=True)
+            self._turn_away(execution)
         elif self.running < self._limit and not self._waiting:  # nobody overtakes those that wait
             self.running += 1
             if method is not None and method.kind is _COROUTINE:
@@ -263,12 +263,15 @@ class Runners:
         self.stopping = True
         waiting, self._waiting = self._waiting, deque()
         for link, execution, _ in waiting:
-            error = ServerStopping(f"{execution.channel.name}: the server is shutting down")
-            execution.channel.send(execution.error(error), last=True)
+            self._turn_away(execution)
             link.flush_soon()
         if self.running:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), grace)
+
+    def _turn_away(self, execution: Execution) -> None:
+        error = ServerStopping(f"{execution.channel.name}: the server is shutting down")
+        execution.channel.send(execution.refusal(error), last=True)
 
     async def aclose(self) -> None:
         """Cancel what still runs and end the threads and processes."""
