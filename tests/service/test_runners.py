@@ -408,8 +408,7 @@ def test_that_holds_for_a_burst_too_though_nobody_can_tell_how_long_it_will_wait
     assert ran == ["first", "second"]
 
 
-def test_a_turn_that_comes_when_an_old_caller_has_given_up_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.turns.USUAL_TIMEOUT", 0)
+def test_a_turn_that_comes_when_an_old_caller_has_given_up_is_not_taken() -> None:
     release = threading.Event()
     ran: list[str] = []
 
@@ -418,13 +417,16 @@ def test_a_turn_that_comes_when_an_old_caller_has_given_up_is_not_taken(monkeypa
         release.wait(PATIENCE)
 
     with serving({"f": f}, pool_size=1) as server:
-        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client, RawPeer.to(server.endpoints[0]) as old:
+        with zerorpc.Client(server.endpoints[0], timeout=None) as client, RawPeer.to(server.endpoints[0]) as old:
             calls = [client.f("ours", async_=True)]
             eventually(lambda: ran)
+            runners = server._core.runners
+            runners._loop = clock = Clock(runners._loop)
             old.send(HEADER, "f", ["old"])
-            eventually(lambda: "waiting=1" in repr(server._core.runners))
+            eventually(lambda: "waiting=1" in repr(runners))
             calls.append(client.f("ours too", async_=True))
-            eventually(lambda: "waiting=2" in repr(server._core.runners))
+            eventually(lambda: "waiting=2" in repr(runners))
+            clock.now += 30.1  # more than what old callers wait
             release.set()
             assert old.next_event().args[0] == "ServerOverloaded"
             for call in calls:
