@@ -743,6 +743,13 @@ def test_a_tap_sees_lone_messages_too() -> None:
     assert seen == [("<--", LONE_REQUEST[4:])]
 
 
+def test_a_ping_with_an_error_behind_it_isnt_answered() -> None:
+    pair = Pair()
+    pair.server.receive_data(PING.encode() + b"\xf0\x00", pair.clock.now)
+    assert isinstance(pair.server.error, ProtocolError)
+    assert pair.server.take_output() == []
+
+
 def test_after_a_protocol_error_nothing_is_heard() -> None:
     pair = Pair()
     pair.server.receive_data(b"\xf0\x00", pair.clock.now)

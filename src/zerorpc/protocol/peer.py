@@ -82,7 +82,7 @@ class Peer:
         self.last_received = 0.0
         self.next_wake: float | None = None
         self._pinged = 0.0  # when the first of the PINGs that may still be unanswered was sent, or came through
-        self._spoke = 0.0  # when we last sent a PING or a PONG
+        self._spoke = 0.0  # when we last sent a PING, or a PONG at once: one held back spares no question of ours
         self._forgiven = -1.0  # ``last_received`` as ``_forgive`` left it
         self._excused = -1.0  # ``last_received`` as ``progress`` left it
         self._taken = self._unsent = self._asked_at = 0  # octets; the last is what ``_taken`` was to be at a question
@@ -132,6 +132,7 @@ class Peer:
         connection.news = False
         if connection.error is not None:
             self.error = connection.error
+            return
         if connection.peer_ttl is not None:
             self.wake_by(now + connection.peer_ttl)
         if self.writable:
