@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -75,6 +76,11 @@ def test_a_request_is_what_every_zerorpc_server_expects(context: Any, method: st
         ({"timeout": 5}, {"_zpc_timeout": 5}),
         ({"timeout": 0.25}, {"_zpc_timeout": 0.25}),
         ({"timeout": None}, {"_zpc_timeout": None}),
+        ({"timeout": True}, {"_zpc_timeout": 1.0}),
+        ({"timeout": Fraction(1, 2)}, {"_zpc_timeout": 0.5}),
+        ({"timeout": 2**70}, {"_zpc_timeout": 2.0**70}),
+        ({"timeout": math.inf}, {"_zpc_timeout": math.inf}),
+        ({"timeout": -1}, {"_zpc_timeout": -1.0}),
         ({"timeout": 30}, {}),  # what every zerorpc client waits unless it is told otherwise
         ({"slots": 7}, {}),
     ],
@@ -83,7 +89,14 @@ def test_a_server_is_told_for_how_long_the_caller_waits(
     context: Any, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     header = decode_header(Request(Caller(context()), "add", (), options, 0.0).channel.data)
-    assert {key: value for key, value in header.items() if key not in ("message_id", "v")} == expected
+    told = {key: value for key, value in header.items() if key not in ("message_id", "v")}
+    assert told == expected
+    assert type(told.get("_zpc_timeout")) in (float, type(None))
+
+
+def test_a_timeout_that_no_time_reaches_is_refused() -> None:
+    with pytest.raises(ValueError, match="timeout has to be a number of seconds, or None, not nan"):
+        Request(Caller(), "add", (), {"timeout": math.nan}, 0.0)
 
 
 @BOTH

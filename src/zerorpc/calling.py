@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 from typing import Any, Protocol
 
 from zerorpc.errors import ProtocolError, SerializationError
@@ -90,7 +91,7 @@ class Request:
         timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
         header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
         if timeout != USUAL_TIMEOUT:
-            header[TIMEOUT_KEY] = timeout
+            header[TIMEOUT_KEY] = None if timeout is None else _seconds(timeout)
         self._caller = caller
         self.event: Event | None = None
         if context.hooks_client:
@@ -196,6 +197,14 @@ def _read_options(
             "the method's own arguments are positional"
         )
     return (caller.timeout if timeout is default_timeout else timeout), max(1, slots)
+
+
+def _seconds(timeout: float) -> float:
+    """A call's timeout as it is sent, of whatever number it is. ValueError for what no time ever reaches."""
+    seconds = float(timeout)
+    if isnan(seconds):
+        raise ValueError("timeout has to be a number of seconds, or None, not nan")
+    return seconds
 
 
 def _text(method: str | bytes) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.protocol.pairs import HEARTBEAT, Clock, Pair, Stranger, call, item, new_ids, old_client, old_server, reply
-from tests.zmtp.links import commands, handshake, octets
+from tests.zmtp.links import commands, encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
 from zerorpc.protocol.events import encode
@@ -17,6 +17,7 @@ from zerorpc.zmtp.commands import Command
 
 _EVENT = encode({"message_id": b"%032d" % 1, "v": 3}, "echo", ["hello"])
 LONE_REQUEST = b"\x01\0\0" + bytes([len(_EVENT)]) + _EVENT
+LONG_REQUEST = encoded([b"", bytes(100_000)])
 PING, PONG = Command(b"PING", b"\0\0"), Command(b"PONG", b"")
 
 
@@ -302,9 +303,38 @@ def test_who_takes_a_long_request_says_so_too() -> None:
     assert commands(pair.server.connection) == [PING]
 
 
+@pytest.mark.parametrize(
+    "half", [LONE_REQUEST[:-1], b"\x01\0\x02", LONG_REQUEST[:50_000]], ids=["short", "no size yet", "long"]
+)
+def test_who_stops_in_mid_request_is_asked_and_given_up_though_no_call_is_open(half: bytes) -> None:
+    pair = Pair()
+    pair.advance(3600)
+    pair.server.receive_data(half, pair.clock.now)
+    start = pair.clock.now
+    pair.clock.advance(9.9, pair.server)
+    assert pair.server.error is None
+    assert commands(pair.server.connection) == [PING]
+    pair.clock.advance(100, pair.server)
+    assert isinstance(pair.server.error, LostRemote)
+    assert pair.clock.now - start == pytest.approx(10, abs=0.1)
+
+
+def test_a_request_in_two_chunks_is_soon_forgotten() -> None:
+    pair = Pair()
+    pair.advance(3600)
+    pair.server.receive_data(LONE_REQUEST[:-1], pair.clock.now)
+    (there,) = pair.server.receive_data(LONE_REQUEST[-1:], pair.clock.now)
+    reply(there, 1)
+    octets(pair.server.connection)
+    pair.clock.advance(100, pair.server)
+    assert (pair.server.error, pair.server.next_wake) == (None, None)
+    assert commands(pair.server.connection) == []
+
+
 def test_without_a_heartbeat_nobody_pings() -> None:
     pair = Pair(heartbeat=None)
     pair.call(timeout=None)
+    pair.server.receive_data(LONG_REQUEST[:50_000], pair.clock.now)
     pair.clock.advance(1000, pair.client, pair.server)
     assert pair.client.take_output() == pair.server.take_output() == []
     assert (pair.client.error, pair.server.error) == (None, None)
@@ -384,6 +414,52 @@ def test_a_system_that_takes_octets_for_a_process_that_hangs_is_no_life() -> Non
             break
     assert isinstance(server.error, LostRemote)
     assert clock.now - start < 17
+
+
+def test_an_answer_has_time_when_all_before_the_question_gets_through_at_once() -> None:
+    """A request takes the link just under two heartbeats; the answer to our question comes right after it."""
+    pair = Pair()
+    clock, client = pair.clock, pair.client
+    client.open(call("echo", "x" * 1_000_000, now=clock.now), clock.now)
+    octets(client.connection)
+    for taken, unsent in ((500_000, 500_000), (1_000_000, 0)):
+        clock.now += 5
+        client.progress(taken, unsent, clock.now)
+        client.sweep(clock.now)
+        assert client.error is None
+    assert commands(client.connection).count(PING) == 2
+    client.receive_data(PONG.encode(), clock.now)
+    assert clock.advance(4.9, client) == []
+    assert client.error is None
+
+
+def test_a_process_that_hangs_is_found_one_heartbeat_later_if_its_system_takes_the_question() -> None:
+    """Three after its last word, for we know only to a heartbeat when the question came through."""
+    pair = Pair()
+    clock, client = pair.clock, pair.client
+    client.open(call("echo", "x" * 1_000_000, now=clock.now), clock.now)
+    start, taken = clock.now, iter((1, *range(1_000_000, 10_000_000, 100_000)))
+    while client.error is None:
+        assert client.next_wake is not None
+        clock.now = client.next_wake
+        client.progress(next(taken), 100_000, clock.now)
+        client.sweep(clock.now)
+    assert isinstance(client.error, LostRemote)
+    assert clock.now - start == pytest.approx(15, abs=0.1)
+
+
+def test_a_question_that_nothing_kept_waiting_has_no_such_delay() -> None:
+    pair = Pair()
+    clock, client = pair.clock, pair.client
+    client.open(call("echo", now=clock.now), clock.now)
+    start, taken = clock.now, 0
+    while client.error is None:
+        assert client.next_wake is not None
+        clock.now = client.next_wake
+        taken += 100
+        client.progress(taken, 0, clock.now)
+        client.sweep(clock.now)
+    assert clock.now - start == pytest.approx(10, abs=0.1)
 
 
 def test_while_we_do_not_listen_taking_is_all_that_shows_life() -> None:
@@ -675,6 +751,13 @@ def test_a_tap_sees_lone_messages_too() -> None:
     pair.server.tap = lambda direction, data: seen.append((direction, bytes(data)))
     pair.server.receive_data(LONE_REQUEST, pair.clock.now)
     assert seen == [("<--", LONE_REQUEST[4:])]
+
+
+def test_a_ping_with_an_error_behind_it_isnt_answered() -> None:
+    pair = Pair()
+    pair.server.receive_data(PING.encode() + b"\xf0\x00", pair.clock.now)
+    assert isinstance(pair.server.error, ProtocolError)
+    assert pair.server.take_output() == []
 
 
 def test_after_a_protocol_error_nothing_is_heard() -> None:

@@ -364,8 +364,51 @@ def test_a_server_may_be_told_how_long_a_request_may_wait() -> None:
         assert remote_error(client.f).name == "ServerOverloaded"
 
 
-def test_a_turn_that_comes_when_an_old_caller_has_given_up_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.turns.USUAL_TIMEOUT", 0)
+class Clock:
+    """A loop on which no time passes but what the test says."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.now = 1000.0
+        self._loop = loop
+
+    def time(self) -> float:
+        return self.now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+
+def test_that_holds_for_a_burst_too_though_nobody_can_tell_how_long_it_will_wait() -> None:
+    places = threading.Semaphore(0)
+    ran: list[str] = []
+
+    def f(who: str) -> str:
+        ran.append(who)
+        places.acquire(timeout=PATIENCE)
+        return who
+
+    with serving({"f": f}, pool_size=1, max_wait=0.25) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=None) as client:
+            client.f("first", async_=True)
+            eventually(lambda: ran)
+            runners = server._core.runners
+            runners._loop = clock = Clock(runners._loop)
+            calls = [client.f(who, async_=True) for who in ("second", "third", "fourth")]
+            eventually(lambda: "running=1 waiting=3" in repr(runners))
+            clock.now += 0.2
+            places.release()
+            eventually(lambda: ran == ["first", "second"])
+            clock.now += 0.1
+            places.release()
+            assert calls[0].get(timeout=PATIENCE) == "second"
+            for call in calls[1:]:
+                error = remote_error(call.get)
+                assert error.name == "ServerOverloaded"
+                assert error.msg.endswith(" waiting; its turn has come too late")
+    assert ran == ["first", "second"]
+
+
+def test_a_turn_that_comes_when_an_old_caller_has_given_up_is_not_taken() -> None:
     release = threading.Event()
     ran: list[str] = []
 
@@ -374,14 +417,16 @@ def test_a_turn_that_comes_when_an_old_caller_has_given_up_is_not_taken(monkeypa
         release.wait(PATIENCE)
 
     with serving({"f": f}, pool_size=1) as server:
-        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client, RawPeer.to(server.endpoints[0]) as old:
+        with zerorpc.Client(server.endpoints[0], timeout=None) as client, RawPeer.to(server.endpoints[0]) as old:
             calls = [client.f("ours", async_=True)]
             eventually(lambda: ran)
+            runners = server._core.runners
+            runners._loop = clock = Clock(runners._loop)
             old.send(HEADER, "f", ["old"])
-            eventually(lambda: "waiting=1" in repr(server._core.runners))
+            eventually(lambda: "waiting=1" in repr(runners))
             calls.append(client.f("ours too", async_=True))
-            eventually(lambda: "waiting=2" in repr(server._core.runners))
-            time.sleep(0.01)  # uvloop's clock counts milliseconds, and it has to have moved on
+            eventually(lambda: "waiting=2" in repr(runners))
+            clock.now += 30.1  # more than what old callers wait
             release.set()
             assert old.next_event().args[0] == "ServerOverloaded"
             for call in calls:
@@ -505,6 +550,28 @@ def test_a_stream_waits_for_a_caller_that_reads_slowly(method: str) -> None:
 
 
 # The end
+
+
+def test_who_waits_and_who_comes_when_it_stops_hears_of_it_and_the_log_needs_no_line_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    release = threading.Event()
+    server = zerorpc.Server({"f": lambda: release.wait(PATIENCE)}, pool_size=1, grace=PATIENCE)
+    server.bind(TCP)
+    with on_thread(server), RawPeer.to(server.endpoints[0]) as old:
+        for number in range(3):
+            old.send({"message_id": b"%032d" % number, "v": 3}, "f", [])
+        eventually(lambda: "running=1 waiting=2" in repr(server._core.runners))
+        server.stop()
+        refused = [old.next_event() for _ in range(2)]
+        old.send(HEADER, "f", [])
+        refused.append(old.next_event())
+        for event in refused:
+            assert event.name == "ERR"
+            assert event.args[:2] == ["ServerStopping", "f: the server is shutting down"]
+        release.set()
+        assert old.next_event().name == "OK"
+    assert "raised" not in caplog.text
 
 
 @pytest.mark.parametrize("method", ["coroutine", "async_generator", "generator", "silent_generator"])

@@ -81,8 +81,8 @@ class Peer:
         self.tap: Callable[[str, Buffer], None] | None = None  # sees every event: for debugging
         self.last_received = 0.0
         self.next_wake: float | None = None
-        self._pinged = 0.0  # when we sent the first of the PINGs that may still be unanswered
-        self._spoke = 0.0  # when we last sent a PING or a PONG
+        self._pinged = 0.0  # when the first of the PINGs that may still be unanswered was sent, or came through
+        self._spoke = 0.0  # when we last sent a PING, or a PONG at once: one held back spares no question of ours
         self._forgiven = -1.0  # ``last_received`` as ``_forgive`` left it
         self._excused = -1.0  # ``last_received`` as ``progress`` left it
         self._taken = self._unsent = self._asked_at = 0  # octets; the last is what ``_taken`` was to be at a question
@@ -120,8 +120,10 @@ class Peer:
         receive_message = self.receive_message
         for message in messages:
             receive_message(message, now, touched)
-        if self.connection.news:
+        if connection.news:
             self._heed_connection(now)
+        if not connection.decoder.idle and self.level >= 1 and self.heartbeat and connection.decoder.in_message:
+            self.wake_by(now + self.heartbeat)  # no channel may be open that sees to it that a sweep comes
         return touched
 
     def _heed_connection(self, now: float) -> None:
@@ -130,6 +132,7 @@ class Peer:
         connection.news = False
         if connection.error is not None:
             self.error = connection.error
+            return
         if connection.peer_ttl is not None:
             self.wake_by(now + connection.peer_ttl)
         if self.writable:
@@ -172,11 +175,14 @@ class Peer:
 
         Taking some is a sign of life as long as our question whether it lives is still among what waits, or we don't
         listen for its answer. Otherwise only a word counts: a system goes on taking octets for a process that hangs.
+        But from when the question has come through, as far as we can tell, there is a heartbeat for the answer.
         """
         if taken > self._taken and (taken < self._asked_at or (self.pauses_reading and not self.writable)):
             self.last_received = self._excused = now
             for channel in self.channels.values():
                 channel.last_seen = now
+        elif self._taken < self._asked_at <= taken:
+            self._pinged = now
         self._taken = taken
         self._unsent = unsent
 

@@ -70,7 +70,7 @@ class Runners:
         self._loop = loop
         self._context = context
         self._limit = pool_size or _RUNNING_MAX
-        self._waiting: deque[tuple[Any, Execution, float]] = deque()  # the last: when its caller has given up
+        self._waiting: deque[tuple[Any, Execution, float]] = deque()  # the last: when it is too late to begin
         self._waiting_octets = 0
         self._turns = Turns(self._limit)
         self._max_wait = float("inf") if max_wait is None else max_wait
@@ -88,7 +88,7 @@ class Runners:
         if type(channel.event) is BadEvent:
             channel.send(execution.error(TypeError(f"{channel.name}: {channel.problem}")), last=True)
         elif self.stopping:
-            channel.send(execution.error(ServerStopping(f"{channel.name}: the server is shutting down")), last=True)
+            self._turn_away(execution)
         elif self.running < self._limit and not self._waiting:  # nobody overtakes those that wait
             self.running += 1
             if method is not None and method.kind is _COROUTINE:
@@ -111,7 +111,7 @@ class Runners:
             self._refuse(execution, f"; its turn would come in {wait:.3g} s" if too_long else "")
             return
         channel.runner = _QUEUED
-        self._waiting.append((link, execution, now + patient))
+        self._waiting.append((link, execution, now + min(patient, self._max_wait)))
         self._waiting_octets += len(channel.data)
 
     def _refuse(self, execution: Execution, details: str) -> None:
@@ -160,12 +160,12 @@ class Runners:
     def _start_waiting(self) -> None:
         now = self._loop.time()
         while self._waiting and self.running < self._limit:
-            link, execution, given_up = self._waiting.popleft()
+            link, execution, too_late = self._waiting.popleft()
             self._waiting_octets -= len(execution.channel.data)
             self._turns.give(now)
             if execution.channel.closed:
                 continue
-            if now > given_up:  # one of zerorpc 0.6, which can't cancel
+            if now > too_late:  # ``max_wait`` is over, or the patience of one of zerorpc 0.6, which can't cancel
                 self._refuse(execution, "; its turn has come too late")
                 link.flush_soon()
             else:
@@ -263,12 +263,15 @@ class Runners:
         self.stopping = True
         waiting, self._waiting = self._waiting, deque()
         for link, execution, _ in waiting:
-            error = ServerStopping(f"{execution.channel.name}: the server is shutting down")
-            execution.channel.send(execution.error(error), last=True)
+            self._turn_away(execution)
             link.flush_soon()
         if self.running:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), grace)
+
+    def _turn_away(self, execution: Execution) -> None:
+        error = ServerStopping(f"{execution.channel.name}: the server is shutting down")
+        execution.channel.send(execution.refusal(error), last=True)
 
     async def aclose(self) -> None:
         """Cancel what still runs and end the threads and processes."""

@@ -8,6 +8,8 @@ Pure: the time is passed in.
 
 from __future__ import annotations
 
+from math import isnan
+
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import TIMEOUT_KEY, USUAL_TIMEOUT, decode_header
 
@@ -29,8 +31,8 @@ def patience(channel: ServerChannel) -> float:
     timeout = decode_header(channel.data).get(TIMEOUT_KEY, USUAL_TIMEOUT)
     if timeout is None:
         return float("inf")
-    # a middleware's key may happen to have the same name
-    return timeout if type(timeout) in (int, float) else USUAL_TIMEOUT
+    # a middleware's key may happen to have the same name; and nan would be within every limit
+    return timeout if type(timeout) in (int, float) and not isnan(timeout) else USUAL_TIMEOUT
 
 
 class Turns:
