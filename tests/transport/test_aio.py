@@ -123,6 +123,28 @@ def test_an_address_bound_from_another_thread_just_before_the_end_is_free_afterw
     run(main())
 
 
+def test_a_connection_that_no_link_can_be_made_of_is_closed_and_said_to_be_of_no_use(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Any:
+        raise RuntimeError("no peer for this one")
+
+    async def main() -> None:
+        owner = Owner()
+        monkeypatch.setattr(owner, "make_peer", refuse)
+        hub = AioHub(owner, lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        ours, theirs = socket.socketpair()
+        with theirs:
+            assert await hub.adopt(ours) is False
+            assert theirs.recv(1) == b""
+        await hub.aclose(LostRemote("the end"))
+
+    run(main())
+    assert "a connection couldn't be taken" in caplog.text
+    assert "no peer for this one" in caplog.text
+
+
 # Behind a proxy
 
 

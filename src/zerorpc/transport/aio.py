@@ -131,11 +131,14 @@ class AioHub(Hub):
             if proxied:
                 name = await self._caller_behind(name, sock)
             await self._make_link(sock, None, name)
-        except BaseException as error:
+        except Exception as error:
             sock.close()
             if not isinstance(error, OSError):
-                raise
+                logger.exception("a connection couldn't be taken")
             return False
+        except BaseException:
+            sock.close()
+            raise
         return True
 
     async def _caller_behind(self, proxy: str, sock: socket.socket) -> str:
