@@ -255,8 +255,9 @@ class BlockingHub(Hub):
             self._bell_end.setblocking(False)
             self._poller.register(self._bell.fileno(), READABLE)
         if self._keeper is None:
-            self._keeper = threading.Thread(target=self._keep, name="zerorpc-keeper", daemon=True)
-            self._keeper.start()
+            keeper = threading.Thread(target=self._keep, name="zerorpc-keeper", daemon=True)
+            keeper.start()
+            self._keeper = keeper
 
     def _keep(self) -> None:
         """Look in now and then while nobody waits: heartbeats, answers to PING, workers that connect."""
@@ -393,13 +394,24 @@ class BlockingHub(Hub):
     def start_dialer(self, dialer: Dialer) -> None:
         with self.lock:
             self._ready_to_wait()
-        self.redial(dialer, 0.0)
+        self._start_dialing(dialer, 0.0)
 
     def redial(self, dialer: Dialer, delay: float) -> None:
-        """Connect after ``delay`` seconds, and try until it works."""
-        self.dialing.add(dialer)
+        """Connect after ``delay`` seconds, and try until it works. Out of threads, the keeper comes back to it."""
+        with contextlib.suppress(RuntimeError, MemoryError):
+            self._start_dialing(dialer, delay)
+
+    def _start_dialing(self, dialer: Dialer, delay: float) -> None:
         args = (dialer, delay, self._keeper_stop)
-        threading.Thread(target=self._dial, args=args, name=f"zerorpc-dial {dialer.endpoint.text}", daemon=True).start()
+        thread = threading.Thread(
+            target=self._dial, args=args, name=f"zerorpc-dial {dialer.endpoint.text}", daemon=True
+        )
+        self.dialing.add(dialer)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):
+            self.dialing.discard(dialer)
+            raise
 
     def stop_dialer(self, dialer: Dialer) -> None:
         with self.lock:
@@ -484,8 +496,14 @@ class BlockingHub(Hub):
     def revive(self) -> None:
         """In a forked child, at the first use: the parent keeps its connections, we make our own."""
         self.disown()
+        try:
+            with self.lock:
+                self._ready_to_wait()
+        except BaseException:  # out of descriptors, or of threads: the next use tries again
+            self.stale = True
+            raise
         for dialer in self.dialers.values():
-            self.start_dialer(dialer)
+            self.redial(dialer, 0.0)
 
     def __repr__(self) -> str:
         return f"<BlockingHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"
