@@ -471,3 +471,73 @@ def test_a_forked_child_of_a_client_that_binds_leaves_the_address_to_its_parent(
                 parent="print(bound.echo('parent says'), flush=True)",
             )
     assert out == "parent says\nchild 0\n"
+
+
+def test_a_link_that_ends_right_at_a_fork_disturbs_no_other_client_and_no_file(service: Blocking) -> None:
+    """Its socket is closed, and it isn't forgotten yet: another thread is at it. Its number is a file's already."""
+    text = """
+    import os, sys, zerorpc
+    clients = [zerorpc.Client(sys.argv[1], timeout=10) for _ in range(3)]
+    for client in clients:
+        client.echo(1)
+    links = [link for client in clients for link in client._core.hub.links.values()]
+    reading, writing = os.pipe()
+    for link in links[:2]:
+        link.sock.close()
+    os.dup2(writing, links[0].fileno)
+    if (pid := os.fork()) == 0:
+        print([client._core.hub.stale for client in clients], flush=True)
+        os.write(links[0].fileno, b"hello")
+        os.write(links[2].fileno, b"to nobody")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.set_blocking(reading, False)
+    print(os.read(reading, 10), clients[2].echo("alive"), flush=True)
+    os._exit(0)
+    """
+    with serving(service) as server, Program(text, server.endpoints[0]) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "[True, True, True]\nb'hello' alive\n"), err
+
+
+UNDERWAY = """
+import os, socket, sys, threading, zerorpc
+from zerorpc.transport import blocking
+waits, ends = os.pipe()
+forked, tune = threading.Event(), blocking.tune
+def fork(sock):
+    blocking.tune = tune
+    if os.fork() == 0:
+        os.close(ends)
+        os.read(waits, 1)  # until its parent ends
+        os._exit(0)
+    forked.set()
+    tune(sock)
+blocking.tune = fork
+client = zerorpc.Client(heartbeat=0.05)
+{connect}
+assert forked.wait(10)
+client.close()
+sock.settimeout(5)
+while sock.recv(1000):
+    pass
+print("closed", flush=True)
+"""
+UNDERWAYS = {
+    "made": """
+listener = socket.create_server(("127.0.0.1", 0))
+client.connect(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+sock = listener.accept()[0]
+""",
+    "accepted": """
+endpoint = client.bind("tcp://127.0.0.1:0")[0]
+sock = socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+""",
+}
+
+
+@pytest.mark.parametrize("how", UNDERWAYS)
+def test_a_forked_child_does_not_keep_a_connection_open_that_was_just_being_made(how: str) -> None:
+    with Program(UNDERWAY.format(connect=UNDERWAYS[how])) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "closed\n"), err

@@ -26,7 +26,7 @@ from zerorpc.errors import LostRemote
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
-from zerorpc.transport.sockets import Listener, connect_blocking, lead_nowhere, tune
+from zerorpc.transport.sockets import Listener, connect_blocking, tune
 
 __all__ = ["BlockingHub"]
 
@@ -76,7 +76,8 @@ class BlockingHub(Hub):
         """State that is new after a fork, too."""
         self.lock = threading.RLock()
         self.links: dict[int, BlockingLink] = {}
-        self.stale = False  # forked: whatever was connected belongs to the parent
+        self.stale = False
+        self.sockets = weakref.WeakSet()
         self._acceptors: dict[int, Listener] = {}
         self._poller = new_poller()
         self._resting: list[Listener] = []  # out of descriptors: not accepting for now
@@ -382,7 +383,9 @@ class BlockingHub(Hub):
         """Take all connections that wait. Out of descriptors, look again when the keeper comes by."""
         try:
             while True:
-                self._adopt(listener.accept(), None)
+                sock = listener.accept()
+                self.sockets.add(sock)
+                self._adopt(sock, None)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError:
@@ -430,7 +433,7 @@ class BlockingHub(Hub):
         while not stop.wait(delay) and not dialer.closed:
             began = monotonic()
             try:
-                sock = connect_blocking(dialer.endpoint)
+                sock = connect_blocking(dialer.endpoint, self.sockets.add)
             except Exception as error:
                 delay = dialer.failed(error, monotonic() - began)
                 if not isinstance(error, OSError):
@@ -472,11 +475,6 @@ class BlockingHub(Hub):
 
     # Fork
 
-    def leave_to_parent(self) -> None:
-        """This is a forked child: our copies of its connections must not keep them open when it ends."""
-        self.stale = True
-        lead_nowhere([*self.links, *self._acceptors])
-
     def disown(self) -> None:
         """In a forked child: let go of what is the parent's, without a word to its peers. Takes no lock: the thread
         that held it may not exist here.
@@ -510,8 +508,11 @@ class BlockingHub(Hub):
 
 
 def _after_fork_in_child() -> None:
-    for hub in list(_hubs):
-        hub.leave_to_parent()
+    hubs = list(_hubs)
+    for hub in hubs:
+        hub.stale = True
+    for hub in hubs:
+        hub.lead_nowhere()
 
 
 if hasattr(os, "register_at_fork"):
