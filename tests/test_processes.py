@@ -508,6 +508,25 @@ begun.wait()
         assert client.stdin() == ["", b""]
 
 
+def test_a_program_without_stdin_keeps_the_file_that_has_its_number(serve: Serve, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    served = serve(
+        before=f"""
+os.close(0)
+sys.stdin = None  # as Python has it where there is none from the beginning
+log = open({str(log)!r}, "w")
+assert log.fileno() == 0
+class Service(Service):
+    def write(self):
+        log.write("written\\n")
+        log.flush()
+"""
+    )
+    for client in served.one_each().values():
+        client.write()
+    assert log.read_text() == "written\nwritten\n"
+
+
 def test_stop_before_run(serve: Serve) -> None:
     outcome = serve(run="server.stop()" + RUN).program.finish()
     assert (outcome.code, outcome.err) == (0, "")

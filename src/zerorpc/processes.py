@@ -354,8 +354,9 @@ class _Process(multiprocessing.context.ForkProcess):
     """
 
     def _bootstrap(self, *args: Any, **options: Any) -> int:
-        os.closerange(0, 1)  # so that it becomes 0; the old object lives on as sys.__stdin__: its end would wait, too
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - multiprocessing closes it
+        if sys.stdin is not None:  # else 0 is whatever the program opened first
+            os.closerange(0, 1)  # so that it becomes 0; the old object lives on as sys.__stdin__: its end would wait
+            sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - multiprocessing closes it
         return int(super()._bootstrap(*args, **options))  # type: ignore[misc]  # typeshed shows public names only
 
 

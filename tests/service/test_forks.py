@@ -83,6 +83,50 @@ def test_a_child_of_a_pullers_method_runs_nothing_of_what_waits() -> None:
     assert (code, out.splitlines()) == (0, ["child 0", *(f"{number} True" for number in range(10))])
 
 
+PULLERS = {"run": "puller.run()", "serve": "asyncio.run(puller.serve())"}
+COROUTINES = {"returns": 0, "raises": 1, "exits": 3, "awaits": 1}
+
+
+@pytest.mark.parametrize("runs", PULLERS)
+@pytest.mark.parametrize("name", ["fork", "wrapped"])
+def test_a_child_of_a_pullers_coroutine_ends_with_it_or_where_it_awaits(name: str, runs: str) -> None:
+    text = """
+    import asyncio, os, sys, zerorpc
+    class Work:
+        async def fork(self, how):
+            await asyncio.sleep(0)
+            if (pid := os.fork()) == 0:
+                if how == "raises":
+                    raise ValueError("in the child")
+                if how == "exits":
+                    raise SystemExit(3)
+                if how == "awaits":
+                    await asyncio.sleep(0)
+                    print("the child went on", flush=True)
+                return
+            await asyncio.sleep(0)
+            print(how, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), os.getpid() == parent, flush=True)
+        def wrapped(self, how):
+            return self.fork(how)
+        def stop(self):
+            print("stop", os.getpid() == parent, flush=True)
+            puller.stop()
+    parent = os.getpid()
+    puller = zerorpc.Puller(Work())
+    print(puller.bind("tcp://127.0.0.1:0")[0], flush=True)
+    RUNS
+    puller.close()
+    """
+    with Program(text.replace("RUNS", PULLERS[runs])) as program, zerorpc.Pusher() as pusher:
+        pusher.connect(program.line())
+        for how in COROUTINES:
+            pusher(name, how)
+        pusher.stop()
+        code, out, err = program.end()
+    assert (code, out.splitlines()) == (0, [*(f"{how} {code} True" for how, code in COROUTINES.items()), "stop True"])
+    assert "RuntimeError: a child that a method forks has no event loop" in err
+
+
 def test_a_server_that_a_method_runs_in_its_child_is_one_like_any_other() -> None:
     text = """
     import os, zerorpc

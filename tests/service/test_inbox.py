@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 import time
@@ -198,3 +199,50 @@ def test_cancelling_serve_closes_the_puller(work: Work) -> None:
             again.bind(endpoint)
 
     run(main())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("end", ["puller.stop()", "puller.close(); puller.close()"])
+def test_a_forked_child_ends_its_copy_of_a_puller_at_once_and_leaves_the_parents_alone(end: str) -> None:
+    """Even where another thread had the queue's lock at the fork."""
+    text = """
+    import os, signal, threading, zerorpc
+    class Work:
+        def take(self, value):
+            print(value, flush=True)
+            taken.set()
+    def hold():
+        with puller._core._changed:
+            held.set()
+            go.wait()
+    taken, held, go = threading.Event(), threading.Event(), threading.Event()
+    puller = zerorpc.Puller(Work())
+    endpoint = puller.bind("tcp://127.0.0.1:0")[0]
+    print(endpoint, flush=True)
+    runs = threading.Thread(target=puller.run)
+    runs.start()
+    taken.wait()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    if (pid := os.fork()) == 0:
+        signal.alarm(5)
+        END
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    taken.clear()
+    go.set()
+    print("child", code, flush=True)
+    taken.wait()
+    puller.close()
+    runs.join()
+    holder.join()
+    """
+    with Program(text.replace("END", end)) as program, zerorpc.Pusher() as pusher:
+        pusher.connect(program.line())
+        pusher.take("before")
+        assert program.line() == "before"
+        assert program.line() == "child 0"
+        pusher.take("after")
+        code, out, err = program.end()
+    assert (code, out) == (0, "after\n"), err

@@ -15,7 +15,18 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, RawPeer, connect, eventually, eventually_async, on_thread, run, serving
+from tests.service.running import (
+    PATIENCE,
+    TCP,
+    Program,
+    RawPeer,
+    connect,
+    eventually,
+    eventually_async,
+    on_thread,
+    run,
+    serving,
+)
 from tests.service.services import HEADER, Cooler
 from tests.transport.owners import Owner, in_a_thread
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, LOCAL, SIGNATURE, header
@@ -121,6 +132,28 @@ def test_an_address_bound_from_another_thread_just_before_the_end_is_free_afterw
             assert again.bind(bound) == bound
 
     run(main())
+
+
+def test_a_connection_that_no_link_can_be_made_of_is_closed_and_said_to_be_of_no_use(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Any:
+        raise RuntimeError("no peer for this one")
+
+    async def main() -> None:
+        owner = Owner()
+        monkeypatch.setattr(owner, "make_peer", refuse)
+        hub = AioHub(owner, lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        ours, theirs = socket.socketpair()
+        with theirs:
+            assert await hub.adopt(ours) is False
+            assert theirs.recv(1) == b""
+        await hub.aclose(LostRemote("the end"))
+
+    run(main())
+    assert "a connection couldn't be taken" in caplog.text
+    assert "no peer for this one" in caplog.text
 
 
 # Behind a proxy
@@ -401,3 +434,99 @@ def test_a_caller_that_does_not_read_at_all_keeps_no_server() -> None:
             peer.sock.recv(1)
             begun = time.monotonic()
         assert time.monotonic() - begun < 3
+
+
+# Fork
+
+
+UNDERWAY = """
+import asyncio, os, socket, sys, threading, time, zerorpc
+from zerorpc.transport import aio
+waits, ends = os.pipe()
+def fork():
+    if os.fork() == 0:
+        os.close(ends)
+        os.read(waits, 1)  # until its parent ends
+        os._exit(0)
+def until_closed(sock):
+    sock.settimeout(5)
+    try:
+        while sock.recv(1000):
+            pass
+    except ConnectionResetError:
+        pass
+    print("closed", flush=True)
+def serve(**options):
+    server = zerorpc.Server({}, **options)
+    endpoint = server.bind("tcp://127.0.0.1:0")[0]
+    threading.Thread(target=server.run, daemon=True).start()
+    return server, socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+forked, tune = threading.Event(), aio.tune
+def tune_and_fork(sock):
+    aio.tune = tune
+    fork()
+    forked.set()
+    tune(sock)
+"""
+UNDERWAYS = {
+    "made": """
+aio.tune = tune_and_fork
+async def main():
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = zerorpc.AsyncClient(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+    async with client:
+        while not forked.is_set():
+            await asyncio.sleep(0.01)
+    until_closed(listener.accept()[0])
+asyncio.run(main())
+""",
+    "accepted": """
+aio.tune = tune_and_fork
+server, sock = serve()
+assert forked.wait(10)
+server.stop()
+until_closed(sock)
+""",
+    "accepted from a proxy": """
+server, sock = serve(proxy_protocol=True)
+while not server._core.hub._accepting:
+    time.sleep(0.01)
+fork()
+sock.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")
+until_closed(sock)
+""",
+}
+
+
+@pytest.mark.parametrize("how", UNDERWAYS)
+def test_a_forked_child_does_not_keep_a_connection_open_that_was_just_being_made(how: str) -> None:
+    with Program(UNDERWAY + UNDERWAYS[how]) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "closed\n"), err
+
+
+def test_one_hub_that_can_not_let_go_keeps_no_other_from_being_the_parents() -> None:
+    text = """
+    import asyncio, os, sys, zerorpc
+    from zerorpc.transport.hub import Hub
+    def refuse(hub):
+        raise RuntimeError("it can't")
+    async def main():
+        servers = [zerorpc.Server({}) for _ in range(3)]
+        tasks = []
+        for server in servers:
+            server.bind("tcp://127.0.0.1:0")
+            tasks.append(asyncio.ensure_future(server.serve()))
+        await asyncio.sleep(0)
+        Hub.lead_nowhere = refuse
+        if os.fork() == 0:
+            print([server._core.hub.stale for server in servers], flush=True)
+            os._exit(0)
+        for server in servers:
+            server.stop()
+        await asyncio.gather(*tasks)
+    asyncio.run(main())
+    """
+    with Program(text) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "[True, True, True]\n"), err

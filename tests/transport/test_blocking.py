@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import socket
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -251,6 +252,60 @@ def test_unbinding_while_out_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> 
             assert client.who() == "worker"
 
 
+# Out of threads
+
+
+class OutOfThreads:
+    """Refuses to start threads of a name, so many times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, times: int) -> None:
+        self.times = times
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if self.times and thread.name.startswith(name):
+                self.times -= 1
+                raise error
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+NO_THREAD = [RuntimeError("can't start new thread"), MemoryError()]
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["a call waits", "nobody waits"])
+@pytest.mark.parametrize("error", NO_THREAD, ids=repr)
+def test_a_client_out_of_threads_when_it_loses_its_server_connects_again_later(
+    monkeypatch: pytest.MonkeyPatch, service: Blocking, error: Exception, waits: bool
+) -> None:
+    with serving(service) as server, zerorpc.Client(server.endpoints[0], heartbeat=0.05, timeout=PATIENCE) as client:
+        call = client.block(async_=True) if waits else None
+        assert client.echo(0) == 0
+        out = OutOfThreads(monkeypatch, "zerorpc-dial", error, times=3)
+        for link in list(client._core.hub.links.values()):
+            link.sock.shutdown(socket.SHUT_RDWR)
+        if call is not None:
+            with pytest.raises(zerorpc.LostRemote, match="was closed"):
+                call.get(timeout=PATIENCE)
+        eventually(lambda: out.times == 0)
+        assert client.echo(1) == 1
+
+
+@pytest.mark.parametrize("name", ["zerorpc-dial", "zerorpc-keeper"])
+@pytest.mark.parametrize("error", NO_THREAD, ids=repr)
+def test_connecting_out_of_threads_raises_and_may_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch, service: Blocking, error: Exception, name: str
+) -> None:
+    with serving(service) as server, zerorpc.Client(heartbeat=0.05, timeout=PATIENCE) as client:
+        OutOfThreads(monkeypatch, name, error, times=1)
+        with pytest.raises(type(error)):
+            client.connect(server.endpoints[0])
+        client.connect(server.endpoints[0])
+        assert client.echo(1) == 1
+        assert client._core.hub._keeper.is_alive()
+
+
 # The end
 
 
@@ -383,6 +438,27 @@ def test_a_forked_child_that_only_ends_leaves_the_parents_calls_alone(service: B
     assert out == "released 4999\nchild 0\n"
 
 
+def test_a_forked_child_out_of_threads_at_its_first_call_may_call_again(service: Blocking) -> None:
+    child = """
+    import threading
+    real, refused = threading.Thread.start, []
+    def start(thread):
+        if thread.name.partition(" ")[0] not in refused:
+            refused.append(thread.name.partition(" ")[0])
+            raise RuntimeError("can't start new thread")
+        real(thread)
+    threading.Thread.start = start
+    try:
+        client.echo("never")
+    except RuntimeError as error:
+        print(error, flush=True)
+    print(client.echo("child says"), refused, flush=True)
+    """
+    with serving(service) as server:
+        out = _fork(server.endpoints[0], child=textwrap.dedent(child).strip().replace("\n", "\n    "))
+    assert out == "can't start new thread\nchild says ['zerorpc-keeper', 'zerorpc-dial']\nchild 0\n"
+
+
 def test_a_forked_child_of_a_client_that_binds_leaves_the_address_to_its_parent(service: Blocking) -> None:
     with zerorpc.Client(timeout=PATIENCE) as client:
         endpoint = f"tcp://127.0.0.1:{unused_port()}"
@@ -395,3 +471,73 @@ def test_a_forked_child_of_a_client_that_binds_leaves_the_address_to_its_parent(
                 parent="print(bound.echo('parent says'), flush=True)",
             )
     assert out == "parent says\nchild 0\n"
+
+
+def test_a_link_that_ends_right_at_a_fork_disturbs_no_other_client_and_no_file(service: Blocking) -> None:
+    """Its socket is closed, and it isn't forgotten yet: another thread is at it. Its number is a file's already."""
+    text = """
+    import os, sys, zerorpc
+    clients = [zerorpc.Client(sys.argv[1], timeout=10) for _ in range(3)]
+    for client in clients:
+        client.echo(1)
+    links = [link for client in clients for link in client._core.hub.links.values()]
+    reading, writing = os.pipe()
+    for link in links[:2]:
+        link.sock.close()
+    os.dup2(writing, links[0].fileno)
+    if (pid := os.fork()) == 0:
+        print([client._core.hub.stale for client in clients], flush=True)
+        os.write(links[0].fileno, b"hello")
+        os.write(links[2].fileno, b"to nobody")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.set_blocking(reading, False)
+    print(os.read(reading, 10), clients[2].echo("alive"), flush=True)
+    os._exit(0)
+    """
+    with serving(service) as server, Program(text, server.endpoints[0]) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "[True, True, True]\nb'hello' alive\n"), err
+
+
+UNDERWAY = """
+import os, socket, sys, threading, zerorpc
+from zerorpc.transport import blocking
+waits, ends = os.pipe()
+forked, tune = threading.Event(), blocking.tune
+def fork(sock):
+    blocking.tune = tune
+    if os.fork() == 0:
+        os.close(ends)
+        os.read(waits, 1)  # until its parent ends
+        os._exit(0)
+    forked.set()
+    tune(sock)
+blocking.tune = fork
+client = zerorpc.Client(heartbeat=0.05)
+{connect}
+assert forked.wait(10)
+client.close()
+sock.settimeout(5)
+while sock.recv(1000):
+    pass
+print("closed", flush=True)
+"""
+UNDERWAYS = {
+    "made": """
+listener = socket.create_server(("127.0.0.1", 0))
+client.connect(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+sock = listener.accept()[0]
+""",
+    "accepted": """
+endpoint = client.bind("tcp://127.0.0.1:0")[0]
+sock = socket.create_connection(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+""",
+}
+
+
+@pytest.mark.parametrize("how", UNDERWAYS)
+def test_a_forked_child_does_not_keep_a_connection_open_that_was_just_being_made(how: str) -> None:
+    with Program(UNDERWAY.format(connect=UNDERWAYS[how])) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "closed\n"), err

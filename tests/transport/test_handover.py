@@ -49,14 +49,14 @@ class Pair:
         self.loop = FakeLoop()
         self.asked: list[str] = []
         self.adopted: list[socket.socket] = []
-        self.usable = True
+        self.outcome: bool | BaseException = True
         self.intake.obey(lambda: self.asked.append("stop"), lambda: self.asked.append("hurry"))
         self.intake.open(self.loop, self.adopt)  # type: ignore[arg-type]  # the fake loop
         self.opened = [ours, theirs]
 
     def adopt(self, sock: socket.socket) -> Any:
         self.adopted.append(sock)
-        return Adopted(self.usable)
+        return Adopted(self.outcome)
 
     def connection(self) -> tuple[socket.socket, socket.socket]:
         """The client's end and the one that was accepted."""
@@ -78,17 +78,22 @@ class Pair:
 class Adopted:
     """A task that is done."""
 
-    def __init__(self, result: bool) -> None:
-        self._result = result
+    def __init__(self, outcome: bool | BaseException) -> None:
+        self._outcome = outcome
 
     def add_done_callback(self, callback: Any) -> None:
         callback(self)
 
     def cancelled(self) -> bool:
-        return False
+        return isinstance(self._outcome, asyncio.CancelledError)
+
+    def exception(self) -> BaseException | None:
+        return self._outcome if isinstance(self._outcome, BaseException) else None
 
     def result(self) -> bool:
-        return self._result
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
 
 
 @pytest.fixture
@@ -119,8 +124,9 @@ def test_a_connection_goes_over_and_works(pair: Pair) -> None:
     assert pair.outlet.connections == 0
 
 
-def test_one_of_no_use_is_not_counted(pair: Pair) -> None:
-    pair.usable = False
+@pytest.mark.parametrize("outcome", [False, asyncio.CancelledError(), SystemExit()], ids=repr)
+def test_one_of_no_use_is_not_counted(pair: Pair, outcome: bool | BaseException) -> None:
+    pair.outcome = outcome
     pair.give()
     pair.turn()
     assert pair.outlet.connections == 0

@@ -335,6 +335,33 @@ def test_no_descriptors_to_lead_nowhere() -> None:
     assert len(os.listdir("/dev/fd")) == before
 
 
+def test_one_that_is_closed_already_keeps_no_other_from_leading_nowhere() -> None:
+    ours, theirs = socket.socketpair()
+    closed, copy = os.dup(ours.fileno()), os.dup(ours.fileno())
+    os.close(closed)
+    with ours, theirs:
+        lead_nowhere([closed, copy])
+        assert os.write(copy, b"lost") == 4
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(4)
+    os.close(copy)
+    os.close(closed)
+
+
+def test_a_system_without_a_file_left_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    ours, theirs = socket.socketpair()
+    copy = os.dup(ours.fileno())
+    with ours, theirs:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", refuse)
+            lead_nowhere([copy])
+        assert ours.send(b"not lost") == 8
+
+
 def test_leading_nowhere_needs_no_free_descriptor() -> None:
     text = """
     import os, resource, socket

@@ -17,7 +17,7 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
-from zerorpc.service.forks import end_child
+from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Method
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -52,6 +52,7 @@ class Inbox:
         self._wake: Any = threading.Event()  # an asyncio one while serving
         self._stopped = False
         self._paused: list[AioLink] = []
+        self._stepping: asyncio.Task[Any] | None = None  # the one on the loop that is in a method
 
     def run(self) -> None:
         self._check_open()
@@ -116,7 +117,8 @@ class Inbox:
             self.context.hook_server_before_exec(event)
             result = method.functor(*event.args)
             if inspect.iscoroutine(result):
-                await (result if loop is None else _run_on(loop, result))
+                coroutine = self._on_loop(result)
+                await (coroutine if loop is None else _run_on(loop, coroutine))
             self.context.hook_server_after_exec(event, None)
         except Exception as error:
             logger.exception("%s raised %s", event.name, type(error).__name__)
@@ -128,6 +130,20 @@ class Inbox:
             end_child()
 
     # On the loop
+
+    async def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """A method, to its end; a child that it forks ends with it."""
+        self._stepping = asyncio.current_task()
+        try:
+            await coroutine
+        except BaseException as error:
+            if self.hub.stale:
+                end_child(error)
+            raise
+        finally:
+            self._stepping = None
+        if self.hub.stale:
+            end_child()
 
     def make_peer(self) -> OneWayPeer:
         peer = OneWayPeer(self._socket_type)
@@ -142,7 +158,11 @@ class Inbox:
         if link in self._paused:
             self._paused.remove(link)
 
-    def forked(self) -> None: ...
+    def forked(self) -> None:
+        """This is a forked child. If a method on the loop forked it, the loop must not turn again."""
+        loop = self.hub.loop
+        if loop is not None and self._stepping is not None and self._stepping is asyncio.current_task(loop):
+            loop.call_soon(end_child, RuntimeError(NO_LOOP))
 
     def received(self, link: AioLink, touched: list[Any]) -> None:
         """Queue; a link that brings more than the methods get through is read no further for now."""
@@ -166,6 +186,8 @@ class Inbox:
     # The end
 
     def stop(self) -> None:
+        if self.hub.stale:  # forked: what runs is the parent's, and so are its loop and its locks
+            return
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -176,7 +198,7 @@ class Inbox:
     def close(self) -> None:
         self.stop()
         loop = self.hub.loop
-        if loop is None:
+        if loop is None or self.hub.stale:
             self.hub.close_unattached()
         elif not self.hub.closed and loop.is_running() and running_loop() is not loop:
             asyncio.run_coroutine_threadsafe(self.hub.aclose(LostRemote("this socket was closed")), loop).result()

@@ -18,7 +18,7 @@ from zerorpc.transport.hub import Dialer, Hub, Owner, address_text
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.loops import running_loop
 from zerorpc.transport.proxy_protocol import ProxyHeader
-from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, lead_nowhere, open_socket, tune
+from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, open_socket, tune
 from zerorpc.zmtp.frames import keep_memory_for
 
 __all__ = ["AioHub"]
@@ -43,7 +43,6 @@ class AioHub(Hub):
     def __init__(self, owner: Owner, resolve_hook: Callable[[Any], Any]) -> None:
         super().__init__(owner, resolve_hook)
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.stale = False  # forked: whatever is on the loop belongs to the parent, and so does the loop
         self.links: set[AioLink] = set()
         self._tasks: dict[Dialer, asyncio.Task[None]] = {}
         self._accepting: set[asyncio.Task[bool]] = set()
@@ -120,6 +119,7 @@ class AioHub(Hub):
         ``direct``: from this very process, so that no proxy stands in between.
         """
         assert self.loop is not None
+        self.sockets.add(sock)
         task = self.loop.create_task(self._adopt(sock, self.proxied and not direct))
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
@@ -131,11 +131,14 @@ class AioHub(Hub):
             if proxied:
                 name = await self._caller_behind(name, sock)
             await self._make_link(sock, None, name)
-        except BaseException as error:
+        except Exception as error:
             sock.close()
             if not isinstance(error, OSError):
-                raise
+                logger.exception("a connection couldn't be taken")
             return False
+        except BaseException:
+            sock.close()
+            raise
         return True
 
     async def _caller_behind(self, proxy: str, sock: socket.socket) -> str:
@@ -222,7 +225,9 @@ class AioHub(Hub):
         assert self.loop is not None
         endpoint = dialer.endpoint
         if endpoint.scheme == "inproc":
-            return connect_inproc(endpoint.path)
+            sock = connect_inproc(endpoint.path)
+            self.sockets.add(sock)
+            return sock
         if is_literal(endpoint):
             addresses = resolve(endpoint)
         else:
@@ -238,6 +243,7 @@ class AioHub(Hub):
     async def _connect_address(self, address: Address) -> socket.socket:
         assert self.loop is not None
         sock = open_socket(address)
+        self.sockets.add(sock)
         try:
             await asyncio.wait_for(self.loop.sock_connect(sock, address[1]), CONNECT_TIMEOUT)
         except asyncio.TimeoutError:
@@ -306,18 +312,10 @@ class AioHub(Hub):
 
     # Fork
 
-    def leave_to_parent(self) -> None:
-        """This is a forked child. Whatever its copy of the loop may still do, the parent's peers don't hear of it."""
-        if self.loop is not None and not self.closed:
-            self.stale = True
-            lead_nowhere(
-                [*(link.fileno() for link in self.links), *(each.fileno() for each in self.listeners.values())]
-            )
-        self.owner.forked()
-
     def disown(self) -> None:
         """In a forked child: let go of what is the parent's, its loop above all, without a word to its peers."""
         self.stale = False
+        self.sockets = weakref.WeakSet()
         self._parents = (self.loop, self.links, self._tasks, self._accepting)  # kept, so that nothing gets finalized
         self.loop = None
         self.links = set()
@@ -332,8 +330,15 @@ class AioHub(Hub):
 
 
 def _after_fork_in_child() -> None:
-    for hub in list(_hubs):
-        hub.leave_to_parent()
+    """Whatever the child's copy of a loop may still do, the parent's peers don't hear of it."""
+    hubs = list(_hubs)
+    attached = [hub for hub in hubs if hub.loop is not None]
+    for hub in attached:
+        hub.stale = hub.stale or not hub.closed
+    for hub in attached:
+        hub.lead_nowhere()
+    for hub in hubs:
+        hub.owner.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -26,7 +26,7 @@ from zerorpc.errors import LostRemote
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
-from zerorpc.transport.sockets import Listener, connect_blocking, lead_nowhere, tune
+from zerorpc.transport.sockets import Listener, connect_blocking, tune
 
 __all__ = ["BlockingHub"]
 
@@ -76,7 +76,8 @@ class BlockingHub(Hub):
         """State that is new after a fork, too."""
         self.lock = threading.RLock()
         self.links: dict[int, BlockingLink] = {}
-        self.stale = False  # forked: whatever was connected belongs to the parent
+        self.stale = False
+        self.sockets = weakref.WeakSet()
         self._acceptors: dict[int, Listener] = {}
         self._poller = new_poller()
         self._resting: list[Listener] = []  # out of descriptors: not accepting for now
@@ -255,8 +256,9 @@ class BlockingHub(Hub):
             self._bell_end.setblocking(False)
             self._poller.register(self._bell.fileno(), READABLE)
         if self._keeper is None:
-            self._keeper = threading.Thread(target=self._keep, name="zerorpc-keeper", daemon=True)
-            self._keeper.start()
+            keeper = threading.Thread(target=self._keep, name="zerorpc-keeper", daemon=True)
+            keeper.start()
+            self._keeper = keeper
 
     def _keep(self) -> None:
         """Look in now and then while nobody waits: heartbeats, answers to PING, workers that connect."""
@@ -381,7 +383,9 @@ class BlockingHub(Hub):
         """Take all connections that wait. Out of descriptors, look again when the keeper comes by."""
         try:
             while True:
-                self._adopt(listener.accept(), None)
+                sock = listener.accept()
+                self.sockets.add(sock)
+                self._adopt(sock, None)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError:
@@ -393,13 +397,24 @@ class BlockingHub(Hub):
     def start_dialer(self, dialer: Dialer) -> None:
         with self.lock:
             self._ready_to_wait()
-        self.redial(dialer, 0.0)
+        self._start_dialing(dialer, 0.0)
 
     def redial(self, dialer: Dialer, delay: float) -> None:
-        """Connect after ``delay`` seconds, and try until it works."""
-        self.dialing.add(dialer)
+        """Connect after ``delay`` seconds, and try until it works. Out of threads, the keeper comes back to it."""
+        with contextlib.suppress(RuntimeError, MemoryError):
+            self._start_dialing(dialer, delay)
+
+    def _start_dialing(self, dialer: Dialer, delay: float) -> None:
         args = (dialer, delay, self._keeper_stop)
-        threading.Thread(target=self._dial, args=args, name=f"zerorpc-dial {dialer.endpoint.text}", daemon=True).start()
+        thread = threading.Thread(
+            target=self._dial, args=args, name=f"zerorpc-dial {dialer.endpoint.text}", daemon=True
+        )
+        self.dialing.add(dialer)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):
+            self.dialing.discard(dialer)
+            raise
 
     def stop_dialer(self, dialer: Dialer) -> None:
         with self.lock:
@@ -418,7 +433,7 @@ class BlockingHub(Hub):
         while not stop.wait(delay) and not dialer.closed:
             began = monotonic()
             try:
-                sock = connect_blocking(dialer.endpoint)
+                sock = connect_blocking(dialer.endpoint, self.sockets.add)
             except Exception as error:
                 delay = dialer.failed(error, monotonic() - began)
                 if not isinstance(error, OSError):
@@ -460,11 +475,6 @@ class BlockingHub(Hub):
 
     # Fork
 
-    def leave_to_parent(self) -> None:
-        """This is a forked child: our copies of its connections must not keep them open when it ends."""
-        self.stale = True
-        lead_nowhere([*self.links, *self._acceptors])
-
     def disown(self) -> None:
         """In a forked child: let go of what is the parent's, without a word to its peers. Takes no lock: the thread
         that held it may not exist here.
@@ -484,16 +494,25 @@ class BlockingHub(Hub):
     def revive(self) -> None:
         """In a forked child, at the first use: the parent keeps its connections, we make our own."""
         self.disown()
+        try:
+            with self.lock:
+                self._ready_to_wait()
+        except BaseException:  # out of descriptors, or of threads: the next use tries again
+            self.stale = True
+            raise
         for dialer in self.dialers.values():
-            self.start_dialer(dialer)
+            self.redial(dialer, 0.0)
 
     def __repr__(self) -> str:
         return f"<BlockingHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"
 
 
 def _after_fork_in_child() -> None:
-    for hub in list(_hubs):
-        hub.leave_to_parent()
+    hubs = list(_hubs)
+    for hub in hubs:
+        hub.stale = True
+    for hub in hubs:
+        hub.lead_nowhere()
 
 
 if hasattr(os, "register_at_fork"):

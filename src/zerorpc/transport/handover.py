@@ -201,7 +201,7 @@ class Intake:
         self._adopt(connection).add_done_callback(self._adopted)
 
     def _adopted(self, task: asyncio.Future[bool]) -> None:
-        if task.cancelled() or not task.result():
+        if task.cancelled() or task.exception() is not None or not task.result():
             self.lost()
 
     def _ready_again(self) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import socket
+import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from zerorpc.errors import Closed, EndpointError, LostRemote
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.endpoints import Endpoint, parse
-from zerorpc.transport.sockets import Listener, listen
+from zerorpc.transport.sockets import Listener, lead_nowhere, listen
 
 __all__ = ["LEAVING", "Dialer", "Hub", "Link", "Owner", "address_text", "lost_connection"]
 
@@ -105,6 +107,9 @@ class Hub:
         self.listeners: dict[str, Listener] = {}
         self.dialers: dict[str, Dialer] = {}
         self.closed = False
+        self.stale = False  # forked: whatever is connected belongs to the parent, and so does an event loop
+        # All that it has bound, accepted or made, linked or not yet. What is over drops out, or has no descriptor.
+        self.sockets: weakref.WeakSet[Listener | socket.socket] = weakref.WeakSet()
         self._resolve = resolve
 
     def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
@@ -119,6 +124,7 @@ class Hub:
             raise
         for listener in bound:
             self.listeners[listener.endpoint] = listener
+            self.sockets.add(listener)
             self.start_listener(listener)
         return [listener.endpoint for listener in bound]
 
@@ -171,6 +177,10 @@ class Hub:
         parts = [f"{text}: {dialer.status}" for text, dialer in self.dialers.items()]
         parts += [f"{text}: bound, but no peer connected" for text in self.listeners]
         return "; ".join(parts) or "neither bound nor connected to any endpoint"
+
+    def lead_nowhere(self) -> None:
+        """In a forked child: our copies of its connections must not keep them open when the parent ends them."""
+        lead_nowhere(sock.fileno() for sock in self.sockets)
 
     # The shells'
 

@@ -9,7 +9,7 @@ import socket
 import stat
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from zerorpc.errors import AddressInUse, EndpointError
@@ -174,13 +174,19 @@ def open_socket(address: Address) -> socket.socket:
     return sock
 
 
-def connect_blocking(endpoint: Endpoint) -> socket.socket:
-    """A connected socket; every address of the name is tried. Raises OSError, the last one's."""
+def connect_blocking(endpoint: Endpoint, made: Callable[[socket.socket], None] = lambda _: None) -> socket.socket:
+    """A connected socket; every address of the name is tried. Raises OSError, the last one's.
+
+    ``made`` is told of each socket, before it connects.
+    """
     if endpoint.scheme == "inproc":
-        return connect_inproc(endpoint.path)
+        sock = connect_inproc(endpoint.path)
+        made(sock)
+        return sock
     failed: OSError = OSError(f"{endpoint.text} has no address")
     for family, address in resolve(endpoint):
         sock = socket.socket(family, socket.SOCK_STREAM)
+        made(sock)
         try:
             sock.settimeout(CONNECT_TIMEOUT)
             sock.connect(address)
@@ -215,18 +221,21 @@ def lead_nowhere(filenos: Iterable[int]) -> None:
     """In a forked child: have these descriptors, its copies, lead to nothing. Those of the parent are as before.
 
     Just closed, their numbers would be given to other files, which whoever still knows them would write to; and an
-    event loop closing them would strike the parent's off the epoll instance that both share.
+    event loop closing them would strike the parent's off the epoll instance that both share. Raises nothing: where the
+    system has no file left for the process, all but the first stay as they are.
     """
     numbers = [fileno for fileno in filenos if fileno >= 0]
     if not numbers:
         return
-    os.close(numbers[0])  # so that there is one to open in any case
-    null = os.open(os.devnull, os.O_RDWR)
-    for fileno in numbers:
-        if fileno != null:
-            os.dup2(null, fileno, inheritable=False)
-    if null not in numbers:
-        os.close(null)
+    with contextlib.suppress(OSError):  # somebody closed it who had no business to
+        os.close(numbers[0])  # so that there is one to open in any case
+    with contextlib.suppress(OSError):
+        null = os.open(os.devnull, os.O_RDWR)
+        for fileno in numbers:
+            if fileno != null:
+                os.dup2(null, fileno, inheritable=False)
+        if null not in numbers:
+            os.close(null)
 
 
 def unsent_octets(fileno: int) -> int:
