@@ -50,7 +50,7 @@ def has_ended(pid: int) -> bool:
     """Whether a process is gone, or waits only for its parent to heed its end."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # before it is opened, and after
         return True
 
 
