@@ -37,6 +37,7 @@ _COROUTINE, _ASYNC_GENERATOR, _PROCESS = Kind.COROUTINE, Kind.ASYNC_GENERATOR, K
 _RUNNING_MAX = 65_536  # methods at once when pool_size isn't given; a suspended coroutine costs about 3 KiB
 _WAITING_MAX = 16_384  # requests kept waiting beyond that; the next gets an error at once
 _WAIT_SHARE = 0.5  # of its caller's patience that a request may wait: the rest is for the method, and for what varies
+_MAX_WAIT_SHARE = 0.75  # of ``max_wait``: guesses err, and who is refused when the turn has come has waited in vain
 _WAITING_OCTETS_MAX = 256 * 1024 * 1024  # and what they may hold together: two of the largest messages
 
 
@@ -106,7 +107,7 @@ class Runners:
             self._overloaded = False
         patient = patience(channel)
         wait = self._turns.wait(now, ahead)
-        too_long = wait > min(patient * _WAIT_SHARE, self._max_wait)
+        too_long = wait > min(patient * _WAIT_SHARE, self._max_wait * _MAX_WAIT_SHARE)
         if too_long or ahead >= _WAITING_MAX or self._waiting_octets >= _WAITING_OCTETS_MAX:
             self._refuse(execution, f"; its turn would come in {wait:.3g} s" if too_long else "")
             return
