@@ -57,7 +57,7 @@ class Server(SocketBase):
     seconds, the same as the clients' of zerorpc 0.6, or None for none; ``max_wait`` seconds after which a turn comes
     too late: the request is refused, at once if that can be told (None: half of its caller's timeout); ``grace``
     seconds that running calls get when the server stops; ``processes`` how many serve, each with its own copy of
-    ``methods`` and its own ``pool_size``: connections are spread evenly over them, and one that crashes is replaced;
+    ``methods`` and ``pool_size``: connections are spread evenly, and one that crashes is replaced (by ``run`` only);
     ``proxy_protocol`` whether a proxy such as HAProxy makes all connections to where it is bound, each with a PROXY
     protocol header (version 2) that says for whom; others are refused. ``caller`` of a request that hooks see tells.
 

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ def new_ipc() -> Iterator[Callable[[], str]]:
 def sockets() -> Iterator[Sockets]:
     with contextlib.closing(Sockets()) as sockets:
         yield sockets
+
+
+@pytest.fixture
+def aside() -> Iterator[ThreadPoolExecutor]:
+    """Makes calls on threads while the test does something else, such as to play the server."""
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
 
 
 @pytest.hookimpl(wrapper=True)

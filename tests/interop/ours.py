@@ -11,6 +11,7 @@ import itertools
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 import zerorpc
@@ -274,3 +275,7 @@ def take(stream: Generator[Any, None, None], count: int) -> list[Any]:
     """The first items of a stream, which is then abandoned."""
     with contextlib.closing(stream):
         return [next(stream) for _ in range(count)]
+
+
+def results_of(futures: dict[str, Future[Any]]) -> dict[str, Any]:
+    return {name: future.result(PATIENCE) for name, future in futures.items()}

@@ -131,11 +131,11 @@ def running(program: P) -> Iterator[P]:
         program.stop()
 
 
-class Peer(Program):
-    """One of old_programs/, which says when it is ready and which endpoints it is bound to."""
+class Announced(Program):
+    """A program that says when it is ready, and which endpoints it is bound to."""
 
-    def __init__(self, name: str, *options: object, python: str | None = None) -> None:
-        super().__init__(f"{name}.py", *map(str, options), python=python)
+    def __init__(self, file: str, *options: object, python: str | None = None) -> None:
+        super().__init__(file, *map(str, options), python=python)
         try:
             self.endpoints: list[str] = self.next_line()["ready"]
         except BaseException:
@@ -147,6 +147,13 @@ class Peer(Program):
         """The only one it is bound to."""
         (endpoint,) = self.endpoints
         return endpoint
+
+
+class Peer(Announced):
+    """One of old_programs/."""
+
+    def __init__(self, name: str, *options: object, python: str | None = None) -> None:
+        super().__init__(f"{name}.py", *options, python=python)
 
     def next_note(self) -> Any:
         """The arguments of the next note() that reached a receiver."""

@@ -29,13 +29,6 @@ def caller(request: pytest.FixtureRequest, fake: RawServer) -> Iterator[Caller]:
         yield caller
 
 
-@pytest.fixture
-def aside() -> Iterator[ThreadPoolExecutor]:
-    """Makes calls on a thread while the test plays the server."""
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
-
-
 def test_a_request_is_one_delimiter_and_one_event(fake: RawServer, caller: Caller, aside: ThreadPoolExecutor) -> None:
     answer = aside.submit(caller.call, "method", 1, "ü", b"\xff")
     header, name, args = fake.accept()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 
 import zerorpc
 from tests.interop.old_programs.service import Service
-from tests.interop.ours import CALLERS, AsyncService, AsyncTicking, Caller, Ticking, our_server
+from tests.interop.ours import CALLERS, AsyncService, AsyncTicking, Caller, Ticking, our_server, results_of
 from tests.interop.programs import (
     HEARTBEAT,
     PATIENCE,
@@ -66,16 +66,6 @@ def our_callers(endpoint: str, **options: Any) -> Iterator[dict[str, Caller]]:
         for caller in callers.values():
             stack.callback(caller.close)
         yield callers
-
-
-@pytest.fixture
-def aside() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
-
-
-def results_of(futures: dict[str, Future[Any]]) -> dict[str, Any]:
-    return {name: future.result(PATIENCE) for name, future in futures.items()}
 
 
 # Alive: slow handlers and slow callers

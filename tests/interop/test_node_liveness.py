@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ import pytest
 import zerorpc
 from tests.interop.node.programs import NodeAnswer, NodeCallError, NodeProgram, node_client, node_server
 from tests.interop.old_programs.service import Service
-from tests.interop.ours import CALLERS, AsyncService, AsyncTicking, Caller, Ticking, our_server
+from tests.interop.ours import CALLERS, AsyncService, AsyncTicking, Caller, Ticking, our_server, results_of
 from tests.interop.programs import HEARTBEAT, PATIENCE, our_holder, our_server_process
 
 TCP = "tcp://127.0.0.1:0"
@@ -52,16 +52,6 @@ def our_callers(endpoint: str) -> Iterator[dict[str, Caller]]:
                 stack.callback(caller.close)
                 callers[f"{name} {'passive' if passive else 'active'}"] = caller
         yield callers
-
-
-@pytest.fixture
-def aside() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
-
-
-def results_of(futures: dict[str, Future[Any]]) -> dict[str, Any]:
-    return {name: future.result(PATIENCE) for name, future in futures.items()}
 
 
 def assert_lost(answer: NodeAnswer) -> None:

@@ -18,10 +18,8 @@ __all__ = ["DEFAULT_THREADS", "Workers"]
 
 DEFAULT_THREADS = 512  # enough for that many methods that block; measured: 13 KiB each
 _GROW_AFTER = 0.002  # s that jobs may wait before more threads are tried
-_IDLE = (
-    5.0  # s without a job after which a thread ends (they take turns: of a burst as many stay as get jobs so often),
-)
-_KEPT = 2  # but as many stay as quick functions take
+_IDLE = 5.0  # s without a job after which a thread ends; they take turns, so as many stay as get a job so often,
+_KEPT = 2  # and at least as many as quick functions take
 _GOOD_PROGRESS = 5  # ticks within which the queue would be empty at today's pace: no more threads then
 _STOP: Any = None
 

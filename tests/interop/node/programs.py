@@ -10,25 +10,14 @@ import queue
 from typing import Any
 
 from tests.interop.node.set_up import FOLDER, node
-from tests.interop.programs import PATIENCE, Program, running
+from tests.interop.programs import PATIENCE, Announced, Program, running
 
 
-class NodeProgram(Program):
-    """One of the programs here, which says when it is ready and which endpoints it is bound to."""
+class NodeProgram(Announced):
+    """One of the programs here."""
 
     def __init__(self, name: str, *options: object) -> None:
-        super().__init__(str(FOLDER / f"{name}.js"), *map(str, options), python=node())
-        try:
-            self.endpoints: list[str] = self.next_line()["ready"]
-        except BaseException:
-            self.stop()
-            raise
-
-    @property
-    def endpoint(self) -> str:
-        """The only one it is bound to."""
-        (endpoint,) = self.endpoints
-        return endpoint
+        super().__init__(str(FOLDER / f"{name}.js"), *options, python=node())
 
 
 class NodeCallError(Exception):
