@@ -385,15 +385,12 @@ class _Service:
         """New requests to run; running ones that got credit or lost their caller."""
         runners = self.runners
         assert runners is not None
-        try:
-            for channel in touched:
-                if channel.runner is not None:
-                    channel.runner.wake()
-                elif not channel.closed:
-                    name = channel.event.name
-                    runners.submit(link, channel, self.methods.get(name) or self.builtins.get(name))
-        finally:
-            runners.leave_spare()
+        for channel in touched:
+            if channel.runner is not None:
+                channel.runner.wake()
+            elif not channel.closed:
+                name = channel.event.name
+                runners.submit(link, channel, self.methods.get(name) or self.builtins.get(name))
 
     def forked(self) -> None:
         if self.runners is not None:

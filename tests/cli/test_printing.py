@@ -53,7 +53,7 @@ def test_results_look_as_pprint_shows_them(value: object) -> None:
         ({1.5: b"", None: 1, True: 2, math.nan: 3}, '{"1.5": "", "null": 3, "true": 2}'),
         ((1, (2, 3)), "[1, [2, 3]]"),
         ({"set": {1}}, '{"set": [1]}'),
-        (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.timezone.utc), '"2026-01-02T03:04:00+00:00"'),
+        (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC), '"2026-01-02T03:04:00+00:00"'),
         (2**64, "18446744073709551616"),
         ("\ud800", '"\\ud800"'),
         (3j, '"3j"'),

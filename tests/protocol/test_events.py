@@ -314,7 +314,7 @@ def test_any_bytes_are_an_event_or_a_protocol_error(data: bytes) -> None:
 
 
 def test_times_come_as_times() -> None:
-    noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.timezone.utc)
+    noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC)
     assert good(encode(HEADER, "m", [noon])).args == [noon]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import sys
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, RawPeer, eventually, eventually_async, joined, run, serving
+from tests.service.running import PATIENCE, RawPeer, eventually, eventually_async, joined, serving
 from tests.service.services import HEADER, Endless, remote_error
 from zerorpc.protocol.events import encode
 
@@ -54,7 +53,7 @@ async def _waits_with_timeout(before: bool) -> list[Any]:
         await asyncio.sleep(0)
     try:
         await asyncio.wait_for(asyncio.sleep(PATIENCE * 10), 0.01)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         timed_out = True
     else:
         timed_out = False
@@ -68,7 +67,6 @@ def test_current_task_and_wait_for_in_a_method(before: bool) -> None:
         assert client.f(before) == [True, True, True]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout and TaskGroup came with Python 3.11")
 @pytest.mark.parametrize("before", [True, False])
 def test_asyncio_timeout_and_task_groups_in_a_method(before: bool) -> None:
     async def slow() -> bool:
@@ -128,51 +126,6 @@ def test_a_method_that_cancels_itself_is_answered_and_harms_no_other() -> None:
         assert client.fine() == "fine"
         assert remote_error(client.after_the_first_wait).name == "CancelledError"
         assert client.fine() == "fine"
-
-
-class TaskOf310(asyncio.tasks._PyTask):  # type: ignore[name-defined,misc]
-    """A task that doesn't count its cancellations, as before Python 3.11."""
-
-    @property
-    def cancelling(self) -> None:
-        raise AttributeError
-
-
-def _methods_run_in_tasks_of_310(loop: Any, coroutine: Any, **options: Any) -> Any:
-    """The server's only: asyncio's own functions need what the running Python has."""
-    kind = TaskOf310 if coroutine.__qualname__.startswith("SpareTask") else asyncio.Task
-    return kind(coroutine, loop=loop, **options)
-
-
-def test_a_method_that_cancels_itself_harms_no_other_where_tasks_dont_count_cancellations() -> None:
-    async def without_waiting() -> int:
-        asyncio.current_task().cancel()  # type: ignore[union-attr]
-        return 1
-
-    async def before_the_first_wait() -> None:
-        asyncio.current_task().cancel()  # type: ignore[union-attr]
-        await asyncio.sleep(PATIENCE)
-
-    async def fine() -> str:
-        await asyncio.sleep(0)
-        return "fine"
-
-    async def main() -> None:
-        asyncio.get_running_loop().set_task_factory(_methods_run_in_tasks_of_310)
-        server = zerorpc.Server({f.__name__: f for f in (without_waiting, before_the_first_wait, fine)})
-        endpoint = server.bind(TCP)[0]
-        serving = asyncio.ensure_future(server.serve())
-        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
-            for _ in range(2):
-                assert await client.without_waiting() == 1
-                assert await client.fine() == "fine"
-                with pytest.raises(zerorpc.RemoteError, match="CancelledError"):
-                    await client.before_the_first_wait()
-                assert await client.fine() == "fine"
-        server.stop()
-        await serving
-
-    run(main())
 
 
 def test_a_method_that_catches_its_own_cancellation_goes_on() -> None:

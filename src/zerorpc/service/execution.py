@@ -54,7 +54,6 @@ class Execution(Struct, eq=False):
     context: ServerHooks
     hooked: bool  # whether the context has hooks to call
     event: Event | None = None
-    coroutine: Any = None  # the method's, once it is called
     header_extra: dict[str, Any] | None = None  # for each item of a stream
 
     def begin(self) -> Method:
@@ -72,9 +71,12 @@ class Execution(Struct, eq=False):
             raise TypeError(f"{self.channel.name}: the arguments have to be an array, not {kind}")
         if self.event is not None:
             self.context.hook_server_before_exec(self.event)
-            if self.method.streams:
-                self.header_extra = self.context.hook_get_task_context()
         return self.method
+
+    def begin_stream(self) -> None:
+        """Before the first item."""
+        if self.event is not None:
+            self.header_extra = self.context.hook_get_task_context()
 
     def result(self, value: Any) -> bytes:
         """The method returned."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Container
+from types import CodeType, FrameType
 from typing import NoReturn
 
-__all__ = ["NO_LOOP", "end_child"]
+__all__ = ["NO_LOOP", "end_child", "end_child_where_it_waits"]
 
 NO_LOOP = "a child that a method forks has no event loop: it has to end before it awaits anything"
 
@@ -24,6 +26,19 @@ def end_child(error: BaseException | None = None) -> NoReturn:
         with contextlib.suppress(Exception):  # there may be none, or nobody to read it
             stream.flush()
     os._exit(code)
+
+
+def end_child_where_it_waits(tasks: Container[CodeType]) -> None:
+    """End this child when the coroutine that forked it lets the loop go on: its other callbacks are the parent's.
+
+    ``tasks`` is the code of the coroutines that are the body of a task: when one yields, its task is about to wait.
+    """
+
+    def on_event(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code in tasks:
+            end_child(RuntimeError(NO_LOOP))
+
+    sys.setprofile(on_event)  # told of each return and yield in this thread; a method costs it nothing elsewhere
 
 
 def _code(code: object) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from zerorpc.errors import SerializationError
@@ -18,17 +19,21 @@ __all__ = ["ProcessJob"]
 class ProcessJob:
     """A request whose method runs in a worker process. Hooks run in the server, around it, all on one thread."""
 
-    __slots__ = ("_post", "_worker", "execution", "link")
+    __slots__ = ("_context", "_post", "_worker", "execution", "link")
 
-    def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None]) -> None:
+    def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None], context: Context) -> None:
         self.link = link
         self.execution = execution
         self._post = post
+        self._context = context
         self._worker: WorkerProcess | None = None
 
     # In the pool's thread
 
     def run(self, worker: WorkerProcess) -> None:
+        self._context.run(self._run, worker)
+
+    def _run(self, worker: WorkerProcess) -> None:
         data = None
         if not self.execution.channel.closed:
             try:

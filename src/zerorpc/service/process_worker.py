@@ -9,7 +9,8 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.service.carried_errors import pack_error
@@ -85,7 +86,7 @@ def _reply(request: bytes) -> bytes:
         return pickle.dumps((Outcome.UNLOADABLE, f"{type(error).__name__}: {error}"), _PICKLE)
     pid = os.getpid()
     try:
-        value = _value(function(*args))
+        value = copy_context().run(_call, function, args)  # no method sees what the one before it has set
     except _Cancelled:
         raise
     except BaseException as error:
@@ -100,8 +101,9 @@ def _reply(request: bytes) -> bytes:
         return pickle.dumps((Outcome.UNSENDABLE, str(error)), _PICKLE)
 
 
-def _value(result: Any) -> Any:
-    """What can travel of a result: an iterator's items."""
+def _call(function: Callable[..., Any], args: list[Any]) -> Any:
+    """What can travel of the result: an iterator's items."""
+    result = function(*args)
     if inspect.iscoroutine(result):
         result.close()
         raise TypeError("a method that runs in a process can't return a coroutine")

@@ -146,7 +146,7 @@ class AioHub(Hub):
         why: Exception
         try:
             return await asyncio.wait_for(self._read_proxy_header(sock), HANDSHAKE_TIMEOUT) or proxy
-        except asyncio.TimeoutError:
+        except TimeoutError:
             why = ProtocolError(f"no PROXY protocol header within {HANDSHAKE_TIMEOUT:g} s")
         except ProtocolError as error:
             why = error
@@ -246,7 +246,7 @@ class AioHub(Hub):
         self.sockets.add(sock)
         try:
             await asyncio.wait_for(self.loop.sock_connect(sock, address[1]), CONNECT_TIMEOUT)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             sock.close()
             raise TimeoutError(f"no answer within {CONNECT_TIMEOUT:g} s") from None
         except BaseException:
