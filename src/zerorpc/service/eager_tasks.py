@@ -128,7 +128,7 @@ else:
                 getrefcount(task) != self._references + 1  # the local name
                 or getweakrefcount(task) != self._weak_references
                 or task.get_name() is not self._name
-                or bool(task.cancelling())
+                or self._handed_over.done()  # cancelled
                 or bool(task._callbacks)
             )
 
