@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import multiprocessing
 import os
@@ -30,6 +31,17 @@ def pid() -> int:
 @zerorpc.process
 def pair(first: Any, second: Any) -> list[Any]:
     return [first, second]
+
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nobody")
+
+
+@zerorpc.process
+def remembers_in_its_context(name: str) -> list[str]:
+    """What the call before left, and what this one leaves."""
+    before = variable.get()
+    variable.set(name)
+    return [before, variable.get()]
 
 
 class Counter:

@@ -73,7 +73,7 @@ class LoopCalls:
 
     def _ended(self, link: Any, execution: Execution, value: Any, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if task.cancelled():  # before its first step: later than that, the call finishes before its task does
+        if not execution.over:  # the task was cancelled before its first step
             _close(value)
             self._owner.finish(link, execution, _error(execution, asyncio.CancelledError()))
 
@@ -100,7 +100,7 @@ class LoopCalls:
             if link.hub.stale:
                 end_child(error)
             data = _error(execution, error)
-        self._owner.finish(link, execution, data, self._starting is execution)
+        self._finish(link, execution, data)
 
     async def _settle(self, link: Any, execution: Execution, value: Any) -> None:
         """Await or iterate over what a method has returned, as long as that makes sense; then answer."""
@@ -118,6 +118,7 @@ class LoopCalls:
             if isinstance(value, AsyncIterator):
                 data = await self._stream(link, execution, value)
             elif isinstance(value, Iterator):
+                execution.over = True
                 self._owner.advance(link, execution, value)
                 return
             else:
@@ -126,6 +127,10 @@ class LoopCalls:
             if link.hub.stale:
                 end_child(error)
             data = _error(execution, error)
+        self._finish(link, execution, data)
+
+    def _finish(self, link: Any, execution: Execution, data: bytes | None) -> None:
+        execution.over = True
         self._owner.finish(link, execution, data, self._starting is execution)
 
     async def _stream(self, link: Any, execution: Execution, items: AsyncIterator[Any]) -> bytes:

@@ -56,7 +56,8 @@ if sys.version_info >= (3, 12):
             task = asyncio.Task(work, loop=self._loop, context=context, eager_start=True)
             if not task.done():
                 return task
-            task.result()
+            if not task.cancelled():  # by itself: the work has ended all the same
+                task.result()
             return None
 
         def close(self) -> None: ...

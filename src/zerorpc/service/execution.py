@@ -54,6 +54,7 @@ class Execution(Struct, eq=False):
     context: ServerHooks
     hooked: bool  # whether the context has hooks to call
     event: Event | None = None
+    over: bool = False  # of a call on the loop: its task has nothing to do with it any more
     header_extra: dict[str, Any] | None = None  # for each item of a stream
 
     def begin(self) -> Method:

@@ -126,15 +126,17 @@ class Runners:
             execution.channel.runner = process_job = ProcessJob(link, execution, self._workers.post, self._base.copy())
             self._processes.submit(process_job)
         else:
-            self._start_on_thread(ThreadJob(link, execution, self._workers.post, self._workers.park))
+            job = ThreadJob(link, execution, self._workers.post, self._workers.park)
+            self._start_on_thread(job, self._base.copy())
 
-    def _start_on_thread(self, job: ThreadJob) -> None:
+    def _start_on_thread(self, job: ThreadJob, context: contextvars.Context) -> None:
         job.execution.channel.runner = job
-        self._workers.submit(self._base.copy().run, job.run)
+        self._workers.submit(context.run, job.run)
 
     def advance(self, link: Any, execution: Execution, items: Iterator[Any]) -> None:
         """Stream the items of an iterator that a method on the loop has returned: on a thread, since it may block."""
-        self._start_on_thread(ThreadJob(link, execution, self._workers.post, self._workers.park, items))
+        job = ThreadJob(link, execution, self._workers.post, self._workers.park, items)
+        self._start_on_thread(job, contextvars.copy_context())
 
     def finish(self, link: Any, execution: Execution, data: bytes | None, at_once: bool = False) -> None:
         """Send a method's last event (None: nobody wants it) and let the next one run.
