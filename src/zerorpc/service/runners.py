@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
 from typing import Any
 
 from zerorpc.errors import ZeroRPCError
+from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent
 from zerorpc.service.coroutines import AsyncStream, SpareTask, SuspendedCoroutine, first_step
@@ -30,7 +30,7 @@ from zerorpc.service.workers import DEFAULT_THREADS, Workers
 
 __all__ = ["Runners", "ServerOverloaded", "ServerStopping"]
 
-logger = logging.getLogger("zerorpc.server")
+logger = Logger("zerorpc.server")
 
 # Globals, because looking a member up in its enum takes 116 ns on CPython 3.11.
 _COROUTINE, _ASYNC_GENERATOR, _PROCESS = Kind.COROUTINE, Kind.ASYNC_GENERATOR, Kind.PROCESS

@@ -1,0 +1,70 @@
+"""What can be shown of an exception, whatever it is like: a program's exception may raise in each of its methods.
+
+Nothing here raises, and nothing relies on an exception's own attributes: they are read as Python itself reads them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+__all__ = ["message_of", "name_of", "readable", "trace_of", "traceback_of"]
+
+LONGEST = 1024 * 1024  # characters of a text: what is longer helps nobody, and three of these always fit a message
+_FRAMES_MAX = 1000  # of one traceback: Python's own limit of recursion, unless a program raises it
+
+_name: Callable[[type], str] = vars(type)["__name__"].__get__
+_trace: Callable[[BaseException], Any] = vars(BaseException)["__traceback__"].__get__
+
+
+def name_of(error: BaseException) -> str:
+    """The name of its class."""
+    return readable(_name(type(error)))
+
+
+def trace_of(error: BaseException) -> TracebackType | None:
+    """Its traceback."""
+    trace: TracebackType | None = _trace(error)
+    return trace
+
+
+def message_of(error: BaseException, show: Callable[[Any], str] = str) -> str:
+    """Its message."""
+    try:
+        return readable(show(error))
+    except BaseException as nested:
+        return f"<its message can't be shown: {name_of(nested)}>"
+
+
+def traceback_of(error: BaseException, trace: TracebackType | None) -> tuple[str, bool]:
+    """Its traceback as Python prints it, and whether it is that: if Python fails, it is what else can be shown."""
+    import traceback  # a blocking client, which has no need of it, starts sooner
+
+    try:
+        text = "".join(traceback.format_exception(type(error), error, trace, _limit()))
+        return readable(text), len(text) <= LONGEST
+    except BaseException:
+        pass
+    try:
+        frames = "".join(traceback.format_tb(trace, _limit()))
+    except BaseException as nested:
+        frames = f"  <its frames can't be shown: {name_of(nested)}>\n"
+    head = "Traceback (most recent call last):\n" if frames else ""
+    return readable(f"{head}{frames}{name_of(error)}: {message_of(error)}\n"), False
+
+
+def _limit() -> int:
+    """How many frames to show; below 0: so many of the last."""
+    limit = getattr(sys, "tracebacklimit", None)
+    return -_FRAMES_MAX if limit is None else max(0, limit)
+
+
+def readable(text: str) -> str:
+    """A text that UTF-8 can carry, and without its middle if it is very long."""
+    text = str.__str__(text)
+    if len(text) > LONGEST:
+        half = LONGEST // 2
+        text = f"{text[:half]} … {len(text) - 2 * half} characters are left out here … {text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
