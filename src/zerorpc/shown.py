@@ -1,4 +1,4 @@
-"""What can be shown of an exception, whatever it is like: a program's exception may raise in each of its methods.
+"""What can be shown of an exception, whatever it is like: a program's may raise in each of their methods.
 
 Nothing here raises, and nothing relies on an exception's own attributes: they are read as Python itself reads them.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-__all__ = ["message_of", "name_of", "readable", "trace_of", "traceback_of"]
+__all__ = ["LONGEST", "message_of", "name_of", "readable", "text_of", "trace_of", "traceback_of"]
 
 LONGEST = 1024 * 1024  # characters of a text: what is longer helps nobody, and three of these always fit a message
 _FRAMES_MAX = 1000  # of one traceback: Python's own limit of recursion, unless a program raises it
@@ -32,10 +32,15 @@ def trace_of(error: BaseException) -> TracebackType | None:
 
 def message_of(error: BaseException, show: Callable[[Any], str] = str) -> str:
     """Its message."""
+    return text_of(error, show, "its message")
+
+
+def text_of(thing: object, show: Callable[[Any], str] = repr, what: str = "it") -> str:
+    """A text for anything, exception or not."""
     try:
-        return readable(show(error))
+        return readable(show(thing))
     except BaseException as nested:
-        return f"<its message can't be shown: {name_of(nested)}>"
+        return f"<{what} can't be shown: {name_of(nested)}>"
 
 
 def traceback_of(error: BaseException, trace: TracebackType | None) -> tuple[str, bool]:
