@@ -6,11 +6,21 @@ Nothing here raises, and nothing relies on an exception's own attributes: they a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import TracebackType
 from typing import Any
 
-__all__ = ["LONGEST", "message_of", "name_of", "readable", "text_of", "trace_of", "traceback_of"]
+__all__ = [
+    "LONGEST",
+    "message_of",
+    "module_of",
+    "name_of",
+    "readable",
+    "text_of",
+    "trace_of",
+    "traceback_of",
+    "without_frames_of",
+]
 
 LONGEST = 1024 * 1024  # characters of a text: what is longer helps nobody, and three of these always fit a message
 _FRAMES_MAX = 1000  # of one traceback: Python's own limit of recursion, unless a program raises it
@@ -28,6 +38,19 @@ def trace_of(error: BaseException) -> TracebackType | None:
     """Its traceback."""
     trace: TracebackType | None = _trace(error)
     return trace
+
+
+def without_frames_of(modules: Container[str], trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the method's own first frame on; what is above it is ours and helps nobody."""
+    while trace is not None and module_of(trace) in modules:
+        trace = trace.tb_next
+    return trace
+
+
+def module_of(trace: TracebackType) -> str:
+    """The name of the module that a traceback's first frame is in."""
+    name = dict.get(trace.tb_frame.f_globals, "__name__")
+    return name if type(name) is str else ""
 
 
 def message_of(error: BaseException, show: Callable[[Any], str] = str) -> str:

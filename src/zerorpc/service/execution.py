@@ -7,7 +7,6 @@ The same steps serve all ways of running a method; where they run (on the loop, 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Container
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
@@ -19,7 +18,7 @@ from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Event, encode, encode_item, encode_ok
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import misfit
-from zerorpc.shown import message_of, name_of, trace_of, traceback_of
+from zerorpc.shown import message_of, name_of, trace_of, traceback_of, without_frames_of
 
 __all__ = ["Execution", "ServerHooks"]
 
@@ -192,18 +191,6 @@ class _Told(NamedTuple):
     @property
     def args(self) -> tuple[str, str, str]:
         return self.name, self.message, self.text
-
-
-def without_frames_of(modules: Container[str], trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the method's own first frame on; what is above it is ours and helps nobody."""
-    while trace is not None and _module(trace) in modules:
-        trace = trace.tb_next
-    return trace
-
-
-def _module(trace: TracebackType) -> str:
-    name = dict.get(trace.tb_frame.f_globals, "__name__")
-    return name if type(name) is str else ""
 
 
 _OUR_MODULES = (
