@@ -34,8 +34,10 @@ ROOMS = [
     "middleware",
     "service",
     "transport",
+    "logs",
     "protocol",
     "zmtp",
+    "shown",
     "errors",
 ]
 NARROWER = {"cli": {"cli", "__init__", "errors"}}  # a user of zerorpc like any other

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-
 from zerorpc.errors import ProtocolError
+from zerorpc.logs import Logger
 from zerorpc.protocol.events import BadEvent, Buffer, decode, decode_header
 
 __all__ = ["log_event"]
 
-logger = logging.getLogger("zerorpc.events")
+logger = Logger("zerorpc.events")
 _SHOWN = 200  # characters of the arguments
 
 
 def log_event(direction: str, data: Buffer) -> None:
     """Log one event at level DEBUG; ``direction`` is ``-->`` or ``<--``."""
-    if logger.isEnabledFor(logging.DEBUG):
+    if logger.shows_debug():
         logger.debug("%s %s", direction, _describe(data))
 
 

@@ -8,7 +8,6 @@ the others, and none is refused.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import multiprocessing
 import os
@@ -22,12 +21,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from zerorpc.logs import Logger
 from zerorpc.transport.handover import Intake, Outlet, choose
 from zerorpc.transport.sockets import OUT_OF_DESCRIPTORS, Listener
 
 __all__ = ["Restarts", "Supervisor"]
 
-logger = logging.getLogger("zerorpc.server")
+logger = Logger("zerorpc.server")
 
 _STEADY = 1.0  # s; a process that lived so long was no failed start: it is replaced at once
 _PATIENCE = 2.0  # s that connections wait for a process that is starting; measured: 0.03 s from fork to ready

@@ -72,7 +72,7 @@ class SocketBase:
         if not value:
             self._core.tap = None
             return
-        from zerorpc.event_log import log_event  # and with it logging, which a program may do without
+        from zerorpc.event_log import log_event  # which a program may do without
 
         self._core.tap = log_event
 

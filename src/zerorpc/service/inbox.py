@@ -6,7 +6,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import inspect
-import logging
 import sys
 import threading
 from collections import deque
@@ -14,11 +13,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from zerorpc.errors import Closed, LostRemote
+from zerorpc.logs import Logger
 from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Method
+from zerorpc.shown import name_of
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.io_thread import io_loop
@@ -27,7 +28,7 @@ from zerorpc.zmtp import SocketType
 
 __all__ = ["Inbox"]
 
-logger = logging.getLogger("zerorpc.server")
+logger = Logger("zerorpc.server")
 
 _QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark
 
@@ -121,11 +122,11 @@ class Inbox:
                 await (coroutine if loop is None else _run_on(loop, coroutine))
             self.context.hook_server_after_exec(event, None)
         except Exception as error:
-            logger.exception("%s raised %s", event.name, type(error).__name__)
+            logger.exception("%s raised %s", event.name, name_of(error), error=error)
             try:
                 self.context.hook_server_inspect_exception(event, None, sys.exc_info())
-            except Exception:
-                logger.exception("a hook raised while %s's error was handled", event.name)
+            except Exception as failed:
+                logger.exception("a hook raised while %s's error was handled", event.name, error=failed)
         if self.hub.stale:
             end_child()
 

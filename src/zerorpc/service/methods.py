@@ -9,6 +9,8 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
+from zerorpc.shown import name_of, readable
+
 __all__ = ["DecoratorBase", "Kind", "Method", "collect", "on_loop", "process", "rep", "service_name", "stream"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -137,8 +139,11 @@ class Method:
 
     @property
     def doc(self) -> str | None:
-        doc = getattr(_innermost(self.functor), "__doc__", None)
-        return inspect.cleandoc(doc) if isinstance(doc, str) else None
+        try:
+            doc = getattr(_innermost(self.functor), "__doc__", None)
+            return readable(inspect.cleandoc(doc)) if isinstance(doc, str) else None
+        except BaseException as error:  # a property of a program's may raise anything
+            return f"<it can't be shown: {name_of(error)}>"
 
     def __repr__(self) -> str:
         return f"<Method {self.name} {self.kind.value}>"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerorpc.service.carried_errors import pack_error
 from zerorpc.service.forks import end_child
+from zerorpc.shown import message_of, name_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -82,8 +83,10 @@ def _end_with_the_server() -> None:
 def _reply(request: bytes) -> bytes:
     try:
         function, args = pickle.loads(request)
-    except Exception as error:
-        return pickle.dumps((Outcome.UNLOADABLE, f"{type(error).__name__}: {error}"), _PICKLE)
+    except _Cancelled:
+        raise
+    except BaseException as error:  # as of a module that calls sys.exit() when it is imported
+        return pickle.dumps((Outcome.UNLOADABLE, f"{name_of(error)}: {message_of(error)}"), _PICKLE)
     pid = os.getpid()
     try:
         value = copy_context().run(_call, function, args)  # no method sees what the one before it has set
@@ -97,8 +100,10 @@ def _reply(request: bytes) -> bytes:
         end_child()
     try:
         return pickle.dumps((Outcome.VALUE, value), _PICKLE)
-    except Exception as error:
-        return pickle.dumps((Outcome.UNSENDABLE, str(error)), _PICKLE)
+    except _Cancelled:
+        raise
+    except BaseException as error:
+        return pickle.dumps((Outcome.UNSENDABLE, message_of(error)), _PICKLE)
 
 
 def _call(function: Callable[..., Any], args: list[Any]) -> Any:

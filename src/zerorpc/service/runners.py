@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 from zerorpc.errors import ZeroRPCError
+from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent
 from zerorpc.service.coroutines import LoopCalls
@@ -28,7 +28,7 @@ from zerorpc.service.workers import DEFAULT_THREADS, Workers
 
 __all__ = ["Runners", "ServerOverloaded", "ServerStopping"]
 
-logger = logging.getLogger("zerorpc.server")
+logger = Logger("zerorpc.server")
 
 # A global, because looking a member up in its enum takes 116 ns on CPython 3.11.
 _PROCESS = Kind.PROCESS

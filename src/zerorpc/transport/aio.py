@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import weakref
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.logs import Logger
 from zerorpc.protocol.peer import HANDSHAKE_TIMEOUT
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.endpoints import Address, is_literal, resolve
@@ -23,7 +23,7 @@ from zerorpc.zmtp.frames import keep_memory_for
 
 __all__ = ["AioHub"]
 
-logger = logging.getLogger("zerorpc.transport")
+logger = Logger("zerorpc.transport")
 
 _LINGER = 5.0  # s that peers get to take what is buffered when we close,
 _STALLED = 0.2  # s, unless they take nothing at all for so long
@@ -134,7 +134,7 @@ class AioHub(Hub):
         except Exception as error:
             sock.close()
             if not isinstance(error, OSError):
-                logger.exception("a connection couldn't be taken")
+                logger.exception("a connection couldn't be taken", error=error)
             return False
         except BaseException:
             sock.close()
@@ -213,7 +213,9 @@ class AioHub(Hub):
                 why = error
                 took = self.loop.time() - began
                 if not isinstance(error, OSError):
-                    logger.exception("connecting to %s failed; it will be tried again", dialer.endpoint.text)
+                    logger.exception(
+                        "connecting to %s failed; it will be tried again", dialer.endpoint.text, error=error
+                    )
             else:
                 assert link.lost is not None
                 why = await asyncio.shield(link.lost)

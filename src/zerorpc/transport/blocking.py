@@ -23,12 +23,15 @@ from time import monotonic
 from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote
+from zerorpc.logs import Logger
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
 from zerorpc.transport.sockets import Listener, connect_blocking, tune
 
 __all__ = ["BlockingHub"]
+
+logger = Logger("zerorpc.transport")
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 us
 _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
@@ -262,25 +265,34 @@ class BlockingHub(Hub):
 
     def _keep(self) -> None:
         """Look in now and then while nobody waits: heartbeats, answers to PING, workers that connect."""
-        stop = self._keeper_stop
+        stop, told = self._keeper_stop, False
         while not stop.wait(self._keeper_interval):
-            with self.lock:
-                if self.orphaned:
-                    self.owner.close()
-                    return
-                self._wake_resting()
-                self._mend()
-                if self.leader is not None or self.closed:
-                    continue
-                self.leader = get_ident()
-                self._plan(monotonic())
             try:
-                events = self._poll(0)
-                with self.lock:
-                    self._act(events, monotonic())
-            finally:
-                with self.lock:
-                    self._resign()
+                self._look_in()
+                told = False
+            except BaseException as error:  # nobody would take this thread's place
+                if not told:
+                    logger.exception("the keeper of a client failed, and goes on", error=error)
+                told = True
+
+    def _look_in(self) -> None:
+        with self.lock:
+            if self.orphaned:
+                self.owner.close()
+                return
+            self._wake_resting()
+            self._mend()
+            if self.leader is not None or self.closed:
+                return
+            self.leader = get_ident()
+            self._plan(monotonic())
+        try:
+            events = self._poll(0)
+            with self.lock:
+                self._act(events, monotonic())
+        finally:
+            with self.lock:
+                self._resign()
 
     def _mend(self) -> None:
         """Finish what an interrupt (Ctrl-C, an alarm) may have left half done in another thread. With the lock held."""
@@ -437,10 +449,8 @@ class BlockingHub(Hub):
             except Exception as error:
                 delay = dialer.failed(error, monotonic() - began)
                 if not isinstance(error, OSError):
-                    import logging  # never needed but here, and 3 ms of a client's start
-
-                    logger = logging.getLogger("zerorpc.transport")
-                    logger.exception("connecting to %s failed; it will be tried again", dialer.endpoint.text)
+                    name = dialer.endpoint.text
+                    logger.exception("connecting to %s failed; it will be tried again", name, error=error)
             else:
                 self._adopt(sock, dialer)
                 return
