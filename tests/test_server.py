@@ -463,7 +463,9 @@ def test_a_system_without_signal_handlers_on_its_loop(monkeypatch: pytest.Monkey
     server = zerorpc.Server({})
     server.bind(TCP)
     with raising_on(signal.SIGUSR1, KeyboardInterrupt()) as interrupt:
-        thread = threading.Thread(target=once, args=(lambda: server._core.serving and _main_thread_selects(), interrupt))
+        thread = threading.Thread(
+            target=once, args=(lambda: server._core.serving and _main_thread_selects(), interrupt)
+        )
         thread.start()
         with pytest.raises(KeyboardInterrupt):
             server.run()

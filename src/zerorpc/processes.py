@@ -7,6 +7,7 @@ the others, and none is refused.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import multiprocessing
@@ -251,7 +252,7 @@ class Supervisor:
     def _bury(self) -> None:
         """Find those that have ended."""
         for worker in list(self._workers):
-            code = worker.process.exitcode
+            code = worker.exit_code()
             if code is None:
                 continue
             worker.outlet.leaving = True  # so that what it didn't take goes elsewhere
@@ -353,6 +354,17 @@ class _Worker:
         self.is_heard = True
         self.ready_by = place.started + _START_MAX
 
+    def exit_code(self) -> int | None:
+        """None while it lives. Its parent's program may have waited for all of its children: then we say 0."""
+        code = self.process.exitcode
+        if code is None:
+            assert self.pid is not None
+            try:
+                os.kill(self.pid, 0)
+            except ProcessLookupError:
+                return 0
+        return code
+
     def end(self) -> None:
         """Have it end, and wait for it."""
         self.outlet.close()
@@ -362,7 +374,8 @@ class _Worker:
 
     def close(self) -> None:
         self.process.join()
-        self.process.close()
+        with contextlib.suppress(ValueError):  # another has waited for it, and multiprocessing thinks that it lives
+            self.process.close()
         self.outlet.close()
 
     def __str__(self) -> str:
