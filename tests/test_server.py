@@ -396,14 +396,14 @@ def test_close_from_another_thread_returns_when_the_addresses_are_free(ipc_endpo
 def test_close_while_the_server_is_starting_frees_the_addresses_too(monkeypatch: pytest.MonkeyPatch) -> None:
     server = zerorpc.Server({})
     endpoint = server.bind(TCP)[0]
-    starting, go_on, startup = threading.Event(), threading.Event(), server._core.startup
+    starting, go_on, startup = threading.Event(), threading.Event(), server._core._startup
 
     def slow_startup(loop: asyncio.AbstractEventLoop) -> None:
         starting.set()
         assert go_on.wait(PATIENCE)
         startup(loop)
 
-    monkeypatch.setattr(server._core, "startup", slow_startup)
+    monkeypatch.setattr(server._core, "_startup", slow_startup)
     thread = threading.Thread(target=server.run)
     thread.start()
     assert starting.wait(PATIENCE)
@@ -463,7 +463,9 @@ def test_a_system_without_signal_handlers_on_its_loop(monkeypatch: pytest.Monkey
     server = zerorpc.Server({})
     server.bind(TCP)
     with raising_on(signal.SIGUSR1, KeyboardInterrupt()) as interrupt:
-        thread = threading.Thread(target=once, args=(lambda: server._serving and _main_thread_selects(), interrupt))
+        thread = threading.Thread(
+            target=once, args=(lambda: server._core.serving and _main_thread_selects(), interrupt)
+        )
         thread.start()
         with pytest.raises(KeyboardInterrupt):
             server.run()

@@ -160,6 +160,18 @@ def die_before_child(go_on: str) -> None:
 
 
 @zerorpc.process
+def end_children() -> list[Any]:
+    """Exit code of a child that is ended at once, and what a pool of children that are ended brings."""
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join()
+    with context.Pool(2) as pool:  # which terminates it
+        return [child.exitcode, pool.map(abs, [-1, -2])]
+
+
+@zerorpc.process
 def fork_and_end(how: str) -> tuple[str, int]:
     """Its child ends the method like this, too; its exit code."""
     if pid := os.fork():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerorpc.service.carried_errors import pack_error
 from zerorpc.service.forks import end_child
+from zerorpc.service.signals import ENDING, Signals
 from zerorpc.shown import message_of, name_of
 
 if TYPE_CHECKING:
@@ -50,16 +51,13 @@ def _set_signals() -> None:
     """Only the server ends its workers: Ctrl-C and service managers signal every process of a group, and the
     server's running calls have their grace.
 
-    Handlers that do nothing, since programs that a method starts would inherit signals that are ignored.
+    Handlers to which nobody listens, since programs that a method starts would inherit signals that are ignored.
+    What it forks has none of them.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _do_nothing)
+    Signals(*ENDING).take()
     if CANCEL_SIGNAL is not None:
         signal.signal(CANCEL_SIGNAL, _cancel)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # blocked since its start
-
-
-def _do_nothing(*_: object) -> None: ...
 
 
 class _Cancelled(SystemExit):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.errors import Closed, LostRemote, ProtocolError
 from zerorpc.logs import Logger
 from zerorpc.protocol.peer import HANDSHAKE_TIMEOUT
 from zerorpc.transport.aio_link import AioLink
@@ -31,6 +32,8 @@ _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
 _ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors left
 
+_CLOSING = "this socket is closing"
+
 _hubs: weakref.WeakSet[AioHub] = weakref.WeakSet()
 
 
@@ -48,6 +51,8 @@ class AioHub(Hub):
         self._accepting: set[asyncio.Task[bool]] = set()
         self.proxied = False
         self._sealed = False
+        self.leaving = False  # about to close: nothing new is begun
+        self._changing = threading.RLock()  # of a signal's handler, too
         _hubs.add(self)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -60,13 +65,21 @@ class AioHub(Hub):
             self._dial(dialer)
 
     def start_listener(self, listener: Listener) -> None:
-        self._on_loop(self._watch, listener)
+        with self._changing:
+            if self.leaving or self.closed:  # since it was checked
+                self.listeners.pop(listener.endpoint, None)
+                listener.close()
+                raise Closed(_CLOSING)
+            self._on_loop(self._watch, listener)
 
     def stop_listener(self, listener: Listener) -> None:
         self._on_loop(self._unwatch, listener, otherwise=listener.close)
 
     def start_dialer(self, dialer: Dialer) -> None:
-        self._on_loop(self._dial, dialer)
+        with self._changing:
+            if self.leaving or self.closed:
+                raise Closed(_CLOSING)
+            self._on_loop(self._dial, dialer)
 
     def stop_dialer(self, dialer: Dialer) -> None:
         self._on_loop(self._hang_up, dialer)
@@ -189,6 +202,18 @@ class AioHub(Hub):
         for listener in self.listeners.values():
             listener.close()
 
+    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        self._check_staying()
+        return super().bind(endpoint, resolve)
+
+    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        self._check_staying()
+        return super().connect(endpoint, resolve)
+
+    def _check_staying(self) -> None:
+        if self.leaving:
+            raise Closed(_CLOSING)
+
     def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
         if self._sealed and not self.closed:
             raise RuntimeError("with several processes, endpoints can't be changed once run() has begun")
@@ -268,10 +293,11 @@ class AioHub(Hub):
     # The end
 
     def stop_accepting(self) -> None:
-        """Close the listeners; connections live on. On the loop."""
-        for listener in self.listeners.values():
-            self._unwatch(listener)
-        self.listeners.clear()
+        """Close the listeners, for good; connections live on. On the loop."""
+        with self._changing:
+            self.leaving = True
+            while self.listeners:
+                self._unwatch(self.listeners.popitem()[1])
 
     async def aclose(self, reason: Exception) -> None:
         """Close everything, sending what is buffered first as far as peers take it at once. On the loop."""
@@ -307,10 +333,10 @@ class AioHub(Hub):
 
     def close_unattached(self) -> None:
         """Close a hub that never saw a loop."""
-        self.closed = True
-        for listener in self.listeners.values():
-            listener.close()
-        self.listeners.clear()
+        with self._changing:
+            self.closed = True
+            while self.listeners:
+                self.listeners.popitem()[1].close()
 
     # Fork
 
@@ -340,6 +366,7 @@ def _after_fork_in_child() -> None:
     for hub in attached:
         hub.lead_nowhere()
     for hub in hubs:
+        hub._changing = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
         hub.owner.forked()
 
 
