@@ -16,6 +16,7 @@ from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.endpoints import Address, is_literal, resolve
 from zerorpc.transport.hub import Dialer, Hub, Owner, address_text
 from zerorpc.transport.inproc import connect_inproc
+from zerorpc.transport.lookups import look_up
 from zerorpc.transport.loops import running_loop
 from zerorpc.transport.proxy_protocol import ProxyHeader
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, open_socket, tune
@@ -231,7 +232,7 @@ class AioHub(Hub):
         if is_literal(endpoint):
             addresses = resolve(endpoint)
         else:
-            addresses = await self.loop.run_in_executor(None, resolve, endpoint)
+            addresses = await look_up(endpoint)
         for index, address in enumerate(addresses):
             try:
                 return await self._connect_address(address)
