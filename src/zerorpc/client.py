@@ -110,7 +110,8 @@ class AsyncClient(SocketBase):
 class Call(Request, Coroutine[Any, Any, Any]):
     """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
 
-    It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine.
+    It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine, and awaited again for
+    the same value. RuntimeError while another task awaits it, and for whoever comes second for its stream.
 
     A call that nobody awaits still runs on the server.
     """
@@ -118,10 +119,11 @@ class Call(Request, Coroutine[Any, Any, Any]):
     # Until it is awaited, a call is itself its channel's waiter: ``set_result`` below. A ``__del__`` in its place
     # would cost each call 0.1 us.
 
-    __slots__ = ("__weakref__", "_steps")
+    __slots__ = ("__weakref__", "_steps", "_stream_taken")
 
     _caller: _Core
     _steps: Generator[Any, Any, Any] | None  # unset until the call is driven as a coroutine
+    _stream_taken: bool  # unset until there is a stream, and somebody has it
 
     def __await__(self) -> Generator[Any, Any, Any]:
         channel = self.channel
@@ -132,12 +134,12 @@ class Call(Request, Coroutine[Any, Any, Any]):
             try:
                 yield from future
             except BaseException:
+                channel.waiter = None
                 self._caller.abandon(
                     channel
                 )  # a stream too, whose first item came in the very turn of the cancellation
                 raise
-            finally:
-                channel.waiter = None
+            channel.waiter = None
         elif type(channel.waiter) is _Unclaimed:
             channel.waiter = None
         return self.outcome()
@@ -149,10 +151,9 @@ class Call(Request, Coroutine[Any, Any, Any]):
             for item in result if result is not None else ():  # an empty stream of Node is OK [nil]: wire.md §3
                 yield item
             return
+        channel = self.channel
         try:
-            while True:
-                if not self.channel.inbox:
-                    await result._wait()
+            while channel.inbox or await result._wait():
                 item = result._take()
                 if item is _END:
                     return
@@ -205,6 +206,15 @@ class Call(Request, Coroutine[Any, Any, Any]):
         waiter = self.channel.waiter
         return waiter is not None and waiter is not self and type(waiter) is not _Unclaimed
 
+    def take_stream(self) -> None:
+        """Its stream is handed out, which happens once. RuntimeError for the second who wants it."""
+        if getattr(self, "_stream_taken", False):
+            raise RuntimeError(
+                f"this stream of {self.channel.method} is being read by another task, or has been read: "
+                "a call gives its stream once"
+            )
+        self._stream_taken = True
+
     def set_result(self, result: None) -> None:
         """As a waiter: there is a reply, and nobody awaits it yet."""
         channel = self.channel
@@ -236,8 +246,9 @@ class _Unclaimed(weakref.ref[Call]):
 class AsyncStream:
     """The items of a streaming method, as an async iterator.
 
-    Closing it (or dropping it, or leaving ``async for`` over a Call early) frees both sides. Cancelling the wait for
-    an item is safe: nothing is lost, and iteration can go on.
+    Closing it (or dropping it, or leaving ``async for`` over a Call early) frees both sides, and ends the iteration of
+    a task that waits for an item. Cancelling the wait for an item is safe: nothing is lost, and iteration can go on,
+    in another task as well. Two tasks can't read at the same time.
     """
 
     __slots__ = ("_core", "_ended", "_request")
@@ -251,25 +262,31 @@ class AsyncStream:
         return self
 
     async def __anext__(self) -> Any:
-        """The next item. Raises what a call raises, StopAsyncIteration at the end."""
+        """The next item. Raises what a call raises, StopAsyncIteration at the end.
+
+        RuntimeError while another task waits for the next item; that one isn't disturbed.
+        """
         if self._ended:
             raise StopAsyncIteration
-        if not self._request.channel.inbox:
-            await self._wait()
+        if not self._request.channel.inbox and not await self._wait():
+            raise StopAsyncIteration
         item = self._take()
         if item is _END:
             raise StopAsyncIteration
         return item
 
-    async def _wait(self) -> None:
-        """Until the channel is readable."""
+    async def _wait(self) -> bool:
+        """Until the channel is readable; False when the stream was closed instead, or another reader had its end."""
         channel = self._request.channel
-        while not channel.readable:
+        while not channel.readable and not self._ended:
+            if channel.waiter is not None:
+                raise RuntimeError(f"this stream of {channel.method} is being read by another task")
             channel.waiter = future = self._core.loop.create_future()
             try:
                 await future
             finally:
                 channel.waiter = None
+        return not self._ended
 
     def _take(self) -> Any:
         """The next item, once the channel is readable; _END, or the error raised."""
@@ -359,13 +376,18 @@ class _Core:
         return call
 
     def make_stream(self, request: Request) -> AsyncStream:
+        assert isinstance(request, Call)
+        request.take_stream()
         return AsyncStream(self, request)
 
     def abandon(self, channel: ClientChannel) -> None:
         peer = channel.peer
         channel.abandon()
-        if peer is not None and peer.link is not None and not self.loop.is_closed():
+        if self.loop.is_closed():
+            return
+        if peer is not None and peer.link is not None:
             peer.link.flush_soon()
+        self.received(None, [channel])  # whoever waits for it in another task waits no longer
 
     def drop(self, channel: ClientChannel) -> None:
         """``abandon`` for ``__del__``, which may come at any moment, and in any thread: later, on the loop."""
