@@ -299,6 +299,7 @@ class AioHub(Hub):
     def close_soon(self, reason: Exception) -> None:
         """``aclose`` in the background. On the loop."""
         assert self.loop is not None
+        self.closed = True
         self._closing = self.loop.create_task(self.aclose(reason))
 
     def _begin_close(self, reason: Exception) -> list[asyncio.Task[Any]]:
