@@ -40,6 +40,7 @@ class Service:
         self.name = name
         self.started = threading.Event()
         self.ended = threading.Event()
+        self.gate = threading.Event()
 
     async def echo(self, value: Any) -> Any:
         return value
@@ -64,6 +65,13 @@ class Service:
                 yield n
         finally:
             self.ended.set()
+
+    async def gated(self, stop: int) -> AsyncIterator[int]:
+        """One at once, the others when the gate is open."""
+        yield 0
+        await eventually_async(self.gate.is_set)
+        for n in range(1, stop):
+            yield n
 
     async def stall(self, stop: int) -> AsyncIterator[int]:
         for n in range(stop):
@@ -619,6 +627,121 @@ def test_cancelling_the_wait_for_an_item_loses_none(run: Run, endpoint: str) -> 
             assert taken == list(range(200))
 
     run(main())
+
+
+# Two readers
+
+
+def test_a_second_reader_of_a_stream_is_refused_at_once_and_the_first_reads_on(
+    run: Run, endpoint: str, service: Service
+) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            items = await client.gated(3)
+            first = asyncio.ensure_future(_rest(items))
+            await eventually_async(lambda: items._request.channel.waiter)
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="this stream of gated is being read by another task"):
+                    await items.__anext__()
+            service.gate.set()
+            assert await first == [0, 1, 2]
+            assert await _rest(items) == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_two_tasks_that_iterate_over_one_call(run: Run, endpoint: str, service: Service, begun: bool) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = client.gated(3)
+            if begun:
+                await _until_answered(call)
+            first, second = asyncio.ensure_future(_rest(call)), asyncio.ensure_future(_rest(call))
+            with pytest.raises(RuntimeError, match=r"this (call|stream) of gated is being (awaited|read)"):
+                await second
+            service.gate.set()
+            assert await first == [0, 1, 2]
+            with pytest.raises(RuntimeError, match="a call gives its stream once"):
+                await call
+
+    run(main())
+
+
+@pytest.mark.parametrize("close", ["close", "aclose"])
+def test_closing_a_stream_ends_the_iteration_of_a_task_that_waits_for_an_item(
+    run: Run, endpoint: str, service: Service, close: str
+) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            items = await client.stall(2)
+            reader = asyncio.ensure_future(_rest(items))
+            await eventually_async(lambda: service.started.is_set() and items._request.channel.waiter)
+            closing = getattr(items, close)()
+            if close == "aclose":
+                await closing
+            assert await asyncio.wait_for(reader, PATIENCE) == [0, 1]
+            assert await _rest(items) == []
+            await eventually_async(service.ended.is_set)
+
+    run(main())
+
+
+def test_after_a_cancelled_reader_another_reads_on(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            items = await client.gated(3)
+            assert await items.__anext__() == 0
+            first = asyncio.ensure_future(items.__anext__())
+            await eventually_async(lambda: items._request.channel.waiter)
+            first.cancel()
+            second = asyncio.ensure_future(_rest(items))
+            service.gate.set()
+            assert await second == [1, 2]
+            with pytest.raises(asyncio.CancelledError):
+                await first
+
+    run(main())
+
+
+def test_readers_whose_client_is_closed_by_another_task_are_told(run: Run, endpoint: str, service: Service) -> None:
+    for close in ("close", "aclose"):
+
+        async def main(close: str = close) -> None:
+            client = zerorpc.AsyncClient(endpoint)
+            readers = [asyncio.ensure_future(_rest(client.stall(1))) for _ in range(3)]
+            service.started.clear()
+            await eventually_async(service.started.is_set)
+            closing = getattr(client, close)()
+            if close == "aclose":
+                await closing
+            for reader in readers:
+                with pytest.raises(zerorpc.LostRemote, match="the client was closed"):
+                    await asyncio.wait_for(reader, PATIENCE)
+            await asyncio.sleep(0.05)  # the connections close in the background
+
+        run(main())
+
+
+def test_a_call_closed_while_another_task_awaits_it(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = client.wait()
+            task = asyncio.ensure_future(_awaited(call))
+            await eventually_async(service.started.is_set)
+            call.close()
+            with pytest.raises(zerorpc.LostRemote, match="the call of wait was given up"):
+                await asyncio.wait_for(task, PATIENCE)
+
+    run(main())
+
+
+async def _awaited(call: Call) -> Any:
+    return await call
+
+
+async def _rest(items: Any) -> list[Any]:
+    return [item async for item in items]
 
 
 # Servers that go, come, and fail over

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import zerorpc
 from tests.service.running import PATIENCE, eventually, eventually_async, joined, run, serving
 from tests.service.services import Blocking, open_calls
 from zerorpc.protocol.channel import ClientChannel
+from zerorpc.transport.loops import new_event_loop
 
 HEARTBEAT = 1.0  # s; the keeper looks in twice as often
 DROPPED = 100  # streams, by each thread or task that drops some
@@ -100,6 +102,123 @@ def new_client(server: zerorpc.Server) -> zerorpc.Client:
 
 def methods_of(client: zerorpc.Client) -> tuple[Any, Any]:
     return client.echo, client.who
+
+
+# An AsyncClient that is dropped
+
+
+def test_a_dropped_async_client_closes_and_warns(service: Blocking) -> None:
+    async def main(server: zerorpc.Server) -> None:
+        client = zerorpc.AsyncClient([server.endpoints[0], NOBODY], timeout=PATIENCE)
+        assert await client.echo(1) == 1
+        before = asyncio.all_tasks()
+        with pytest.warns(ResourceWarning, match=rf"unclosed AsyncClient: <AioHub .*{server.endpoints[0]}"):
+            del client
+        await eventually_async(lambda: not server._core.hub.links, "the connection is closed")
+        await eventually_async(lambda: asyncio.all_tasks() < before, "its tasks are ended")
+
+    with serving(service) as server:
+        run(main(server))
+
+
+def test_what_is_left_of_an_async_client_keeps_it(service: Blocking) -> None:
+    async def main(server: zerorpc.Server) -> None:
+        echo = new_async_client(server).echo
+        assert [await echo(n) for n in range(3)] == [0, 1, 2]
+        result = await new_async_client(server).echo(3)  # not within assert: pytest would give the client a name
+        assert result == 3
+        items = await new_async_client(server).count(500)
+        gc.collect()
+        assert [n async for n in items] == list(range(500))
+        call = new_async_client(server).block()
+        await eventually_async(service.started.is_set)
+        gc.collect()
+        service.release.set()
+        assert await call == "released"
+        del echo, items, call
+        await eventually_async(lambda: not server._core.hub.links, "the connections are closed")
+
+    with serving(service) as server, pytest.warns(ResourceWarning, match="unclosed AsyncClient"):
+        run(main(server))
+
+
+def test_a_call_that_nobody_keeps_is_still_answered_before_its_client_goes(service: Blocking) -> None:
+    async def main(server: zerorpc.Server) -> None:
+        new_async_client(server).block()
+        gc.collect()
+        await eventually_async(service.started.is_set)
+        service.release.set()
+        await eventually_async(lambda: not server._core.hub.links, "the connection is closed")
+
+    with serving(service) as server, pytest.warns(ResourceWarning, match="unclosed AsyncClient"):
+        run(main(server))
+
+
+def test_an_async_client_dropped_in_another_thread(service: Blocking) -> None:
+    async def main(server: zerorpc.Server) -> None:
+        kept = [new_async_client(server)]
+        assert await kept[0].echo(1) == 1
+        await asyncio.to_thread(kept.clear)
+        await eventually_async(lambda: not server._core.hub.links, "the connection is closed")
+
+    with serving(service) as server, pytest.warns(ResourceWarning, match="unclosed AsyncClient"):
+        run(main(server))
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.filterwarnings("ignore:unclosed (transport|resource):ResourceWarning")  # the loop's own
+def test_an_async_client_dropped_after_its_loop_was_closed(
+    service: Blocking, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    with serving(service) as server:
+        loop = new_loop()
+        client = loop.run_until_complete(called(server))
+        loop.close()
+        with pytest.warns(ResourceWarning, match="unclosed AsyncClient"):
+            del client
+        eventually(lambda: not server._core.hub.links, "the connection is closed")
+        del loop
+        gc.collect()
+
+
+async def called(server: zerorpc.Server) -> zerorpc.AsyncClient:
+    """A client with a connection, and a server that it looks for."""
+    client = zerorpc.AsyncClient([server.endpoints[0], NOBODY], timeout=PATIENCE)
+    assert await client.echo(1) == 1
+    return client
+
+
+def test_an_async_client_that_needs_no_closing_warns_of_nothing(server: zerorpc.Server, ipc_endpoint: str) -> None:
+    async def main() -> None:
+        zerorpc.AsyncClient(server.endpoints[0])
+        await zerorpc.AsyncClient().__aenter__()
+        closed = new_async_client(server)
+        await closed.echo(1)
+        await closed.aclose()
+        del closed
+        closing = new_async_client(server)
+        await closing.echo(1)
+        closing.close()
+        del closing
+        await asyncio.sleep(0.05)  # it closes in the background
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        zerorpc.AsyncClient(server.endpoints[0])
+        run(main())
+        gc.collect()
+    assert not [str(warning.message) for warning in caught]
+    with pytest.warns(ResourceWarning, match=f"unclosed AsyncClient: .*{ipc_endpoint}"):
+        zerorpc.AsyncClient().bind(ipc_endpoint)
+    with zerorpc.Server({}) as again:
+        again.bind(ipc_endpoint)
+
+
+NOBODY = "inproc://nobody listens here"
+
+
+def new_async_client(server: zerorpc.Server) -> zerorpc.AsyncClient:
+    return zerorpc.AsyncClient(server.endpoints[0], timeout=PATIENCE)
 
 
 # The collector at work in the middle of calls

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from os import getpid
 from threading import get_ident
 from typing import Any
 
@@ -23,6 +25,7 @@ from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChann
 from zerorpc.protocol.events import STREAM, Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.socket_base import SocketBase, check_heartbeat
+from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.loops import running_loop
@@ -47,7 +50,8 @@ class AsyncClient(SocketBase):
     With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
     calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``.
 
-    Belongs to one event loop, that of its first call; not for use from other threads.
+    Belongs to one event loop, that of its first call; not for use from other threads. One that is dropped without
+    being closed is closed in the background, with a ResourceWarning; its methods, calls and streams keep it.
     """
 
     def __init__(
@@ -110,7 +114,8 @@ class AsyncClient(SocketBase):
 class Call(Request, Coroutine[Any, Any, Any]):
     """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
 
-    It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine.
+    It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine, and awaited again for
+    the same value. RuntimeError while another task awaits it, and for whoever comes second for its stream.
 
     A call that nobody awaits still runs on the server.
     """
@@ -118,10 +123,11 @@ class Call(Request, Coroutine[Any, Any, Any]):
     # Until it is awaited, a call is itself its channel's waiter: ``set_result`` below. A ``__del__`` in its place
     # would cost each call 0.1 us.
 
-    __slots__ = ("__weakref__", "_steps")
+    __slots__ = ("__weakref__", "_steps", "_stream_taken")
 
     _caller: _Core
     _steps: Generator[Any, Any, Any] | None  # unset until the call is driven as a coroutine
+    _stream_taken: bool  # unset until there is a stream, and somebody has it
 
     def __await__(self) -> Generator[Any, Any, Any]:
         channel = self.channel
@@ -132,12 +138,12 @@ class Call(Request, Coroutine[Any, Any, Any]):
             try:
                 yield from future
             except BaseException:
+                channel.waiter = None
                 self._caller.abandon(
                     channel
                 )  # a stream too, whose first item came in the very turn of the cancellation
                 raise
-            finally:
-                channel.waiter = None
+            channel.waiter = None
         elif type(channel.waiter) is _Unclaimed:
             channel.waiter = None
         return self.outcome()
@@ -149,10 +155,9 @@ class Call(Request, Coroutine[Any, Any, Any]):
             for item in result if result is not None else ():  # an empty stream of Node is OK [nil]: wire.md §3
                 yield item
             return
+        channel = self.channel
         try:
-            while True:
-                if not self.channel.inbox:
-                    await result._wait()
+            while channel.inbox or await result._wait():
                 item = result._take()
                 if item is _END:
                     return
@@ -205,6 +210,15 @@ class Call(Request, Coroutine[Any, Any, Any]):
         waiter = self.channel.waiter
         return waiter is not None and waiter is not self and type(waiter) is not _Unclaimed
 
+    def take_stream(self) -> None:
+        """Its stream is handed out, which happens once. RuntimeError for the second who wants it."""
+        if getattr(self, "_stream_taken", False):
+            raise RuntimeError(
+                f"this stream of {self.channel.method} is being read by another task, or has been read: "
+                "a call gives its stream once"
+            )
+        self._stream_taken = True
+
     def set_result(self, result: None) -> None:
         """As a waiter: there is a reply, and nobody awaits it yet."""
         channel = self.channel
@@ -236,8 +250,9 @@ class _Unclaimed(weakref.ref[Call]):
 class AsyncStream:
     """The items of a streaming method, as an async iterator.
 
-    Closing it (or dropping it, or leaving ``async for`` over a Call early) frees both sides. Cancelling the wait for
-    an item is safe: nothing is lost, and iteration can go on.
+    Closing it (or dropping it, or leaving ``async for`` over a Call early) frees both sides, and ends the iteration of
+    a task that waits for an item. Cancelling the wait for an item is safe: nothing is lost, and iteration can go on,
+    in another task as well. Two tasks can't read at the same time.
     """
 
     __slots__ = ("_core", "_ended", "_request")
@@ -251,25 +266,31 @@ class AsyncStream:
         return self
 
     async def __anext__(self) -> Any:
-        """The next item. Raises what a call raises, StopAsyncIteration at the end."""
+        """The next item. Raises what a call raises, StopAsyncIteration at the end.
+
+        RuntimeError while another task waits for the next item; that one isn't disturbed.
+        """
         if self._ended:
             raise StopAsyncIteration
-        if not self._request.channel.inbox:
-            await self._wait()
+        if not self._request.channel.inbox and not await self._wait():
+            raise StopAsyncIteration
         item = self._take()
         if item is _END:
             raise StopAsyncIteration
         return item
 
-    async def _wait(self) -> None:
-        """Until the channel is readable."""
+    async def _wait(self) -> bool:
+        """Until the channel is readable; False when the stream was closed instead, or another reader had its end."""
         channel = self._request.channel
-        while not channel.readable:
+        while not channel.readable and not self._ended:
+            if channel.waiter is not None:
+                raise RuntimeError(f"this stream of {channel.method} is being read by another task")
             channel.waiter = future = self._core.loop.create_future()
             try:
                 await future
             finally:
                 channel.waiter = None
+        return not self._ended
 
     def _take(self) -> Any:
         """The next item, once the channel is readable; _END, or the error raised."""
@@ -307,25 +328,36 @@ _END: Any = object()
 
 
 class _Core:
-    """What a client does with its peers. Apart from AsyncClient, whose attributes are remote methods."""
+    """What a client does. Apart from AsyncClient, whose attributes are remote methods.
+
+    The client has it, and so has each of its methods, calls and streams: with the last of them that goes the
+    connections close.
+    """
 
     keywords = "timeout and slots"
 
     def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
         self.timeout = timeout
-        self.tap: Callable[[str, Buffer], None] | None = None
         self.calls = Calls()
-        self.hub = AioHub(self, context.hook_resolve_endpoint)
+        self._peers = _Peers(self, heartbeat, passive)
+        self.hub = self._peers.hub
         self.loop: asyncio.AbstractEventLoop
         self._attached: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None  # the loop's, as long as calls may be made
-        self._heartbeat = heartbeat
-        self._passive = passive
-        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def tap(self) -> Callable[[str, Buffer], None] | None:
+        return self._peers.tap
+
+    @tap.setter
+    def tap(self, value: Callable[[str, Buffer], None] | None) -> None:
+        self._peers.tap = value
 
     def attach(self) -> None:
         """Belong to the running loop from now on."""
+        if getpid() != forks.pid:
+            forks.catch_up()
         loop = running_loop()
         if self.hub.stale:
             self._disown()
@@ -334,24 +366,26 @@ class _Core:
         if loop is None:
             raise RuntimeError("an AsyncClient is used from coroutines; outside of them use zerorpc.Client")
         if self._attached is loop:
+            self._thread = get_ident()
             return
         if self._attached is not None:
             raise RuntimeError("this AsyncClient belongs to another event loop")
         self._attached = self.loop = loop
         self._thread = get_ident()
         self.time = loop.time
-        self.hub.attach(loop)
+        self._peers.attach(loop)
 
     def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Call:
         """``AsyncClient.__call__``; ``options`` are its keywords."""
-        if get_ident() != self._thread or not self.loop.is_running():  # get_running_loop() costs 0.25 us before 3.12
+        # get_running_loop() would cost 0.25 us before Python 3.12
+        if get_ident() != self._thread or getpid() != forks.pid or not self.loop.is_running():
             self.attach()
         now = self.time()
         call = Call(self, method, args, options, now)
         call.channel.waiter = call
         peer = self.calls.start(call.channel, now)
         if peer is None:
-            self._set_timer()  # it waits for one
+            self._peers.set_timer()  # it waits for one
         elif len(peer.channels) == 1:
             peer.link.flush()  # alone: write through
         elif not peer.link.flush_scheduled:
@@ -359,23 +393,86 @@ class _Core:
         return call
 
     def make_stream(self, request: Request) -> AsyncStream:
+        assert isinstance(request, Call)
+        request.take_stream()
         return AsyncStream(self, request)
 
     def abandon(self, channel: ClientChannel) -> None:
-        peer = channel.peer
-        channel.abandon()
-        if peer is not None and peer.link is not None and not self.loop.is_closed():
-            peer.link.flush_soon()
+        self._peers.abandon(channel)
 
     def drop(self, channel: ClientChannel) -> None:
         """``abandon`` for ``__del__``, which may come at any moment, and in any thread: later, on the loop."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, and with it everything
-            self.loop.call_soon_threadsafe(self.abandon, channel)
+            self.loop.call_soon_threadsafe(self._peers.abandon, channel)
 
-    # The hub tells
+    # Fork
+
+    def forked(self) -> None:
+        self._thread = None  # so that the next call attaches anew
+
+    def _disown(self) -> None:
+        """In a forked child: the calls, the connections and the loop are the parent's."""
+        self.hub.disown()
+        self.calls = self._peers.calls = Calls()
+        self._attached = self._peers.timer = None
+
+    # The end
+
+    async def aclose(self) -> None:
+        if self._begin_close():
+            await self.hub.aclose(_closed_here())
+
+    def close(self) -> None:
+        if self._begin_close():
+            self.hub.close_soon(_closed_here())
+
+    def _begin_close(self) -> bool:
+        """Whether there is something on a loop to close."""
+        self._thread = None
+        if getpid() != forks.pid:
+            forks.catch_up()
+        if self.hub.stale:
+            self._disown()
+        self._peers.end_calls()
+        if self._attached is None or self.loop.is_closed():
+            self.hub.close_unattached()
+            return False
+        return not self.hub.closed
+
+    def __del__(self) -> None:
+        hub = self.__dict__.get("hub")
+        if hub is None or hub.closed or hub.stale or getpid() != forks.pid:
+            return
+        shown, was_open = repr(hub), bool(hub.listeners or (hub.dialers and hub.loop is not None))
+        hub.drop(LostRemote("the client was dropped"))
+        if was_open:
+            warnings.warn(f"unclosed AsyncClient: {shown}", ResourceWarning, stacklevel=1, source=self)
+
+
+def _closed_here() -> LostRemote:
+    return LostRemote("the client was closed")
+
+
+class _Peers:
+    """What a client knows of its peers, and what the hub tells. It keeps no client alive."""
+
+    def __init__(self, core: _Core, heartbeat: float | None, passive: bool) -> None:
+        self.tap: Callable[[str, Buffer], None] | None = None
+        self.calls = core.calls
+        self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
+        self._core = weakref.ref(core)
+        self._context = core.context
+        self._heartbeat = heartbeat
+        self._passive = passive
+        self._loop: asyncio.AbstractEventLoop
+        self.hub = AioHub(self, core.context.hook_resolve_endpoint)
+
+    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.hub.attach(loop)
 
     def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)
+        peer = ClientPeer(self._heartbeat, self._context.new_msgid, self._passive)
         peer.tap = self.tap
         return peer
 
@@ -387,7 +484,7 @@ class _Core:
         self._assign()
 
     def _assign(self) -> None:
-        for peer in self.calls.assign(self.time()):
+        for peer in self.calls.assign(self._loop.time()):
             peer.link.flush_soon()
 
     def received(self, link: AioLink | None, touched: list[ClientChannel]) -> None:
@@ -403,51 +500,38 @@ class _Core:
         self.calls.remove(link.peer)
         self.received(link, ended)
 
+    def forked(self) -> None:
+        core = self._core()
+        if core is not None:
+            core.forked()
+
     # Calls that wait for a peer
 
-    def _set_timer(self) -> None:
+    def set_timer(self) -> None:
         wake = self.calls.next_wake
-        if wake is not None and (self._timer is None or wake < self._timer.when()):
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self.loop.call_at(wake, self._sweep)
+        if wake is not None and (self.timer is None or wake < self.timer.when()):
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = self._loop.call_at(wake, self._sweep)
 
     def _sweep(self) -> None:
-        self._timer = None
-        self.received(None, self.calls.sweep(self.time(), f": no server was reached ({self.hub.describe()})"))
-        self._set_timer()
+        self.timer = None
+        why = f": no server was reached ({self.hub.describe()})"
+        self.received(None, self.calls.sweep(self._loop.time(), why))
+        self.set_timer()
 
-    # Fork
-
-    def forked(self) -> None:
-        self._thread = None  # so that the next call attaches anew
-
-    def _disown(self) -> None:
-        """In a forked child: the calls, the connections and the loop are the parent's."""
-        self.hub.disown()
-        self.calls = Calls()
-        self._attached = self._timer = None
-
-    # The end
-
-    async def aclose(self) -> None:
-        if self._begin_close():
-            await self.hub.aclose(LostRemote("the client was closed"))
-
-    def close(self) -> None:
-        if self._begin_close():
-            self._closing = self.loop.create_task(self.hub.aclose(LostRemote("the client was closed")))
-
-    def _begin_close(self) -> bool:
-        """Whether there is something on a loop to close."""
-        self._thread = None
-        if self.hub.stale:
-            self._disown()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def end_calls(self) -> None:
+        """No further server will be found for those that wait."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         self.received(None, self.calls.close(Closed("the client was closed")))
-        if self._attached is None or self.loop.is_closed():
-            self.hub.close_unattached()
-            return False
-        return not self.hub.closed
+
+    def abandon(self, channel: ClientChannel) -> None:
+        peer = channel.peer
+        channel.abandon()
+        if self._loop.is_closed():
+            return
+        if peer is not None and peer.link is not None:
+            peer.link.flush_soon()
+        self.received(None, [channel])  # whoever waits for it in another task waits no longer

@@ -13,7 +13,9 @@ from tests.service.running import RawPeer, connect, eventually_async, joined, ru
 from tests.service.services import Cooler
 from tests.transport.owners import Owner
 from zerorpc.errors import LostRemote
+from zerorpc.protocol.peer import Peer
 from zerorpc.transport.aio import AioHub
+from zerorpc.transport.aio_link import AioLink
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.greeting import Greeting
 
@@ -177,3 +179,35 @@ def test_nothing_large_is_written_to_a_connection_that_is_ending() -> None:
 
     with serving(Cooler()) as server:
         run(main(server.endpoints[0]))
+
+
+def test_what_is_sent_in_the_middle_of_a_write_goes_after_it() -> None:
+    """As a finalizer or a signal handler may, at any moment."""
+
+    async def main() -> None:
+        hub = AioHub(Owner(), lambda endpoint: endpoint)
+        link = AioLink(asyncio.get_running_loop(), hub, Peer(SocketType.DEALER), None, "a test")
+        link._transport = transport = Interrupted(link)  # type: ignore[assignment]
+        connection = link.peer.connection
+        connection.output = [b"one", b"two"]
+        link.flush()
+        link.flush()
+        assert transport.written == [b"onetwo", b"three", b"four"]
+        assert connection.output == []
+
+    run(main())
+
+
+class Interrupted:
+    """A transport in the middle of whose writing something else is sent: before the octets are out, and once more."""
+
+    def __init__(self, link: AioLink) -> None:
+        self.link = link
+        self.written: list[bytes] = []
+        self.further = [b"three", b"four"]
+
+    def write(self, data: bytes) -> None:
+        if self.further:
+            self.link.peer.connection.output.append(self.further.pop(0))
+            self.link.flush()
+        self.written.append(data)

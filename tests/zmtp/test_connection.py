@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -348,3 +349,33 @@ def test_it_shows_where_it_stands() -> None:
     assert repr(connection) == "<Connection DEALER-? greeting>"
     connection.receive_data(handshake("ROUTER"))
     assert repr(connection) == "<Connection DEALER-ROUTER traffic>"
+
+
+class Interrupting(bytes):
+    """A body in the midst of whose sending something else is done, as a finalizer or a signal handler may."""
+
+    def __len__(self) -> int:
+        self.act()
+        return super().__len__()
+
+    act: Callable[[], object] = staticmethod(lambda: None)
+
+
+@pytest.mark.parametrize("size", [10, 1000])
+@pytest.mark.parametrize("way", ["send_delimited", "send_message"])
+def test_messages_sent_in_the_midst_of_another_are_not_mixed_with_it(size: int, way: str) -> None:
+    left, right = pair()
+    sent: list[bytes] = []
+
+    def act() -> None:
+        left.send_delimited(b"i" * size)
+        sent.append(octets(left))
+
+    body = Interrupting(b"o" * size)
+    body.act = act  # type: ignore[method-assign]
+    send = getattr(left, way)
+    send(body) if way == "send_delimited" else send([b"", body])
+    sent.append(octets(left))
+    received = right.receive_data(b"".join(sent))
+    assert right.error is None
+    assert [bytes(message[-1])[:1] for message in received] == [b"i"] * (len(sent) - 1) + [b"o"]

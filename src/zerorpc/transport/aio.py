@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from zerorpc.errors import Closed, LostRemote, ProtocolError
 from zerorpc.logs import Logger
 from zerorpc.protocol.peer import HANDSHAKE_TIMEOUT
+from zerorpc.transport import forks
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.endpoints import Address, is_literal, resolve
 from zerorpc.transport.hub import Dialer, Hub, Owner, address_text
 from zerorpc.transport.inproc import connect_inproc
+from zerorpc.transport.lookups import look_up
 from zerorpc.transport.loops import running_loop
 from zerorpc.transport.proxy_protocol import ProxyHeader
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, open_socket, tune
@@ -33,8 +36,6 @@ _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read
 _ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors left
 
 _CLOSING = "this socket is closing"
-
-_hubs: weakref.WeakSet[AioHub] = weakref.WeakSet()
 
 
 class AioHub(Hub):
@@ -53,10 +54,12 @@ class AioHub(Hub):
         self._sealed = False
         self.leaving = False  # about to close: nothing new is begun
         self._changing = threading.RLock()  # of a signal's handler, too
-        _hubs.add(self)
+        forks.watch(self)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to work on a loop; called in its thread."""
+        """Begin to work on a loop; called in its thread. Safe to call twice; RuntimeError for another loop."""
+        if self.loop is not None and self.loop is not loop:
+            raise RuntimeError("this socket belongs to another event loop")
         self.loop = loop
         keep_memory_for(_READ_SIZE)  # else asyncio maps and unmaps it at each read: measured, 51 us a call, not 33
         for listener in list(self.listeners.values()):
@@ -99,7 +102,8 @@ class AioHub(Hub):
     def _watch(self, listener: Listener) -> None:
         assert self.loop is not None
         if not self.closed and listener.fileno() >= 0:  # below 0 after ``leave_listening``
-            self.loop.add_reader(listener.fileno(), self._accept, listener)
+            with contextlib.suppress(OSError, ValueError):  # another thread is just closing it
+                self.loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _unwatch(self, listener: Listener) -> None:
         assert self.loop is not None
@@ -215,6 +219,8 @@ class AioHub(Hub):
             raise Closed(_CLOSING)
 
     def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
+        if os.getpid() != forks.pid:
+            forks.catch_up()
         if self._sealed and not self.closed:
             raise RuntimeError("with several processes, endpoints can't be changed once run() has begun")
         return super()._expand(endpoint, resolve)
@@ -223,7 +229,7 @@ class AioHub(Hub):
 
     def _dial(self, dialer: Dialer) -> None:
         assert self.loop is not None
-        if not self.closed and dialer not in self._tasks:
+        if not (self.closed or dialer.closed or dialer in self._tasks):
             self._tasks[dialer] = self.loop.create_task(self._stay_connected(dialer))
 
     async def _stay_connected(self, dialer: Dialer) -> None:
@@ -258,7 +264,7 @@ class AioHub(Hub):
         if is_literal(endpoint):
             addresses = resolve(endpoint)
         else:
-            addresses = await self.loop.run_in_executor(None, resolve, endpoint)
+            addresses = await look_up(endpoint)
         for index, address in enumerate(addresses):
             try:
                 return await self._connect_address(address)
@@ -296,35 +302,57 @@ class AioHub(Hub):
         """Close the listeners, for good; connections live on. On the loop."""
         with self._changing:
             self.leaving = True
-            while self.listeners:
-                self._unwatch(self.listeners.popitem()[1])
+            for listener in self._taken_listeners():
+                self._unwatch(listener)
+
+    def _taken_listeners(self) -> Iterator[Listener]:
+        """Each of them, taken out: other threads may bind and unbind meanwhile."""
+        with contextlib.suppress(KeyError):  # there is none left
+            while True:
+                yield self.listeners.popitem()[1]
 
     async def aclose(self, reason: Exception) -> None:
-        """Close everything, sending what is buffered first as far as peers take it at once. On the loop."""
+        """Close everything, sending what is buffered first as far as peers take it at once. On the loop.
+
+        Cancelled, it closes the rest at once.
+        """
+        tasks = self._begin_close(reason)
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._until_sent(_LINGER)
+        finally:
+            for link in list(self.links):
+                link.abort(reason)
+        await asyncio.sleep(0)
+
+    def close_soon(self, reason: Exception) -> None:
+        """``aclose`` in the background. On the loop."""
+        assert self.loop is not None
+        self.closed = True
+        self._closing = self.loop.create_task(self.aclose(reason))
+
+    def _begin_close(self, reason: Exception) -> list[asyncio.Task[Any]]:
+        """Close all that ends by itself from now on; the tasks that were working for it."""
         self.closed = True
         self.stop_accepting()
         tasks: list[asyncio.Task[Any]] = [*self._tasks.values(), *self._accepting]
         self._tasks.clear()
-        for dialer in self.dialers.values():
+        for dialer in list(self.dialers.values()):
             dialer.closed = True
         for task in tasks:
             task.cancel()
         for link in list(self.links):
             link.flush()
             link.close(reason)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._until_sent(_LINGER)
-        for link in list(self.links):
-            link.abort(reason)
-        await asyncio.sleep(0)
+        return tasks
 
     async def _until_sent(self, longest: float) -> None:
-        """Wait while links that are closing still get rid of what they have to send."""
+        """Wait while links still get rid of what they have to send."""
         assert self.loop is not None
         deadline = self.loop.time() + longest
         before, since = -1, 0.0
         while self.links and (now := self.loop.time()) < deadline:
-            unsent = sum(link.unsent for link in self.links)
+            unsent = sum(link.unsent for link in list(self.links))
             if unsent != before:
                 before, since = unsent, now
             elif now - since >= _STALLED:
@@ -335,10 +363,38 @@ class AioHub(Hub):
         """Close a hub that never saw a loop."""
         with self._changing:
             self.closed = True
-            while self.listeners:
-                self.listeners.popitem()[1].close()
+            for listener in self._taken_listeners():
+                listener.close()
+
+    def drop(self, reason: Exception) -> None:
+        """Close it when nobody uses it any more. From ``__del__``, so in any thread, at any moment."""
+        self.closed = True  # nothing new begins
+        loop = self.loop
+        try:
+            if loop is None:
+                self.close_unattached()
+            else:
+                loop.call_soon_threadsafe(self.close_soon, reason)
+        except RuntimeError:  # the loop is closed: nothing ends by itself any more
+            self._close_sockets()
+
+    def _close_sockets(self) -> None:
+        """What is left when the loop was closed first: descriptors, and tasks that were never to end."""
+        for task in (*self._tasks.values(), *self._accepting):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # of no use: we know, and do tell
+        for sock in (*self._taken_listeners(), *self.sockets):
+            sock.close()
 
     # Fork
+
+    def forked(self) -> None:
+        """Whatever this child's copy of a loop may still do, the parent's peers don't hear of it."""
+        self._changing = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
+        if self.loop is not None:
+            self.stale = self.stale or not self.closed
+            with contextlib.suppress(Exception):  # one that can't let go keeps no other from being the parent's
+                self.lead_nowhere()
+        self.owner.forked()
 
     def disown(self) -> None:
         """In a forked child: let go of what is the parent's, its loop above all, without a word to its peers."""
@@ -349,26 +405,8 @@ class AioHub(Hub):
         self.links = set()
         self._tasks = {}
         self._accepting = set()
-        for listener in self.listeners.values():
+        for listener in self._taken_listeners():
             listener.close()
-        self.listeners.clear()
 
     def __repr__(self) -> str:
         return f"<AioHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"
-
-
-def _after_fork_in_child() -> None:
-    """Whatever the child's copy of a loop may still do, the parent's peers don't hear of it."""
-    hubs = list(_hubs)
-    attached = [hub for hub in hubs if hub.loop is not None]
-    for hub in attached:
-        hub.stale = hub.stale or not hub.closed
-    for hub in attached:
-        hub.lead_nowhere()
-    for hub in hubs:
-        hub._changing = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
-        hub.owner.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

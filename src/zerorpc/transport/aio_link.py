@@ -41,6 +41,7 @@ class AioLink(asyncio.Protocol):
         "_timer",
         "_timer_at",
         "_transport",
+        "_writing",
         "closed",
         "dialer",
         "flush_scheduled",
@@ -67,6 +68,7 @@ class AioLink(asyncio.Protocol):
         self._owner = hub.owner
         self._transport: asyncio.Transport
         self.flush_scheduled = False
+        self._writing = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -151,16 +153,21 @@ class AioLink(asyncio.Protocol):
         """Send what the peer has to send, and see to it that the peer is woken when it wants to be."""
         peer = self.peer
         connection = peer.connection
-        if connection.output:
-            output, connection.output = connection.output, []  # take_output(), without the call
-            if self.closed:
-                return
-            if len(output) == 1:
-                self._transport.write(output[0])
-            elif sum(map(len, output)) <= _JOIN_MAX:
-                self._transport.write(b"".join(output))
-            elif not self._transport.is_closing():  # asyncio's writelines() doesn't look, since Python 3.12
-                self._transport.writelines(output)
+        if connection.output and not self._writing:
+            self._writing = True
+            try:
+                while connection.output:  # once, but for what a finalizer or signal handler sends meanwhile
+                    output, connection.output = connection.output, []  # take_output(), without the call
+                    if self.closed:
+                        return
+                    if len(output) == 1:
+                        self._transport.write(output[0])
+                    elif sum(map(len, output)) <= _JOIN_MAX:
+                        self._transport.write(b"".join(output))
+                    elif not self._transport.is_closing():  # asyncio's writelines() doesn't look, since Python 3.12
+                        self._transport.writelines(output)
+            finally:
+                self._writing = False
         wake = peer.next_wake
         if wake is not None and (self._timer is None or wake < self._timer_at) and not self.closed:
             self._set_timer(wake)

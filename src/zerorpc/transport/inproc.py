@@ -13,6 +13,7 @@ import threading
 from collections import deque
 
 from zerorpc.errors import AddressInUse
+from zerorpc.transport import forks
 from zerorpc.transport.endpoints import Endpoint
 
 __all__ = ["InprocListener", "connect_inproc"]
@@ -25,6 +26,7 @@ class InprocListener:
     """Takes connections to a name. Safe to connect to from any thread."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        _heed_fork()
         self._name = endpoint.path
         self._arrived: deque[socket.socket] = deque()
         with _lock:
@@ -62,6 +64,7 @@ class InprocListener:
 
 def connect_inproc(name: str) -> socket.socket:
     """A connection to the name's listener; ConnectionRefusedError when nobody listens."""
+    _heed_fork()
     with _lock:
         listener = _listeners.get(name)
         if listener is None:
@@ -71,10 +74,14 @@ def connect_inproc(name: str) -> socket.socket:
     return ours
 
 
+def _heed_fork() -> None:
+    if os.getpid() != forks.pid:
+        forks.catch_up()
+
+
+@forks.in_child
 def _forget_listeners() -> None:
-    """A forked child has none of its parent's servers."""
+    """A forked child has none of its parent's servers, and a thread that held the lock doesn't exist there."""
+    global _lock  # noqa: PLW0603
     _listeners.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_listeners)
+    _lock = threading.Lock()

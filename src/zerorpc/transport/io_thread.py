@@ -10,33 +10,44 @@ import asyncio
 import os
 import threading
 
+from zerorpc.transport import forks
 from zerorpc.transport.loops import new_event_loop
 
 __all__ = ["io_loop"]
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a finalizer or signal handler may come in the middle, and use a socket as well
 _loop: asyncio.AbstractEventLoop | None = None
 _parents: list[object] = []  # what a forked child keeps, untouched: deallocating a loop that seems to run is an error
 
 
 def io_loop() -> asyncio.AbstractEventLoop:
-    """The background loop, running. Safe from any thread."""
+    """The background loop, running. Safe from any thread. Raises RuntimeError when no thread can be started."""
+    if os.getpid() != forks.pid:
+        forks.catch_up()
+    return _loop or _start()
+
+
+def _start() -> asyncio.AbstractEventLoop:
     global _loop  # noqa: PLW0603 - one for the process is the point
     with _lock:
-        if _loop is None:
-            _loop = new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="zerorpc-io", daemon=True).start()
+        if _loop is not None:
+            return _loop
+        loop = new_event_loop()
+        try:
+            if _loop is None:  # or else a finalizer came in the middle, and made one
+                threading.Thread(target=loop.run_forever, name="zerorpc-io", daemon=True).start()
+                _loop = loop
+        finally:
+            if _loop is not loop:
+                loop.close()
         return _loop
 
 
-def _after_fork_in_child() -> None:
-    """The parent's thread doesn't exist here; leave its loop alone."""
+@forks.in_child
+def _forget() -> None:
+    """The parent's thread doesn't exist in a forked child; leave its loop alone."""
     global _loop, _lock  # noqa: PLW0603
     if _loop is not None:
         _parents.append(_loop)
     _loop = None
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    _lock = threading.RLock()

@@ -244,24 +244,34 @@ class Connection:
         self.quick = False
         self.error = error
 
-    # Sending
+    # Sending: each message is made first and then queued in one step, since a finalizer or a signal handler may come at
+    # any moment, and send a message of its own.
 
     def send_message(self, parts: Sequence[Frame]) -> None:
         """Queue one message for ``take_output``. Only after the handshake; harmless after an error."""
         assert self.state in (_TRAFFIC, _CLOSED), f"send_message in {self.state}"
+        frames: list[Frame]
         if self._seals:
-            self.output += self._mechanism.seal(parts)
+            frames = self._mechanism.seal(parts)
+            self.output.extend(frames)
         else:
-            encode_message(parts, self.output)
+            frames = []
+            encode_message(parts, frames)
+            self.output.extend(frames)
 
     def send_delimited(self, body: Frame) -> None:
         """Queue ``[b"", body]``, as requests and replies travel (RFC 28). When: as ``send_message``."""
+        frames: list[Frame]
         if self._seals:
-            self.output += self._mechanism.seal((b"", body))
+            frames = self._mechanism.seal((b"", body))
+            self.output.extend(frames)
         elif len(body) < 256:
-            self.output.append(DELIMITED[len(body)] + body)
+            frame = DELIMITED[len(body)] + body
+            self.output.append(frame)
         else:
-            encode_delimited(body, self.output)
+            frames = []
+            encode_delimited(body, frames)
+            self.output.extend(frames)
 
     def send_ping(self, ttl: float = 0.0, context: bytes = b"") -> None:
         """Ask for a PONG; ``ttl`` in seconds (a hint when to give us up, 0 for none), ``context`` comes back."""
