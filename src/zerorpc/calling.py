@@ -11,7 +11,6 @@ from zerorpc.middleware import Context
 from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     DONE,
-    ENCODE_ERRORS,
     ERR,
     OK,
     STREAM,
@@ -20,12 +19,15 @@ from zerorpc.protocol.events import (
     VERSION,
     Buffer,
     Event,
+    check_id,
     decode_header,
-    encode_problem,
     encode_usual,
+    too_large,
+    unsendable,
 )
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.protocol.peer import FOREVER
+from zerorpc.zmtp import frames
 
 __all__ = ["RemoteMethod", "Request", "default_timeout"]
 
@@ -95,6 +97,7 @@ class Request:
         self._caller = caller
         self.event: Event | None = None
         if context.hooks_client:
+            check_id(message_id)
             header.update(context.hook_get_task_context())
             self.event = event = Event(name, args, header)
             context.hook_client_before_request(event)
@@ -104,8 +107,10 @@ class Request:
             called = name
         try:
             data = encode_usual((header, called, args))
-        except ENCODE_ERRORS as error:
-            raise SerializationError(f"the arguments of {name} can't be sent: {encode_problem(error)}") from None
+        except Exception as error:
+            raise _not_sent(name, unsendable(error)) from None
+        if len(data) > frames.MESSAGE_MAX:
+            raise _not_sent(name, too_large(len(data)))
         deadline = FOREVER if timeout is None else now + timeout
         self.channel = ClientChannel(message_id, name, data, timeout, deadline, slots)
 
@@ -147,15 +152,17 @@ class Request:
 
     def item(self, wire: Answer, data: Buffer) -> tuple[bool, Any]:
         """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
+        if wire.name not in _STREAM_EVENTS:
+            error = ProtocolError(f"{wire.name!r} in the middle of the stream of {self.channel.method}")
+            self.failed(error)
+            raise error
         if self.event is not None:
             return _STREAM.process_event(
                 self._caller.context, self.event, _event(wire, data), self._handle_remote_error
             )
-        if wire.name == STREAM:
-            return True, wire.args
         if wire.name == ERR:
             raise remote_error(wire.args, wire.header.version)
-        return False, None
+        return (True, wire.args) if wire.name == STREAM else (False, None)
 
     def failed(self, error: BaseException) -> None:
         """A call ended without a reply: the hook hears of it."""
@@ -185,6 +192,7 @@ class PatternChannel:
 
 
 _STREAM = ReqStream()
+_STREAM_EVENTS = (STREAM, DONE, ERR)
 
 
 def _read_options(
@@ -209,6 +217,12 @@ def _seconds(timeout: float) -> float:
 
 def _text(method: str | bytes) -> str:
     return method.decode("utf-8") if isinstance(method, bytes) else str.__str__(method)
+
+
+def _not_sent(method: str, error: Exception) -> Exception:
+    if isinstance(error, SerializationError):
+        return SerializationError(f"the arguments of {method} can't be sent: {error}")
+    return error
 
 
 def _event(wire: Answer, data: Buffer) -> Event:

@@ -55,10 +55,19 @@ class Context:
         self._hooks: dict[str, list[Callable[..., Any]]] = {
             name: [] for name in ("resolve_endpoint", "get_task_context", *_SERVER_HOOKS, *_CLIENT_HOOKS)
         }
+        self._own_ids = type(self).new_msgid is not Context.new_msgid
         self._plain = type(self) is Context  # a subclass may override hook_* methods: then they are always called
         self.hooks_client = self.hooks_server = not self._plain  # whether calls have to build events for hooks
         self._reset_msgid()
         _contexts.add(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What is put in the place of a method counts as a subclass's would."""
+        super().__setattr__(name, value)
+        if name == "new_msgid" or name.startswith("hook_"):
+            self._own_ids = self._own_ids or name == "new_msgid"
+            self._plain = False
+            self.hooks_client = self.hooks_server = True
 
     @staticmethod
     def get_instance() -> Context:
@@ -85,8 +94,11 @@ class Context:
     # Message ids: a counter with a random base, as before; uuid4 for each would cost 1.7 us (measured.md). The last
     # two digits come from a list, because formatting them all takes 105 ns and this 48.
 
-    def new_msgid(self) -> bytes:
-        """A message id: 32 hexadecimal digits, as bytes. Safe from any thread."""
+    def new_msgid(self) -> Any:
+        """A message id: 32 hexadecimal digits, as bytes. Safe from any thread.
+
+        A subclass may make its own: bytes, a str or an int, and never one that a call under way has.
+        """
         return self._next_msgid()  # of a subclass that has its own method; else this is hidden by _next_msgid itself
 
     def _reset_msgid(self) -> None:
@@ -96,7 +108,7 @@ class Context:
         prefixes = map(template.__mod__, itertools.count(start))
         each_for_all = itertools.chain.from_iterable(map(itertools.repeat, prefixes, itertools.repeat(len(_SUFFIXES))))
         self._next_msgid: Callable[[], bytes] = map(operator.add, each_for_all, itertools.cycle(_SUFFIXES)).__next__
-        if type(self).new_msgid is Context.new_msgid:
+        if not self._own_ids:
             self.__dict__["new_msgid"] = self._next_msgid  # 60 ns less a call
 
     # Endpoints and task context

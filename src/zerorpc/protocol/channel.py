@@ -61,7 +61,7 @@ class RequestBringer(Protocol):
     """The peer that a server's channel lives on."""
 
     channels: dict[Any, Any]
-    new_id: Callable[[], bytes]
+    new_id: Callable[[], Any]
     writable: bool
 
     @property
@@ -100,7 +100,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     last of them STREAM_DONE or ERR; ``error`` is what ended the call instead. ``waiter`` is the shell's own.
     """
 
-    message_id: bytes
+    message_id: Any  # bytes; what a program's own ``Context.new_msgid`` makes may be a str or an int
     method: str
     data: bytes
     timeout: float | None = None

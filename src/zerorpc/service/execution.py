@@ -97,9 +97,9 @@ class Execution(Struct, eq=False):
         """The method yielded."""
         channel = self.channel
         try:
-            if not self.header_extra:
+            if self.event is None:
                 return encode_item(channel.peer.new_id(), channel.event.header.message_id, value)
-            return encode({**channel.peer.event_header(channel), **self.header_extra}, STREAM, value)
+            return encode({**channel.peer.event_header(channel), **(self.header_extra or {})}, STREAM, value)
         except SerializationError as error:
             raise self._unsendable("item", error) from None
 
