@@ -72,11 +72,13 @@ class Execution(Struct, eq=False):
             raise TypeError(f"{self.channel.name}: the arguments have to be an array, not {kind}")
         if self.event is not None:
             self.context.hook_server_before_exec(self.event)
+            if self.method.streams:
+                self.begin_stream()
         return self.method
 
     def begin_stream(self) -> None:
-        """Before the first item."""
-        if self.event is not None:
+        """Before the first item. Safe to call twice."""
+        if self.event is not None and self.header_extra is None:
             self.header_extra = self.context.hook_get_task_context()
 
     def result(self, value: Any) -> bytes:
