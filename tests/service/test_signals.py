@@ -33,7 +33,8 @@ def send():
 
 def hang():
     while True:
-        time.sleep(0.5)
+        time.sleep(0.1)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ())  # looks for signals: in a thread's child CPython 3.13.0 does not
 """
 SERVE = """
 server = zerorpc.Server(Service(), processes={processes})
