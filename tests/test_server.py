@@ -7,11 +7,13 @@ import contextlib
 import errno
 import functools
 import signal
+import subprocess
 import sys
 import threading
 import time
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -590,3 +592,53 @@ def test_the_signal_handlers_that_were_there_come_back() -> None:
     server.run()  # on the main thread
     timer.join()
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+WITHOUT_DESCRIPTORS = """
+import os, signal, subprocess, sys, threading, time
+LOOP
+import zerorpc
+class Service:
+    def numbers(self):
+        "What a socket has, of those that aren't ours to use."
+        found = [number for number in range(3) if os.path.exists(f"/proc/self/fd/{number}")]
+        return [number for number in found if os.path.realpath(f"/proc/self/fd/{number}") != os.devnull]
+    async def program(self):
+        return subprocess.run([sys.executable, "-c", "print(1)"], stdout=subprocess.PIPE).stdout.decode()
+    @zerorpc.process
+    def process(self):
+        return os.getpid()
+if __name__ == "__main__":
+    server = zerorpc.Server(Service(), processes=int(sys.argv[2]))
+    if sys.argv[1] == "connect":
+        server.connect("ipc:///nowhere")
+        threading.Timer(0.1, server.stop).start()
+    else:
+        server.bind(sys.argv[1])
+    server.run()
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "<&- >&-", "2>&-"])
+@pytest.mark.parametrize("loop", ["", "sys.modules['uvloop'] = None"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_program_without_standard_descriptors(
+    closed: str, loop: str, processes: int, ipc_endpoint: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "served.py"
+    script.write_text(WITHOUT_DESCRIPTORS.replace("LOOP", loop))
+
+    def start(what: str) -> subprocess.Popen[bytes]:
+        command = f"exec {sys.executable} -W ignore {script} {what} {processes} {closed}"
+        return subprocess.Popen(["sh", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    if processes == 1:
+        assert start("connect").wait(PATIENCE) == 0
+    with start(ipc_endpoint) as program, zerorpc.Client(ipc_endpoint, timeout=PATIENCE) as client:
+        try:
+            assert client.numbers() == []
+            assert client.program() == "1\n"
+            assert client.process() != program.pid
+        finally:
+            program.terminate()
+        assert program.wait(PATIENCE) == 0
