@@ -17,12 +17,10 @@ import pytest
 
 import zerorpc
 from tests.cli.programs import Program
-from tests.service.running import TCP, RawPeer, connect, eventually, unused_port
+from tests.service.running import TCP, RawPeer, connect, eventually, refused, unused_port
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.processes import Restarts, Supervisor
-from zerorpc.transport.endpoints import parse
 from zerorpc.transport.handover import Outlet, choose
-from zerorpc.transport.sockets import connect_blocking
 from zerorpc.zmtp.greeting import Greeting
 
 PATIENCE = 20.0  # s for a call; a loaded machine is slow
@@ -134,14 +132,6 @@ def serve(start: Start, tmp_path: Path) -> Iterator[Serve]:
             return Served(start(SERVICE + before + START.format(endpoint=endpoint) + run), folder, clients)
 
         yield serve
-
-
-def refused(endpoint: str) -> bool:
-    try:
-        connect_blocking(parse(endpoint)).close()
-    except OSError:
-        return True
-    return False
 
 
 # Connections

@@ -7,11 +7,14 @@ import contextlib
 from collections.abc import Callable
 from typing import cast
 
+from zerorpc.transport.sockets import occupy_standard_descriptors
+
 __all__ = ["close_event_loop", "new_event_loop", "running_loop"]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """uvloop's event loop where it is installed, otherwise asyncio's."""
+    occupy_standard_descriptors()
     try:
         import uvloop
     except ImportError:
