@@ -290,7 +290,7 @@ class AioHub(Hub):
         tasks = self._begin_close(reason)
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._until_sent(_LINGER)
+            await self.until_sent(_LINGER, gone=True)
         finally:
             for link in list(self.links):
                 link.abort(reason)
@@ -317,13 +317,15 @@ class AioHub(Hub):
             link.close(reason)
         return tasks
 
-    async def _until_sent(self, longest: float) -> None:
-        """Wait while links still get rid of what they have to send."""
+    async def until_sent(self, longest: float, gone: bool = False) -> None:
+        """Wait while links get rid of what they have to send; until they are ``gone``, if they are closing."""
         assert self.loop is not None
         deadline = self.loop.time() + longest
         before, since = -1, 0.0
         while self.links and (now := self.loop.time()) < deadline:
             unsent = sum(link.unsent for link in list(self.links))
+            if not (unsent or gone):
+                return
             if unsent != before:
                 before, since = unsent, now
             elif now - since >= _STALLED:
@@ -333,6 +335,10 @@ class AioHub(Hub):
     def close_unattached(self) -> None:
         """Close a hub that never saw a loop."""
         self.closed = True
+        self.close_listeners()
+
+    def close_listeners(self) -> None:
+        """``stop_accepting`` where there is no loop."""
         for listener in self._taken_listeners():
             listener.close()
 
@@ -374,8 +380,7 @@ class AioHub(Hub):
         self.links = set()
         self._tasks = {}
         self._accepting = set()
-        for listener in self._taken_listeners():
-            listener.close()
+        self.close_listeners()
 
     def __repr__(self) -> str:
         return f"<AioHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import signal
 from collections.abc import Callable
 from typing import Any, cast
@@ -15,7 +16,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     """uvloop's event loop where it is installed, otherwise asyncio's."""
     try:
         import uvloop
-    except ImportError:
+    except (ImportError, RuntimeError):  # the latter where the program is ending, and we were imported only then
         return asyncio.new_event_loop()
     return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
 
@@ -41,6 +42,9 @@ def release_signals(held: set[Any]) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
+
+with contextlib.suppress(RuntimeError):  # see above
+    importlib.import_module("concurrent.futures.thread")  # uvloop's import needs it, which may come too late for it
 
 # The event loop that runs in this thread, None if none does.
 running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop
