@@ -14,7 +14,7 @@ import queue
 import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
@@ -42,6 +42,9 @@ class InboxHooks(ServerHooks, Protocol):
     """The hooks of ``zerorpc.Context`` that an event passes on its way in."""
 
     def hook_resolve_endpoint(self, endpoint: Any, /) -> Any: ...
+
+
+_Outcome: TypeAlias = "BaseException | None"
 
 
 class Inbox:
@@ -139,7 +142,7 @@ class Inbox:
         return method is not None and method.on_loop
 
     async def _handle(
-        self, wire: WireEvent, data: Buffer, run: Callable[[Coroutine[Any, Any, None]], None] | None
+        self, wire: WireEvent, data: Buffer, run: Callable[[Coroutine[Any, Any, _Outcome]], _Outcome] | None
     ) -> None:
         """One event: the hooks and the method, all in one thread.
 
@@ -148,6 +151,7 @@ class Inbox:
         pid = os.getpid()
         self._stepping = asyncio.current_task() if run is None else None
         event = Event(wire.name, wire.args, {})
+        elsewhere: BaseException | None = None
         try:
             event.header = decode_header(data)
             method = self.methods.get(event.name)
@@ -161,13 +165,15 @@ class Inbox:
             if run is not None and isinstance(result, Iterator):
                 _exhaust(result)
             elif inspect.iscoroutine(result) or isinstance(result, (Iterator, AsyncIterator)):
-                finishing = self._finish(result)
-                await finishing if run is None else run(finishing)
+                if run is None:
+                    await self._finish(result)
+                elif (elsewhere := run(self._outcome(result))) is not None:
+                    raise elsewhere
             self.context.hook_server_after_exec(event, None)
         except BaseException as error:
             if os.getpid() != pid:
                 end_child(error)
-            if _is_the_programs(error):
+            if (error is not elsewhere and _is_the_programs(error)) or (run is None and _was_cancelled(error)):
                 raise
             self._tell(event, error)
         finally:
@@ -188,16 +194,21 @@ class Inbox:
             self._stepping = None
         self._heed_fork(pid)
 
+    async def _outcome(self, result: Any) -> _Outcome:
+        """``_finish`` for a thread that waits; what it raised is given to it, since a loop ends with some errors."""
+        try:
+            await self._finish(result)
+        except BaseException as error:
+            return error
+        return None
+
     def _tell(self, event: Event, error: BaseException) -> None:
         """The log and the hook; whatever they raise ends nothing."""
-        try:
-            logger.error("%s raised %s", event.name, type(error).__name__, exc_info=error)
-            self.context.hook_server_inspect_exception(event, None, (type(error), error, error.__traceback__))
-        except BaseException as failed:
-            if _is_the_programs(failed):
-                raise
-            with contextlib.suppress(Exception):
-                logger.exception("a hook raised while %s's error was handled", event.name)
+        _raised_by(logger.error, "%s raised %s", event.name, type(error).__name__, exc_info=error)
+        exc_info = (type(error), error, error.__traceback__)
+        failed = _raised_by(self.context.hook_server_inspect_exception, event, None, exc_info)
+        if failed is not None:
+            _raised_by(logger.error, "a hook raised while %s's error was handled", event.name, exc_info=failed)
 
     # On the sockets' loop
 
@@ -270,6 +281,12 @@ def _is_the_programs(error: BaseException) -> bool:
     return in_main and isinstance(error, (KeyboardInterrupt, SystemExit))
 
 
+def _was_cancelled(error: BaseException) -> bool:
+    """Whether it is the end of a task that somebody cancelled, and no error of what the method awaits."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)  # Python 3.11
+    return isinstance(error, asyncio.CancelledError) and cancelling is not None and bool(cancelling())
+
+
 async def _to_its_end(result: Any) -> None:
     """Await a coroutine, iterate over what has items: nobody wants them, but what the method does between them."""
     if inspect.iscoroutine(result):
@@ -290,9 +307,20 @@ def _exhaust(items: Iterator[Any]) -> None:
         pass
 
 
-def _run_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, None]) -> None:
+def _raised_by(act: Callable[..., object], *args: Any, **options: Any) -> BaseException | None:
+    """Call it; what it raised."""
+    try:
+        act(*args, **options)
+    except BaseException as error:
+        if _is_the_programs(error):
+            raise
+        return error
+    return None
+
+
+def _run_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, _Outcome]) -> _Outcome:
     """Run it on the loop; blocks this thread until then."""
-    asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+    return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
 def _finish_now(coroutine: Coroutine[Any, Any, None]) -> None:

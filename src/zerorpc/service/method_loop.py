@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from zerorpc.transport.loops import new_event_loop
 
 __all__ = ["MethodLoop"]
+
+_T = TypeVar("_T")
 
 _END = 5.0  # s that tasks left behind get to end when they are cancelled, as much as a Pusher's messages get
 
@@ -26,8 +28,8 @@ class MethodLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run it in a task, in a copy of this thread's context; wait for its end. Raises what it raises.
+    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+        """Run it in a task, in a copy of this thread's context; wait for its result. Raises what it raises.
 
         Interrupted, as by Ctrl-C, it cancels the task.
         """
@@ -38,7 +40,7 @@ class MethodLoop:
             raise
         task = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
-            task.result()
+            return task.result()
         finally:
             task.cancel()
 
