@@ -375,7 +375,7 @@ class _Core:
     # The hub tells
 
     def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)
+        peer = ClientPeer(self._heartbeat, self.context.next_msgid, self._passive)
         peer.tap = self.tap
         return peer
 
