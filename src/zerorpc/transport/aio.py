@@ -7,8 +7,9 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from zerorpc.errors import LostRemote, ProtocolError
@@ -55,12 +56,13 @@ class AioHub(Hub):
         """Begin to work on a loop; called in its thread. Safe to call twice; RuntimeError for another loop."""
         if self.loop is not None and self.loop is not loop:
             raise RuntimeError("this socket belongs to another event loop")
-        self.loop = loop
         keep_memory_for(_READ_SIZE)  # else asyncio maps and unmaps it at each read: measured, 51 us a call, not 33
-        for listener in list(self.listeners.values()):
-            self._watch(listener)
-        for dialer in list(self.dialers.values()):
-            self._dial(dialer)
+        with self.lock:
+            self.loop = loop
+            for listener in self.listeners.values():
+                self._watch(listener)
+            for dialer in self.dialers.values():
+                self._dial(dialer)
 
     def start_listener(self, listener: Listener) -> None:
         self._on_loop(self._watch, listener)
@@ -76,7 +78,7 @@ class AioHub(Hub):
 
     def _on_loop(self, act: Callable[[Any], None], item: Any, otherwise: Callable[[], None] | None = None) -> None:
         """Run ``act(item)`` on the loop: now when we are there, soon from another thread, later if there is none."""
-        if self.loop is None:
+        if self.loop is None or self.loop.is_closed():
             if otherwise is not None:
                 otherwise()
         elif running_loop() is self.loop:
@@ -89,8 +91,7 @@ class AioHub(Hub):
     def _watch(self, listener: Listener) -> None:
         assert self.loop is not None
         if not self.closed and listener.fileno() >= 0:  # below 0 after ``leave_listening``
-            with contextlib.suppress(OSError, ValueError):  # another thread is just closing it
-                self.loop.add_reader(listener.fileno(), self._accept, listener)
+            self.loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _unwatch(self, listener: Listener) -> None:
         assert self.loop is not None
@@ -276,11 +277,11 @@ class AioHub(Hub):
         for listener in self._taken_listeners():
             self._unwatch(listener)
 
-    def _taken_listeners(self) -> Iterator[Listener]:
-        """Each of them, taken out: other threads may bind and unbind meanwhile."""
-        with contextlib.suppress(KeyError):  # there is none left
-            while True:
-                yield self.listeners.popitem()[1]
+    def _taken_listeners(self) -> Iterable[Listener]:
+        """All of them, taken out."""
+        with self.lock:
+            taken, self.listeners = self.listeners, {}
+        return taken.values()
 
     async def aclose(self, reason: Exception) -> None:
         """Close everything, sending what is buffered first as far as peers take it at once. On the loop.
@@ -308,7 +309,7 @@ class AioHub(Hub):
         self.stop_accepting()
         tasks: list[asyncio.Task[Any]] = [*self._tasks.values(), *self._accepting]
         self._tasks.clear()
-        for dialer in list(self.dialers.values()):
+        for dialer in self.dialers.values():
             dialer.closed = True
         for task in tasks:
             task.cancel()
@@ -365,6 +366,7 @@ class AioHub(Hub):
 
     def forked(self) -> None:
         """Whatever this child's copy of a loop may still do, the parent's peers don't hear of it."""
+        self.lock = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
         if self.loop is not None:
             self.stale = self.stale or not self.closed
             with contextlib.suppress(Exception):  # one that can't let go keeps no other from being the parent's
