@@ -89,7 +89,7 @@ class Request:
         """Pack the request. Raises SerializationError, naming the method, and whatever a hook raises."""
         name = method if type(method) is str else _text(method)
         context = caller.context
-        message_id = context.new_msgid()
+        message_id = context.next_msgid()
         timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
         header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
         if timeout != USUAL_TIMEOUT:

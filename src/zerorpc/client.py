@@ -472,7 +472,7 @@ class _Peers:
         self.hub.attach(loop)
 
     def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._heartbeat, self._context.new_msgid, self._passive)
+        peer = ClientPeer(self._heartbeat, self._context.next_msgid, self._passive)
         peer.tap = self.tap
         return peer
 

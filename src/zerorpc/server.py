@@ -388,7 +388,7 @@ class _Service:
     # The hub tells
 
     def make_peer(self) -> ServerPeer:
-        peer = ServerPeer(self.heartbeat, self.context.new_msgid)
+        peer = ServerPeer(self.heartbeat, self.context.next_msgid)
         peer.tap = self.tap
         return peer
 

@@ -1,14 +1,20 @@
 """Client: calls to a remote service from ordinary, blocking code.
 
-One call, in order: ``Client.__call__`` packs the request and sends it from the caller's own thread, which then waits
+One call, in order: ``_Core.call`` packs the request and sends it from the caller's own thread, which then waits
 for the first reply; ``Stream`` takes a stream's items.
+
+Longer than most, because what a drop, an interrupt or a fork may cut short can only be followed in one place.
 """
 
 from __future__ import annotations
 
+import functools
 import operator
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from os import getpid
 from time import monotonic
 from typing import Any
 
@@ -20,8 +26,10 @@ from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChann
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.socket_base import SocketBase, check_heartbeat
-from zerorpc.transport.blocking import BlockingHub
+from zerorpc.transport import forks
+from zerorpc.transport.blocking import BlockingHub, InUse
 from zerorpc.transport.blocking_link import BlockingLink
+from zerorpc.transport.waking import Gate
 
 __all__ = ["AsyncResult", "Client", "Stream"]
 
@@ -43,7 +51,11 @@ class Client(SocketBase):
     With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
     calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``.
 
-    Safe to use from several threads at once, and after ``os.fork`` (the child makes its own connections).
+    Safe to use from several threads at once, and after a fork (the child makes its own connections). In a signal
+    handler or a finalizer (``__del__``) a call works too, unless it comes in the very moment that its thread is
+    sending or receiving with this client: then it raises RuntimeError, and disturbs nothing.
+
+    A client that nobody keeps, nor a method, stream or result of it, is closed.
     """
 
     def __init__(
@@ -105,34 +117,89 @@ def _take_async(options: dict[str, Any]) -> bool:
 
 
 class Stream:
-    """The items of a streaming method, as an iterator. Closing or dropping it frees both sides."""
+    """The items of a streaming method, as an iterator for one thread at a time. Closing or dropping it frees both
+    sides.
+    """
 
     def __init__(self, core: _Core, request: Request) -> None:
         self._core = core
         self._request = request
+        self._channel = request.channel
+        self._reader: object | None = None  # who waits for an item
         self._ended = False
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        """The next item. Raises what a call raises, StopIteration at the end."""
-        if self._ended:
-            raise StopIteration
+        """The next item. Raises what a call raises, StopIteration at the end or when it was closed.
+
+        Raises RuntimeError while another thread waits for an item, which gets it all the same. Interrupting it
+        (Ctrl-C) gives the stream up.
+        """
+        channel = self._channel
+        inbox: Any = channel.inbox
+        while True:
+            if not inbox or self._reader is not None or self._ended:
+                self._wait()
+            try:
+                event, data = inbox.popleft()
+            except IndexError:
+                continue  # another thread was quicker
+            break
+        if channel.granted + len(inbox) <= channel.slots // 2:
+            self._core.grant(channel)
         is_item = False
         try:
-            is_item, item = self._core.next_item(self._request)
+            is_item, item = self._request.item(event, data)
         finally:
             self._ended = not is_item
         if not is_item:
             raise StopIteration
         return item
 
+    def _wait(self) -> None:
+        """Until the channel is readable. Raises what is to be raised instead."""
+        if self._ended:
+            raise StopIteration
+        channel, reader = self._channel, object()
+        try:
+            self._core.wait_for_item(channel, self._is_ready, functools.partial(self._begin_reading, reader))
+        except BaseException:
+            if self._reader is reader:
+                self._reader, self._ended = None, True
+                self._core.abandon(channel)
+            raise
+        self._reader = None
+        if self._ended:
+            raise StopIteration
+        if not channel.inbox:
+            self._ended = True
+            error, channel.error = channel.error, None  # or they would be a circle: error, traceback, frame, channel
+            assert error is not None
+            try:
+                self._request.failed(error)
+                raise error
+            finally:
+                del error
+
+    def _begin_reading(self, reader: object, channel: ClientChannel, now: float) -> None:
+        """With the hub's lock held."""
+        if self._reader is not None:
+            raise InUse(
+                f"this stream of {channel.method} is being read by another thread, or by a call that a signal handler "
+                "has interrupted: only one may wait for its items at a time"
+            )
+        self._reader = reader
+
+    def _is_ready(self, channel: ClientChannel) -> bool:
+        return self._ended or channel.readable
+
     def close(self) -> None:
-        """Take no more items; a server of ours is told. Safe to call twice."""
+        """Take no more items; a server of ours is told. Who waits for one gets StopIteration. Safe to call twice."""
         if not self._ended:
             self._ended = True
-            self._core.abandon(self._request.channel)
+            self._core.abandon(self._channel)
 
     def __enter__(self) -> Stream:
         return self
@@ -142,42 +209,48 @@ class Stream:
 
     def __del__(self) -> None:
         if not self._ended:
-            self._core.drop(self._request.channel)
+            self._core.abandon(self._channel, wait=False)
 
 
 class AsyncResult:
     """What ``async_=True`` returns: the call goes on by itself; ``get`` waits for its outcome."""
 
     def __init__(self, core: _Core, request: Request) -> None:
-        self._request = request
-        self._done = threading.Event()
+        self._core = core  # whose connections would be closed if nobody kept it
+        self._method = request.channel.method
+        self._pid = getpid()
+        self._done = Gate()
         self._value: Any = None
         self._error: BaseException | None = None
-        threading.Thread(target=self._finish, args=(core,), name="zerorpc-async-call", daemon=True).start()
-
-    def _finish(self, core: _Core) -> None:
-        try:
-            self._value = core.finish(self._request, monotonic())
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._done.set()
+        args = (weakref.ref(self), core.hub, request)
+        threading.Thread(target=_finish_in_background, args=args, name="zerorpc-async-call", daemon=True).start()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The call's result, or its error raised; TimeoutExpired when it isn't there in ``timeout`` seconds."""
-        if not self._done.wait(timeout if block else 0):
-            raise TimeoutExpired(timeout, f"waiting for the result of {self._request.channel.method}")
+        self.wait(timeout if block else 0)
+        if not self._done.is_open:
+            raise TimeoutExpired(timeout, f"waiting for the result of {self._method}")
         if self._error is not None:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                del self  # or the error, its traceback, this frame and the result would be a circle
         return self._value
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the outcome, whatever it is."""
+        if not self._done.is_open and self._pid != getpid():
+            self.settle(None, LostRemote("the process was forked, and the call is the parent's"))
         self._done.wait(timeout)
+
+    def settle(self, value: Any, error: BaseException | None) -> None:
+        """This is the outcome."""
+        self._value, self._error = value, error
+        self._done.open()
 
     def ready(self) -> bool:
         """Whether the outcome is there."""
-        return self._done.is_set()
+        return self._done.is_open
 
     def successful(self) -> bool:
         """Whether the outcome is there and is a result."""
@@ -192,6 +265,21 @@ class AsyncResult:
     def exception(self) -> BaseException | None:
         """The error; None as long as there is none."""
         return self._error
+
+
+def _finish_in_background(reference: weakref.ref[AsyncResult], hub: BlockingHub, request: Request) -> None:
+    """Keeps neither the result nor its client: nobody may want them any more."""
+    value = failed = None
+    try:
+        hub.wait(request.channel, _answered, monotonic())
+        value = request.outcome()
+    except BaseException as error:
+        failed = error
+        request.channel.error = None
+    result = reference()
+    if result is not None:
+        result.settle(value, failed)
+    del value, failed, result  # a frame that a traceback keeps
 
 
 _answered: Callable[[Any], bool] = operator.attrgetter("answered")
@@ -230,73 +318,90 @@ class _Core:
 
     def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """``Client.__call__``; ``options`` are its keywords."""
-        is_async = options and _take_async(options)
+        if getpid() != forks.pid:
+            forks.catch_up()
+        if options and _take_async(options):
+            return self._call_async(method, args, options)
         now = monotonic()
         request = Request(self, method, args, options, now)
-        if self.hub.stale:
-            self.hub.revive()
-        if is_async:
+        channel = request.channel
+        try:
+            self.hub.wait(channel, _answered, now, self._begin)
+        except BaseException:
+            self.abandon(channel)
+            raise
+        try:
+            return request.outcome()
+        except BaseException:
+            channel.error = None  # or it would be a circle: the error, its traceback, a frame in that, the channel
+            raise
+
+    def _call_async(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> AsyncResult:
+        now = monotonic()
+        request = Request(weakref.proxy(self), method, args, options, now)  # it belongs to a thread that goes on
+        self.hub.check_idle()
+        try:
             with self.hub.lock:
                 self._begin(request.channel, now)
             return AsyncResult(self, request)
-        return self.finish(request, now, self._begin)
+        except BaseException:
+            self.abandon(request.channel)
+            raise
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
         hub = self.hub
         if hub.closed:
             raise Closed("this client is closed")
+        if hub.stale:
+            hub.revive()
         hub.look(now)
         self._peers.start(channel, now)
-
-    def finish(self, request: Request, now: float, begin: Callable[[ClientChannel, float], None] | None = None) -> Any:
-        """Wait for the first reply, after ``begin``; what it means."""
-        try:
-            self.hub.wait(request.channel, _answered, now, begin)
-        except BaseException:
-            self.abandon(request.channel)
-            raise
-        return request.outcome()
 
     def make_stream(self, request: Request) -> Stream:
         return Stream(self, request)
 
-    def next_item(self, request: Request) -> tuple[bool, Any]:
-        channel = request.channel
-        if not channel.readable:
-            try:
-                self.hub.wait(channel, _readable, monotonic())
-            except BaseException:
-                self.abandon(channel)
-                raise
-        if not channel.inbox and channel.error is not None:
-            request.failed(channel.error)
-        with self.hub.lock:
-            event, data = channel.next_event()
+    def wait_for_item(
+        self,
+        channel: ClientChannel,
+        ready: Callable[[ClientChannel], bool],
+        begin: Callable[[ClientChannel, float], None],
+    ) -> None:
+        """Until a stream is ``ready``; ``begin`` is called first, with the hub's lock held."""
+        if getpid() != forks.pid:
+            forks.catch_up()
+        self.grant(channel)
+        self.hub.wait(channel, ready, monotonic(), begin)
+
+    def grant(self, channel: ClientChannel) -> None:
+        """Let the server send more of a stream, if it is time."""
+        if getpid() != forks.pid:
+            forks.catch_up()
+        hub = self.hub
+        if hub.holds_lock():
+            return  # in a signal handler, in the middle of something: with the next item, or before the next wait
+        with hub.lock:
+            channel.grant()
             if channel.state is STATE_STREAMING and channel.peer is not None:
                 channel.peer.link.flush()
-        return request.item(event, data)
 
-    def abandon(self, channel: ClientChannel) -> None:
-        if self.hub.stale:
-            return  # forked: it is the parent's call
-        with self.hub.lock:
-            self._peers.abandon(channel)
-
-    def drop(self, channel: ClientChannel) -> None:
-        """``abandon`` for ``__del__``, which may come at any moment, in any thread, even with the lock held here."""
-        if not self.hub.stale:
-            self.hub.drop(channel)
+    def abandon(self, channel: ClientChannel, wait: bool = True) -> None:
+        """Nobody wants the rest of a call. Without ``wait`` also for finalizers: another thread may be at work."""
+        if getpid() != forks.pid:
+            forks.catch_up()
+        self.hub.settle(functools.partial(self._peers.abandon, channel), wait)
 
     def close(self) -> None:
-        if self.hub.stale:
-            self.hub.disown()
-        self._peers.close()
+        if getpid() != forks.pid:
+            forks.catch_up()
+        self.hub.settle(self._peers.close, wait=True)
 
-    def __del__(self) -> None:
-        hub = self.__dict__.get("hub")
-        if hub is not None:
-            hub.orphaned = True  # the keeper closes it: this may be the garbage collector, at any moment
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing() or "hub" not in self.__dict__:
+            return
+        if getpid() != forks.pid:
+            forks.catch_up()
+        self.hub.settle(self._peers.close, wait=False)
 
 
 class _Peers:
@@ -312,14 +417,19 @@ class _Peers:
 
     def start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""
-        peer = self.calls.start(channel, now)
+        try:
+            peer = self.calls.start(channel, now)
+        except BaseException:  # RecursionError, Ctrl-C: half of a message may be among what is to be sent
+            if channel.peer is not None:
+                channel.peer.link.closed = True  # the keeper does the rest
+            raise
         if peer is not None:
             peer.link.flush()
         if self.hub.leader is not None:
             self.hub.hurry(self.calls.next_wake if peer is None else peer.next_wake)
 
     def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._heartbeat, self.context.new_msgid, self._passive)
+        peer = ClientPeer(self._heartbeat, self.context.next_msgid, self._passive)
         peer.tap = self.tap
         return peer
 
@@ -361,6 +471,8 @@ class _Peers:
         channel.abandon()
         if channel.peer is not None and channel.peer.link is not None:
             channel.peer.link.flush()
+        self.hub.wake(channel)  # a stream that another thread reads
+        self.hub.ring()
 
     def close(self) -> None:
         with self.hub.lock:

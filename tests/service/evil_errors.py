@@ -100,12 +100,12 @@ def _cycle() -> BaseException:
 def _deep_group() -> BaseException:
     group: Any = ValueError("innermost")
     for _ in range(3000):
-        group = BaseExceptionGroup("group", [group])  # type: ignore[name-defined]  # noqa: F821 - since Python 3.11
+        group = BaseExceptionGroup("group", [group])  # type: ignore[name-defined]
     return group  # type: ignore[no-any-return]
 
 
 def _evil_group() -> BaseException:
-    return BaseExceptionGroup("group", [make() for make in (EVIL["BadStr"], EVIL["Frozen"], EVIL["ApiError"])])  # type: ignore[name-defined]  # noqa: F821
+    return BaseExceptionGroup("group", [make() for make in (EVIL["BadStr"], EVIL["Frozen"], EVIL["ApiError"])])  # type: ignore[name-defined]
 
 
 def _deep() -> BaseException:
@@ -187,8 +187,12 @@ EVIL: dict[str, Made] = {
     "SyntaxErrorOdd": lambda: SyntaxError("odd", ("file", "line", "column", 7)),
     "SyntaxErrorNone": lambda: SyntaxError(None, (None, None, None, None)),
     "SyntaxErrorHuge": lambda: SyntaxError("odd", ("file", 10**30, -(10**30), "text")),
-    "UnicodeErrorOdd": _evil("UnicodeErrorOdd", bases=(UnicodeDecodeError,), __init__=lambda *_: None,
-                             __new__=lambda cls: UnicodeDecodeError.__new__(cls)),
+    "UnicodeErrorOdd": _evil(
+        "UnicodeErrorOdd",
+        bases=(UnicodeDecodeError,),
+        __init__=lambda *_: None,
+        __new__=UnicodeDecodeError.__new__,
+    ),
     "OSErrorOdd": lambda: OSError(EVIL["BadStr"](), EVIL["BadStr"](), EVIL["BadStr"]()),
     "Surrogate": Surrogate,
     "LongContext": _chain_of(600, "__context__"),
@@ -203,8 +207,7 @@ EVIL: dict[str, Made] = {
     "KeyboardInterrupt": KeyboardInterrupt,
     "GeneratorExit": GeneratorExit,
 }
-if sys.version_info >= (3, 11):
-    EVIL |= {"DeepGroup": _deep_group, "EvilGroup": _evil_group}
+EVIL |= {"DeepGroup": _deep_group, "EvilGroup": _evil_group}
 
 
 def _throw() -> NoReturn:

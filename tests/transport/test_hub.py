@@ -253,7 +253,7 @@ def test_a_connect_that_failed_may_be_called_again(monkeypatch: pytest.MonkeyPat
 
     with serving({"ping": lambda: "pong"}) as server, zerorpc.Client(timeout=PATIENCE) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(socket, "socketpair", refuse)
+            patch.setattr("zerorpc.transport.blocking.Bell", refuse)
             with pytest.raises(OSError, match="Too many open files"):
                 client.connect(server.endpoints[0])
         client.connect(server.endpoints[0])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import socket
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +29,7 @@ from tests.service.running import (
     unused_port,
 )
 from tests.service.services import Work, first_arg, hears, until_heard
+from tests.transport.forking import EACH_WAY
 from zerorpc.transport.io_thread import io_loop
 from zerorpc.zmtp import SocketType
 
@@ -378,3 +382,353 @@ def test_a_forked_child_pushes_for_itself_and_ends(work: Work, endpoint: str) ->
         assert program.end()[0] == 0
     eventually(lambda: len(work.taken) >= 3)
     assert sorted(work.taken) == ["before", "child", "parent"]
+
+
+@EACH_WAY
+def test_a_forked_child_pushes_from_several_threads_at_once(fork: str, work: Work, endpoint: str) -> None:
+    text = """
+    import os, signal, sys, threading, zerorpc
+    pusher = zerorpc.Pusher()
+    pusher.connect(sys.argv[1])
+    pusher.take("before")
+    if (pid := FORK()) == 0:
+        signal.alarm(10)
+        gate = threading.Barrier(8)
+        def push(n):
+            gate.wait()
+            pusher.take(n)
+        threads = [threading.Thread(target=push, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        sys.exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    pusher.take("parent")
+    sys.exit(code)
+    """
+    with Program(text.replace("FORK", fork), endpoint) as program:
+        assert program.end() == (0, "", "")
+    eventually(lambda: len(work.taken) >= 10)
+    assert sorted(map(str, work.taken)) == sorted(["before", "parent", *map(str, range(8))])
+
+
+@EACH_WAY
+def test_a_forked_childs_async_pusher_is_its_own(fork: str, work: Work, endpoint: str) -> None:
+    text = """
+    import asyncio, os, signal, sys, zerorpc
+    loop = asyncio.new_event_loop()
+    async def main(*words):
+        for word in words:
+            await pusher.take(word)
+        await asyncio.sleep(0.2)
+    async def enter():
+        return await zerorpc.Pusher().__aenter__()
+    pusher = loop.run_until_complete(enter())
+    pusher.connect(sys.argv[1])
+    loop.run_until_complete(main("before"))
+    if (pid := FORK()) == 0:
+        signal.alarm(10)
+        asyncio.new_event_loop().run_until_complete(main("child", "child"))
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    loop.run_until_complete(main("parent"))
+    os._exit(code)
+    """
+    with Program(text.replace("FORK", fork), endpoint) as program:
+        assert program.end()[0] == 0
+    eventually(lambda: len(work.taken) >= 4)
+    assert sorted(work.taken) == ["before", "child", "child", "parent"]
+
+
+# At a program's end
+
+ENDINGS = {
+    "a handler that comes after ours": """
+        @atexit.register
+        def push():
+            pusher = zerorpc.Pusher()
+            pusher.connect(sys.argv[1])
+            pusher.take("end")
+        import zerorpc
+        zerorpc.Pusher
+        """,
+    "a handler that is the first use": """
+        import zerorpc
+        @atexit.register
+        def push():
+            pusher = zerorpc.Pusher()
+            pusher.connect(sys.argv[1])
+            pusher.take("end")
+        """,
+    "a handler of a pusher in use": """
+        @atexit.register
+        def push():
+            pusher.take("end")
+        import zerorpc
+        pusher = zerorpc.Pusher()
+        pusher.connect(sys.argv[1])
+        pusher.take("begin")
+        """,
+    "a thread after the main one": """
+        import zerorpc
+        def push():
+            threading.main_thread().join()
+            pusher = zerorpc.Pusher()
+            pusher.connect(sys.argv[1])
+            pusher.take("end")
+        threading.Thread(target=push).start()
+        """,
+    "a finalizer that is the first use": """
+        import zerorpc
+        class Reports:
+            pusher = zerorpc.Pusher()
+            pusher.connect(sys.argv[1])
+            def __del__(self):
+                self.pusher.take("end")
+        reports = Reports()
+        """,
+    "a finalizer of a pusher in use": """
+        import zerorpc
+        class Reports:
+            pusher = zerorpc.Pusher()
+            pusher.connect(sys.argv[1])
+            def __del__(self):
+                self.pusher.take("end")
+                self.pusher.close()
+        reports = Reports()
+        reports.pusher.take("begin")
+        """,
+}
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("text", ENDINGS.values(), ids=ENDINGS)
+def test_what_is_pushed_at_a_programs_end_goes_out(work: Work, endpoint: str, text: str, name: str) -> None:
+    with Program(
+        "import atexit, sys, threading\n" + textwrap.dedent(text), endpoint.replace("127.0.0.1", name)
+    ) as program:
+        assert program.end() == (0, "", "")
+    eventually(lambda: "end" in work.taken)
+    assert work.taken == (["begin"] if "begin" in text else []) + ["end"]
+
+
+@pytest.mark.parametrize("text", ENDINGS.values(), ids=ENDINGS)
+def test_a_programs_end_does_not_wait_long_for_a_puller_that_is_not_there(text: str) -> None:
+    begun = time.monotonic()
+    nobody = f"tcp://127.0.0.1:{unused_port()}"
+    with Program("import atexit, sys, threading\n" + textwrap.dedent(text), nobody) as program:
+        assert program.end() == (0, "", "")
+    assert time.monotonic() - begun < PATIENCE
+
+
+def test_a_program_that_ends_leaves_no_file_of_an_ipc_endpoint(ipc_endpoint: str) -> None:
+    text = """
+    import sys, zerorpc
+    pusher, unused = zerorpc.Pusher(), zerorpc.Pusher()
+    pusher.bind(sys.argv[1])
+    unused.bind(sys.argv[1] + "2")
+    pusher.take(1)
+    """
+    with Program(text, ipc_endpoint) as program:
+        assert program.end() == (0, "", "")
+    assert not list(Path(ipc_endpoint.removeprefix("ipc://")).parent.iterdir())
+
+
+# Called at any moment
+
+
+def test_a_finalizer_that_pushes_in_the_middle_of_a_push(work: Work, endpoint: str) -> None:
+    """Whatever thread it comes in, the loop's too; no message is mixed with another, or lost."""
+    dropped = 300
+
+    class Litter:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            pusher.take("dropped", b"x" * 300)
+
+    with zerorpc.Pusher() as pusher:
+        pusher.connect(endpoint)
+        before = gc.get_threshold()
+        gc.set_threshold(20, 2, 2)
+        try:
+            for n in range(dropped):
+                Litter()
+                pusher.take(n, [[k] for k in range(20)])
+        finally:
+            gc.set_threshold(*before)
+        gc.collect()
+        eventually(lambda: len(work.taken) == 2 * dropped)
+    assert [item[0] for item in work.taken if item[0] != "dropped"] == list(range(dropped))
+
+
+def test_a_finalizer_that_is_a_pushers_first_use_in_the_middle_of_anothers(work: Work, endpoint: str) -> None:
+    text = """
+    import gc, sys, zerorpc
+    from zerorpc.transport import io_thread
+    class Litter:
+        def __del__(self):
+            pusher = zerorpc.Pusher()
+            pusher.connect(sys.argv[1])
+            pusher.take("inner")
+            pusher.close()
+    real = io_thread.new_event_loop
+    def new_event_loop():
+        loop = real()
+        if litter:
+            litter.pop()
+        return loop
+    io_thread.new_event_loop = new_event_loop
+    litter = [Litter()]
+    pusher = zerorpc.Pusher()
+    pusher.connect(sys.argv[1])
+    pusher.take("outer")
+    pusher.close()
+    """
+    with Program(text, endpoint) as program:
+        assert program.end() == (0, "", "")
+    eventually(lambda: len(work.taken) == 2)
+    assert work.taken == ["inner", "outer"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timers")
+def test_a_signal_handler_that_pushes_in_the_middle_of_a_push(work: Work, endpoint: str) -> None:
+    handled = []
+
+    def handle(*_: object) -> None:
+        handled.append(1)
+        pusher.take("handled", b"x" * 300)
+
+    with zerorpc.Pusher() as pusher:
+        pusher.connect(endpoint)
+        before = signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        try:
+            pushed = 0
+            while len(handled) < 50:
+                pusher.take(pushed, b"y" * 300)
+                pushed += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        eventually(lambda: len(work.taken) == pushed + len(handled))
+    assert [item[0] for item in work.taken if item[0] != "handled"] == list(range(pushed))
+
+
+def test_on_the_background_loop_itself_a_push_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a handler of our own log may push there."""
+    monkeypatch.setattr("zerorpc.transport.outbox.QUEUED_MAX", 2)
+    results: list[object] = []
+    done = threading.Event()
+
+    def push() -> None:
+        for n in range(3):
+            try:
+                results.append(pusher.take(n))
+            except RuntimeError as error:
+                results.append(str(error))
+        pusher.close()
+        done.set()
+
+    pusher = zerorpc.Pusher()
+    pusher.bind(TCP)
+    io_loop().call_soon_threadsafe(push)
+    assert done.wait(PATIENCE)
+    assert results == [None, None, "the queue is full, and this thread is the one that sends it"]
+    eventually(lambda: pusher._core.hub.closed)
+
+
+# Whose loop it is
+
+
+@pytest.mark.parametrize("kind", [zerorpc.Pusher, zerorpc.Publisher])
+def test_an_async_pusher_used_elsewhere_says_so(kind: type[zerorpc.Pusher]) -> None:
+    async def main() -> None:
+        async with kind() as pusher:
+            pusher.bind(TCP)
+            for use in (lambda: pusher.take(1), lambda: asyncio.run(push(pusher))):
+                with pytest.raises(RuntimeError, match="entered with `async with`"):
+                    await asyncio.to_thread(use)
+            await pusher.take(2)
+
+    async def push(pusher: zerorpc.Pusher) -> None:
+        await pusher.take(1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [zerorpc.Pusher, zerorpc.Publisher])
+def test_a_pusher_in_blocking_use_can_not_be_entered(kind: type[zerorpc.Pusher]) -> None:
+    with kind() as pusher:
+        pusher.bind(TCP)
+        pusher.take(1)
+
+        async def main() -> None:
+            with pytest.raises(RuntimeError, match="this socket belongs to another event loop"):
+                async with pusher:
+                    pass
+
+        run(main())
+        pusher.take(2)
+
+
+def test_a_pusher_entered_twice_makes_one_connection(work: Work, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.Pusher() as pusher:
+            pusher.connect(endpoint)
+            await pusher.__aenter__()
+            await pusher.take(1)
+            await eventually_async(lambda: work.taken == [1])
+            assert len(pusher._core.hub.links) == 1
+        with pytest.raises(zerorpc.Closed):
+            await pusher.__aenter__()
+
+    run(main())
+
+
+def test_a_blocking_pusher_in_a_coroutine_of_the_programs_own_loop(work: Work, endpoint: str) -> None:
+    async def main() -> None:
+        with zerorpc.Pusher() as pusher:
+            pusher.connect(endpoint)
+            for n in range(3000):
+                pusher.take(n)
+            await eventually_async(lambda: len(work.taken) == 3000)
+
+    run(main())
+
+
+def test_leaving_the_block_when_cancelled_closes_all_the_same() -> None:
+    async def main() -> None:
+        pusher = await zerorpc.Pusher().__aenter__()
+        endpoint = pusher.bind(TCP)[0]
+        await pusher.take("waits for ever")
+        closing = asyncio.ensure_future(pusher.__aexit__())
+        await asyncio.sleep(0.01)
+        assert not closing.done()
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        with zerorpc.Pusher() as again:
+            again.bind(endpoint)
+        with pytest.raises(zerorpc.Closed):
+            await pusher.take(1)
+
+    run(main())
+
+
+def test_two_that_close_at_once(work: Work) -> None:
+    with zerorpc.Pusher() as pusher:
+        endpoint = pusher.bind(TCP)[0]
+        pusher.take(1)
+        threads = [threading.Thread(target=pusher.close) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        puller = zerorpc.Puller(work)
+        puller.connect(endpoint)
+        with on_thread(puller):
+            for thread in threads:
+                thread.join(PATIENCE)
+            assert not any(thread.is_alive() for thread in threads)
+            eventually(lambda: work.taken == [1])

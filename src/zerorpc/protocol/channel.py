@@ -153,12 +153,17 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
             assert self.error is not None
             raise self.error
         event = inbox.popleft()
-        ahead = self.granted + len(inbox)
+        if self.granted + len(inbox) <= self.slots // 2:
+            self.grant()
+        return event
+
+    def grant(self) -> None:
+        """Grant more credit if less than half is left. Safe to call at any time."""
+        ahead = self.granted + len(self.inbox or ())
         if ahead <= self.slots // 2 and self.state is STATE_STREAMING:
             assert self.peer is not None
             self.granted += self.slots - ahead
             self.peer.emit(self, MORE, [self.slots - ahead])
-        return event
 
     def abandon(self) -> None:
         """Nobody wants the rest: leave the peer, and tell it if it understands. Safe to call twice."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
+import functools
 import inspect
+import os
+import queue
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, Protocol, TypeAlias
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
@@ -18,8 +21,11 @@ from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
 from zerorpc.service.forks import NO_LOOP, end_child
+from zerorpc.service.method_loop import MethodLoop
 from zerorpc.service.methods import Method
+from zerorpc.service.workers import Workers
 from zerorpc.shown import name_of
+from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.io_thread import io_loop
@@ -39,8 +45,14 @@ class InboxHooks(ServerHooks, Protocol):
     def hook_resolve_endpoint(self, endpoint: Any, /) -> Any: ...
 
 
+_Outcome: TypeAlias = "BaseException | None"
+
+
 class Inbox:
-    """The events that arrived for a Puller or Subscriber, and their execution."""
+    """The events that arrived for a Puller or Subscriber, and their execution.
+
+    The loop of the sockets only queues; it never runs a method, nor waits for one.
+    """
 
     def __init__(self, socket_type: SocketType, context: InboxHooks, methods: dict[str, Method]) -> None:
         self.context = context
@@ -48,67 +60,101 @@ class Inbox:
         self.methods = methods
         self.hub = AioHub(self, context.hook_resolve_endpoint)
         self._socket_type = socket_type
-        self._arrived: deque[tuple[WireEvent, Buffer]] = deque()
-        self._changed = threading.Condition()
-        self._wake: Any = threading.Event()  # an asyncio one while serving
+        self._running = False
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """State that is new after a fork, too."""
+        self._arrived: queue.SimpleQueue[tuple[WireEvent, Buffer] | None] = queue.SimpleQueue()  # None: look again
+        self._arrival = asyncio.Event()  # for ``serve``
         self._stopped = False
         self._paused: list[AioLink] = []
-        self._stepping: asyncio.Task[Any] | None = None  # the one on the loop that is in a method
+        self._stepping: asyncio.Task[Any] | None = None  # the one that is in a method
 
     def run(self) -> None:
-        self._check_open()
-        loop = io_loop()
-        loop.call_soon_threadsafe(self.hub.attach, loop)
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._arrived or self._stopped)
-                if self._stopped:
-                    break
-                event, data = self._arrived.popleft()
-            self._resume(loop)
-            if self._is_coroutine(event):
-                asyncio.run_coroutine_threadsafe(self._handle(event, data), loop).result()
-            else:
-                _finish_now(self._handle(event, data, loop))
-        self._stopped = False
+        pid, base = self._begin(), contextvars.copy_context()
+        methods = MethodLoop()
+        try:
+            loop = io_loop()
+            loop.call_soon_threadsafe(self.hub.attach, loop)
+            while not self._stopped:
+                arrived = self._arrived.get()
+                if arrived is None:
+                    continue
+                self._resume(loop)
+                handling = self._handle(*arrived, None if self._is_on_loop(arrived[0]) else methods.run)
+                with contextlib.suppress(asyncio.CancelledError, concurrent.futures.CancelledError):  # by itself
+                    base.copy().run(methods.run if self._is_on_loop(arrived[0]) else _finish_now, handling)
+                self._heed_fork(pid)
+        finally:
+            methods.close()
+            self._stopped = self._running = False
 
     async def serve(self) -> None:
-        self._check_open()
+        pid, base = self._begin(), contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        self.hub.attach(loop)
-        self._wake = asyncio.Event()
-        thread = concurrent.futures.ThreadPoolExecutor(1, "zerorpc-puller")
+        worker = Workers(loop, _set, 1)
         try:
+            self.hub.attach(loop)
+            self._arrival = asyncio.Event()
             while not self._stopped:
-                self._wake.clear()
-                if not self._arrived:
-                    await self._wake.wait()
+                self._arrival.clear()
+                if self._arrived.empty():
+                    await self._arrival.wait()
                     continue
-                event, data = self._arrived.popleft()
+                arrived = self._arrived.get()
+                if arrived is None:
+                    continue
                 self._resume(loop)
-                if self._is_coroutine(event):
-                    await self._handle(event, data)
+                if self._is_on_loop(arrived[0]):
+                    await _end_of(base.copy().run(loop.create_task, self._handle(*arrived, None)))
                 else:
-                    await loop.run_in_executor(thread, _finish_now, self._handle(event, data, loop))
+                    handling = self._handle(*arrived, functools.partial(_run_on, loop))
+                    await _on_worker(worker, functools.partial(base.copy().run, _finish_now, handling))
+                self._heed_fork(pid)
         finally:
-            thread.shutdown(wait=False)  # when cancelled, a method may still be running: don't block the loop for it
+            self._running = False
+            worker.close()  # when cancelled, a method may still be running: don't block the loop for it
             await self.hub.aclose(LostRemote("this socket was closed"))
 
-    def _check_open(self) -> None:
+    def _begin(self) -> int:
+        """Whoever may run now does; the process id."""
+        pid = os.getpid()
+        if pid != forks.pid:
+            forks.catch_up()
+        if self.hub.stale:  # a forked child, which has nothing of its own yet
+            self.hub.disown()
+            self._set_up()
+            self._running = False
         if self.hub.closed:
             raise Closed("this socket is closed")
+        if self._running:
+            raise RuntimeError("this socket is receiving already, in another thread or task")
+        self._running = True
+        return pid
 
-    def _is_coroutine(self, event: WireEvent) -> bool:
+    def _heed_fork(self, pid: int) -> None:
+        """A child that a method forked is over with the method."""
+        if os.getpid() != pid:
+            end_child()
+
+    def _is_on_loop(self, event: WireEvent) -> bool:
         method = self.methods.get(event.name)
         return method is not None and method.on_loop
 
-    async def _handle(self, wire: WireEvent, data: Buffer, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """One event: the hooks and the method, all in one thread. Waits only if the method is a coroutine.
+    async def _handle(
+        self, wire: WireEvent, data: Buffer, run: Callable[[Coroutine[Any, Any, _Outcome]], _Outcome] | None
+    ) -> None:
+        """One event: the hooks and the method, all in one thread.
 
-        ``loop`` is given off the loop: there a coroutine that a plain method returns is run, while this blocks.
+        Off the loop, ``run`` takes what is to be run there, and blocks; so then this never waits.
         """
-        event = Event(wire.name, wire.args, decode_header(data))
+        pid = os.getpid()
+        self._stepping = asyncio.current_task() if run is None else None
+        event = Event(wire.name, wire.args, {})
+        elsewhere: BaseException | None = None
         try:
+            event.header = decode_header(data)
             method = self.methods.get(event.name)
             if method is None:
                 raise NameError(event.name)
@@ -117,34 +163,55 @@ class Inbox:
             self.context.hook_load_task_context(event.header)
             self.context.hook_server_before_exec(event)
             result = method.functor(*event.args)
-            if inspect.iscoroutine(result):
-                coroutine = self._on_loop(result)
-                await (coroutine if loop is None else _run_on(loop, coroutine))
+            if run is not None and isinstance(result, Iterator):
+                _exhaust(result)
+            elif inspect.iscoroutine(result) or isinstance(result, (Iterator, AsyncIterator)):
+                if run is None:
+                    await self._finish(result)
+                elif (elsewhere := run(self._outcome(result))) is not None:
+                    raise elsewhere
             self.context.hook_server_after_exec(event, None)
-        except Exception as error:
-            logger.exception("%s raised %s", event.name, name_of(error), error=error)
-            try:
-                self.context.hook_server_inspect_exception(event, None, sys.exc_info())
-            except Exception as failed:
-                logger.exception("a hook raised while %s's error was handled", event.name, error=failed)
-        if self.hub.stale:
-            end_child()
+        except BaseException as error:
+            if os.getpid() != pid:
+                end_child(error)
+            if (error is not elsewhere and _is_the_programs(error)) or (run is None and _was_cancelled(error)):
+                raise
+            self._tell(event, error)
+        finally:
+            self._stepping = None
+        self._heed_fork(pid)
 
-    # On the loop
-
-    async def _on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """A method, to its end; a child that it forks ends with it."""
+    async def _finish(self, result: Any) -> None:
+        """Run what a method returned to its end, on a loop; a child that it forks ends with it."""
+        pid = os.getpid()
         self._stepping = asyncio.current_task()
         try:
-            await coroutine
+            await _to_its_end(result)
         except BaseException as error:
-            if self.hub.stale:
+            if os.getpid() != pid:
                 end_child(error)
             raise
         finally:
             self._stepping = None
-        if self.hub.stale:
-            end_child()
+        self._heed_fork(pid)
+
+    async def _outcome(self, result: Any) -> _Outcome:
+        """``_finish`` for a thread that waits; what it raised is given to it, since a loop ends with some errors."""
+        try:
+            await self._finish(result)
+        except BaseException as error:
+            return error
+        return None
+
+    def _tell(self, event: Event, error: BaseException) -> None:
+        """The log and the hook; whatever they raise ends nothing."""
+        logger.exception("%s raised %s", event.name, name_of(error), error=error)
+        exc_info = (type(error), error, error.__traceback__)
+        failed = _raised_by(self.context.hook_server_inspect_exception, event, None, exc_info)
+        if failed is not None:
+            logger.exception("a hook raised while %s's error was handled", event.name, error=failed)
+
+    # On the sockets' loop
 
     def make_peer(self) -> OneWayPeer:
         peer = OneWayPeer(self._socket_type)
@@ -160,23 +227,22 @@ class Inbox:
             self._paused.remove(link)
 
     def forked(self) -> None:
-        """This is a forked child. If a method on the loop forked it, the loop must not turn again."""
-        loop = self.hub.loop
-        if loop is not None and self._stepping is not None and self._stepping is asyncio.current_task(loop):
-            loop.call_soon(end_child, RuntimeError(NO_LOOP))
+        """This is a forked child. If a method on a loop forked it, that loop must not turn again."""
+        task = self._stepping
+        if task is not None and task is asyncio.current_task(task.get_loop()):
+            task.get_loop().call_soon(end_child, RuntimeError(NO_LOOP))
 
     def received(self, link: AioLink, touched: list[Any]) -> None:
         """Queue; a link that brings more than the methods get through is read no further for now."""
-        with self._changed:
-            self._arrived.extend(touched)
-            self._changed.notify()
-        self._wake.set()
-        if len(self._arrived) >= _QUEUED_MAX and link not in self._paused:
+        for arrived in touched:
+            self._arrived.put(arrived)
+        self._arrival.set()
+        if self._arrived.qsize() >= _QUEUED_MAX and link not in self._paused:
             link.pause_reading()
             self._paused.append(link)
 
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._paused and len(self._arrived) <= _QUEUED_MAX // 2:
+        if self._paused and self._arrived.qsize() <= _QUEUED_MAX // 2:
             loop.call_soon_threadsafe(self._resume_links)
 
     def _resume_links(self) -> None:
@@ -187,26 +253,74 @@ class Inbox:
     # The end
 
     def stop(self) -> None:
-        if self.hub.stale:  # forked: what runs is the parent's, and so are its loop and its locks
+        if self._is_stale():  # forked: what runs is the parent's, and so are its loop and its locks
             return
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        self._stopped = True
+        self._arrived.put(None)
         loop = self.hub.loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._wake.set)
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                loop.call_soon_threadsafe(self._arrival.set)
 
     def close(self) -> None:
         self.stop()
         loop = self.hub.loop
-        if loop is None or self.hub.stale:
+        if loop is None or self.hub.stale or sys.is_finalizing():
             self.hub.close_unattached()
         elif not self.hub.closed and loop.is_running() and running_loop() is not loop:
             asyncio.run_coroutine_threadsafe(self.hub.aclose(LostRemote("this socket was closed")), loop).result()
 
+    def _is_stale(self) -> bool:
+        if os.getpid() != forks.pid:
+            forks.catch_up()
+        return self.hub.stale
 
-async def _run_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """A coroutine's result; blocks this thread until the loop has it, and never waits."""
+
+def _is_the_programs(error: BaseException) -> bool:
+    """Ctrl-C, or a ``sys.exit`` of a signal handler: what comes to the main thread in a method is not the method's."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return in_main and isinstance(error, (KeyboardInterrupt, SystemExit))
+
+
+def _was_cancelled(error: BaseException) -> bool:
+    """Whether it is the end of a task that somebody cancelled, and no error of what the method awaits."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)  # Python 3.11
+    return isinstance(error, asyncio.CancelledError) and cancelling is not None and bool(cancelling())
+
+
+async def _to_its_end(result: Any) -> None:
+    """Await a coroutine, iterate over what has items: nobody wants them, but what the method does between them."""
+    if inspect.iscoroutine(result):
+        result = await result
+    if isinstance(result, Iterator):
+        _exhaust(result)
+    elif isinstance(result, AsyncGenerator):
+        async with contextlib.aclosing(result):  # ended in this task, not by the garbage collector in another
+            async for _ in result:
+                pass
+    elif isinstance(result, AsyncIterator):
+        async for _ in result:
+            pass
+
+
+def _exhaust(items: Iterator[Any]) -> None:
+    for _ in items:
+        pass
+
+
+def _raised_by(act: Callable[..., object], *args: Any, **options: Any) -> BaseException | None:
+    """Call it; what it raised."""
+    try:
+        act(*args, **options)
+    except BaseException as error:
+        if _is_the_programs(error):
+            raise
+        return error
+    return None
+
+
+def _run_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, _Outcome]) -> _Outcome:
+    """Run it on the loop; blocks this thread until then."""
     return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
@@ -214,3 +328,32 @@ def _finish_now(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine that never waits."""
     with contextlib.suppress(StopIteration):
         coroutine.send(None)
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    """Wait for a task, which ends with us, but not we with it."""
+    try:
+        await asyncio.wait((task,))
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+async def _on_worker(worker: Workers, act: Callable[[], None]) -> None:
+    """Run it on the worker, and wait for its end."""
+    done = asyncio.get_running_loop().create_future()
+
+    def work(_: None) -> None:
+        try:
+            act()
+        finally:
+            worker.post(done)
+
+    worker.submit(work, None)
+    await done
+
+
+def _set(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from zerorpc.errors import Closed, LostRemote, ProtocolError
@@ -53,22 +53,22 @@ class AioHub(Hub):
         self.proxied = False
         self._sealed = False
         self.leaving = False  # about to close: nothing new is begun
-        self._changing = threading.RLock()  # of a signal's handler, too
         forks.watch(self)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to work on a loop; called in its thread. Safe to call twice; RuntimeError for another loop."""
         if self.loop is not None and self.loop is not loop:
             raise RuntimeError("this socket belongs to another event loop")
-        self.loop = loop
         keep_memory_for(_READ_SIZE)  # else asyncio maps and unmaps it at each read: measured, 51 us a call, not 33
-        for listener in list(self.listeners.values()):
-            self._watch(listener)
-        for dialer in list(self.dialers.values()):
-            self._dial(dialer)
+        with self.lock:
+            self.loop = loop
+            for listener in self.listeners.values():
+                self._watch(listener)
+            for dialer in self.dialers.values():
+                self._dial(dialer)
 
     def start_listener(self, listener: Listener) -> None:
-        with self._changing:
+        with self.lock:
             if self.leaving or self.closed:  # since it was checked
                 self.listeners.pop(listener.endpoint, None)
                 listener.close()
@@ -79,7 +79,7 @@ class AioHub(Hub):
         self._on_loop(self._unwatch, listener, otherwise=listener.close)
 
     def start_dialer(self, dialer: Dialer) -> None:
-        with self._changing:
+        with self.lock:
             if self.leaving or self.closed:
                 raise Closed(_CLOSING)
             self._on_loop(self._dial, dialer)
@@ -89,7 +89,7 @@ class AioHub(Hub):
 
     def _on_loop(self, act: Callable[[Any], None], item: Any, otherwise: Callable[[], None] | None = None) -> None:
         """Run ``act(item)`` on the loop: now when we are there, soon from another thread, later if there is none."""
-        if self.loop is None:
+        if self.loop is None or self.loop.is_closed():
             if otherwise is not None:
                 otherwise()
         elif running_loop() is self.loop:
@@ -102,8 +102,7 @@ class AioHub(Hub):
     def _watch(self, listener: Listener) -> None:
         assert self.loop is not None
         if not self.closed and listener.fileno() >= 0:  # below 0 after ``leave_listening``
-            with contextlib.suppress(OSError, ValueError):  # another thread is just closing it
-                self.loop.add_reader(listener.fileno(), self._accept, listener)
+            self.loop.add_reader(listener.fileno(), self._accept, listener)
 
     def _unwatch(self, listener: Listener) -> None:
         assert self.loop is not None
@@ -300,16 +299,16 @@ class AioHub(Hub):
 
     def stop_accepting(self) -> None:
         """Close the listeners, for good; connections live on. On the loop."""
-        with self._changing:
+        with self.lock:
             self.leaving = True
             for listener in self._taken_listeners():
                 self._unwatch(listener)
 
-    def _taken_listeners(self) -> Iterator[Listener]:
-        """Each of them, taken out: other threads may bind and unbind meanwhile."""
-        with contextlib.suppress(KeyError):  # there is none left
-            while True:
-                yield self.listeners.popitem()[1]
+    def _taken_listeners(self) -> Iterable[Listener]:
+        """All of them, taken out."""
+        with self.lock:
+            taken, self.listeners = self.listeners, {}
+        return taken.values()
 
     async def aclose(self, reason: Exception) -> None:
         """Close everything, sending what is buffered first as far as peers take it at once. On the loop.
@@ -319,7 +318,7 @@ class AioHub(Hub):
         tasks = self._begin_close(reason)
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._until_sent(_LINGER)
+            await self.until_sent(_LINGER, gone=True)
         finally:
             for link in list(self.links):
                 link.abort(reason)
@@ -337,7 +336,7 @@ class AioHub(Hub):
         self.stop_accepting()
         tasks: list[asyncio.Task[Any]] = [*self._tasks.values(), *self._accepting]
         self._tasks.clear()
-        for dialer in list(self.dialers.values()):
+        for dialer in self.dialers.values():
             dialer.closed = True
         for task in tasks:
             task.cancel()
@@ -346,13 +345,15 @@ class AioHub(Hub):
             link.close(reason)
         return tasks
 
-    async def _until_sent(self, longest: float) -> None:
-        """Wait while links still get rid of what they have to send."""
+    async def until_sent(self, longest: float, gone: bool = False) -> None:
+        """Wait while links get rid of what they have to send; until they are ``gone``, if they are closing."""
         assert self.loop is not None
         deadline = self.loop.time() + longest
         before, since = -1, 0.0
         while self.links and (now := self.loop.time()) < deadline:
             unsent = sum(link.unsent for link in list(self.links))
+            if not (unsent or gone):
+                return
             if unsent != before:
                 before, since = unsent, now
             elif now - since >= _STALLED:
@@ -361,10 +362,14 @@ class AioHub(Hub):
 
     def close_unattached(self) -> None:
         """Close a hub that never saw a loop."""
-        with self._changing:
+        with self.lock:
             self.closed = True
-            for listener in self._taken_listeners():
-                listener.close()
+            self.close_listeners()
+
+    def close_listeners(self) -> None:
+        """``stop_accepting`` where there is no loop."""
+        for listener in self._taken_listeners():
+            listener.close()
 
     def drop(self, reason: Exception) -> None:
         """Close it when nobody uses it any more. From ``__del__``, so in any thread, at any moment."""
@@ -389,7 +394,7 @@ class AioHub(Hub):
 
     def forked(self) -> None:
         """Whatever this child's copy of a loop may still do, the parent's peers don't hear of it."""
-        self._changing = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
+        self.lock = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
         if self.loop is not None:
             self.stale = self.stale or not self.closed
             with contextlib.suppress(Exception):  # one that can't let go keeps no other from being the parent's
@@ -405,8 +410,7 @@ class AioHub(Hub):
         self.links = set()
         self._tasks = {}
         self._accepting = set()
-        for listener in self._taken_listeners():
-            listener.close()
+        self.close_listeners()
 
     def __repr__(self) -> str:
         return f"<AioHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"

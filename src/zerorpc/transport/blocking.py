@@ -4,6 +4,9 @@ Of the threads that wait, one leads: it polls the sockets for all, and when it h
 over. A lone caller so never leaves its thread: 12.8 us a call where a hop to a loop's thread costs 18-27 more
 (measured.md). When nobody waits, a keeper thread looks in now and then, so that heartbeats go on.
 
+A signal handler or a finalizer may come in at any step, and call. While this thread polls, or waits for its turn, that
+works. While it holds the lock something is half done: a call is refused, and what has no result is left to the keeper.
+
 Longer than most, because who leads, and what an interrupt may leave half done, can only be checked in one place.
 """
 
@@ -11,37 +14,40 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import socket
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from os import getpid
 from threading import get_ident
 from time import monotonic
 from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote
-from zerorpc.logs import Logger
+from zerorpc.transport import forks
 from zerorpc.transport.blocking_link import BlockingLink
+from zerorpc.transport.dialing import Dial
 from zerorpc.transport.hub import Dialer, Hub, Owner
-from zerorpc.transport.poller import READABLE, WRITABLE, new_poller
-from zerorpc.transport.sockets import Listener, connect_blocking, tune
+from zerorpc.transport.keeper import Keeper
+from zerorpc.transport.poller import READABLE, WRITABLE, Poller, new_poller
+from zerorpc.transport.sockets import Listener, tune
+from zerorpc.transport.waking import Bell
 
-__all__ = ["BlockingHub"]
-
-logger = Logger("zerorpc.transport")
+__all__ = ["BlockingHub", "InUse"]
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 us
 _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
 _POLL_LONGEST_MS = 1000
 _LEAD_LONGEST = 1.5  # s after which a leader that didn't look up must have been interrupted
 _LOOK_UP = 0.25  # s after which a follower looks whether there is still a leader
+_WITHIN_MS = 50  # ms that a signal handler's call polls at a time: what it waits for another thread may have read
 _KEEPER_LONGEST = 1.0  # s between the keeper's looks
 _KEEPER_SHORTEST = 0.02
 
-_hubs: weakref.WeakSet[BlockingHub] = weakref.WeakSet()
+
+class InUse(RuntimeError):
+    """Refused for what is just being done in the same thread, or with the same stream; nothing was changed."""
 
 
 class BlockingOwner(Owner, Protocol):
@@ -52,12 +58,6 @@ class BlockingOwner(Owner, Protocol):
         """When ``sweep`` wants to be called next, for what belongs to no link."""
 
     def sweep(self, now: float) -> None: ...
-
-    def abandon(self, channel: Any) -> None:
-        """Nobody wants the rest of a call."""
-
-    def close(self) -> None:
-        """Nobody can call any more."""
 
 
 class BlockingHub(Hub):
@@ -71,16 +71,15 @@ class BlockingHub(Hub):
     def __init__(self, owner: BlockingOwner, resolve_hook: Callable[[Any], Any], heartbeat: float | None) -> None:
         super().__init__(owner, resolve_hook)
         self._keeper_interval = min(max((heartbeat or 2.0) / 2, _KEEPER_SHORTEST), _KEEPER_LONGEST)
-        self.orphaned = False  # nobody can call any more: the keeper closes it
+        self._inherited: list[Listener | socket.socket] = []  # the parent's, to be closed at the first use in a child
         self._set_up()
-        _hubs.add(self)
+        forks.watch(self)
 
     def _set_up(self) -> None:
         """State that is new after a fork, too."""
         self.lock = threading.RLock()
+        self.holds_lock: Callable[[], bool] = self.lock._is_owned  # by this thread
         self.links: dict[int, BlockingLink] = {}
-        self.stale = False
-        self.sockets = weakref.WeakSet()
         self._acceptors: dict[int, Listener] = {}
         self._poller = new_poller()
         self._resting: list[Listener] = []  # out of descriptors: not accepting for now
@@ -88,12 +87,10 @@ class BlockingHub(Hub):
         self._lead_until = 0.0  # when it has to have looked up; later than that it must have been interrupted
         self._poll_until: float | None = None  # when the leader looks up by itself
         self._followers: deque[Any] = deque()
-        self._dropped: deque[Any] = deque()
-        self.dialing: set[Dialer] = set()  # those that a thread is trying to connect
-        self._bell: socket.socket | None = None
-        self._bell_end: socket.socket
-        self._keeper: threading.Thread | None = None
-        self._keeper_stop = threading.Event()
+        self._deferred: deque[Callable[[], None]] = deque()  # what the keeper shall do
+        self.dialing: dict[Dialer, Dial] = {}  # what threads are trying to connect
+        self._bell: Bell | None = None
+        self._keeper: Keeper | None = None
 
     # Waiting
 
@@ -107,46 +104,82 @@ class BlockingHub(Hub):
         Whatever raises in here, such as Ctrl-C, may do so between any two steps; what it leaves half done is put
         right by this thread's next call, by those who wait (they look up now and then) and by the keeper.
         """
+        if self.holds_lock():
+            self.check_idle()
         me = get_ident()
         while True:
             turn: Any = None
             timeout = 0
-            with self.lock:
-                if begin is not None:
-                    begin(channel, now)
-                    begin = None
-                if ready(channel):
-                    self._promote()
+            leads = False
+            try:
+                with self.lock:
+                    if begin is not None:
+                        begin(channel, now)
+                        begin = None
+                    if ready(channel):
+                        self._promote()
+                        return
+                    if self.leader is None or now > self._lead_until:  # interrupted before
+                        leads = True
+                        self.leader = me
+                        self._lead_until = now + _LEAD_LONGEST
+                        timeout = self._plan(now)
+                    elif self.leader != me:
+                        turn = channel.waiter = threading.Lock()
+                        turn.acquire()
+                        self._followers.append(channel)
+                if turn is not None:
+                    self._follow(channel, turn)
+                elif not leads:
+                    self._lead_within(channel, ready)
                     return
-                if self.leader is None or self.leader == me or now > self._lead_until:  # interrupted before
-                    self.leader = me
-                    timeout = self._plan(now)
-                else:
-                    turn = channel.waiter = threading.Lock()
-                    turn.acquire()
-                    self._followers.append(channel)
-            if turn is None:
-                self._lead(channel, ready, timeout)
-                return
-            self._follow(channel, turn)
+                elif self._lead(channel, ready, timeout):
+                    return
+            except BaseException:
+                if leads:
+                    with self.lock:
+                        self._resign()
+                raise
             now = monotonic()
 
-    def _lead(self, channel: Any, ready: Callable[[Any], bool], timeout: int) -> None:
-        """Drive the sockets until ``ready(channel)``."""
+    def check_idle(self) -> None:
+        """Raises InUse while this thread holds the lock, which lets its own thread in; only ``holds_lock`` tells."""
+        if self.holds_lock():
+            raise InUse(
+                "a signal handler, a finalizer (__del__) or a log handler has called a zerorpc.Client while the same "
+                "thread was in the middle of sending or receiving with it: have it set a flag and call later, or call "
+                "in another thread, or with a client of its own"
+            )
+
+    def _lead(self, channel: Any, ready: Callable[[Any], bool], timeout: int) -> bool:
+        """Drive the sockets until ``ready(channel)``; False if another thread has taken over meanwhile."""
+        while True:
+            events = self._poll(timeout)
+            with self.lock:
+                now = monotonic()
+                self._act(events, now)
+                if ready(channel):
+                    self._resign()
+                    return True
+                if self.leader != get_ident():
+                    return False
+                self._lead_until = now + _LEAD_LONGEST
+                timeout = self._plan(now)
+
+    def _lead_within(self, channel: Any, ready: Callable[[Any], bool]) -> None:
+        """The same for a call in a signal handler that has interrupted this very thread leading: which goes on to."""
         try:
             while True:
-                events = self._poll(timeout)
+                events = self._poll(_WITHIN_MS)
                 with self.lock:
                     now = monotonic()
                     self._act(events, now)
                     if ready(channel):
-                        self._resign()
                         return
-                    timeout = self._plan(now)
-        except BaseException:
+                    self._plan(now)
+        finally:
             with self.lock:
-                self._resign()
-            raise
+                self.ring()  # what the interrupted poll waits for may have been read here
 
     def _follow(self, channel: Any, turn: Any) -> None:
         """Wait until the leader has something for the channel, or it is this thread's turn to lead."""
@@ -180,7 +213,7 @@ class BlockingHub(Hub):
     def _promote(self) -> None:
         """Let a waiting thread lead, if nobody does. With the lock held."""
         while self._followers and self.leader is None:
-            channel = self._followers.popleft()
+            channel = self._followers.pop()  # the latest: a signal handler's call comes before the interrupted one
             if channel.waiter is not None:
                 self.wake(channel)
                 return
@@ -193,7 +226,6 @@ class BlockingHub(Hub):
             if due is not None and (wake is None or due < wake):
                 wake = due
         self._poll_until = wake
-        self._lead_until = now + _LEAD_LONGEST
         if wake is None or wake - now >= _POLL_LONGEST:
             return _POLL_LONGEST_MS
         return max(0, math.ceil((wake - now) * 1000))
@@ -202,14 +234,24 @@ class BlockingHub(Hub):
         """What happens to the sockets within ``timeout`` milliseconds. By the leader, without the lock."""
         try:
             return self._poller.poll(timeout)
-        except RuntimeError:  # another polls: it took this thread, which was kept from running, for interrupted
-            time.sleep(_LOOK_UP)
-            return []
+        except RuntimeError:  # in use: by a call that a signal interrupted, or a leader taken for interrupted
+            return self._spare_poller().poll(min(timeout, _WITHIN_MS))
+
+    def _spare_poller(self) -> Poller:
+        """Another that polls the same."""
+        spare = new_poller()
+        with self.lock:
+            for link in self.links.values():
+                spare.register(link.fileno, READABLE | WRITABLE if link.watched else READABLE)
+            for fileno, listener in self._acceptors.items():
+                if listener not in self._resting:
+                    spare.register(fileno, READABLE)
+            if self._bell is not None:
+                spare.register(self._bell.fileno(), READABLE)
+        return spare
 
     def _act(self, events: list[tuple[int, int]], now: float) -> None:
         """Read and write what is ready, do what is due. A link whose turn is interrupted (Ctrl-C) can't be trusted."""
-        if self._dropped:
-            self._abandon_dropped()
         link: BlockingLink | None = None
         try:
             for fileno, event in events:
@@ -224,7 +266,8 @@ class BlockingHub(Hub):
                 self.owner.sweep(now)
         except BaseException:
             if link is not None:
-                link.lose(link.interrupted())
+                link.closed = True
+                link.finish()
             raise
 
     def hurry(self, due: float | None) -> None:
@@ -242,50 +285,40 @@ class BlockingHub(Hub):
         elif fileno in self._acceptors:
             self._accept(self._acceptors[fileno])
         elif self._bell is not None and fileno == self._bell.fileno():
-            with contextlib.suppress(OSError):
-                self._bell.recv(4096)
+            self._bell.hush()
 
     def ring(self) -> None:
         """Make the leader look at what it polls: something was added. With the lock held."""
         if self.leader is not None and self._bell is not None:
-            with contextlib.suppress(OSError):
-                self._bell_end.send(b"\0")
+            self._bell.ring()
 
     def _ready_to_wait(self) -> None:
         """What is only needed once something is bound or connected. With the lock held."""
         if self._bell is None:
-            self._bell, self._bell_end = socket.socketpair()
-            self._bell.setblocking(False)
-            self._bell_end.setblocking(False)
+            self._bell = Bell()
             self._poller.register(self._bell.fileno(), READABLE)
         if self._keeper is None:
-            keeper = threading.Thread(target=self._keep, name="zerorpc-keeper", daemon=True)
+            keeper = Keeper(self._look_in, self._keeper_interval)
             keeper.start()
             self._keeper = keeper
 
-    def _keep(self) -> None:
-        """Look in now and then while nobody waits: heartbeats, answers to PING, workers that connect."""
-        stop, told = self._keeper_stop, False
-        while not stop.wait(self._keeper_interval):
-            try:
-                self._look_in()
-                told = False
-            except BaseException as error:  # nobody would take this thread's place
-                if not told:
-                    logger.exception("the keeper of a client failed, and goes on", error=error)
-                told = True
+    # Keeping: by a thread of its own, while nobody waits
 
-    def _look_in(self) -> None:
+    def _look_in(self) -> bool:
+        """Heartbeats, answers to PING, workers that connect, and what is left to the keeper; whether that is all."""
         with self.lock:
-            if self.orphaned:
-                self.owner.close()
-                return
+            while self._deferred:
+                self._deferred.popleft()()
+            if self.closed:
+                return True
             self._wake_resting()
             self._mend()
-            if self.leader is not None or self.closed:
-                return
+            if self.leader is not None:
+                return False
+            now = monotonic()
             self.leader = get_ident()
-            self._plan(monotonic())
+            self._lead_until = now + _LEAD_LONGEST
+            self._plan(now)
         try:
             events = self._poll(0)
             with self.lock:
@@ -293,6 +326,7 @@ class BlockingHub(Hub):
         finally:
             with self.lock:
                 self._resign()
+        return False
 
     def _mend(self) -> None:
         """Finish what an interrupt (Ctrl-C, an alarm) may have left half done in another thread. With the lock held."""
@@ -302,25 +336,29 @@ class BlockingHub(Hub):
         for link in list(self.links.values()):
             if link.closed:
                 link.finish()
-        connected = {link.dialer for link in self.links.values() if not link.leaving} | self.dialing
+        connected = {link.dialer for link in self.links.values() if not link.leaving}
         for dialer in self.dialers.values():
-            if dialer not in connected and not dialer.closed and not self.closed:
+            if dialer not in connected and dialer not in self.dialing:
                 self.redial(dialer, 0.0)
 
-    def drop(self, channel: Any) -> None:
-        """Give a call up from ``__del__``: now if that is possible here and now, or else at the next occasion."""
-        self._dropped.append(channel)
-        # an RLock would let its own thread in, whatever that is in the middle of; only _is_owned tells
-        if not self.lock._is_owned() and self.lock.acquire(blocking=False):  # type: ignore[attr-defined]
+    def settle(self, act: Callable[[], None], wait: bool) -> None:
+        """Do something with the lock held, for a signal handler or a finalizer, perhaps: if this thread is in the
+        middle of something, or another is and this one may not ``wait`` for it, the keeper does it in a moment.
+        """
+        if not self.holds_lock():
             try:
-                self._abandon_dropped()
-            finally:
-                self.lock.release()
-
-    def _abandon_dropped(self) -> None:
-        """With the lock held, and nothing half done."""
-        while self._dropped:
-            self.owner.abandon(self._dropped.popleft())
+                if self.lock.acquire(wait):
+                    act()
+                    return
+            except BaseException:  # RecursionError, Ctrl-C
+                self._deferred.append(act)
+                raise
+            finally:  # an interrupt may come before we know that we have it
+                if self.holds_lock():
+                    self.lock.release()
+        self._deferred.append(act)
+        if self._keeper is not None:
+            self._keeper.nudge()
 
     def _wake_resting(self) -> None:
         """Accept again where descriptors had run out. With the lock held."""
@@ -333,8 +371,12 @@ class BlockingHub(Hub):
     # Endpoints
 
     def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
+        if getpid() != forks.pid:
+            forks.catch_up()
+        self.check_idle()
         if self.stale:
-            self.revive()
+            with self.lock:
+                self.revive()
         return super()._expand(endpoint, resolve)
 
     # Links
@@ -361,20 +403,29 @@ class BlockingHub(Hub):
             with contextlib.suppress(KeyError):
                 self._poller.unregister(link.fileno)
 
-    def _adopt(self, sock: socket.socket, dialer: Dialer | None) -> None:
+    def adopt(self, sock: socket.socket, dial: Dial | None = None) -> None:
         """Make a link of a connected socket."""
-        tune(sock)
-        sock.setblocking(False)
-        with self.lock:
-            if self.closed or (dialer is not None and dialer.closed):
-                sock.close()
-                return
-            link = BlockingLink(self, sock, self.owner.make_peer(), dialer)
-            self.links[link.fileno] = link
-            self._poller.register(link.fileno, READABLE)
-            link.peer.opened(monotonic())
-            link.flush()
-            self.ring()
+        try:
+            tune(sock)
+            sock.setblocking(False)
+            with self.lock:
+                if self.closed or (dial is not None and not self._is_wanted(dial)):
+                    sock.close()
+                    return
+                link = BlockingLink(self, sock, self.owner.make_peer(), None if dial is None else dial.dialer)
+                self.links[link.fileno] = link
+                if dial is not None:
+                    self.dial_ended(dial)
+                self._poller.register(link.fileno, READABLE)
+                link.peer.opened(monotonic())
+                link.flush()
+                self.ring()
+        except BaseException:
+            sock.close()
+            raise
+
+    def _is_wanted(self, dial: Dial) -> bool:
+        return self.dialing.get(dial.dialer) is dial and not dial.dialer.closed
 
     # Listening
 
@@ -387,8 +438,8 @@ class BlockingHub(Hub):
 
     def stop_listener(self, listener: Listener) -> None:
         with self.lock:
-            self._poller.unregister(listener.fileno())
-            del self._acceptors[listener.fileno()]
+            if self._acceptors.pop(listener.fileno(), None) is not None:
+                self._poller.unregister(listener.fileno())
             listener.close()
 
     def _accept(self, listener: Listener) -> None:
@@ -397,82 +448,71 @@ class BlockingHub(Hub):
             while True:
                 sock = listener.accept()
                 self.sockets.add(sock)
-                self._adopt(sock, None)
+                self.adopt(sock)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError:
             self._poller.modify(listener.fileno(), 0)
             self._resting.append(listener)
 
-    # Connecting: by a thread of its own until it is done, since names may take long to resolve
+    # Connecting
 
     def start_dialer(self, dialer: Dialer) -> None:
         with self.lock:
             self._ready_to_wait()
-        self._start_dialing(dialer, 0.0)
+            self._start_dialing(dialer, 0.0)
 
     def redial(self, dialer: Dialer, delay: float) -> None:
-        """Connect after ``delay`` seconds, and try until it works. Out of threads, the keeper comes back to it."""
+        """Connect after ``delay`` seconds, and try until it works. Out of threads, the keeper comes back to it. With
+        the lock held.
+        """
         with contextlib.suppress(RuntimeError, MemoryError):
             self._start_dialing(dialer, delay)
 
     def _start_dialing(self, dialer: Dialer, delay: float) -> None:
-        args = (dialer, delay, self._keeper_stop)
-        thread = threading.Thread(
-            target=self._dial, args=args, name=f"zerorpc-dial {dialer.endpoint.text}", daemon=True
-        )
-        self.dialing.add(dialer)
+        dial = self.dialing[dialer] = Dial(self, dialer, delay)
         try:
-            thread.start()
-        except (RuntimeError, MemoryError):
-            self.dialing.discard(dialer)
+            dial.start()
+        except BaseException:
+            dial.cancel()
+            self.dial_ended(dial)
             raise
+
+    def dial_ended(self, dial: Dial) -> None:
+        """A thread connects no more."""
+        with self.lock:
+            if self.dialing.get(dial.dialer) is dial:
+                del self.dialing[dial.dialer]
 
     def stop_dialer(self, dialer: Dialer) -> None:
         with self.lock:
+            if dialer in self.dialing:
+                self.dialing[dialer].cancel()
             for link in list(self.links.values()):
                 if link.dialer is dialer:
                     link.lose(LostRemote("disconnected here"))
             self.ring()  # the leader may be the one whose call that was
-
-    def _dial(self, dialer: Dialer, delay: float, stop: threading.Event) -> None:
-        try:
-            self._dial_until_connected(dialer, delay, stop)
-        finally:
-            self.dialing.discard(dialer)
-
-    def _dial_until_connected(self, dialer: Dialer, delay: float, stop: threading.Event) -> None:
-        while not stop.wait(delay) and not dialer.closed:
-            began = monotonic()
-            try:
-                sock = connect_blocking(dialer.endpoint, self.sockets.add)
-            except Exception as error:
-                delay = dialer.failed(error, monotonic() - began)
-                if not isinstance(error, OSError):
-                    name = dialer.endpoint.text
-                    logger.exception("connecting to %s failed; it will be tried again", name, error=error)
-            else:
-                self._adopt(sock, dialer)
-                return
 
     # The end
 
     def close(self, reason: Exception) -> None:
         """Close everything. Safe to call twice."""
         with self.lock:
-            if self.closed:
-                return
             self.closed = True
-            self._keeper_stop.set()
+            self._close_inherited()
             for dialer in self.dialers.values():
                 dialer.closed = True
+            for dial in self.dialing.values():
+                dial.cancel()
             for listener in self.listeners.values():
                 listener.close()
             for link in list(self.links.values()):
                 link.flush()
                 link.lose(reason)
-            self.listeners.clear()
+            self.listeners = {}
             self._acceptors.clear()  # the leader may have been told of one just now
+            if self._keeper is not None:
+                self._keeper.nudge()
             self.ring()
             self._promote()
             if self.leader is None:
@@ -481,49 +521,41 @@ class BlockingHub(Hub):
     def _close_bell(self) -> None:
         if self._bell is not None:
             self._bell.close()
-            self._bell_end.close()
+            self._bell = None
 
     # Fork
 
-    def disown(self) -> None:
+    def forked(self) -> None:
         """In a forked child: let go of what is the parent's, without a word to its peers. Takes no lock: the thread
         that held it may not exist here.
         """
+        self.stale = True  # until the first use: many children never use it
         error = LostRemote("the process was forked, and the call is the parent's")
-        for link in self.links.values():
+        for link in list(self.links.values()):
             link.closed = True
-            link.sock.close()
             link.peer.close(error)
-        for listener in self.listeners.values():
-            listener.close()
-        self.listeners.clear()
+        self._inherited += list(self.sockets)
+        self.lead_nowhere()
+        self.sockets = weakref.WeakSet()
+        self.listeners = {}
         self._close_bell()
         self._set_up()
         self.owner.forked()
 
     def revive(self) -> None:
-        """In a forked child, at the first use: the parent keeps its connections, we make our own."""
-        self.disown()
-        try:
-            with self.lock:
-                self._ready_to_wait()
-        except BaseException:  # out of descriptors, or of threads: the next use tries again
-            self.stale = True
-            raise
+        """In a forked child, at the first use: make connections of our own. With the lock held."""
+        if not self.stale or self.closed:
+            return
+        self._close_inherited()
+        self._ready_to_wait()  # out of descriptors, or of threads: the next use tries again
+        self.stale = False
         for dialer in self.dialers.values():
             self.redial(dialer, 0.0)
 
+    def _close_inherited(self) -> None:
+        for sock in self._inherited:
+            sock.close()
+        self._inherited.clear()
+
     def __repr__(self) -> str:
         return f"<BlockingHub bound={list(self.listeners)} connected={list(self.dialers)} links={len(self.links)}>"
-
-
-def _after_fork_in_child() -> None:
-    hubs = list(_hubs)
-    for hub in hubs:
-        hub.stale = True
-    for hub in hubs:
-        hub.lead_nowhere()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -31,13 +31,13 @@ class BlockingLink:
         "_reason",
         "_unsent",
         "_unsent_size",
-        "_watched",
         "closed",
         "dialer",
         "fileno",
         "leaving",
         "peer",
         "sock",
+        "watched",
     )
 
     def __init__(self, hub: BlockingHub, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
@@ -48,14 +48,16 @@ class BlockingLink:
         self.dialer = dialer
         self.closed = False
         self.leaving = False  # its dialer makes another, or has made it
-        self._reason: Exception = LostRemote("not connected")
+        self._reason: Exception | None = None  # for which it is over; none if the work on it was interrupted
         self._hub = hub
         self._unsent: deque[memoryview] = deque()
         self._unsent_size = 0
-        self._watched = False  # for being writable
+        self.watched = False  # for being writable
 
     def read(self, now: float) -> None:
         """Take what the socket has; tell the owner."""
+        if self.closed:  # and not finished yet
+            return
         peer = self.peer
         was_ready = peer.ready
         data: bytes | int
@@ -100,7 +102,8 @@ class BlockingLink:
             if sent < len(output[0]) or len(output) > 1:
                 self._keep(output, sent)
         except BaseException:  # Ctrl-C: nobody knows how much of a message is out
-            self.lose(self.interrupted())
+            self.closed = True
+            self.finish()
             raise
 
     def _keep(self, output: list[Frame], sent: int) -> None:
@@ -122,9 +125,9 @@ class BlockingLink:
             unsent.popleft()
         if self.closed:
             return
-        if self._watched is not bool(unsent):
-            self._watched = bool(unsent)
-            self._hub.watch(self, self._watched)
+        if self.watched is not bool(unsent):
+            self.watched = bool(unsent)
+            self._hub.watch(self, self.watched)
         writable = self._unsent_size <= _UNSENT_HIGH
         if writable is not self.peer.writable:
             self.peer.writable = writable
@@ -174,10 +177,6 @@ class BlockingLink:
             return address_text(self.sock.getpeername())
         return address_text(None)
 
-    def interrupted(self) -> LostRemote:
-        """The error when an exception of somebody else's (Ctrl-C, an alarm) came in the middle of our work."""
-        return LostRemote(f"the work on the connection to {self.name} was interrupted")
-
     def lose(self, reason: Exception) -> None:
         """The connection is over."""
         if self.closed:
@@ -190,9 +189,15 @@ class BlockingLink:
         self.finish()
 
     def finish(self) -> None:
-        """Clear up after the end. An interrupt may cut this short: then the keeper calls it again."""
+        """Clear up after the end. An interrupt may cut this short: then the keeper calls it again.
+
+        Who was interrupted in the middle of the work on it (by Ctrl-C, an alarm, RecursionError) sets ``closed`` and
+        calls this: an assignment always comes through.
+        """
         hub = self._hub
         hub.forget(self)
+        if self._reason is None:
+            self._reason = LostRemote(f"the work on the connection to {self.name} was interrupted")
         self.sock.close()
         hub.owner.peer_lost(self, self.peer.close(self._reason))
         if hub.links.get(self.fileno) is self:  # by now another may have got the descriptor

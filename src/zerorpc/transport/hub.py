@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -100,10 +101,13 @@ class Hub:
     """A socket in ZeroMQ's sense: bound and connected to any number of endpoints, mixed.
 
     Arguments: ``owner`` is told what happens; ``resolve`` maps an endpoint as given to one or several.
+
+    ``listeners`` and ``dialers`` are replaced, never changed, and with ``lock`` held: whoever reads them needs no lock.
     """
 
     def __init__(self, owner: Owner, resolve: Callable[[Any], Any]) -> None:
         self.owner = owner
+        self.lock: Any = threading.RLock()
         self.listeners: dict[str, Listener] = {}
         self.dialers: dict[str, Dialer] = {}
         self.closed = False
@@ -118,23 +122,37 @@ class Hub:
         try:
             for text in self._expand(endpoint, resolve):
                 bound.append(listen(parse(text)))  # noqa: PERF401 - what was bound before an error has to be known
+            for listener in bound:
+                self._add_listener(listener)
         except BaseException:
             for listener in bound:
-                listener.close()
+                self._remove_listener(listener)
             raise
-        for listener in bound:
-            self.listeners[listener.endpoint] = listener
-            self.sockets.add(listener)
-            self.start_listener(listener)
         return [listener.endpoint for listener in bound]
+
+    def _add_listener(self, listener: Listener) -> None:
+        self.sockets.add(listener)
+        with self.lock:
+            self._check_open()
+            self.listeners = {**self.listeners, listener.endpoint: listener}
+            self.start_listener(listener)
+
+    def _remove_listener(self, listener: Listener) -> None:
+        with self.lock:
+            if self.listeners.get(listener.endpoint) is listener:
+                self.listeners = {text: other for text, other in self.listeners.items() if other is not listener}
+                self.stop_listener(listener)
+            else:
+                listener.close()
 
     def unbind(self, endpoint: Any, resolve: bool = True) -> None:
         """Stop listening on an endpoint; connections made through it live on."""
         for text in self._expand(endpoint, resolve):
-            listener = self.listeners.pop(text, None)
-            if listener is None:
-                raise EndpointError(text, "not bound to it")
-            self.stop_listener(listener)
+            with self.lock:
+                listener = self.listeners.get(text)
+                if listener is None:
+                    raise EndpointError(text, "not bound to it")
+                self._remove_listener(listener)
 
     def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
         """Stay connected to an endpoint; returns at once, whether somebody listens there or not."""
@@ -144,28 +162,41 @@ class Hub:
             if parsed.scheme == "tcp" and parsed.port == 0:
                 raise EndpointError(text, "connecting needs a port number")
             added.append(text)
-            if text not in self.dialers:
-                dialer = self.dialers[text] = Dialer(parsed)
-                try:
-                    self.start_dialer(dialer)
-                except BaseException:  # out of descriptors, or of threads: it may be called again
-                    del self.dialers[text]
-                    raise
+            with self.lock:
+                self._check_open()
+                if text not in self.dialers:
+                    self._add_dialer(text, Dialer(parsed))
         return added
+
+    def _add_dialer(self, text: str, dialer: Dialer) -> None:
+        self.dialers = {**self.dialers, text: dialer}
+        try:
+            self.start_dialer(dialer)
+        except BaseException:  # out of descriptors, or of threads: it may be called again
+            self._remove_dialer(dialer)
+            raise
+
+    def _remove_dialer(self, dialer: Dialer) -> None:
+        dialer.closed = True
+        self.dialers = {text: other for text, other in self.dialers.items() if other is not dialer}
 
     def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
         """Undo ``connect``; what runs over the connection is lost."""
         for text in self._expand(endpoint, resolve):
-            dialer = self.dialers.pop(text, None)
-            if dialer is None:
-                raise EndpointError(text, "not connected to it")
-            dialer.closed = True
-            self.stop_dialer(dialer)
+            with self.lock:
+                dialer = self.dialers.get(text)
+                if dialer is None:
+                    raise EndpointError(text, "not connected to it")
+                self._remove_dialer(dialer)
+                self.stop_dialer(dialer)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise Closed("this socket is closed")
 
     def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
         """What ``resolve`` makes of an endpoint: a list (of lists) becomes flat."""
-        if self.closed:
-            raise Closed("this socket is closed")
+        self._check_open()
         if resolve:
             endpoint = self._resolve(endpoint)
         if isinstance(endpoint, (tuple, list)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 
 from zerorpc.transport.endpoints import Address, Endpoint, resolve
@@ -20,6 +21,8 @@ async def look_up(endpoint: Endpoint) -> list[Address]:
 
     Cancelled, it leaves the thread to end by itself when the system answers.
     """
+    if sys.is_finalizing():  # no thread runs any more
+        return resolve(endpoint)
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Address]] = loop.create_future()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import Callable
 from typing import cast
 
@@ -17,7 +18,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     occupy_standard_descriptors()
     try:
         import uvloop
-    except ImportError:
+    except (ImportError, RuntimeError):  # the latter where the program is ending, and we were imported only then
         return asyncio.new_event_loop()
     return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
 
@@ -32,6 +33,9 @@ def close_event_loop(loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None
     finally:
         loop.close()
 
+
+with contextlib.suppress(RuntimeError):  # see above
+    importlib.import_module("concurrent.futures.thread")  # uvloop's import needs it, which may come too late for it
 
 # The event loop that runs in this thread, None if none does.
 running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import codecs
 import contextlib
+import functools
+import os
+import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.one_way import OneWayPeer
+from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.io_thread import io_loop
@@ -22,13 +27,20 @@ from zerorpc.zmtp import SocketType
 
 __all__ = ["LINGER", "QUEUED_MAX", "Outbox"]
 
+codecs.lookup("latin-1")  # a handshake needs it: loaded now, since there is one at the very end, too
+
 QUEUED_MAX = 1000  # messages waiting here, sent or received: libzmq's default high-water mark
 _LARGE = 64 * 1024  # octets of a message that is written at once, so that it shows whether the peer keeps up
-LINGER = 5.0  # s that close() gives to messages that wait to be sent
+LINGER = 5.0  # s that close() gives to messages that wait to be sent,
+_EXIT_LINGER = 1.0  # and the end of the program
 
 
 class Outbox:
-    """The queue of a Pusher or Publisher and the links that it goes to."""
+    """The queue of a Pusher or Publisher and the links that it goes to.
+
+    Blocking code and the loop share no lock: a finalizer or a signal handler may push at any moment, in the middle of
+    another push too. What they share are deques, each of whose operations is one step.
+    """
 
     def __init__(self, socket_type: SocketType, resolve: Callable[[Any], Any]) -> None:
         self.tap: Callable[[str, Buffer], None] | None = None
@@ -42,31 +54,69 @@ class Outbox:
         """State that is new after a fork, too."""
         self._links: deque[AioLink] = deque()
         self._waiting: deque[bytes] = deque()
-        self._changed = threading.Condition()
-        self._room: deque[asyncio.Future[None]] = deque()
+        self._room: deque[Callable[[], object]] = deque()  # to be called when there is some
         self._drain_scheduled = False
         self._emptied: asyncio.Event | None = None  # while closing
 
     def put(self, data: bytes) -> Awaitable[None] | None:
         """Queue a packed event; wait while too many wait already. To be awaited once attached to a running loop."""
-        if self.is_async:
-            return self._put_async(data)
-        self._put_blocking(data)
-        return None
+        if os.getpid() != forks.pid:
+            forks.catch_up()
+        self._check_open()
+        if not self.is_async:
+            self._put_blocking(data)
+            return None
+        if (loop := running_loop()) is None or self.hub.loop not in (loop, None):
+            raise RuntimeError("this socket was entered with `async with`: it is to be used on that event loop")
+        return self._put_async(data)
 
     def _put_blocking(self, data: bytes) -> None:
-        if self.hub.loop is None and not self.hub.closed:
+        if sys.is_finalizing():
+            self._send_at_the_very_end(data)
+            return
+        if self.hub.loop is None:
             self._attach_to_io_loop()
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) < QUEUED_MAX or self.hub.closed)
-            self._check_open()
-            self._waiting.append(data)
-            self._schedule_drain()
+        while len(self._waiting) >= QUEUED_MAX and not self.hub.closed:
+            self._wait_for_room()
+        self._check_open()
+        self._waiting.append(data)
+        self._schedule_drain()
+        if _is_exiting():  # nobody waits any more for what is left
+            self._wait_on_loop(self._flush())
+
+    def _attach_to_io_loop(self) -> None:
+        loop = io_loop()
+        if running_loop() is loop:  # a finalizer, or a handler of our own log
+            self.hub.attach(loop)
+            return
+        attached = threading.Lock()
+        attached.acquire()
+
+        def attach() -> None:
+            try:
+                self.hub.attach(loop)
+            finally:
+                attached.release()
+
+        loop.call_soon_threadsafe(attach)
+        attached.acquire()
+
+    def _wait_for_room(self) -> None:
+        if running_loop() is self.hub.loop:
+            raise RuntimeError("the queue is full, and this thread is the one that sends it")
+        bell = threading.Lock()
+        bell.acquire()
+        self._room.append(bell.release)
+        if len(self._waiting) >= QUEUED_MAX and not self.hub.closed:  # or else it may ring no more
+            bell.acquire()
 
     async def _put_async(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self._check_open()
+        self.hub.attach(loop)  # a forked child does it here
         while len(self._waiting) >= QUEUED_MAX and not self.hub.closed:
-            future = asyncio.get_running_loop().create_future()
-            self._room.append(future)
+            future = loop.create_future()
+            self._room.append(functools.partial(_set, future))
             await future
         self._check_open()
         self._waiting.append(data)
@@ -77,21 +127,12 @@ class Outbox:
             raise Closed("this socket is closed")
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Work on the running loop from now on."""
-        self.is_async = True
+        """Work on the running loop from now on. RuntimeError if it works elsewhere, in the background or on another."""
+        if os.getpid() != forks.pid:
+            forks.catch_up()
+        self._check_open()
         self.hub.attach(loop)
-
-    def _attach_to_io_loop(self) -> None:
-        loop = io_loop()
-        attached = threading.Event()
-
-        def attach() -> None:
-            if self.hub.loop is None:
-                self.hub.attach(loop)
-            attached.set()
-
-        loop.call_soon_threadsafe(attach)
-        attached.wait()
+        self.is_async = True
 
     def forked(self) -> None:
         """In a forked child: what waits is the parent's to send; from now on we have our own connections."""
@@ -139,11 +180,7 @@ class Outbox:
 
     def _tell_room(self) -> None:
         while self._room:
-            future = self._room.popleft()
-            if not future.done():
-                future.set_result(None)
-        with self._changed:
-            self._changed.notify_all()
+            self._room.popleft()()
 
     def make_peer(self) -> OneWayPeer:
         peer = OneWayPeer(self._socket_type)
@@ -167,14 +204,22 @@ class Outbox:
     # The end
 
     async def aclose(self, linger: float) -> None:
-        """Let what waits go out, for at most ``linger`` seconds, then close."""
+        """Let what waits go out, for at most ``linger`` seconds, then close. Cancelled, it closes at once."""
+        try:
+            await self._until_empty(linger)
+        finally:
+            _open_outboxes.discard(self)
+            self.hub.closed = True
+            self._tell_room()
+            await self.hub.aclose(LostRemote("this socket was closed"))
+
+    async def _until_empty(self, linger: float) -> None:
+        """Until nothing waits here any more, or ``linger`` seconds are over."""
         if self._waiting and self._worth_waiting():
-            self._emptied = asyncio.Event()
+            self._emptied = self._emptied or asyncio.Event()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._emptied.wait(), linger)
-        await self.hub.aclose(LostRemote("this socket was closed"))
-        _open_outboxes.discard(self)
-        self._tell_room()
+            self._emptied = None
 
     def _worth_waiting(self) -> bool:
         """A Publisher's messages go to whom is there; a Pusher's wait for somebody, if there is anywhere to go."""
@@ -183,31 +228,90 @@ class Outbox:
     def close(self, linger: float = LINGER) -> None:
         """``aclose`` from blocking code."""
         _open_outboxes.discard(self)
+        if os.getpid() != forks.pid:
+            forks.catch_up()
         loop = self.hub.loop
-        if loop is None:
+        if loop is None or sys.is_finalizing():
             self.hub.close_unattached()
         elif running_loop() is loop:
             self._closing = loop.create_task(self.aclose(0))
         elif not self.hub.closed and loop.is_running():
-            asyncio.run_coroutine_threadsafe(self.aclose(linger), loop).result()
+            self._wait_on_loop(self.aclose(linger))
+
+    def end(self) -> None:
+        """The program ends: as ``close``, in less time, but what comes even later can still be sent."""
+        loop = self.hub.loop
+        if loop is None:
+            self.hub.close_listeners()
+        elif not (self.is_async or self.hub.closed) and loop.is_running():
+            self._wait_on_loop(self._end())
+
+    async def _end(self) -> None:
+        await self._flush()
+        self.hub.stop_accepting()
+
+    async def _flush(self) -> None:
+        """Until what was put is on its way, if that takes no longer than a program may want to end."""
+        self._drain()
+        await self._until_empty(_EXIT_LINGER)
+        await self.hub.until_sent(_EXIT_LINGER)
+
+    def _wait_on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it on the hub's loop, while this thread waits; unless that is the one that runs the loop."""
+        assert self.hub.loop is not None
+        done = asyncio.run_coroutine_threadsafe(coroutine, self.hub.loop)
+        if running_loop() is not self.hub.loop:
+            done.result()
 
     def abandon(self) -> None:
         """The socket was dropped without close(): what waits still goes out, in the background."""
         loop = self.hub.loop
+        if os.getpid() != forks.pid or self.hub.closed:
+            return
         if loop is None:
             self.hub.close_unattached()
-        elif not self.hub.closed and loop.is_running():
+        elif loop.is_running():
             asyncio.run_coroutine_threadsafe(self.aclose(LINGER), loop)
+
+    def _send_at_the_very_end(self, data: bytes) -> None:
+        """The interpreter is ending, and the background loop doesn't turn any more: connect anew, and send from here.
+
+        What was bound can't be had again: a Pusher that only binds loses the message.
+        """
+        self.forked()
+        loop = asyncio.SelectorEventLoop()  # for another one something would have to be imported
+        try:
+            loop.run_until_complete(self._send_now(data))
+        finally:
+            self.hub.disown()
+            loop.close()
+
+    async def _send_now(self, data: bytes) -> None:
+        self.hub.attach(asyncio.get_running_loop())
+        self._waiting.append(data)
+        await self._flush()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 _open_outboxes: weakref.WeakSet[Outbox] = weakref.WeakSet()
 
 
+def _is_exiting() -> bool:
+    """Whether this is called by ``atexit``: then the main thread counts as ended, and goes on nevertheless."""
+    main = threading.main_thread()
+    return threading.get_ident() == main.ident and not main.is_alive()
+
+
 def _flush_at_exit() -> None:
     """A program that pushes and ends has its messages sent, as with libzmq."""
+    if os.getpid() != forks.pid:
+        forks.catch_up()
     for outbox in list(_open_outboxes):
-        if not outbox.is_async:
-            outbox.close(1.0)
+        outbox.end()
 
 
 atexit.register(_flush_at_exit)
