@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zerorpc import Context, RemoteError, SerializationError
+from zerorpc import Context, ProtocolError, RemoteError, SerializationError
 from zerorpc.calling import RemoteMethod, Request
 from zerorpc.protocol.events import Event, WireEvent, decode, decode_header, encode
 from zerorpc.protocol.rpc_peers import ClientPeer
@@ -159,6 +159,17 @@ def test_items_and_the_end_of_a_stream(context: Any) -> None:
     assert request.item(*event("STREAM_DONE", None)) == (False, None)
     with pytest.raises(RemoteError, match="why"):
         request.item(*event("ERR", ["ValueError", "why", None]))
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["OK", "WHATEVER"])
+def test_what_has_no_place_in_a_stream_is_an_error(context: Any, name: str) -> None:
+    request = replied(make(context()), "STREAM", 1)
+    data = encode({"message_id": b"x", "v": 3, "response_to": b"y"}, name, [2])
+    event = decode(data)
+    assert isinstance(event, WireEvent)
+    with pytest.raises(ProtocolError, match=f"'{name}' in the middle of the stream of add"):
+        request.item(event, data)
 
 
 def test_the_error_hook_may_decline() -> None:

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from zerorpc.protocol.events import Event
+from zerorpc.protocol.events import Event, check_id
 
 __all__ = ["Context", "fork_task_context"]
 
@@ -100,6 +100,11 @@ class Context:
         A subclass may make its own: bytes, a str or an int, and never one that a call under way has.
         """
         return self._next_msgid()  # of a subclass that has its own method; else this is hidden by _next_msgid itself
+
+    def check_ids(self) -> None:
+        """Raises TypeError or ValueError if ``new_msgid`` is a program's own and makes what can't be an id."""
+        if self._own_ids:
+            check_id(self.new_msgid())
 
     def _reset_msgid(self) -> None:
         random = uuid.uuid4()

@@ -83,6 +83,7 @@ class Server(SocketBase):
         check_heartbeat(heartbeat)
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
+        context.check_ids()
         core = _Service(name, context, heartbeat, pool_size, max_wait)
         core.processes, core.hub.proxied, core.grace = processes, proxy_protocol, grace
         self._core: _Service = core  # all there is: a subclass may name things as it likes

@@ -219,6 +219,8 @@ def _plain(value: Any) -> Any:
                 return convert(value)
         if hasattr(type(value), "__index__"):
             return operator.index(value)
+    except MemoryError:
+        raise
     except Exception as error:
         why = f": {_problem(error)}"
     raise TypeError(f"a value of type {type(value).__qualname__} can't be sent{why}")
