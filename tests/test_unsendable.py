@@ -158,8 +158,9 @@ def test_results_and_items(hooked: bool) -> None:
         zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client,
     ):
         for kind, (_, why) in UNSENDABLE.items():
-            # whether a plain method's result is an iterator is asked first, and raises here
-            for method in ("plain", "quick", "coroutine") if kind != "class raises" else ("coroutine",):
+            # of a plain method's result it is asked first whether it is an iterator, to be streamed
+            asked = kind in ("class raises", "generator")
+            for method in ("quick", "coroutine") if asked else ("plain", "quick", "coroutine"):
                 error = remote_error(client, method, kind)
                 assert error.name == "TypeError"
                 assert_found(f"the result of {method} can't be sent: {why}", error.msg)
