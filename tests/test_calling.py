@@ -78,8 +78,8 @@ def test_a_request_is_what_every_zerorpc_server_expects(context: Any, method: st
         ({"timeout": None}, {"_zpc_timeout": None}),
         ({"timeout": True}, {"_zpc_timeout": 1.0}),
         ({"timeout": Fraction(1, 2)}, {"_zpc_timeout": 0.5}),
-        ({"timeout": 2**70}, {"_zpc_timeout": 2.0**70}),
-        ({"timeout": math.inf}, {"_zpc_timeout": math.inf}),
+        ({"timeout": 2**70}, {"_zpc_timeout": None}),
+        ({"timeout": math.inf}, {"_zpc_timeout": None}),
         ({"timeout": -1}, {"_zpc_timeout": -1.0}),
         ({"timeout": 30}, {}),  # what every zerorpc client waits unless it is told otherwise
         ({"slots": 7}, {}),

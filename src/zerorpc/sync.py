@@ -12,21 +12,21 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any
 
-from zerorpc.calling import RemoteMethod, Request, default_timeout
+from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote, TimeoutExpired
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.socket_base import SocketBase, check_heartbeat
+from zerorpc.settings import above_zero, seconds
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
 
 __all__ = ["AsyncResult", "Client", "Stream"]
 
 
-class Client(SocketBase):
+class Client(ClientBase):
     """Calls the methods of a remote service, blocking until they are done.
 
     ::
@@ -41,7 +41,8 @@ class Client(SocketBase):
     None for none; ``passive_heartbeat`` to beat only after the server has begun (for servers of zerorpc 0.6).
 
     With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
-    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``.
+    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute
+    ``timeout`` may be set, for the calls to come.
 
     Safe to use from several threads at once, and after ``os.fork`` (the child makes its own connections).
     """
@@ -54,7 +55,7 @@ class Client(SocketBase):
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
-        check_heartbeat(heartbeat)
+        timeout, heartbeat = seconds("timeout", timeout), above_zero("heartbeat", heartbeat, "None for none")
         self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)
@@ -165,6 +166,7 @@ class AsyncResult:
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The call's result, or its error raised; TimeoutExpired when it isn't there in ``timeout`` seconds."""
+        timeout = seconds("timeout", timeout)
         if not self._done.wait(timeout if block else 0):
             raise TimeoutExpired(timeout, f"waiting for the result of {self._request.channel.method}")
         if self._error is not None:
@@ -173,7 +175,7 @@ class AsyncResult:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the outcome, whatever it is."""
-        self._done.wait(timeout)
+        self._done.wait(seconds("timeout", timeout))
 
     def ready(self) -> bool:
         """Whether the outcome is there."""
