@@ -38,6 +38,7 @@ ROOMS = [
     "protocol",
     "zmtp",
     "shown",
+    "settings",
     "errors",
 ]
 NARROWER = {"cli": {"cli", "__init__", "errors"}}  # a user of zerorpc like any other

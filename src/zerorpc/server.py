@@ -23,8 +23,8 @@ from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
 from zerorpc.service.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.service.signatures import argspec, describe
-from zerorpc.service.turns import check_limits
-from zerorpc.socket_base import SocketBase, check_heartbeat
+from zerorpc.settings import above_zero, count, not_negative
+from zerorpc.socket_base import SocketBase
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.loops import close_event_loop, new_event_loop, running_loop
@@ -77,14 +77,15 @@ class Server(SocketBase):
         proxy_protocol: bool = False,
         max_wait: float | None = None,
     ) -> None:
-        check_limits(pool_size, max_wait)
-        if processes < 1:
-            raise ValueError(f"processes has to be at least 1, not {processes}")
-        check_heartbeat(heartbeat)
+        pool_size = None if pool_size is None else count("pool_size", pool_size, ", or None for no limit")
+        max_wait = above_zero("max_wait", max_wait)
+        heartbeat = above_zero("heartbeat", heartbeat, "None for none")
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
+        context.check_ids()
         core = _Service(name, context, heartbeat, pool_size, max_wait)
-        core.processes, core.hub.proxied, core.grace = processes, proxy_protocol, grace
+        core.processes, core.hub.proxied = count("processes", processes), proxy_protocol
+        core.grace = not_negative("grace", grace)
         self._core: _Service = core  # all there is: a subclass may name things as it likes
         if not (methods is None and type(self) is Server):
             Server.register(self, service)

@@ -191,3 +191,17 @@ def test_line_width_is_that_of_pprint() -> None:
     for length in range(70, 90):
         value = "ab " * (length // 3)
         assert pretty(value) == pprint.pformat(value, width=printing.LINE_WIDTH)
+
+
+@pytest.mark.parametrize("depth", [300, 600, 900, 100_000])
+@pytest.mark.parametrize("inside", [0, float("nan")])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_nested_as_deep_as_can_be_read(
+    capsys: pytest.CaptureFixture[str], depth: int, inside: float, as_json: bool
+) -> None:
+    value: object = inside
+    for _ in range(depth):
+        value = [value]
+    show(value, as_json)
+    shown = capsys.readouterr().out.strip().strip('"')
+    assert "nested too deep to show" in shown or shown.count("[") == depth

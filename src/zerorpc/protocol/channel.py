@@ -28,6 +28,7 @@ from zerorpc.protocol.events import (
 )
 
 __all__ = [
+    "CREDIT_MAX",
     "DEFAULT_SLOTS",
     "STATE_DONE",
     "STATE_SENT",
@@ -42,7 +43,7 @@ __all__ = [
 Answer: TypeAlias = "Reply | WireEvent"
 
 DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
-_CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
+CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
 _FOREVER = float("inf")
 
 
@@ -247,7 +248,7 @@ class ServerChannel(Struct, eq=False):
         """The caller grants ``count`` more events; nonsense is ignored."""
         if type(count) is not int or not count > 0:
             return
-        self.credit = min(self.credit + count, _CREDIT_MAX)
+        self.credit = min(self.credit + count, CREDIT_MAX)
         while self.backlog and self.credit > 0:
             self.credit -= 1
             self.peer.send_event(self, self.backlog.popleft())

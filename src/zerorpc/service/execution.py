@@ -15,7 +15,7 @@ from msgspec import Struct
 from zerorpc.errors import SerializationError
 from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
-from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Event, encode, encode_item, encode_ok
+from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Event, encode, encode_item, encode_ok, no_array
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import misfit
 from zerorpc.shown import message_of, name_of, trace_of, traceback_of, without_frames_of
@@ -68,8 +68,7 @@ class Execution(Struct, eq=False):
         if self.method is None:
             raise NameError(self.channel.name)
         if type(self.channel.event.args) is not list:  # type: ignore[union-attr]  # a BadEvent is never begun
-            kind = type(self.channel.args).__name__
-            raise TypeError(f"{self.channel.name}: the arguments have to be an array, not {kind}")
+            raise TypeError(no_array(self.channel.name, self.channel.args))
         if self.event is not None:
             self.context.hook_server_before_exec(self.event)
             if self.method.streams:
@@ -167,7 +166,8 @@ class Execution(Struct, eq=False):
 
     def _naming_the_method(self, error: TypeError, method: Method) -> TypeError:
         """Arguments that don't fit: Python names the function, which may be a lambda; callers know the method."""
-        why = misfit(method, self.channel.args)
+        args = self.channel.args
+        why = misfit(method, args) if type(args) is list else None
         named = message_of(error).partition("()")[0].rpartition(".")[2]  # as in "Cooler.add_man() takes ..."
         return error if why is None or named == method.name else TypeError(f"{method.name}(): {why}")
 

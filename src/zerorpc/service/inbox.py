@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeAlias
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
-from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
+from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header, no_array
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
 from zerorpc.service.forks import NO_LOOP, end_child
@@ -159,7 +159,7 @@ class Inbox:
             if method is None:
                 raise NameError(event.name)
             if not isinstance(event.args, list):
-                raise TypeError(f"{event.name}: the arguments have to be an array, not {type(event.args).__name__}")
+                raise TypeError(no_array(event.name, event.args))
             self.context.hook_load_task_context(event.header)
             self.context.hook_server_before_exec(event)
             result = method.functor(*event.args)
