@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -191,6 +192,8 @@ def test_a_puller_handles_the_next_event_whatever_its_methods_raise(kinds: tuple
 
 @pytest.mark.parametrize("how", ["plain", "coroutine", "waiting", "wrapper"])
 def test_a_puller_on_a_loop_handles_the_next_event_whatever_its_methods_raise(how: str) -> None:
+    """Not on the main thread, where SystemExit and KeyboardInterrupt are a signal's and end it."""
+
     async def main() -> None:
         taken: list[int] = []
         puller = zerorpc.Puller({**evil.METHODS, "take": taken.append})
@@ -207,4 +210,5 @@ def test_a_puller_on_a_loop_handles_the_next_event_whatever_its_methods_raise(ho
         with pytest.raises(asyncio.CancelledError):
             await serving
 
-    run(main())
+    with concurrent.futures.ThreadPoolExecutor(1) as other_thread:
+        other_thread.submit(run, main()).result()
