@@ -9,6 +9,8 @@ from collections.abc import Container
 from types import CodeType, FrameType
 from typing import NoReturn
 
+from zerorpc.shown import trace_of
+
 __all__ = ["NO_LOOP", "end_child", "end_child_where_it_waits"]
 
 NO_LOOP = "a child that a method forks has no event loop: it has to end before it awaits anything"
@@ -16,16 +18,23 @@ NO_LOOP = "a child that a method forks has no event loop: it has to end before i
 
 def end_child(error: BaseException | None = None) -> NoReturn:
     """The method is over in a child that it forked. End the process as Python would if this was the whole program."""
-    code = 0
-    if isinstance(error, SystemExit):
-        code = _code(error.code)
-    elif error is not None:
-        sys.excepthook(type(error), error, error.__traceback__)
-        code = 1
+    code = 1
+    with contextlib.suppress(BaseException):  # of the error's own methods, or the program's excepthook
+        code = _told(error)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # there may be none, or nobody to read it
+        with contextlib.suppress(BaseException):  # there may be none, or nobody to read it
             stream.flush()
     os._exit(code)
+
+
+def _told(error: BaseException | None) -> int:
+    """Say what the error is, as Python would; the exit code."""
+    if error is None:
+        return 0
+    if issubclass(type(error), SystemExit):
+        return _code(error.code)  # type: ignore[attr-defined]
+    sys.excepthook(type(error), error, trace_of(error))
+    return 1
 
 
 def end_child_where_it_waits(tasks: Container[CodeType]) -> None:

@@ -24,7 +24,7 @@ from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.method_loop import MethodLoop
 from zerorpc.service.methods import Method
 from zerorpc.service.workers import Workers
-from zerorpc.shown import name_of
+from zerorpc.shown import name_of, trace_of
 from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -205,11 +205,11 @@ class Inbox:
 
     def _tell(self, event: Event, error: BaseException) -> None:
         """The log and the hook; whatever they raise ends nothing."""
-        logger.exception("%s raised %s", event.name, name_of(error), error=error)
-        exc_info = (type(error), error, error.__traceback__)
+        logger.error("%.200s raised %s", event.name, name_of(error), raised=error)
+        exc_info = (type(error), error, trace_of(error))
         failed = _raised_by(self.context.hook_server_inspect_exception, event, None, exc_info)
         if failed is not None:
-            logger.exception("a hook raised while %s's error was handled", event.name, error=failed)
+            logger.error("a hook raised while %s's error was handled", event.name, raised=failed)
 
     # On the sockets' loop
 
@@ -279,13 +279,13 @@ class Inbox:
 def _is_the_programs(error: BaseException) -> bool:
     """Ctrl-C, or a ``sys.exit`` of a signal handler: what comes to the main thread in a method is not the method's."""
     in_main = threading.current_thread() is threading.main_thread()
-    return in_main and isinstance(error, (KeyboardInterrupt, SystemExit))
+    return in_main and issubclass(type(error), (KeyboardInterrupt, SystemExit))
 
 
 def _was_cancelled(error: BaseException) -> bool:
     """Whether it is the end of a task that somebody cancelled, and no error of what the method awaits."""
     cancelling = getattr(asyncio.current_task(), "cancelling", None)  # Python 3.11
-    return isinstance(error, asyncio.CancelledError) and cancelling is not None and bool(cancelling())
+    return issubclass(type(error), asyncio.CancelledError) and cancelling is not None and bool(cancelling())
 
 
 async def _to_its_end(result: Any) -> None:

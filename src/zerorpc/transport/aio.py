@@ -149,8 +149,8 @@ class AioHub(Hub):
             await self._make_link(sock, None, name)
         except Exception as error:
             sock.close()
-            if not isinstance(error, OSError):
-                logger.exception("a connection couldn't be taken", error=error)
+            if not issubclass(type(error), OSError):
+                logger.error("a connection couldn't be taken", raised=error)
             return False
         except BaseException:
             sock.close()
@@ -242,10 +242,8 @@ class AioHub(Hub):
             except Exception as error:
                 why = error
                 took = self.loop.time() - began
-                if not isinstance(error, OSError):
-                    logger.exception(
-                        "connecting to %s failed; it will be tried again", dialer.endpoint.text, error=error
-                    )
+                if not issubclass(type(error), OSError):
+                    logger.error("connecting to %s failed; it will be tried again", dialer.endpoint.text, raised=error)
             else:
                 assert link.lost is not None
                 why = await asyncio.shield(link.lost)
