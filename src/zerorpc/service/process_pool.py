@@ -115,12 +115,12 @@ class ProcessPool:
 
             atexit.register(self._kill_all)
         except BaseException as error:  # out of descriptors, perhaps: then each job says so by itself
-            logger.exception("a worker process's thread could not prepare for its exit", error=error)
+            logger.error("a worker process's thread could not prepare for its exit", raised=error)
         while (job := self._jobs.get()) is not _STOP:
             try:
                 job.run(worker)
             except BaseException as error:  # else one process less, and nobody would know
-                logger.exception("a worker process's job raised", error=error)
+                logger.error("a worker process's job raised", raised=error)
             del job  # keep nothing of a finished call alive while waiting for the next
             self._idle.release()
         worker.end()

@@ -25,6 +25,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote
+from zerorpc.logs import Logger
 from zerorpc.transport import forks
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialing import Dial
@@ -35,6 +36,8 @@ from zerorpc.transport.sockets import Listener, tune
 from zerorpc.transport.waking import Bell
 
 __all__ = ["BlockingHub", "InUse"]
+
+logger = Logger("zerorpc.transport")
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 us
 _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
@@ -451,7 +454,9 @@ class BlockingHub(Hub):
                 self.adopt(sock)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
-        except OSError:
+        except Exception as error:
+            if not isinstance(error, OSError):
+                logger.error("accepting at %s failed; it will be tried again", listener.endpoint, raised=error)
             self._poller.modify(listener.fileno(), 0)
             self._resting.append(listener)
 
