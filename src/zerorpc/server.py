@@ -27,7 +27,7 @@ from zerorpc.settings import above_zero, count, not_negative
 from zerorpc.socket_base import SocketBase
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.loops import close_event_loop, new_event_loop, running_loop
+from zerorpc.transport.loops import close_event_loop, new_event_loop, prepare, running_loop
 
 if TYPE_CHECKING:
     from zerorpc.transport.handover import Intake
@@ -80,6 +80,7 @@ class Server(SocketBase):
         pool_size = None if pool_size is None else count("pool_size", pool_size, ", or None for no limit")
         max_wait = above_zero("max_wait", max_wait)
         heartbeat = above_zero("heartbeat", heartbeat, "None for none")
+        prepare()
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
         context.check_ids()
