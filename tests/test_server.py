@@ -793,6 +793,20 @@ def test_a_signal_that_raises_while_run_makes_its_loop_leaves_none_open(monkeypa
     assert made[0].is_closed()
 
 
+def test_a_server_that_fails_to_start_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("zerorpc.server.Runners", fail)
+    server = zerorpc.Server({})
+    endpoint = server.bind(TCP)[0]
+    with pytest.raises(OSError, match="too many open files"):
+        server.run()
+    assert repr(server) == "<Server 'dict' closed []>"
+    with zerorpc.Server({}) as again:
+        assert again.bind(endpoint) == [endpoint]
+
+
 def _main_thread_selects() -> bool:
     """Whether the main thread's event loop has nothing else to do."""
     frame = sys._current_frames()[threading.main_thread().ident or 0]

@@ -27,7 +27,7 @@ from zerorpc.settings import above_zero, count, not_negative
 from zerorpc.socket_base import SocketBase
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.loops import close_event_loop, new_event_loop, prepare, running_loop
+from zerorpc.transport.loops import close_event_loop, new_event_loop, running_loop
 
 if TYPE_CHECKING:
     from zerorpc.transport.handover import Intake
@@ -80,7 +80,6 @@ class Server(SocketBase):
         pool_size = None if pool_size is None else count("pool_size", pool_size, ", or None for no limit")
         max_wait = above_zero("max_wait", max_wait)
         heartbeat = above_zero("heartbeat", heartbeat, "None for none")
-        prepare()
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
         context.check_ids()
@@ -303,6 +302,16 @@ class _Service:
         ending.result()
 
     async def _end(self) -> None:
+        try:
+            if self.runners is None:  # it failed to start
+                self.deafen()
+            else:
+                await self._end_running(self.runners)
+        finally:
+            if self.intake is not None:
+                self.intake.close()
+
+    async def _end_running(self, runners: Runners) -> None:
         if self.intake is not None:
             self.intake.leave()
         self.hub.stop_accepting()
@@ -310,19 +319,13 @@ class _Service:
         for link in list(self.hub.links):
             link.peer.send_goaway()
             link.flush()
+        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._hurried else self.grace))
         try:
-            if self.runners is not None:
-                await self._end_runners(self.runners)
+            with contextlib.suppress(asyncio.CancelledError):  # by hurry()
+                await self._draining
+            await runners.aclose()
         finally:
             await self.hub.aclose(LostRemote("the server stopped"))
-            if self.intake is not None:
-                self.intake.close()
-
-    async def _end_runners(self, runners: Runners) -> None:
-        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._hurried else self.grace))
-        with contextlib.suppress(asyncio.CancelledError):  # by hurry()
-            await self._draining
-        await runners.aclose()
 
     # Its end, from any thread
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from zerorpc.transport.sockets import occupy_standard_descriptors
 
-__all__ = ["close_event_loop", "new_event_loop", "prepare", "running_loop"]
+__all__ = ["close_event_loop", "new_event_loop", "running_loop"]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -18,19 +18,9 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     occupy_standard_descriptors()
     try:
         import uvloop
-    except (ImportError, RuntimeError):  # the latter when the main thread has ended, see ``prepare``
+    except (ImportError, RuntimeError):  # the latter where the program is ending, and we were imported only then
         return asyncio.new_event_loop()
     return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
-
-
-def prepare() -> None:
-    """Import now what a loop needs, since the main thread may end while another serves.
-
-    From then on nothing can be imported that wants to be told of the program's end (``concurrent.futures.thread``).
-    """
-    with contextlib.suppress(ImportError, RuntimeError):  # the latter when it has ended already
-        importlib.import_module("concurrent.futures.thread")
-        importlib.import_module("uvloop")
 
 
 def close_event_loop(loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None]) -> None:
