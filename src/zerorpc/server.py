@@ -86,6 +86,8 @@ class Server(SocketBase):
         core = _Service(name, context, heartbeat, pool_size, max_wait)
         core.processes, core.hub.proxied = count("processes", processes), proxy_protocol
         core.grace = not_negative("grace", grace)
+        if core.processes > 1 and hasattr(os, "fork"):
+            import zerorpc.processes  # noqa: F401 - now, for ``run`` to be quick to take signals
         self._core: _Service = core  # all there is: a subclass may name things as it likes
         if not (methods is None and type(self) is Server):
             Server.register(self, service)
@@ -226,12 +228,12 @@ class _Service:
             signals = Signals(*ENDING) if threading.current_thread() is threading.main_thread() else None
             if signals is not None:
                 stack.callback(signals.close)
+                signals.take()
             loop = new_event_loop()
             serving = loop.create_task(self.serve())
             stack.callback(self._end_loop, loop, serving, signals)
             if signals is not None:
                 loop.add_reader(signals.ear.fileno(), self._heed, signals)
-                signals.take()
             release_signals(held if mask is None else mask)
             loop.run_until_complete(serving)
         if self._raised is not None:
