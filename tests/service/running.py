@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import zerorpc
@@ -193,11 +194,12 @@ def refused(endpoint: str) -> bool:
 
 
 class Program:
-    """A Python program in a process of its own; ``expect`` reads its lines."""
+    """A Python program, as its text or a script, in a process of its own; ``line`` reads its lines."""
 
-    def __init__(self, text: str, *args: str) -> None:
+    def __init__(self, text: str | Path, *args: str) -> None:
+        what = ["-c", textwrap.dedent(text)] if isinstance(text, str) else [str(text)]
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "dev", "-c", textwrap.dedent(text), *args],
+            [sys.executable, "-X", "dev", *what, *args],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
