@@ -238,10 +238,11 @@ class AsyncResult:
         return self._value
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for the outcome, whatever it is."""
+        """Wait for the outcome, whatever it is, at most ``timeout`` seconds."""
         if not self._done.is_open and self._pid != getpid():
             self.settle(None, LostRemote("the process was forked, and the call is the parent's"))
-        self._done.wait(timeout)
+        if not self._done.is_open and (timeout is None or timeout > 0):
+            self._core.hub.wait_for(self._done, timeout)
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """This is the outcome."""
