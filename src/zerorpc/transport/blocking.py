@@ -33,7 +33,7 @@ from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.keeper import Keeper
 from zerorpc.transport.poller import READABLE, WRITABLE, Poller, new_poller
 from zerorpc.transport.sockets import Listener, tune
-from zerorpc.transport.waking import Bell
+from zerorpc.transport.waking import Bell, Gate
 
 __all__ = ["BlockingHub", "InUse"]
 
@@ -144,6 +144,15 @@ class BlockingHub(Hub):
                         self._resign()
                 raise
             now = monotonic()
+
+    def wait_for(self, gate: Gate, timeout: float | None) -> None:
+        """Wait at most ``timeout`` seconds for what another thread's call will do."""
+        self.check_idle()
+        if self.leader == get_ident():  # in a signal handler: nobody would drive the sockets
+            deadline = math.inf if timeout is None else monotonic() + timeout
+            self._lead_within(gate, lambda gate: gate.is_open or monotonic() >= deadline)
+        else:
+            gate.wait(timeout)
 
     def check_idle(self) -> None:
         """Raises InUse while this thread holds the lock, which lets its own thread in; only ``holds_lock`` tells."""
