@@ -1,0 +1,120 @@
+"""The loop of a Puller's coroutine methods: begun when needed, ended with all that was left on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import signal
+import threading
+from typing import Any
+
+import pytest
+
+from tests.service.running import PATIENCE, raising_on
+from zerorpc.service.method_loop import MethodLoop
+
+
+def test_what_is_run_sees_this_threads_context_in_another_thread() -> None:
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
+    variable.set(1)
+
+    async def look() -> tuple[int, str]:
+        await asyncio.sleep(0)
+        seen = variable.get()
+        variable.set(2)
+        return seen, threading.current_thread().name
+
+    loop = MethodLoop()
+    try:
+        assert [loop.run(look()) for _ in range(2)] == [(1, "zerorpc-methods")] * 2
+        with pytest.raises(ZeroDivisionError):
+            loop.run(fail())
+    finally:
+        loop.close()
+    assert variable.get() == 1
+
+
+async def fail() -> None:
+    raise ZeroDivisionError
+
+
+def test_the_end_cancels_tasks_and_closes_generators_and_may_come_twice() -> None:
+    ended: list[str] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            ended.append("task")
+
+    async def generate() -> Any:
+        try:
+            yield 1
+            yield 2
+        finally:
+            ended.append("generator")
+
+    kept: list[Any] = []
+
+    async def begin() -> None:
+        kept.extend((asyncio.ensure_future(background()), generate()))
+        await anext(kept[1])
+
+    loop = MethodLoop()
+    loop.close()
+    loop.run(begin())
+    loop.close()
+    loop.close()
+    assert ended == ["task", "generator"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "zerorpc-methods"]
+
+
+def test_ctrl_c_cancels_what_is_run() -> None:
+    cancelled = threading.Event()
+
+    async def wait() -> None:
+        interrupt()
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            cancelled.set()
+
+    loop = MethodLoop()
+    with raising_on(signal.SIGUSR1, KeyboardInterrupt()) as interrupt:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(wait())
+    assert cancelled.wait(PATIENCE)
+    loop.close()
+
+
+def test_tasks_that_refuse_to_end_keep_it_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.service.method_loop._END", 0.01)
+    release = threading.Event()
+
+    async def begin() -> None:
+        asyncio.get_running_loop().call_soon(release.wait, PATIENCE)
+
+    loop = MethodLoop()
+    loop.run(begin())
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "zerorpc-methods"]
+    loop.close()
+    assert thread.is_alive()
+    release.set()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_out_of_threads_it_raises_and_the_next_run_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def answer() -> int:
+        return 1
+
+    loop = MethodLoop()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            loop.run(answer())
+    assert loop.run(answer()) == 1
+    loop.close()
