@@ -31,7 +31,7 @@ class MethodLoop:
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run it in a task, in a copy of this thread's context; wait for its result. Raises what it raises.
 
-        Interrupted, as by Ctrl-C, it cancels the task.
+        Interrupted, as by Ctrl-C, it cancels the task, or ``close`` does.
         """
         try:
             loop = self._loop or self._start()
