@@ -134,14 +134,14 @@ class Puller(SocketBase):
     def run(self) -> None:
         """Receive until ``stop``, running the methods in this thread; coroutines on an event loop of their own.
 
-        That loop has a thread of its own and lasts until ``run`` returns, so tasks that a method leaves behind go on, and
+        That loop has a thread of its own and lasts until ``run`` returns: tasks that a method leaves behind go on, and
         methods may block, or push and call with blocking sockets. What methods raise is logged; on the main thread
-        Ctrl-C raises KeyboardInterrupt here. Raises Closed after ``close``, and RuntimeError when it is running already.
+        Ctrl-C raises KeyboardInterrupt here. Raises Closed after ``close``, RuntimeError when it is running already.
         """
         self._core.run()
 
     async def serve(self) -> None:
-        """Receive until ``stop`` or cancellation, then close; coroutine methods are awaited, plain ones run on a thread.
+        """Receive until ``stop`` or cancellation, then close. Coroutine methods run here, plain ones on a thread.
 
         Cancelled in a coroutine method, it cancels that and waits for its end. Raises what ``run`` does.
         """
