@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import logging
 import os
 import signal
@@ -361,6 +362,30 @@ def test_tasks_that_a_method_leaves_behind_go_on_and_are_cancelled_at_the_end(ho
     assert taken[-1] == "cancelled"
 
 
+def test_out_of_threads_an_event_is_lost_and_the_next_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = threading.Thread.start
+    refused: list[str] = []
+    taken: list[int] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "zerorpc-methods" and len(refused) < 2:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pulling("run", Kinds(taken.append)) as puller, pushing_to(puller) as pusher:
+        pusher.coroutine(1)
+        pusher.wrapped(2)
+        pusher.coroutine(3)
+        eventually(lambda: taken == [3])
+    assert "coroutine raised RuntimeError" in caplog.text
+    assert "wrapped raised RuntimeError" in caplog.text
+    gc.collect()  # nothing was left that was never awaited
+
+
 # Methods that push, call and block. The sockets live on a loop where none of them runs.
 
 
@@ -513,7 +538,8 @@ def test_a_signal_in_a_method_ends_a_puller_on_the_main_thread(kind: str, how: s
     class Work:
         def plain(self):
             print("begun", flush=True)
-            time.sleep(20)
+            for _ in range(2000):  # a signal just before a sleep is heeded after it
+                time.sleep(0.01)
         async def coroutine(self):
             print("begun", flush=True)
             try:
