@@ -8,12 +8,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-# The first of these that is CPython >= 3.10 with the venv module (Debian packs it separately), unless PYTHON is given.
-CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python3.10 python /usr/bin/python3
-IS_GOOD := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10) or sys.implementation.name != "cpython")
+# The first of these that is CPython >= 3.11 with the venv module (Debian packs it separately), unless PYTHON is given.
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python /usr/bin/python3
+IS_GOOD := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11) or sys.implementation.name != "cpython")
 find_python = $(shell for p in $(or $(PYTHON),$(CANDIDATES)); do \
 	$$p -c '$(IS_GOOD)' >/dev/null 2>&1 && echo $$p && break; done)
-NO_PYTHON := no CPython >= 3.10 with its venv module found (tried $(or $(PYTHON),$(CANDIDATES))); \
+NO_PYTHON := no CPython >= 3.11 with its venv module found (tried $(or $(PYTHON),$(CANDIDATES))); \
 	on Debian: apt-get install python3-venv
 
 help:

@@ -8,7 +8,7 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 
 
-@nox.session(python=["3.10", "3.11", "3.12", "3.13"])
+@nox.session(python=["3.11", "3.12", "3.13"])
 def tests(session: nox.Session) -> None:
     """All tests but those with the old zerorpc, which are about the wire and not about the version."""
     session.install("--only-binary", ":all:", "--editable", ".[dev]")

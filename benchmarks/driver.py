@@ -132,7 +132,7 @@ def _fastest(case: Case, results: Mapping[str, Any]) -> str:
 
 def conditions(options: Options) -> dict[str, Any]:
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "kernel": f"{platform.system()} {platform.release()}",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zerorpc import Context, RemoteError, SerializationError
+from zerorpc import Context, ProtocolError, RemoteError, SerializationError
 from zerorpc.calling import RemoteMethod, Request
 from zerorpc.protocol.events import Event, WireEvent, decode, decode_header, encode
 from zerorpc.protocol.rpc_peers import ClientPeer
@@ -78,8 +78,8 @@ def test_a_request_is_what_every_zerorpc_server_expects(context: Any, method: st
         ({"timeout": None}, {"_zpc_timeout": None}),
         ({"timeout": True}, {"_zpc_timeout": 1.0}),
         ({"timeout": Fraction(1, 2)}, {"_zpc_timeout": 0.5}),
-        ({"timeout": 2**70}, {"_zpc_timeout": 2.0**70}),
-        ({"timeout": math.inf}, {"_zpc_timeout": math.inf}),
+        ({"timeout": 2**70}, {"_zpc_timeout": None}),
+        ({"timeout": math.inf}, {"_zpc_timeout": None}),
         ({"timeout": -1}, {"_zpc_timeout": -1.0}),
         ({"timeout": 30}, {}),  # what every zerorpc client waits unless it is told otherwise
         ({"slots": 7}, {}),
@@ -159,6 +159,17 @@ def test_items_and_the_end_of_a_stream(context: Any) -> None:
     assert request.item(*event("STREAM_DONE", None)) == (False, None)
     with pytest.raises(RemoteError, match="why"):
         request.item(*event("ERR", ["ValueError", "why", None]))
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["OK", "WHATEVER"])
+def test_what_has_no_place_in_a_stream_is_an_error(context: Any, name: str) -> None:
+    request = replied(make(context()), "STREAM", 1)
+    data = encode({"message_id": b"x", "v": 3, "response_to": b"y"}, name, [2])
+    event = decode(data)
+    assert isinstance(event, WireEvent)
+    with pytest.raises(ProtocolError, match=f"'{name}' in the middle of the stream of add"):
+        request.item(event, data)
 
 
 def test_the_error_hook_may_decline() -> None:

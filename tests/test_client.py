@@ -8,7 +8,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
@@ -236,9 +235,7 @@ async def _task_group(call: Call) -> Any:
     return task.result()
 
 
-ASYNCIO_WAYS = [_create_task, _gather, _wait_for, _shield]
-if sys.version_info >= (3, 11):
-    ASYNCIO_WAYS.append(_task_group)
+ASYNCIO_WAYS = [_create_task, _gather, _wait_for, _shield, _task_group]
 
 
 @pytest.mark.parametrize("way", ASYNCIO_WAYS)
@@ -289,7 +286,6 @@ def test_a_call_whose_task_is_cancelled_is_given_up(
     run(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="TaskGroup came with Python 3.11")
 def test_a_task_group_gives_up_the_calls_beside_one_that_fails(run: Run, endpoint: str, service: Service) -> None:
     async def main() -> None:
         async with zerorpc.AsyncClient(endpoint) as client:

@@ -21,7 +21,7 @@ import pytest
 from tests.interop.requirements import needs
 
 # In yardsticks a call, both ends together; about 1.2 times what CPython 3.11 needs. That is tight enough to notice
-# 60 more calls of an empty function, and loose enough for 3.12, which needs the most of 3.10 to 3.13.
+# 60 more calls of an empty function, and loose enough for 3.12, which needs the most of 3.11 to 3.13.
 LIMITS = {
     "100 in flight": 3.2,  # 2026-11-24: 2.63 on CPython 3.11
     "one at a time": 3.95,  # 2026-11-24: 3.27 on CPython 3.11

@@ -56,6 +56,10 @@ def test_arguments_that_can_be_read_but_not_shown(
     assert logged(caplog, encode(HEADER, "add", [])) == [
         "--> add {'message_id': b'id', 'v': 3} <nested too deep to show>"
     ]
+    monkeypatch.setattr("zerorpc.event_log.decode", decode)
+    monkeypatch.setattr("zerorpc.event_log.decode_header", lambda data: {"x": deep})
+    caplog.clear()
+    assert logged(caplog, encode(HEADER, "add", [])) == ["--> add <nested too deep to show> []"]
 
 
 def test_nothing_is_done_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,12 +17,10 @@ import pytest
 
 import zerorpc
 from tests.cli.programs import Program
-from tests.service.running import TCP, RawPeer, connect, eventually, unused_port
+from tests.service.running import TCP, RawPeer, connect, eventually, refused, unused_port
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.processes import Restarts, Supervisor
-from zerorpc.transport.endpoints import parse
 from zerorpc.transport.handover import Outlet, choose
-from zerorpc.transport.sockets import connect_blocking
 from zerorpc.zmtp.greeting import Greeting
 
 PATIENCE = 20.0  # s for a call; a loaded machine is slow
@@ -136,14 +134,6 @@ def serve(start: Start, tmp_path: Path) -> Iterator[Serve]:
         yield serve
 
 
-def refused(endpoint: str) -> bool:
-    try:
-        connect_blocking(parse(endpoint)).close()
-    except OSError:
-        return True
-    return False
-
-
 # Connections
 
 
@@ -174,12 +164,13 @@ def test_the_next_connection_goes_to_the_process_that_has_the_fewest(serve: Serv
 SLOW_START = """
 import multiprocessing, zerorpc.processes
 zerorpc.processes._PATIENCE = {patience}
-real = zerorpc.Server._work
+from zerorpc.server import _Service
+real = _Service.work
 def work(self, intake, mask):
     if multiprocessing.current_process().name == "zerorpc-2":
         open({fifo!r}).close()
     real(self, intake, mask)
-zerorpc.Server._work = work
+_Service.work = work
 """
 
 
@@ -295,7 +286,8 @@ class Slower(zerorpc.processes.Restarts):
         say("delay", delay)
         return delay
 zerorpc.processes.Restarts = Slower
-zerorpc.Server._work = lambda self, intake, mask: os._exit(3)
+from zerorpc.server import _Service
+_Service.work = lambda self, intake, mask: os._exit(3)
 """
         + START.format(endpoint=TCP)
         + RUN
@@ -395,7 +387,16 @@ def test_a_second_signal_hurries(serve: Serve) -> None:
 
 
 def test_a_third_signal_kills_what_still_does_not_end(serve: Serve) -> None:
-    served = serve(before="signal.signal(signal.SIGTERM, signal.SIG_IGN)  # after run(), when some more may come\n")
+    served = serve(
+        before="""
+from zerorpc.processes import Supervisor
+real = Supervisor._close
+def close(self):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # after run(), when some more may come
+    real(self)
+Supervisor._close = close
+"""
+    )
     call, _ = served.hold(served.client(), "block_the_loop")
     for _ in range(2):
         served.program.interrupt(signal.SIGTERM)

@@ -277,3 +277,17 @@ def test_bad_and_taken_addresses_are_errors_at_once(endpoint: str) -> None:
                 sock.bind(endpoint)
             with pytest.raises(zerorpc.EndpointError):
                 sock.connect("nonsense")
+
+
+@pytest.mark.parametrize("kind", [zerorpc.Puller, zerorpc.Subscriber])
+def test_a_subclass_with_a_close_and_a_stop_of_its_own_is_closed_all_the_same(kind: type[zerorpc.Puller]) -> None:
+    class Mine(kind):  # type: ignore[misc, valid-type]
+        def stop(self) -> None:
+            raise AssertionError("it is a method")
+
+        close = stop
+
+    with Mine() as mine:
+        endpoint = mine.bind("tcp://127.0.0.1:0")[0]
+    with kind({}) as other:
+        assert other.bind(endpoint) == [endpoint]

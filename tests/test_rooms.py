@@ -34,8 +34,11 @@ ROOMS = [
     "middleware",
     "service",
     "transport",
+    "logs",
     "protocol",
     "zmtp",
+    "shown",
+    "settings",
     "errors",
 ]
 NARROWER = {"cli": {"cli", "__init__", "errors"}}  # a user of zerorpc like any other

@@ -7,11 +7,13 @@ import contextlib
 import errno
 import functools
 import signal
+import subprocess
 import sys
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,11 +31,12 @@ from tests.service.running import (
     on_thread,
     once,
     raising_on,
+    refused,
     run,
     serving,
 )
 from tests.service.services import HEADER, Cooler, remote_error
-from zerorpc.transport import loops
+from zerorpc.transport import endpoints, hub, loops
 from zerorpc.zmtp import SocketType
 
 # What is exposed
@@ -396,14 +399,14 @@ def test_close_from_another_thread_returns_when_the_addresses_are_free(ipc_endpo
 def test_close_while_the_server_is_starting_frees_the_addresses_too(monkeypatch: pytest.MonkeyPatch) -> None:
     server = zerorpc.Server({})
     endpoint = server.bind(TCP)[0]
-    starting, go_on, startup = threading.Event(), threading.Event(), server._core.startup
+    starting, go_on, startup = threading.Event(), threading.Event(), server._core._startup
 
     def slow_startup(loop: asyncio.AbstractEventLoop) -> None:
         starting.set()
         assert go_on.wait(PATIENCE)
         startup(loop)
 
-    monkeypatch.setattr(server._core, "startup", slow_startup)
+    monkeypatch.setattr(server._core, "_startup", slow_startup)
     thread = threading.Thread(target=server.run)
     thread.start()
     assert starting.wait(PATIENCE)
@@ -444,6 +447,297 @@ def test_cancelling_serve_while_it_drains_ends_what_runs() -> None:
     run(main())
 
 
+class Held:
+    """A service with a call that runs until its server ends it."""
+
+    def __init__(self) -> None:
+        self.started, self.ended = asyncio.Event(), asyncio.Event()
+
+    async def hold(self) -> None:
+        self.started.set()
+        try:
+            await asyncio.sleep(10 * PATIENCE)
+        finally:
+            self.ended.set()
+
+
+@contextlib.asynccontextmanager
+async def held(grace: float = 10 * PATIENCE) -> AsyncIterator[tuple[zerorpc.Server, Held]]:
+    """A server that isn't served yet; when it is, a call is under way."""
+    service = Held()
+    server = zerorpc.Server(service, grace=grace)
+    async with zerorpc.AsyncClient(server.bind(TCP)[0]) as client:
+        call = asyncio.ensure_future(client.hold())
+        yield server, service
+        with pytest.raises((zerorpc.LostRemote, zerorpc.RemoteError)):
+            await call
+    assert service.ended.is_set()
+    assert "closed" in repr(server)
+
+
+def test_cancelling_serve_while_it_drains_raises_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with held() as (server, service):
+            task = asyncio.ensure_future(server.serve())
+            await service.started.wait()
+            server.stop()
+            await eventually_async(lambda: not server.endpoints)
+            task.cancel("for a reason")
+            with pytest.raises(asyncio.CancelledError, match="for a reason"):
+                await task
+
+    run(main())
+
+
+@pytest.mark.parametrize("times", [2, 5])
+def test_cancelling_serve_again_and_again_ends_it_in_order(times: int) -> None:
+    async def main() -> None:
+        async with held() as (server, service):
+            task = asyncio.ensure_future(server.serve())
+            await service.started.wait()
+            for _ in range(times):
+                task.cancel()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    run(main())
+
+
+def test_cancelling_serve_gives_running_calls_their_grace() -> None:
+    async def main() -> None:
+        async def wait() -> str:
+            started.set()
+            await release.wait()
+            return "done"
+
+        started, release = asyncio.Event(), asyncio.Event()
+        server = zerorpc.Server({"wait": wait})
+        async with zerorpc.AsyncClient(server.bind(TCP)[0]) as client:
+            task = asyncio.ensure_future(server.serve())
+            call = asyncio.ensure_future(client.wait())
+            await started.wait()
+            task.cancel()
+            await eventually_async(lambda: not server.endpoints)
+            release.set()
+            assert await call == "done"
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    run(main())
+
+
+def test_a_timeout_around_serve_that_expires_while_it_drains() -> None:
+    async def main() -> None:
+        async with held() as (server, service):
+
+            async def stop() -> None:
+                await service.started.wait()
+                server.stop()
+
+            stopping = asyncio.ensure_future(stop())
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(server.serve(), 0.3)
+            assert stopping.done()
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.TaskGroup and asyncio.timeout came with 3.11")
+def test_serve_in_a_task_group() -> None:
+    async def main() -> None:
+        async with held() as (server, service):
+
+            async def fail() -> None:
+                await service.started.wait()
+                server.stop()
+                await eventually_async(lambda: not server.endpoints)
+                raise ValueError("the other task")
+
+            async def both() -> None:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(server.serve())
+                    group.create_task(fail())
+
+            with pytest.raises(BaseException, match="unhandled errors in a TaskGroup") as caught:
+                await both()
+            assert [str(error) for error in caught.value.exceptions] == ["the other task"]  # type: ignore[attr-defined]
+
+    run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
+def test_of_two_timeouts_around_serve_the_one_that_expired_raises() -> None:
+    async def main() -> None:
+        async with held() as (server, service):
+
+            async def serve() -> None:
+                async with asyncio.timeout(PATIENCE), asyncio.timeout(0.2):
+                    await server.serve()
+
+            serving = asyncio.ensure_future(serve())
+            await service.started.wait()
+            server.stop()
+            with pytest.raises(TimeoutError):
+                await serving
+            assert serving.cancelling() == 0
+
+    run(main())
+
+
+def test_serve_that_was_cancelled_before_it_began_may_be_called_again() -> None:
+    async def main() -> None:
+        with zerorpc.Server({}) as server:
+            server.bind(TCP)
+            task = asyncio.ensure_future(server.serve())
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert "not serving" in repr(server)
+        assert "closed" in repr(server)
+
+    run(main())
+
+
+# Stopping while something else is done
+
+
+@pytest.mark.parametrize("act", ["bind", "connect"])
+def test_a_server_that_is_stopping_takes_no_new_endpoint(act: str, ipc_endpoint: str) -> None:
+    release, started = threading.Event(), threading.Event()
+
+    def slow() -> bool:
+        started.set()
+        return release.wait(PATIENCE)
+
+    server = zerorpc.Server({"slow": slow})
+    endpoint = server.bind(TCP)[0]
+    with on_thread(server), zerorpc.Client(endpoint) as client:
+        running = client.slow(async_=True)
+        assert started.wait(PATIENCE)
+        for before in ("stopping", "stopped"):
+            server.stop()
+            with pytest.raises(zerorpc.Closed, match="this socket is clos"):
+                getattr(server, act)(ipc_endpoint)
+            if before == "stopping":
+                eventually(lambda: refused(endpoint))
+                with pytest.raises(zerorpc.Closed, match="this socket is clos"):
+                    getattr(server, act)([TCP, ipc_endpoint])
+                release.set()
+                assert running.get(timeout=PATIENCE) is True
+                eventually(lambda: "closed" in repr(server))
+    assert server.endpoints == []
+    assert not Path(ipc_endpoint.removeprefix("ipc://")).exists()
+
+
+@pytest.mark.parametrize("act", ["bind", "connect"])
+def test_a_server_that_stops_while_another_thread_binds_leaves_nothing_open(
+    act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other thread listens already, and the server hasn't heard of it."""
+    server = zerorpc.Server({})
+    server.bind(TCP)
+    real, made = hub.listen, []
+
+    def listen(endpoint: Any) -> Any:
+        made.append(real(endpoint))
+        end()
+        return made[0]
+
+    def parse(text: str) -> Any:
+        end()
+        return endpoints.parse(text)
+
+    def end() -> None:
+        server.stop()
+        eventually(lambda: server._core.hub.closed)
+
+    with on_thread(server):
+        eventually(lambda: server._core.hub.loop is not None)
+        monkeypatch.setattr(hub, *(("listen", listen) if act == "bind" else ("parse", parse)))
+        with pytest.raises(zerorpc.Closed):
+            getattr(server, act)(TCP if act == "bind" else "tcp://127.0.0.1:1")
+    assert [listener.fileno() for listener in made] == ([-1] if act == "bind" else [])
+    assert (server.endpoints, server._core.hub.dialers) == ([], {})
+
+
+def test_bind_and_stop_at_the_same_time() -> None:
+    """Whichever comes first, nobody listens afterwards."""
+    for _ in range(50):
+        server = zerorpc.Server({})
+        bound: list[str] = []
+        with on_thread(server):
+            some = threading.Event()
+            binding = threading.Thread(target=_bind_until_closed, args=(server, bound, some))
+            binding.start()
+            assert some.wait(PATIENCE)
+            server.stop()
+            binding.join(PATIENCE)
+        assert server.endpoints == []
+        for listener in server._core.hub.sockets:
+            assert listener.fileno() < 0
+        assert all(refused(endpoint) for endpoint in bound[-3:])
+
+
+def _bind_until_closed(server: zerorpc.Server, bound: list[str], some: threading.Event) -> None:
+    with contextlib.suppress(zerorpc.Closed):
+        while len(bound) < 1000:
+            bound.extend(server.bind(TCP))
+            some.set()
+
+
+def test_only_one_of_several_threads_runs_a_server() -> None:
+    for _ in range(20):
+        server = zerorpc.Server({"ping": lambda: 1})
+        endpoint = server.bind(TCP)[0]
+        errors: list[Exception] = []
+        barrier = threading.Barrier(4)
+        threads = [threading.Thread(target=_run_at, args=(server, barrier, errors)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+            assert client.ping() == 1
+        eventually(functools.partial(_only_one_runs, threads))
+        server.stop()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert [type(error) for error in errors] == [zerorpc.Closed] * 3
+
+
+def _only_one_runs(threads: list[threading.Thread]) -> bool:
+    return [thread.is_alive() for thread in threads].count(True) == 1
+
+
+def _run_at(server: zerorpc.Server, barrier: threading.Barrier, errors: list[Exception]) -> None:
+    barrier.wait()
+    try:
+        server.run()
+    except Exception as error:
+        errors.append(error)
+
+
+@pytest.mark.parametrize("how", ["stop", "close"])
+def test_a_server_that_is_stopped_in_the_instant_of_its_start(how: str) -> None:
+    """By several threads; it runs and ends, or says that it is closed."""
+    for _ in range(30):
+        server = zerorpc.Server({})
+        endpoint = server.bind(TCP)[0]
+        errors: list[Exception] = []
+        barrier = threading.Barrier(4)
+        threads = [threading.Thread(target=_run_at, args=(server, barrier, errors))]
+        threads += [
+            threading.Thread(target=lambda s=server, b=barrier: (b.wait(), getattr(s, how)())) for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+        assert refused(endpoint)
+        assert [str(error) for error in errors] in ([], ["this server is closed"])
+
+
 def test_calling_a_method_without_a_client() -> None:
     with zerorpc.Server(Cooler()) as server:
         assert server("add_man", "hi") == "hi, man!"
@@ -463,7 +757,9 @@ def test_a_system_without_signal_handlers_on_its_loop(monkeypatch: pytest.Monkey
     server = zerorpc.Server({})
     server.bind(TCP)
     with raising_on(signal.SIGUSR1, KeyboardInterrupt()) as interrupt:
-        thread = threading.Thread(target=once, args=(lambda: server._serving and _main_thread_selects(), interrupt))
+        thread = threading.Thread(
+            target=once, args=(lambda: server._core.serving and _main_thread_selects(), interrupt)
+        )
         thread.start()
         with pytest.raises(KeyboardInterrupt):
             server.run()
@@ -588,3 +884,82 @@ def test_the_signal_handlers_that_were_there_come_back() -> None:
     server.run()  # on the main thread
     timer.join()
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+NAMES_OF_ITS_OWN = """
+import os, signal, threading, zerorpc
+class Mine(zerorpc.Server):
+    def hello(self):
+        return "world"
+names = [name for name in dir(zerorpc.Server) if not name.startswith("__")]
+for name in [*names, "_stop", "_wake", "_serving", "_serve"]:
+    setattr(Mine, name, lambda self, *args, name=name: f"mine, not {name}")
+mine = Mine(OPTIONS)
+print(zerorpc.Server.bind(mine, "tcp://127.0.0.1:0")[0], flush=True)
+with mine:
+    zerorpc.Server.run(mine)
+zerorpc.Server.close(mine)
+print("ended", mine._core.hub.closed, mine.stop(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_subclass_may_use_all_names_for_methods_of_its_own(number: int, processes: int) -> None:
+    text = NAMES_OF_ITS_OWN.replace("OPTIONS", f"processes={processes}")
+    with Program(text) as program:
+        with zerorpc.Client(program.line(), timeout=PATIENCE) as client:
+            assert client.hello() == "world"
+            program.signal(number)
+            assert program.line() == "ended True mine, not stop"
+        assert program.end()[0] == 0
+
+
+WITHOUT_DESCRIPTORS = """
+import os, signal, subprocess, sys, threading, time
+LOOP
+import zerorpc
+class Service:
+    def numbers(self):
+        "What a socket has, of those that aren't ours to use."
+        found = [number for number in range(3) if os.path.exists(f"/proc/self/fd/{number}")]
+        return [number for number in found if os.path.realpath(f"/proc/self/fd/{number}") != os.devnull]
+    async def program(self):
+        return subprocess.run([sys.executable, "-c", "print(1)"], stdout=subprocess.PIPE).stdout.decode()
+    @zerorpc.process
+    def process(self):
+        return os.getpid()
+if __name__ == "__main__":
+    server = zerorpc.Server(Service(), processes=int(sys.argv[2]))
+    if sys.argv[1] == "connect":
+        server.connect("ipc:///nowhere")
+        threading.Timer(0.1, server.stop).start()
+    else:
+        server.bind(sys.argv[1])
+    server.run()
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "<&- >&-", "2>&-"])
+@pytest.mark.parametrize("loop", ["", "sys.modules['uvloop'] = None"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_program_without_standard_descriptors(
+    closed: str, loop: str, processes: int, ipc_endpoint: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "served.py"
+    script.write_text(WITHOUT_DESCRIPTORS.replace("LOOP", loop))
+
+    def start(what: str) -> subprocess.Popen[bytes]:
+        command = f"exec {sys.executable} -W ignore {script} {what} {processes} {closed}"
+        return subprocess.Popen(["sh", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    if processes == 1:
+        assert start("connect").wait(PATIENCE) == 0
+    with start(ipc_endpoint) as program, zerorpc.Client(ipc_endpoint, timeout=PATIENCE) as client:
+        try:
+            assert client.numbers() == []
+            assert client.program() == "1\n"
+            assert client.process() != program.pid
+        finally:
+            program.terminate()
+        assert program.wait(PATIENCE) == 0

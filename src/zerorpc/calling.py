@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
-from math import isnan
 from typing import Any, Protocol
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.middleware import Context
-from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
+from zerorpc.protocol.channel import CREDIT_MAX, DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     DONE,
-    ENCODE_ERRORS,
     ERR,
     OK,
     STREAM,
@@ -20,14 +19,19 @@ from zerorpc.protocol.events import (
     VERSION,
     Buffer,
     Event,
+    check_id,
     decode_header,
-    encode_problem,
     encode_usual,
+    too_large,
+    unsendable,
 )
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.protocol.peer import FOREVER
+from zerorpc.settings import seconds
+from zerorpc.socket_base import SocketBase
+from zerorpc.zmtp import frames
 
-__all__ = ["RemoteMethod", "Request", "default_timeout"]
+__all__ = ["ClientBase", "RemoteMethod", "Request", "default_timeout"]
 
 default_timeout: Any = object()  # "the client's own", where None means "no timeout"
 
@@ -44,6 +48,39 @@ class Caller(Protocol):
 
     def abandon(self, channel: ClientChannel) -> None:
         """Give a call up. Safe for one that has ended."""
+
+
+class ClientBase(SocketBase):
+    """What both clients have besides the remote methods."""
+
+    _core: Any
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that a call may take to connect, send and get its first reply; None for no limit.
+
+        May be set, for the calls to come: TypeError and ValueError as for the constructor. A remote method of that
+        name is called as ``client("timeout", …)``.
+        """
+        return self._core.timeout  # type: ignore[no-any-return]
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        self._core.timeout = seconds("timeout", value)
+
+    _timeout = timeout  # as zerorpc 0.6 has it
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            name in _GIVEN_AT_THE_START and type(self).__module__ in _OURS
+        ):  # a subclass may mean an attribute of its own
+            kind = type(self).__name__
+            raise AttributeError(f"{name} can't be changed later: give it to the constructor, as {kind}({name}=…)")
+        super().__setattr__(name, value)
+
+
+_GIVEN_AT_THE_START = ("heartbeat", "passive_heartbeat")
+_OURS = ("zerorpc.client", "zerorpc.sync")
 
 
 class RemoteMethod:
@@ -91,10 +128,11 @@ class Request:
         timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
         header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
         if timeout != USUAL_TIMEOUT:
-            header[TIMEOUT_KEY] = None if timeout is None else _seconds(timeout)
+            header[TIMEOUT_KEY] = None if timeout is None else float(timeout)
         self._caller = caller
         self.event: Event | None = None
         if context.hooks_client:
+            check_id(message_id)
             header.update(context.hook_get_task_context())
             self.event = event = Event(name, args, header)
             context.hook_client_before_request(event)
@@ -104,8 +142,10 @@ class Request:
             called = name
         try:
             data = encode_usual((header, called, args))
-        except ENCODE_ERRORS as error:
-            raise SerializationError(f"the arguments of {name} can't be sent: {encode_problem(error)}") from None
+        except Exception as error:
+            raise _not_sent(name, unsendable(error)) from None
+        if len(data) > frames.MESSAGE_MAX:
+            raise _not_sent(name, too_large(len(data)))
         deadline = FOREVER if timeout is None else now + timeout
         self.channel = ClientChannel(message_id, name, data, timeout, deadline, slots)
 
@@ -147,15 +187,17 @@ class Request:
 
     def item(self, wire: Answer, data: Buffer) -> tuple[bool, Any]:
         """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
+        if wire.name not in _STREAM_EVENTS:
+            error = ProtocolError(f"{wire.name!r} in the middle of the stream of {self.channel.method}")
+            self.failed(error)
+            raise error
         if self.event is not None:
             return _STREAM.process_event(
                 self._caller.context, self.event, _event(wire, data), self._handle_remote_error
             )
-        if wire.name == STREAM:
-            return True, wire.args
         if wire.name == ERR:
             raise remote_error(wire.args, wire.header.version)
-        return False, None
+        return (True, wire.args) if wire.name == STREAM else (False, None)
 
     def failed(self, error: BaseException) -> None:
         """A call ended without a reply: the hook hears of it."""
@@ -185,6 +227,7 @@ class PatternChannel:
 
 
 _STREAM = ReqStream()
+_STREAM_EVENTS = (STREAM, DONE, ERR)
 
 
 def _read_options(
@@ -196,19 +239,26 @@ def _read_options(
             f"a call takes {caller.keywords} as keywords, not {', '.join(unknown)}; "
             "the method's own arguments are positional"
         )
-    return (caller.timeout if timeout is default_timeout else timeout), max(1, slots)
+    return (caller.timeout if timeout is default_timeout else seconds("timeout", timeout)), _count_slots(slots)
 
 
-def _seconds(timeout: float) -> float:
-    """A call's timeout as it is sent, of whatever number it is. ValueError for what no time ever reaches."""
-    seconds = float(timeout)
-    if isnan(seconds):
-        raise ValueError("timeout has to be a number of seconds, or None, not nan")
-    return seconds
+def _count_slots(slots: Any) -> int:
+    """At least one, or nothing would ever come; and what a peer may be granted."""
+    try:
+        number = operator.index(slots)
+    except Exception:
+        raise TypeError(f"slots has to be a whole number, not a {type(slots).__name__}") from None
+    return min(max(1, number), CREDIT_MAX)
 
 
 def _text(method: str | bytes) -> str:
     return method.decode("utf-8") if isinstance(method, bytes) else str.__str__(method)
+
+
+def _not_sent(method: str, error: Exception) -> Exception:
+    if isinstance(error, SerializationError):
+        return SerializationError(f"the arguments of {method} can't be sent: {error}")
+    return error
 
 
 def _event(wire: Answer, data: Buffer) -> Event:

@@ -17,14 +17,14 @@ from os import getpid
 from threading import get_ident
 from typing import Any
 
-from zerorpc.calling import RemoteMethod, Request, default_timeout
+from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import STREAM, Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.socket_base import SocketBase, check_heartbeat
+from zerorpc.settings import above_zero, seconds
 from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -33,7 +33,7 @@ from zerorpc.transport.loops import running_loop
 __all__ = ["AsyncClient", "AsyncStream", "Call"]
 
 
-class AsyncClient(SocketBase):
+class AsyncClient(ClientBase):
     """Calls the methods of a remote service from coroutines.
 
     ::
@@ -48,7 +48,8 @@ class AsyncClient(SocketBase):
     None for none; ``passive_heartbeat`` to beat only after the server has begun (for servers of zerorpc 0.6).
 
     With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
-    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``.
+    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute
+    ``timeout`` may be set, for the calls to come.
 
     Belongs to one event loop, that of its first call; not for use from other threads. One that is dropped without
     being closed is closed in the background, with a ResourceWarning; its methods, calls and streams keep it.
@@ -62,7 +63,7 @@ class AsyncClient(SocketBase):
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
-        check_heartbeat(heartbeat)
+        timeout, heartbeat = seconds("timeout", timeout), above_zero("heartbeat", heartbeat, "None for none")
         self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)

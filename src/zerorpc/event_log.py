@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import logging
+from typing import Any
 
 from zerorpc.errors import ProtocolError
+from zerorpc.logs import Logger
 from zerorpc.protocol.events import BadEvent, Buffer, decode, decode_header
 
 __all__ = ["log_event"]
 
-logger = logging.getLogger("zerorpc.events")
-_SHOWN = 200  # characters of the arguments
+logger = Logger("zerorpc.events")
+_SHOWN = 200  # characters of the header, and of the arguments
 
 
 def log_event(direction: str, data: Buffer) -> None:
     """Log one event at level DEBUG; ``direction`` is ``-->`` or ``<--``."""
-    if logger.isEnabledFor(logging.DEBUG):
+    if logger.shows_debug():
         logger.debug("%s %s", direction, _describe(data))
 
 
@@ -26,8 +27,12 @@ def _describe(data: Buffer) -> str:
         return f"<{error}>"
     if isinstance(event, BadEvent):
         return f"{event.name} <{event.problem}>"
+    return f"{event.name} {_shown(decode_header(data))} {_shown(event.args)}"
+
+
+def _shown(value: Any) -> str:
     try:
-        args = repr(event.args)
+        text = repr(value)
     except RecursionError:
-        args = "<nested too deep to show>"
-    return f"{event.name} {decode_header(data)} {args if len(args) <= _SHOWN else args[:_SHOWN] + '…'}"
+        return "<nested too deep to show>"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from os import getpid
 from typing import Any, ClassVar
 
-from zerorpc.protocol.events import Event
+from zerorpc.protocol.events import Event, check_id
 from zerorpc.transport import forks
 
 __all__ = ["Context", "fork_task_context"]
@@ -46,6 +46,8 @@ class Context:
     middlewares before the first call; registering is not safe while calls run in other threads.
     """
 
+    next_msgid: Callable[[], Any]
+
     _instance: ClassVar[Context | None] = None
 
     def __init__(self) -> None:
@@ -53,10 +55,21 @@ class Context:
         self._hooks: dict[str, list[Callable[..., Any]]] = {
             name: [] for name in ("resolve_endpoint", "get_task_context", *_SERVER_HOOKS, *_CLIENT_HOOKS)
         }
+        self._own_ids = type(self).new_msgid is not Context.new_msgid
         self._plain = type(self) is Context  # a subclass may override hook_* methods: then they are always called
         self.hooks_client = self.hooks_server = not self._plain  # whether calls have to build events for hooks
         self.forked()
         forks.watch(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What is put in the place of a method counts as a subclass's would."""
+        super().__setattr__(name, value)
+        if name == "new_msgid" or name.startswith("hook_"):
+            if name == "new_msgid":
+                self._own_ids = True
+                self.next_msgid = value
+            self._plain = False
+            self.hooks_client = self.hooks_server = True
 
     @staticmethod
     def get_instance() -> Context:
@@ -84,25 +97,27 @@ class Context:
     # come from lists, since formatting a number takes twice as long. No iterator here ends by an exception
     # (RecursionError, MemoryError): a generator or itertools.chain would, and with it every later call.
 
-    def new_msgid(self) -> bytes:
-        """A message id: 32 hexadecimal digits, as bytes. Safe from any thread."""
+    def new_msgid(self) -> Any:
+        """A message id: 32 hexadecimal digits, as bytes. Safe from any thread.
+
+        A subclass may make its own: bytes, a str or an int, and never one that a call under way has.
+        """
         if getpid() != forks.pid:
             forks.catch_up()
         return self._next_msgid()
+
+    def check_ids(self) -> None:
+        """Raises TypeError or ValueError if ``new_msgid`` is a program's own and makes what can't be an id."""
+        if self._own_ids:
+            check_id(self.new_msgid())
 
     def forked(self) -> None:
         """A forked child must not repeat its parent's message ids."""
         random = uuid.uuid4().hex[:22].encode()
         pools = [[random + digits for digits in _TWO_DIGITS], *[_TWO_DIGITS] * 4]  # a million million ids
         self._next_msgid: Callable[[], bytes] = map(b"".join, itertools.product(*pools)).__next__
-        # What has looked for a fork itself, as a client's call has, asks here; a subclass may have its own new_msgid.
-        if "new_msgid" not in self.__dict__:
-            self.next_msgid = self._next_msgid if type(self).new_msgid is Context.new_msgid else self.new_msgid
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "new_msgid":  # a program's own, for this context alone
-            self.next_msgid = value
+        # What has looked for a fork itself, as a client's call has, asks here.
+        self.next_msgid = self.new_msgid if self._own_ids else self._next_msgid
 
     # Endpoints and task context
 

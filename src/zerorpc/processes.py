@@ -8,7 +8,6 @@ the others, and none is refused.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import multiprocessing
 import os
@@ -19,15 +18,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from zerorpc.logs import Logger
+from zerorpc.service.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.transport.handover import Intake, Outlet, choose
 from zerorpc.transport.sockets import OUT_OF_DESCRIPTORS, Listener
 
 __all__ = ["Restarts", "Supervisor"]
 
-logger = logging.getLogger("zerorpc.server")
+logger = Logger("zerorpc.server")
 
 _STEADY = 1.0  # s; a process that lived so long was no failed start: it is replaced at once
 _PATIENCE = 2.0  # s that connections wait for a process that is starting; measured: 0.03 s from fork to ready
@@ -38,7 +39,6 @@ _OVERTIME = 7.0  # s that a process may take beyond its grace: cancelling takes 
 _BATCH = 128  # connections accepted before anything else has its turn
 _PAUSE = 0.1  # s without accepting when the system has no descriptors left
 _RETRY = 0.05  # s until a connection that no process could be given is tried again
-_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Restarts:
@@ -82,9 +82,9 @@ class Supervisor:
         self._workers: list[_Worker] = []  # all that live, also those that leave
         self._homeless: deque[socket.socket] = deque()  # accepted, and with no process
         self._selector = selectors.DefaultSelector()
-        self._ear, self._bell = socket.socketpair()
-        self._ear.setblocking(False)
-        self._bell.setblocking(False)
+        self._signals = Signals(*ENDING, signal.SIGCHLD)
+        self._raised: BaseException | None = None  # by a handler of the program's
+        self._stop_asked = False
         self._listening = False
         self._accept_at = 0.0
         self._stopping = False
@@ -96,24 +96,28 @@ class Supervisor:
     def run(self) -> None:
         """Run until everything has ended after ``stop``, a signal, or a process's wish."""
         try:
-            with self._signals():
-                self._selector.register(self._ear, selectors.EVENT_READ, self._wake)
-                self._wake()  # stopped before it began?
-                for place in self._places:
-                    if not self._stopping:
-                        self._start(place)
-                while self._workers or not self._stopping:
-                    self._turn()
+            held = hold_signals()
+            self._signals.take()
+            release_signals(held)
+            self._selector.register(self._signals.ear, selectors.EVENT_READ, self._wake)
+            self._wake()  # stopped before it began?
+            for place in self._places:
+                if not self._stopping:
+                    self._start(place)
+            while self._workers or not self._stopping:
+                self._turn()
         finally:
             self._deafen()
             for worker in self._workers:  # only after an error of ours
                 worker.end()
             self._close()
+        if self._raised is not None:
+            raise self._raised
 
     def stop(self) -> None:
         """Have everything end. Safe from any thread, and twice."""
-        with contextlib.suppress(OSError):  # a full bell rings already; a closed one isn't needed any more
-            self._bell.send(b"\0")
+        self._stop_asked = True
+        self._signals.ring()
 
     def _turn(self) -> None:
         self._heed_listeners(time.monotonic())
@@ -153,35 +157,17 @@ class Supervisor:
         for connection in self._homeless:
             connection.close()
         self._selector.close()
-        self._ear.close()
-        self._bell.close()
+        self._signals.close()
 
     # Signals
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Have signals ring the bell: their numbers arrive at the ear."""
-        self._before = {number: signal.getsignal(number) for number in (*_ENDING, signal.SIGCHLD)}
-        wakeup = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
-        try:
-            for number in self._before:
-                signal.signal(number, _ignore)
-            yield
-        finally:
-            self._restore_handlers()
-            signal.set_wakeup_fd(wakeup)
-
-    def _restore_handlers(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: it wasn't Python's
-
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            for number in self._ear.recv(4096):
-                if number in _ENDING:
-                    self._on_signal()
-                elif number == 0:
-                    self._begin_to_stop()
+        for number, error in self._signals.arrived():
+            self._raised = self._raised or error
+            if number in ENDING or error is not None:
+                self._on_signal()
+        if self._stop_asked:
+            self._begin_to_stop()
         self._bury()  # whatever it was: one signal may stand for several
 
     def _on_signal(self) -> None:
@@ -213,7 +199,7 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         place.start_at = math.inf
         place.started = time.monotonic()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # the child lets them through when it heeds them
+        mask = hold_signals()  # the child lets them through when it heeds them
         try:
             name = f"zerorpc-{place.number}"
             process = _Process(target=self._become_worker, args=(ours, theirs, mask), name=name)
@@ -222,7 +208,7 @@ class Supervisor:
             ours.close()
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            release_signals(mask)
             theirs.close()
         worker = _Worker(place, process, Outlet(ours))
         self._workers.append(worker)
@@ -237,9 +223,6 @@ class Supervisor:
 
     def _become_worker(self, ours: socket.socket, theirs: socket.socket, mask: set[Any]) -> None:
         """In the child: let go of all that is the parent's, and work."""
-        signal.set_wakeup_fd(-1)
-        self._restore_handlers()
-        signal.signal(signal.SIGINT, _ignore)  # a terminal's Ctrl-C is for the parent; programs we start get theirs
         ours.close()
         self._close()
         self._work(Intake(theirs), mask)
@@ -269,7 +252,7 @@ class Supervisor:
     def _bury(self) -> None:
         """Find those that have ended."""
         for worker in list(self._workers):
-            code = worker.process.exitcode
+            code = worker.exit_code()
             if code is None:
                 continue
             worker.outlet.leaving = True  # so that what it didn't take goes elsewhere
@@ -371,6 +354,17 @@ class _Worker:
         self.is_heard = True
         self.ready_by = place.started + _START_MAX
 
+    def exit_code(self) -> int | None:
+        """None while it lives. Its parent's program may have waited for all of its children: then we say 0."""
+        code = self.process.exitcode
+        if code is None:
+            assert self.pid is not None
+            try:
+                os.kill(self.pid, 0)
+            except ProcessLookupError:
+                return 0
+        return code
+
     def end(self) -> None:
         """Have it end, and wait for it."""
         self.outlet.close()
@@ -380,7 +374,8 @@ class _Worker:
 
     def close(self) -> None:
         self.process.join()
-        self.process.close()
+        with contextlib.suppress(ValueError):  # another has waited for it, and multiprocessing thinks that it lives
+            self.process.close()
         self.outlet.close()
 
     def __str__(self) -> str:
@@ -394,7 +389,3 @@ def _exit_text(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-def _ignore(number: int, frame: object) -> None:
-    """A signal's number has gone to the ear already."""

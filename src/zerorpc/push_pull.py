@@ -166,7 +166,7 @@ class Puller(SocketBase):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.close()
+        self._core.close()
 
 
 class Subscriber(Puller):

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from zerorpc.errors import Closed, EndpointError, LostRemote
@@ -23,12 +21,13 @@ from zerorpc.protocol.rpc_peers import ServerPeer
 from zerorpc.service import process_pool
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
+from zerorpc.service.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.service.signatures import argspec, describe
-from zerorpc.service.turns import check_limits
-from zerorpc.socket_base import SocketBase, check_heartbeat
+from zerorpc.settings import above_zero, count, not_negative
+from zerorpc.socket_base import SocketBase
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.loops import close_event_loop, hold_signals, new_event_loop, release_signals, running_loop
+from zerorpc.transport.loops import close_event_loop, new_event_loop, running_loop
 
 if TYPE_CHECKING:
     from zerorpc.transport.handover import Intake
@@ -78,19 +77,16 @@ class Server(SocketBase):
         proxy_protocol: bool = False,
         max_wait: float | None = None,
     ) -> None:
-        check_limits(pool_size, max_wait)
-        if processes < 1:
-            raise ValueError(f"processes has to be at least 1, not {processes}")
-        check_heartbeat(heartbeat)
+        pool_size = None if pool_size is None else count("pool_size", pool_size, ", or None for no limit")
+        max_wait = above_zero("max_wait", max_wait)
+        heartbeat = above_zero("heartbeat", heartbeat, "None for none")
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
+        context.check_ids()
         core = _Service(name, context, heartbeat, pool_size, max_wait)
-        core.processes, core.hub.proxied = processes, proxy_protocol
-        self._core: _Service = core
-        self._grace = grace
-        self._stop_asked = threading.Event()
-        self._wake: Callable[[], object] | None = None
-        self._serving = False
+        core.processes, core.hub.proxied = count("processes", processes), proxy_protocol
+        core.grace = not_negative("grace", grace)
+        self._core: _Service = core  # all there is: a subclass may name things as it likes
         if not (methods is None and type(self) is Server):
             Server.register(self, service)
 
@@ -109,7 +105,8 @@ class Server(SocketBase):
         """Serve until ``stop`` is called, in whichever thread this is.
 
         On the main thread SIGINT and SIGTERM stop the server too: running calls get their ``grace``; a second
-        signal ends it at once. Closes the server in the end.
+        signal ends it at once. A signal that the program itself has set a handler for, or ignores, stays the
+        program's; what its handler raises is raised here, when the server has stopped. Closes the server in the end.
 
         With several ``processes`` this one only accepts, and forks those that serve. It has to be on the main
         thread, where signals arrive, best with no other thread yet: locks that it holds stay locked in the processes.
@@ -122,149 +119,31 @@ class Server(SocketBase):
             remedy = "use `await server.serve()`" if processes == 1 else f"processes={processes} can't run inside one"
             raise RuntimeError(f"server.run() would block the running event loop: {remedy}")
         if processes > 1:
-            Server._supervise(self)
+            self._core.supervise()
         else:
-            Server._run_on_loop(self, self._signals)
-
-    def _run_on_loop(self, signals: Callable[[asyncio.AbstractEventLoop], AbstractContextManager[None]]) -> None:
-        held = hold_signals()  # one that raises KeyboardInterrupt right now would leave an open loop behind
-        try:
-            loop = new_event_loop()
-            serving = loop.create_task(Server._serve(self))
-        except BaseException:  # no descriptors left, perhaps
-            release_signals(held)
-            raise
-        try:
-            release_signals(held)
-            with signals(loop):
-                loop.run_until_complete(serving)
-        finally:
-            if not self._core.hub.stale:  # in a forked child, the loop is the parent's
-                close_event_loop(loop, serving)
+            self._core.run()
 
     async def serve(self) -> None:
         """Serve on the running event loop until ``stop`` is called or this is cancelled; then close.
 
-        Raises RuntimeError with several ``processes``: a running event loop can't be forked.
+        Cancelled, it gives running calls their ``grace`` too; cancelled once more, or while it stops, it doesn't. In
+        the end it raises CancelledError. Raises RuntimeError with several ``processes``: a running event loop can't
+        be forked.
         """
         if (processes := self._core.processes) > 1:
             raise RuntimeError(f"processes={processes} needs server.run(): a running event loop can't be forked")
-        await Server._serve(self)
-
-    async def _serve(self) -> None:
-        if self._serving or self._core.hub.closed:
-            raise Closed("this server is closed" if self._core.hub.closed else "this server is serving already")
-        self._serving = True
-        loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-        self._wake = lambda: loop.call_soon_threadsafe(stopped.set)
-        self._core.startup(loop)
-        try:
-            if not self._stop_asked.is_set():
-                await stopped.wait()
-        finally:
-            self._wake = None
-            await self._core.shutdown(self._grace)
-            self._serving = False
+        await self._core.serve()
 
     def stop(self) -> None:
         """Ask the server to stop; returns at once. Safe from any thread, from handlers, and to call twice."""
-        self._stop_asked.set()
-        wake = self._wake
-        if wake is not None:
-            with contextlib.suppress(RuntimeError):  # its loop is closed: it has stopped
-                wake()
+        self._core.stop()
 
     def close(self) -> None:
         """Stop, and listen no more: when this returns, the addresses are free. Safe from any thread, and twice.
 
         Running calls still get their ``grace``, in the thread that serves.
         """
-        self.stop()
-        if not self._serving or self._core.hub.stale:
-            self._core.hub.close_unattached()
-        elif (loop := running_loop()) is None or loop is not self._core.hub.loop:
-            self._core.deaf.wait(_CLOSE_TIMEOUT)
-
-    # Several processes
-
-    def _supervise(self) -> None:
-        """The parent's part."""
-        core = self._core
-        if not hasattr(os, "fork"):
-            raise RuntimeError(f"processes={core.processes} needs os.fork(), which this system doesn't have")
-        from zerorpc.processes import Supervisor  # few need it, and multiprocessing along with it
-
-        if self._serving or core.hub.closed:
-            raise Closed("this server is closed" if core.hub.closed else "this server is serving already")
-        for endpoint in (*core.hub.listeners, *core.hub.dialers):
-            if endpoint.startswith("inproc:"):
-                raise EndpointError(endpoint, f"it reaches one process only, not processes={core.processes}")
-        listeners = list(core.hub.listeners.values())
-        work = functools.partial(Server._work, self)
-        supervisor = Supervisor(listeners, core.processes, work, core.deafen, self._grace)
-        core.hub.seal()
-        self._serving = True
-        self._wake = supervisor.stop
-        try:
-            if self._stop_asked.is_set():
-                supervisor.stop()
-            supervisor.run()
-        finally:
-            self._wake = None
-            self._serving = False
-
-    def _work(self, intake: Intake, mask: set[Any]) -> None:
-        """One of the processes: serve what the parent hands over, until it says stop."""
-        self._serving = False
-        intake.obey(functools.partial(Server.stop, self), self._core.hurry)
-        self._core.intake = intake
-        self._core.hub.leave_listening()
-
-        @contextlib.contextmanager
-        def signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-            loop.add_signal_handler(signal.SIGTERM, on_signal)
-            before = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            try:
-                yield
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-        def on_signal() -> None:
-            """Not from the parent, which tells by the intake; though perhaps at the same moment, to all of us."""
-            if intake.alone:
-                self._core.hurry()
-            intake.alone = True
-            Server.stop(self)
-
-        Server._run_on_loop(self, signals)
-
-    # Signals
-
-    @contextlib.contextmanager
-    def _signals(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Take SIGINT and SIGTERM for the time of ``run``, if this is the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {}
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                before[number] = signal.getsignal(number)
-                loop.add_signal_handler(number, self._on_signal)
-        except NotImplementedError:  # Windows: Ctrl-C raises KeyboardInterrupt instead
-            before.clear()
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
-
-    def _on_signal(self) -> None:
-        if self._stop_asked.is_set():
-            self._core.hurry()
-        self.stop()
+        self._core.close()
 
     def __call__(self, method: str, /, *args: Any) -> Any:
         """Call one of the exposed methods here, without a client. Raises NameError for an unknown one."""
@@ -274,10 +153,10 @@ class Server(SocketBase):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.close()
+        self._core.close()
 
     def __repr__(self) -> str:
-        state = "serving" if self._serving else "closed" if self._core.hub.closed else "not serving"
+        state = "serving" if self._core.serving else "closed" if self._core.hub.closed else "not serving"
         return f"<{type(self).__name__} {self._core.name!r} {state} {list(self._core.hub.listeners)}>"
 
 
@@ -292,6 +171,7 @@ class _Service:
         self.heartbeat = heartbeat
         self.pool_size = pool_size
         self.processes = 1
+        self.grace = _GRACE
         self.max_wait = max_wait
         self.tap: Callable[[str, Buffer], None] | None = None
         self.hub = AioHub(self, context.hook_resolve_endpoint)
@@ -300,6 +180,11 @@ class _Service:
         self.builtins = self._make_builtins()
         self.deaf = threading.Event()  # set when nothing listens any more
         self.intake: Intake | None = None  # where connections come from in one of several processes
+        self.serving = False
+        self._life = threading.RLock()  # whether it serves or is closed; a signal's handler may come in between
+        self._stop_asked = False
+        self._wake: Callable[[], object] | None = None
+        self._raised: BaseException | None = None  # by a handler of the program's, for ``run`` to raise
         self._hurried = False
         self._draining: asyncio.Future[None] | None = None
 
@@ -333,15 +218,90 @@ class _Service:
 
     # Its life
 
-    def startup(self, loop: asyncio.AbstractEventLoop) -> None:
+    def run(self, mask: set[Any] | None = None) -> None:
+        """Serve on a loop of its own. ``mask`` are the signals to hold back meanwhile, if not those of now."""
+        with contextlib.ExitStack() as stack:
+            held = hold_signals()  # until all is in place that they need
+            stack.callback(release_signals, held)
+            signals = Signals(*ENDING) if threading.current_thread() is threading.main_thread() else None
+            if signals is not None:
+                stack.callback(signals.close)
+            loop = new_event_loop()
+            serving = loop.create_task(self.serve())
+            stack.callback(self._end_loop, loop, serving, signals)
+            if signals is not None:
+                loop.add_reader(signals.ear.fileno(), self._heed, signals)
+                signals.take()
+            release_signals(held if mask is None else mask)
+            loop.run_until_complete(serving)
+        if self._raised is not None:
+            raise self._raised
+
+    def _end_loop(self, loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None], signals: Signals | None) -> None:
+        if self.hub.stale:  # a forked child: the loop is the parent's
+            return
+        close_event_loop(loop, serving)
+        if signals is not None:
+            self._heed(signals)
+
+    def _heed(self, signals: Signals) -> None:
+        """The first signal stops, the second hurries."""
+        for number, error in signals.arrived():
+            self._raised = self._raised or error
+            if self.intake is None:
+                again = self._stop_asked
+            elif number == signal.SIGINT and error is None:  # a terminal's Ctrl-C: for the parent, which tells us
+                continue
+            else:  # the parent tells by the intake; though perhaps at the same moment, to all of us
+                again, self.intake.alone = self.intake.alone, True
+            if again:
+                self.hurry()
+            self.stop()
+
+    async def serve(self) -> None:
+        self._begin()
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(stopped.set)
+        try:
+            self._startup(loop)
+            if not self._stop_asked:
+                await stopped.wait()
+        finally:
+            self._wake = None
+            try:
+                await self._shut_down(loop)
+            finally:
+                self.serving = False
+
+    def _begin(self) -> None:
+        with self._life:
+            if self.serving or self.hub.closed:
+                raise Closed("this server is closed" if self.hub.closed else "this server is serving already")
+            self.serving = True
+
+    def _startup(self, loop: asyncio.AbstractEventLoop) -> None:
         cores = max(1, process_pool.usable_cores() // self.processes)
         self.runners = Runners(loop, self.context, self.pool_size, cores, self.max_wait)
         self.hub.attach(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)
 
-    async def shutdown(self, grace: float) -> None:
-        assert self.runners is not None
+    async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a task of its own, to its end: who cancels ``serve`` meanwhile waits for nothing else."""
+        cancelled = None
+        ending = loop.create_task(self._end())
+        while not ending.done():
+            try:
+                await asyncio.wait([ending])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self.hurry()
+        if cancelled is not None:
+            raise cancelled
+        ending.result()
+
+    async def _end(self) -> None:
         if self.intake is not None:
             self.intake.leave()
         self.hub.stop_accepting()
@@ -349,26 +309,82 @@ class _Service:
         for link in list(self.hub.links):
             link.peer.send_goaway()
             link.flush()
-        self._draining = asyncio.ensure_future(self.runners.drain(0.0 if self._hurried else grace))
         try:
-            with contextlib.suppress(asyncio.CancelledError):  # by hurry(), or because serve() is cancelled
-                await self._draining
-            await self.runners.aclose()
+            if self.runners is not None:
+                await self._end_runners(self.runners)
         finally:
             await self.hub.aclose(LostRemote("the server stopped"))
             if self.intake is not None:
                 self.intake.close()
+
+    async def _end_runners(self, runners: Runners) -> None:
+        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._hurried else self.grace))
+        with contextlib.suppress(asyncio.CancelledError):  # by hurry()
+            await self._draining
+        await runners.aclose()
+
+    # Its end, from any thread
+
+    def stop(self) -> None:
+        self._stop_asked = True
+        self.hub.leaving = True
+        wake = self._wake
+        if wake is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has stopped
+                wake()
+
+    def close(self) -> None:
+        self.stop()
+        with self._life:
+            if not self.serving or self.hub.stale:
+                self.hub.close_unattached()
+                return
+        if (loop := running_loop()) is None or loop is not self.hub.loop:
+            self.deaf.wait(_CLOSE_TIMEOUT)
+
+    def hurry(self) -> None:
+        """Wait for nothing any more. On the loop."""
+        self._hurried = True
+        if self._draining is not None:
+            self._draining.cancel()
+
+    # In several processes
+
+    def supervise(self) -> None:
+        """The parent's part."""
+        if not hasattr(os, "fork"):
+            raise RuntimeError(f"processes={self.processes} needs os.fork(), which this system doesn't have")
+        from zerorpc.processes import Supervisor  # few need it, and multiprocessing along with it
+
+        self._begin()
+        try:
+            for endpoint in (*self.hub.listeners, *self.hub.dialers):
+                if endpoint.startswith("inproc:"):
+                    raise EndpointError(endpoint, f"it reaches one process only, not processes={self.processes}")
+            listeners = list(self.hub.listeners.values())
+            supervisor = Supervisor(listeners, self.processes, self.work, self.deafen, self.grace)
+            self.hub.seal()
+            self._wake = supervisor.stop
+            if self._stop_asked:
+                supervisor.stop()
+            supervisor.run()
+        finally:
+            self._wake = None
+            self.serving = False
 
     def deafen(self) -> None:
         """Listen no more, without a loop."""
         self.hub.close_unattached()
         self.deaf.set()
 
-    def hurry(self) -> None:
-        """Wait for nothing any more."""
-        self._hurried = True
-        if self._draining is not None:
-            self._draining.cancel()
+    def work(self, intake: Intake, mask: set[Any]) -> None:
+        """One of the processes: serve what the parent hands over, until it says stop."""
+        self.serving = False
+        intake.obey(self.stop, self.hurry)
+        self.intake = intake
+        self.hub.leave_listening()
+        with contextlib.suppress(KeyboardInterrupt):  # by a handler of the program's; the parent's raises it too
+            self.run(mask)
 
     # The hub tells
 
@@ -385,17 +401,15 @@ class _Service:
         """New requests to run; running ones that got credit or lost their caller."""
         runners = self.runners
         assert runners is not None
-        try:
-            for channel in touched:
-                if channel.runner is not None:
-                    channel.runner.wake()
-                elif not channel.closed:
-                    name = channel.event.name
-                    runners.submit(link, channel, self.methods.get(name) or self.builtins.get(name))
-        finally:
-            runners.leave_spare()
+        for channel in touched:
+            if channel.runner is not None:
+                channel.runner.wake()
+            elif not channel.closed:
+                name = channel.event.name
+                runners.submit(link, channel, self.methods.get(name) or self.builtins.get(name))
 
     def forked(self) -> None:
+        self._life = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
         if self.runners is not None:
             self.runners.forked()
 

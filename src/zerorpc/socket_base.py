@@ -8,13 +8,7 @@ from typing import Any, Protocol
 from zerorpc.protocol.events import Buffer
 from zerorpc.transport.hub import Hub
 
-__all__ = ["SocketBase", "check_heartbeat"]
-
-
-def check_heartbeat(seconds: float | None) -> None:
-    """Raises ValueError for what is no period."""
-    if seconds is not None and not seconds > 0:
-        raise ValueError(f"heartbeat has to be a number of seconds above 0, or None for none, not {seconds}")
+__all__ = ["SocketBase"]
 
 
 class Core(Protocol):
@@ -72,7 +66,7 @@ class SocketBase:
         if not value:
             self._core.tap = None
             return
-        from zerorpc.event_log import log_event  # and with it logging, which a program may do without
+        from zerorpc.event_log import log_event  # which a program may do without
 
         self._core.tap = log_event
 

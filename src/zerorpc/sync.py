@@ -18,14 +18,14 @@ from os import getpid
 from time import monotonic
 from typing import Any
 
-from zerorpc.calling import RemoteMethod, Request, default_timeout
+from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote, TimeoutExpired
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.socket_base import SocketBase, check_heartbeat
+from zerorpc.settings import above_zero, seconds
 from zerorpc.transport import forks
 from zerorpc.transport.blocking import BlockingHub, InUse
 from zerorpc.transport.blocking_link import BlockingLink
@@ -34,7 +34,7 @@ from zerorpc.transport.waking import Gate
 __all__ = ["AsyncResult", "Client", "Stream"]
 
 
-class Client(SocketBase):
+class Client(ClientBase):
     """Calls the methods of a remote service, blocking until they are done.
 
     ::
@@ -49,7 +49,8 @@ class Client(SocketBase):
     None for none; ``passive_heartbeat`` to beat only after the server has begun (for servers of zerorpc 0.6).
 
     With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
-    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``.
+    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute
+    ``timeout`` may be set, for the calls to come.
 
     Safe to use from several threads at once, and after a fork (the child makes its own connections). In a signal
     handler or a finalizer (``__del__``) a call works too, unless it comes in the very moment that its thread is
@@ -66,7 +67,7 @@ class Client(SocketBase):
         heartbeat: float | None = 5,
         passive_heartbeat: bool = False,
     ) -> None:
-        check_heartbeat(heartbeat)
+        timeout, heartbeat = seconds("timeout", timeout), above_zero("heartbeat", heartbeat, "None for none")
         self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
         if connect_to:
             self.connect(connect_to)
@@ -227,7 +228,8 @@ class AsyncResult:
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """The call's result, or its error raised; TimeoutExpired when it isn't there in ``timeout`` seconds."""
-        self.wait(timeout if block else 0)
+        timeout = seconds("timeout", timeout)
+        self._wait(timeout if block else 0)
         if not self._done.is_open:
             raise TimeoutExpired(timeout, f"waiting for the result of {self._method}")
         if self._error is not None:
@@ -239,6 +241,9 @@ class AsyncResult:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait for the outcome, whatever it is."""
+        self._wait(seconds("timeout", timeout))
+
+    def _wait(self, timeout: float | None) -> None:
         if not self._done.is_open and self._pid != getpid():
             self.settle(None, LostRemote("the process was forked, and the call is the parent's"))
         self._done.wait(timeout)

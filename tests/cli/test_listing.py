@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zerorpc.cli.listing import describe, show_service
-from zerorpc.errors import LostRemote, RemoteError
+from zerorpc.errors import LostRemote, ProtocolError, RemoteError
 
 
 class FakeService:
@@ -144,6 +144,43 @@ def test_odd_details_do_not_end_the_list() -> None:
     told = {"m": None, "n": {"args": ["x", {"name": b"\xff"}], "doc": b"d"}}
     methods = describe(FakeService(inspect={"name": "S", "methods": told})).methods
     assert [tuple(method) for method in methods] == [("m", "(...)", ""), ("n", "(x, \ufffd)", "d")]
+
+
+deep: list[Any] = []
+for _ in range(100_000):
+    deep = [deep]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ([5], "5(...)"),
+        ([[]], "(...)"),
+        ([["m"]], "m(...)"),
+        ([["m", "args", {"doc": 1}, "more"]], "m(...)"),
+        ([["m", [["a"], None, None], "doc"]], "m(...)"),
+        ([["m", ["names", None, None, None], "doc"]], "m(...)"),
+        ([["m", [["a"], None, None, [1, 2, 3]], "doc"]], "m(a=3)"),
+        ([["m", [["a"], None, None, 7], "doc"]], "m(a)"),
+        (
+            [["m", [["a", [deep]], 1, 2.5, [deep]], deep]],
+            "m(a, <a value of type list>=<a value of type list>, *1, **2.5)",
+        ),
+        ({"m": {"args": [{"name": deep, "default": deep}]}}, "m(<a value of type list>=<a value of type list>)"),
+        ({5: {"args": 5, "doc": 5}}, "5(...)"),
+        ({"m": {"args": [5, None, {}]}}, "m(5, , )"),
+    ],
+)
+def test_a_malformed_answer_is_shown_as_far_as_it_goes(told: Any, shown: str) -> None:
+    (method,) = describe(FakeService(inspect={"name": deep, "methods": told})).methods
+    assert method.name + method.signature == shown
+
+
+@pytest.mark.parametrize("told", [5, "add", {"add": 1}, True])
+def test_a_list_that_is_none_is_told_in_a_sentence(told: Any) -> None:
+    why = "can't tell its methods: instead of a list of names a value of type"
+    with pytest.raises(ProtocolError, match=why):
+        describe(FakeService(list=told))
 
 
 def test_a_list_puts_no_questions_for_signatures() -> None:

@@ -53,7 +53,7 @@ def test_results_look_as_pprint_shows_them(value: object) -> None:
         ({1.5: b"", None: 1, True: 2, math.nan: 3}, '{"1.5": "", "null": 3, "true": 2}'),
         ((1, (2, 3)), "[1, [2, 3]]"),
         ({"set": {1}}, '{"set": [1]}'),
-        (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.timezone.utc), '"2026-01-02T03:04:00+00:00"'),
+        (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC), '"2026-01-02T03:04:00+00:00"'),
         (2**64, "18446744073709551616"),
         ("\ud800", '"\\ud800"'),
         (3j, '"3j"'),
@@ -191,3 +191,17 @@ def test_line_width_is_that_of_pprint() -> None:
     for length in range(70, 90):
         value = "ab " * (length // 3)
         assert pretty(value) == pprint.pformat(value, width=printing.LINE_WIDTH)
+
+
+@pytest.mark.parametrize("depth", [300, 600, 900, 100_000])
+@pytest.mark.parametrize("inside", [0, float("nan")])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_nested_as_deep_as_can_be_read(
+    capsys: pytest.CaptureFixture[str], depth: int, inside: float, as_json: bool
+) -> None:
+    value: object = inside
+    for _ in range(depth):
+        value = [value]
+    show(value, as_json)
+    shown = capsys.readouterr().out.strip().strip('"')
+    assert "nested too deep to show" in shown or shown.count("[") == depth

@@ -6,6 +6,7 @@ import ast
 import json
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.programs import Outcome, Program
+import zerorpc
+from tests.cli.programs import PATIENCE, Outcome, Program
+from tests.service.running import eventually, refused
 
 SECOND = 1.0  # what Ctrl-C may take
 SOME_PORT = "tcp://127.0.0.1:0"
@@ -71,6 +74,11 @@ class Shop:
     def slow(self):
         print("slow began", file=sys.stderr, flush=True)
         time.sleep(15)
+
+    def brief(self):
+        print("brief began", file=sys.stderr, flush=True)
+        time.sleep(0.8)
+        return "done"
 
     def die(self):
         import os
@@ -376,8 +384,6 @@ def test_a_reader_that_goes_away_ends_us_quietly(start: Start, shared: str) -> N
 
 
 def test_a_full_disk_is_told(folder: Path, shared: str) -> None:
-    import subprocess
-
     with open("/dev/full", "w") as full:
         command = [str(Path(sys.executable).with_name("zerorpc-client")), "-j", shared, "add", "1"]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, cwd=folder)
@@ -429,25 +435,59 @@ def test_a_signal_ends_an_idle_server(start: Start, number: signal.Signals) -> N
     assert took < SECOND
 
 
-def test_ctrl_c_ends_a_busy_server(start: Start) -> None:
-    server, endpoint = serving(start, "--bind", SOME_PORT, "shop.Shop")
-    start(endpoint, "slow")
-    server.wait_for("^slow began")
-    outcome, took = end_with(server)
+@pytest.mark.parametrize(("number", "processes"), [(signal.SIGINT, "1"), (signal.SIGTERM, "1"), (signal.SIGTERM, "2")])
+def test_a_signal_lets_running_calls_finish(start: Start, number: signal.Signals, processes: str) -> None:
+    server, endpoint = serving(start, "--processes", processes, "--bind", SOME_PORT, "shop.Shop")
+    client = start(endpoint, "brief")
+    server.wait_for("^brief began")
+    outcome, _ = end_with(server, number)
     assert (outcome.code, outcome.out) == (0, "")
-    assert "Traceback" not in outcome.err
-    assert took < SECOND
+    assert client.finish().out == "'done'\n"
 
 
-def test_a_server_of_several_processes(start: Start, run: Run) -> None:
-    server, endpoint = serving(start, "--processes", "2", "--bind", SOME_PORT, "shop.Shop")
-    assert run("--json", endpoint, "add", "1").out == "3\n"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_second_signal_ends_a_busy_server(start: Start, processes: str, number: signal.Signals) -> None:
+    server, endpoint = serving(start, "--processes", processes, "--bind", SOME_PORT, "shop.Shop")
     start(endpoint, "slow")
     server.wait_for("^slow began")
-    outcome, _ = end_with(server)  # Ctrl-C for the parent alone: it tells the others
+    server.interrupt(number)  # for the parent alone: it tells the others
+    eventually(lambda: refused(endpoint))
+    outcome, took = end_with(server, number)
     assert (outcome.code, outcome.out) == (0, "")
     assert outcome.err.count("binding to") == outcome.err.count("serving") == 1
     assert "Traceback" not in outcome.err
+    assert took < (SECOND if processes == "1" else 2 * SECOND)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_ignores_what_it_was_started_to_ignore(start: Start, run: Run, number: signal.Signals) -> None:
+    """As under nohup, and in a shell's background."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        server, endpoint = serving(start, "--bind", SOME_PORT, "shop.Shop")
+    finally:
+        signal.signal(number, before)
+    server.interrupt(number)
+    assert run("-j", endpoint, "add", "40").out == "42\n"
+    other = signal.Signals(signal.SIGINT + signal.SIGTERM - number)
+    assert end_with(server, other)[0].code == 0
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "<&-"])
+def test_without_standard_descriptors(shared: str, ipc_endpoint: str, closed: str) -> None:
+    def command(arguments: str) -> subprocess.Popen[bytes]:
+        script = Path(sys.executable).with_name("zerorpc-client")
+        return subprocess.Popen(["sh", "-c", f"exec {script} {arguments} {closed}"], stdout=-3, stderr=-3)
+
+    told = 0 if closed == "<&-" else 1  # a result that can't be written is an error
+    assert command(f"{shared} release").wait(PATIENCE) == told
+    assert command(f"bench {shared} release --duration 0.2 --warmup 0").wait(PATIENCE) == told
+    server = command(f"--server --bind {ipc_endpoint} time")
+    with zerorpc.Client(ipc_endpoint, timeout=PATIENCE) as client:
+        assert client.gmtime(0)[0] == 1970
+    server.terminate()
+    assert server.wait(PATIENCE) == 0
 
 
 def test_a_server_removes_its_ipc_file(start: Start, ipc_endpoint: str) -> None:

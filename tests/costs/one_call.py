@@ -23,7 +23,7 @@ from zerorpc.transport.loops import new_event_loop
 TEXT = "hello world"
 IN_FLIGHT = 100
 EACH = 5  # calls that each of these makes, one after the other
-WARM_UPS = 3  # of 500 calls: CPython 3.10 optimizes a function only once it was called 1,024 times
+WARM_UPS = 3  # of 500 calls: a function is optimized only once it was called often
 ALONE = 300
 YARDSTICKS = 300
 EMPTY_CALLS = 100

@@ -298,23 +298,34 @@ pieces = st.one_of(
 )
 
 
+# of an event that decodes, although its header has a text that isn't UTF-8 and more values than are gone through
+OVERFULL = b"\x93\x82" + pack("message_id") + pack(b"id") + pack("x") + b"\x92\xa1\xff\xdc\x05\xdc"
+OVERFULL += b"\xc0" * 1500 + pack("add") + b"\x90"
+
+
 @given(st.lists(pieces, max_size=6).map(b"".join))
 @example(b"\x93" + NAMED + b"\xdf\xff\xff\xff\xff")
 @example(b"\x94" + NAMED + b"\x90\x90")
+@example(OVERFULL)
 def test_any_bytes_are_an_event_or_a_protocol_error(data: bytes) -> None:
     for form in (data, bytearray(data)):
+        assert isinstance(decode_header(form), dict)
         try:
             event = decode(form)
         except ProtocolError:
             continue
         assert isinstance(event, (WireEvent, BadEvent))
         assert isinstance(event.name, str)
-        assert isinstance(decode_header(form), dict)
         assert isinstance(event.header.version, int)
 
 
+def test_a_header_with_too_much_in_it_leaves_hooks_nothing() -> None:
+    assert wire(good(OVERFULL)) == (pack(b"id"), 1, b"")
+    assert decode_header(OVERFULL) == {}
+
+
 def test_times_come_as_times() -> None:
-    noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.timezone.utc)
+    noon = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC)
     assert good(encode(HEADER, "m", [noon])).args == [noon]
 
 

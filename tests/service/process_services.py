@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import multiprocessing
 import os
@@ -30,6 +31,17 @@ def pid() -> int:
 @zerorpc.process
 def pair(first: Any, second: Any) -> list[Any]:
     return [first, second]
+
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nobody")
+
+
+@zerorpc.process
+def remembers_in_its_context(name: str) -> list[str]:
+    """What the call before left, and what this one leaves."""
+    before = variable.get()
+    variable.set(name)
+    return [before, variable.get()]
 
 
 class Counter:
@@ -145,6 +157,18 @@ def die_before_child(go_on: str) -> None:
         wait_for(go_on)
         os._exit(0)
     os._exit(4)
+
+
+@zerorpc.process
+def end_children() -> list[Any]:
+    """Exit code of a child that is ended at once, and what a pool of children that are ended brings."""
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join()
+    with context.Pool(2) as pool:  # which terminates it
+        return [child.exitcode, pool.map(abs, [-1, -2])]
 
 
 @zerorpc.process

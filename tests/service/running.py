@@ -184,6 +184,14 @@ def connect(endpoint: str) -> socket.socket:
     return sock
 
 
+def refused(endpoint: str) -> bool:
+    """Whether nobody listens there any more."""
+    family, address = resolve(parse(endpoint))[0]
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.settimeout(PATIENCE)
+        return sock.connect_ex(address) != 0
+
+
 class Program:
     """A Python program in a process of its own; ``expect`` reads its lines."""
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import sys
 import threading
+import time
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, RawPeer, eventually, eventually_async, joined, run, serving
+from tests.service.running import PATIENCE, TCP, RawPeer, eventually, eventually_async, joined, on_thread, run, serving
 from tests.service.services import HEADER, Endless, remote_error
 from zerorpc.protocol.events import encode
 
@@ -54,7 +56,7 @@ async def _waits_with_timeout(before: bool) -> list[Any]:
         await asyncio.sleep(0)
     try:
         await asyncio.wait_for(asyncio.sleep(PATIENCE * 10), 0.01)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         timed_out = True
     else:
         timed_out = False
@@ -68,7 +70,6 @@ def test_current_task_and_wait_for_in_a_method(before: bool) -> None:
         assert client.f(before) == [True, True, True]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout and TaskGroup came with Python 3.11")
 @pytest.mark.parametrize("before", [True, False])
 def test_asyncio_timeout_and_task_groups_in_a_method(before: bool) -> None:
     async def slow() -> bool:
@@ -128,51 +129,6 @@ def test_a_method_that_cancels_itself_is_answered_and_harms_no_other() -> None:
         assert client.fine() == "fine"
         assert remote_error(client.after_the_first_wait).name == "CancelledError"
         assert client.fine() == "fine"
-
-
-class TaskOf310(asyncio.tasks._PyTask):  # type: ignore[name-defined,misc]
-    """A task that doesn't count its cancellations, as before Python 3.11."""
-
-    @property
-    def cancelling(self) -> None:
-        raise AttributeError
-
-
-def _methods_run_in_tasks_of_310(loop: Any, coroutine: Any, **options: Any) -> Any:
-    """The server's only: asyncio's own functions need what the running Python has."""
-    kind = TaskOf310 if coroutine.__qualname__.startswith("SpareTask") else asyncio.Task
-    return kind(coroutine, loop=loop, **options)
-
-
-def test_a_method_that_cancels_itself_harms_no_other_where_tasks_dont_count_cancellations() -> None:
-    async def without_waiting() -> int:
-        asyncio.current_task().cancel()  # type: ignore[union-attr]
-        return 1
-
-    async def before_the_first_wait() -> None:
-        asyncio.current_task().cancel()  # type: ignore[union-attr]
-        await asyncio.sleep(PATIENCE)
-
-    async def fine() -> str:
-        await asyncio.sleep(0)
-        return "fine"
-
-    async def main() -> None:
-        asyncio.get_running_loop().set_task_factory(_methods_run_in_tasks_of_310)
-        server = zerorpc.Server({f.__name__: f for f in (without_waiting, before_the_first_wait, fine)})
-        endpoint = server.bind(TCP)[0]
-        serving = asyncio.ensure_future(server.serve())
-        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
-            for _ in range(2):
-                assert await client.without_waiting() == 1
-                assert await client.fine() == "fine"
-                with pytest.raises(zerorpc.RemoteError, match="CancelledError"):
-                    await client.before_the_first_wait()
-                assert await client.fine() == "fine"
-        server.stop()
-        await serving
-
-    run(main())
 
 
 def test_a_method_that_catches_its_own_cancellation_goes_on() -> None:
@@ -286,3 +242,181 @@ def test_an_old_peer_that_falls_silent_is_lost() -> None:
     with serving(service, heartbeat=0.05) as server, RawPeer.to(server.endpoints[0]) as peer:
         peer.send(HEADER, "coroutine", [])
         assert service.ended.wait(PATIENCE)
+
+
+# A task of its own
+
+
+def test_timeouts_of_methods_that_begin_together_are_their_own() -> None:
+    """Each is over before its method waits for the first time: uvloop cancels it then before any task's first step."""
+    cleaned: list[int] = []
+
+    async def falls_back(n: int) -> int:
+        try:
+            async with asyncio.timeout(0.001):
+                time.sleep(0.003)  # noqa: ASYNC251 - as under load
+                await asyncio.sleep(PATIENCE * 10)
+        except TimeoutError:
+            return n
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append(n)
+        return -1
+
+    with joined({"f": falls_back}, pool_size=25) as client:
+        for _ in range(3):  # a place that isn't given back would be missed
+            calls = [client.f(n, async_=True) for n in range(20)]
+            assert [call.get() for call in calls] == list(range(20))
+    assert sorted(cleaned) == sorted(3 * list(range(20)))
+
+
+def test_cancel_scopes_of_anyio_lose_no_call() -> None:
+    async def moves_on(n: int) -> int:
+        for patience in (0.001, 0, 0.001 * (n % 3)):
+            with anyio.move_on_after(patience):
+                time.sleep(0.002)  # noqa: ASYNC251 - as under load
+                await anyio.sleep(PATIENCE * 10)
+        return n
+
+    with joined({"f": moves_on}, pool_size=25) as client:
+        for _ in range(3):
+            calls = [client.f(n, async_=True) for n in range(20)]
+            assert [call.get() for call in calls] == list(range(20))
+
+
+class ByTask:
+    """Keeps something for each running call, under the task that it sees."""
+
+    def __init__(self) -> None:
+        self.users: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+        self.last: asyncio.Task[Any] | None = None
+
+    async def user(self, name: str) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        return self.users.setdefault(task, name)
+
+    async def waiting_user(self, name: str) -> str:
+        await self.user(name)
+        await asyncio.sleep(0)
+        return await self.user("another")
+
+    @zerorpc.on_loop
+    def quick_user(self, name: str) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        return self.users.setdefault(task, name)
+
+    async def latest_wins(self, name: str, waits: bool) -> str:
+        """Cancels the call before, which may have ended long ago."""
+        if self.last is not None:
+            self.last.cancel()
+        self.last = asyncio.current_task()
+        if waits:
+            await asyncio.sleep(0.001)
+        return name
+
+
+@pytest.mark.parametrize("method", ["user", "waiting_user", "quick_user"])
+def test_a_task_as_a_key_is_one_calls(method: str) -> None:
+    with serving(ByTask()) as server:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(zerorpc.Client(server.endpoints[0], timeout=PATIENCE)) for _ in range(3)]
+            names = [f"client {n % 3}, call {n}" for n in range(12)]
+            assert [clients[n % 3](method, name) for n, name in enumerate(names)] == names
+
+
+def test_cancelling_the_task_of_a_call_that_has_ended_harms_no_other() -> None:
+    with serving(ByTask()) as server:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(zerorpc.Client(server.endpoints[0], timeout=PATIENCE)) for _ in range(3)]
+            for n in range(30):
+                assert clients[n % 3].latest_wins(str(n), n % 2 == 0) == str(n)
+
+
+def test_a_method_that_cancels_itself_at_its_end_has_ended_once() -> None:
+    """asyncio takes such a task for cancelled, though its work is done."""
+
+    async def f(waits: bool) -> str:
+        if waits:
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return "done"
+
+    server = zerorpc.Server({"f": f}, pool_size=1)
+    endpoint = server.bind(TCP)[0]
+    with on_thread(server), zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+        for waits in (True, False) * 3:
+            assert client.f(waits) == "done"
+        runners = server._core.runners
+        assert runners is not None
+        eventually(lambda: runners.running == 0)
+
+
+def test_a_call_whose_task_never_took_a_step_is_answered_and_gives_its_place_back() -> None:
+    """Somebody cancels all tasks that there are, those that were just made too."""
+    gate = threading.Event()
+
+    def returns_a_coroutine() -> Any:
+        gate.wait(PATIENCE)
+        return asyncio.sleep(0, "ran")
+
+    @zerorpc.on_loop
+    def cancel_all() -> None:
+        """Whatever is made in this turn of the loop is cancelled in it."""
+        loop = asyncio.get_running_loop()
+        make = loop.create_task
+
+        def make_and_cancel(coroutine: Any, **options: Any) -> Any:
+            task = make(coroutine, **options)
+            if coroutine.__name__ == "_settle":
+                del loop.create_task  # type: ignore[method-assign]
+                task.cancel()
+            return task
+
+        loop.create_task = make_and_cancel  # type: ignore[method-assign]
+        gate.set()
+
+    async def main() -> None:
+        server = zerorpc.Server({"f": returns_a_coroutine, "cancel_all": cancel_all}, pool_size=2)
+        endpoint = server.bind(TCP)[0]
+        serving = asyncio.ensure_future(server.serve())
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            call = asyncio.ensure_future(client.f())
+            await client.cancel_all()
+            with pytest.raises(zerorpc.RemoteError, match="CancelledError"):
+                await call
+            assert await client.f() == "ran"
+            runners = server._core.runners
+            assert runners is not None
+            assert runners.running == 0
+        server.stop()
+        await serving
+
+    run(main())
+
+
+def test_what_a_plain_function_returned_for_a_caller_that_is_gone_is_closed() -> None:
+    gate, closed = threading.Event(), threading.Event()
+
+    class Watched:
+        """Tells when nothing holds it any more."""
+
+        def __del__(self) -> None:
+            closed.set()
+
+    async def rest(watched: Watched) -> None:
+        raise AssertionError("nobody wants it")
+
+    def returns_a_coroutine() -> Any:
+        gate.wait(PATIENCE)
+        return rest(Watched())
+
+    with joined({"f": returns_a_coroutine}) as client:
+        with pytest.raises(zerorpc.TimeoutExpired):
+            client.f(timeout=0.05)
+        assert client._zerorpc_ping()[0] == "pong"
+        gate.set()
+        assert closed.wait(PATIENCE)

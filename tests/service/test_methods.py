@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 import math
 import types
@@ -226,7 +227,95 @@ def test_a_modules_public_callables() -> None:
 
 
 def test_a_dict_as_it_is() -> None:
-    assert names({"f": plain, "_g": plain, 3: plain}) == ["3", "_g", "f"]
+    class Name(str):
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "another"
+
+    assert names({"f": plain, "_g": plain, Name("h"): plain}) == ["_g", "f", "h"]
+    assert names(collections.OrderedDict(f=plain)) == ["f"]
+
+
+class NeedsInstance:
+    @staticmethod
+    def static() -> None: ...
+
+    def method(self) -> None: ...
+
+
+class NeedsNone:
+    @staticmethod
+    def static() -> str:
+        return "static"
+
+    @classmethod
+    def for_class(cls) -> str:
+        return cls.__name__
+
+    class Inner: ...
+
+
+NO_SERVICES: list[tuple[Any, str]] = [
+    (NeedsInstance, r"NeedsInstance is a class, and its method method needs an instance: give NeedsInstance\(\)"),
+    (Decorated, r"Decorated is a class, and its method items needs an instance: give Decorated\(\)"),
+    (type("Empty", (), {}), r"Empty is a class, and its methods need an instance: give Empty\(\)"),
+    (zerorpc.Server, r"Server is a class, .* an instance: give Server\(\)"),
+    (int, r"int is a class, .* an instance: give int\(\)"),
+    ("time", "not from a value of type str: import a module, and give it itself"),
+    (b"time", "not from a value of type bytes"),
+    (5, "not from a value of type int"),
+    (True, "not from a value of type bool"),
+    (None, "not from a value of type NoneType"),
+    ([plain], "not from a value of type list: functions of several objects fit into a dict"),
+    ((plain,), "not from a value of type tuple"),
+    ({plain}, "not from a value of type set"),
+    (object(), "not from a value of type object"),
+    (lambda: 1, "not from a value of type function: give a function its name"),
+    (math.sqrt, "not from a value of type builtin_function_or_method: give a function its name"),
+    (NeedsInstance().method, "not from a value of type method: give a function its name"),
+    (functools.partial(plain), "not from a value of type partial: give a function its name"),
+    (types.MappingProxyType({"f": plain}), "not from a value of type mappingproxy"),
+    ((n for n in ()), "not from a value of type generator"),
+    ({"a": 1}, "the method 'a' has to be a function, not a value of type int"),
+    ({"f": plain, "a": None}, "the method 'a' has to be a function, not a value of type NoneType"),
+    ({"a": {"b": plain}}, "the method 'a' has to be a function, not a value of type dict"),
+    ({3: plain}, "a method's name has to be a str, not 3"),
+    ({b"f": plain}, "a method's name has to be a str, not b'f'"),
+    ({None: plain}, "a method's name has to be a str, not None"),
+]
+
+
+@pytest.mark.parametrize(("service", "why"), NO_SERVICES)
+def test_what_is_no_service_is_refused_at_once(service: Any, why: str) -> None:
+    takers: list[Callable[[Any], Any]] = [collect, zerorpc.Server().register]
+    if service is not None:  # which stands for "its own methods"
+        takers += [zerorpc.Server, zerorpc.Puller, zerorpc.Subscriber]
+    for take in takers:
+        with pytest.raises(TypeError, match=why):
+            take(service)
+
+
+def test_a_class_that_needs_no_instance() -> None:
+    assert names(NeedsNone) == ["Inner", "for_class", "static"]
+    assert zerorpc.Server(NeedsNone)("for_class") == "NeedsNone"
+
+
+def test_objects_of_all_sorts_are_services() -> None:
+    class Stack(list[int]):
+        """As one's own class."""
+
+    class OwnModule(types.ModuleType): ...
+
+    module = OwnModule("own")
+    module.f = plain  # type: ignore[attr-defined]
+    assert "append" in names(Stack())
+    assert names(types.SimpleNamespace(f=plain, number=1)) == ["f"]
+    assert names(module) == ["f"]
+    assert names(CallableObject()) == []
+    assert names(zerorpc.Server({})) != []
+    with zerorpc.Server() as empty:  # all is registered later
+        empty.register({})
 
 
 def test_what_raises_when_it_is_looked_at_is_left_out() -> None:

@@ -294,6 +294,7 @@ def test_a_call_given_up_while_it_waits_never_runs(tmp_path: Path) -> None:
         file_appears(first)
         with pytest.raises(zerorpc.TimeoutExpired):
             client.hang(str(second), timeout=0.01)
+        assert client._zerorpc_ping()[0] == "pong"  # so the server has read by now that it was given up
         go_on.touch()
         assert running.get(timeout=PATIENCE) == "went on"
         assert str(client.pid()) == first.read_text()  # it was not needed for the second either

@@ -31,6 +31,15 @@ class _AsyncIterable:
             yield number
 
 
+class _Awaitable:
+    def __init__(self, n: int) -> None:
+        self._n = n
+
+    def __await__(self) -> Any:
+        yield from asyncio.sleep(0).__await__()
+        return self._n
+
+
 class Ways:
     """One method for each way of being a method."""
 
@@ -111,6 +120,72 @@ class Ways:
     def mapped(self, n: int) -> Iterator[int]:
         return map(int, range(n))
 
+    # As decorators make them that know nothing of what they wrap
+
+    @zerorpc.on_loop
+    def returns_a_coroutine_on_loop(self, n: int) -> Any:
+        return self.waiting(n)
+
+    def returns_an_awaitable(self, n: int) -> Any:
+        return _Awaitable(n)
+
+    async def returns_a_task(self, n: int) -> Any:
+        return asyncio.ensure_future(self.waiting(n))
+
+    @zerorpc.on_loop
+    def returns_a_future_on_loop(self, n: int) -> Any:
+        return asyncio.gather(self.waiting(n), self.waiting(n))
+
+    def returns_an_async_generator(self, n: int) -> Any:
+        return self.async_generator(n)
+
+    @zerorpc.on_loop
+    def returns_an_async_generator_on_loop(self, n: int) -> Any:
+        return self.async_generator(n)
+
+    @zerorpc.on_loop
+    def returns_a_generator_on_loop(self, n: int) -> Any:
+        return self.generator(n)
+
+    async def awaits_and_returns_an_async_generator(self, n: int) -> Any:
+        await asyncio.sleep(0)
+        return self.async_generator(n)
+
+    async def awaits_and_returns_a_generator(self, n: int) -> Any:
+        await asyncio.sleep(0)
+        return self.generator(n)
+
+    def returns_a_coroutine_of_an_async_generator(self, n: int) -> Any:
+        return self.awaits_and_returns_an_async_generator(n)
+
+    @zerorpc.stream
+    def streams_an_async_generator(self, n: int) -> Any:
+        return self.async_generator(n)
+
+    @zerorpc.stream
+    def streams_an_async_iterable(self, n: int) -> Any:
+        return _AsyncIterable(n)
+
+    @zerorpc.stream
+    def streams_a_coroutine_of_a_list(self, n: int) -> Any:
+        async def listed() -> list[int]:
+            await asyncio.sleep(0)
+            return list(range(n))
+
+        return listed()
+
+    @zerorpc.stream
+    def streams_a_coroutine_of_an_async_generator(self, n: int) -> Any:
+        return self.awaits_and_returns_an_async_generator(n)
+
+    @zerorpc.rep
+    def lists_an_async_generator(self, n: int) -> Any:
+        return self.async_generator(n)
+
+    @zerorpc.rep
+    def lists_a_coroutine_of_a_generator(self, n: int) -> Any:
+        return self.awaits_and_returns_a_generator(n)
+
     partial = staticmethod(functools.partial(lambda a, n: a + n, 10))
 
     class _Callable:
@@ -159,10 +234,17 @@ def ways() -> Iterator[zerorpc.Client]:
         "for_class",
         "builtin",
         "kind",
+        "returns_a_coroutine_on_loop",
+        "returns_an_awaitable",
+        "returns_a_task",
     ],
 )
 def test_one_reply(ways: zerorpc.Client, name: str) -> None:
     assert ways(name, 7) == 7
+
+
+def test_a_future_on_the_loop_is_awaited(ways: zerorpc.Client) -> None:
+    assert ways.returns_a_future_on_loop(7) == [7, 7]
 
 
 def test_a_partial(ways: zerorpc.Client) -> None:
@@ -183,6 +265,16 @@ def test_a_partial(ways: zerorpc.Client) -> None:
         "coroutine_of_a_list",
         "coroutine_of_an_async_generator",
         "coroutine_of_an_async_iterable",
+        "returns_an_async_generator",
+        "returns_an_async_generator_on_loop",
+        "returns_a_generator_on_loop",
+        "awaits_and_returns_an_async_generator",
+        "awaits_and_returns_a_generator",
+        "returns_a_coroutine_of_an_async_generator",
+        "streams_an_async_generator",
+        "streams_an_async_iterable",
+        "streams_a_coroutine_of_a_list",
+        "streams_a_coroutine_of_an_async_generator",
     ],
 )
 @pytest.mark.parametrize("count", [0, 1, 3, 1000])
@@ -192,7 +284,16 @@ def test_a_stream(ways: zerorpc.Client, name: str, count: int) -> None:
     assert list(items) == list(range(count))
 
 
-@pytest.mark.parametrize("name", ["said_list", "said_async_list", "said_iterator"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "said_list",
+        "said_async_list",
+        "said_iterator",
+        "lists_an_async_generator",
+        "lists_a_coroutine_of_a_generator",
+    ],
+)
 def test_rep_makes_one_reply_of_a_generator(ways: zerorpc.Client, name: str) -> None:
     assert ways(name, 3) == [0, 1, 2]
 

@@ -9,7 +9,7 @@ import pytest
 import zerorpc
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import USUAL_TIMEOUT, decode, encode
-from zerorpc.service.turns import Turns, check_limits, patience
+from zerorpc.service.turns import Turns, patience
 
 
 @pytest.mark.parametrize(
@@ -88,22 +88,6 @@ def test_an_empty_queue_forgets() -> None:
     assert turns.wait(10.0, 10) == pytest.approx(10.0)
     turns.begin(20.0)
     assert turns.wait(20.0, 10) == 0
-
-
-@pytest.mark.parametrize(
-    ("pool_size", "max_wait", "complaint"),
-    [
-        (0, None, "pool_size has to be at least 1, or None for no limit, not 0"),
-        (1, 0, "max_wait has to be a number of seconds above 0, or None, not 0"),
-        (None, -1.0, "max_wait has to be a number of seconds above 0, or None, not -1.0"),
-        (None, float("nan"), "max_wait has to be a number of seconds above 0, or None, not nan"),
-    ],
-)
-def test_limits_that_make_no_sense(pool_size: int | None, max_wait: float | None, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        check_limits(pool_size, max_wait)
-    with pytest.raises(ValueError, match=complaint):
-        zerorpc.Server({}, pool_size=pool_size, max_wait=max_wait)
 
 
 def request(header: dict[str, Any]) -> ServerChannel:

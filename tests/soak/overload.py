@@ -73,7 +73,7 @@ class OldCaller(asyncio.Protocol):
         self._flush()
         try:
             event = await asyncio.wait_for(call, TIMEOUT)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise TimeoutExpired(TIMEOUT) from None
         finally:
             self._calls.pop(message_id, None)

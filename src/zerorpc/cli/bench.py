@@ -113,6 +113,9 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop()
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:  # no stdin, stdout or stderr: uvloop would abort the process
+        pass
+    os.close(fd)
     return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
 
 
@@ -174,6 +177,9 @@ def _heeding_ctrl_c(loop: asyncio.AbstractEventLoop, acts: list[Callable[[], obj
         if acts:
             acts.pop()()
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background
+        yield
+        return
     try:
         loop.add_signal_handler(signal.SIGINT, act)
     except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread: no report then

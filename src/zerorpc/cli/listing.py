@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zerorpc.cli.printing import note, show, visible, write
-from zerorpc.errors import RemoteError
+from zerorpc.errors import ProtocolError, RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -118,22 +118,24 @@ def _parameter(arg: object) -> str:
     if not isinstance(arg, dict):
         return _text(arg)
     name = _text(arg.get("name"))
-    return f"{name}={arg['default']!r}" if "default" in arg else name
+    return f"{name}={_literal(arg['default'])}" if "default" in arg else name
 
 
 def _from_argspecs(told: list[Any]) -> Iterable[Method]:
-    for name, argspec, doc in told:
+    for entry in told:
+        name, argspec, doc, *_ = [*(entry if isinstance(entry, list) else [entry]), None, None, None]
         yield Method(_text(name), _argspec_parameters(argspec), _text(doc))
 
 
 def _argspec_parameters(argspec: Any) -> str:
     """A signature from `[names, name of *args, name of **kwargs, defaults of the last names]`."""
-    if not argspec:
+    if not isinstance(argspec, list) or len(argspec) != 4 or not isinstance(argspec[0], list):
         return UNKNOWN_SIGNATURE
     names, rest, keywords, defaults = argspec
     shown = [_text(name) for name in names]
-    for position, default in enumerate(reversed(defaults or ()), 1):
-        shown[-position] += f"={default!r}"
+    last = reversed(defaults if isinstance(defaults, list) else [])
+    for position, default in zip(range(1, len(shown) + 1), last, strict=False):
+        shown[-position] += f"={_literal(default)}"
     if rest:
         shown.append(f"*{_text(rest)}")
     if keywords:
@@ -142,7 +144,10 @@ def _argspec_parameters(argspec: Any) -> str:
 
 
 def _ask_one_by_one(ask: Ask, method: str | None, signatures: bool) -> Service:
-    names = [_text(name) for name in ask("_zerorpc_list")]
+    told = ask("_zerorpc_list")
+    if not isinstance(told, list):
+        raise ProtocolError(f"the service can't tell its methods: instead of a list of names {_kind(told)} came")
+    names = [_text(name) for name in told]
     return Service(
         _text(_ask_gently(ask, "_zerorpc_name")) or UNKNOWN_SERVICE,
         [_ask_about(ask, name, signatures) for name in names if method in (None, name)],
@@ -166,4 +171,17 @@ def _text(told: object) -> str:
     """Text that may be nil, or bytes when a peer of version 1 or 2 sent no UTF-8."""
     if told is None:
         return ""
-    return told.decode(errors="replace") if isinstance(told, bytes) else str(told)
+    if isinstance(told, bytes):
+        return told.decode(errors="replace")
+    return told if isinstance(told, str) else _literal(told)
+
+
+def _literal(told: object) -> str:
+    try:
+        return repr(told)
+    except RecursionError:  # as deep as can be read may be too deep to show
+        return f"<{_kind(told)}>"
+
+
+def _kind(told: object) -> str:
+    return f"a value of type {type(told).__name__}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Longer values are laid out over several lines by pprint, at this width.
 LINE_WIDTH = 80
+TOO_DEEP = "<nested too deep to show>"
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -69,12 +70,18 @@ def show_stream(items: Iterable[object], as_json: bool) -> None:
 
 def pretty(value: object) -> str:
     """A value as Python writes it, over several lines when it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return TOO_DEEP
     if len(text) <= LINE_WIDTH and not isinstance(value, dict | list | tuple):
         return text  # what pprint would say too, without the 10 ms that its import takes
     from pprint import pformat
 
-    return pformat(value, width=LINE_WIDTH)
+    try:
+        return pformat(value, width=LINE_WIDTH)
+    except RecursionError:  # it needs more frames than repr, which needs more than reading did
+        return text
 
 
 def to_json(value: object) -> str:
@@ -84,7 +91,13 @@ def to_json(value: object) -> str:
     try:
         return json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
+        pass
+    except RecursionError:
+        return json.dumps(TOO_DEEP)
+    try:
         return json.dumps(json_ready(value), allow_nan=False)
+    except RecursionError:
+        return json.dumps(TOO_DEEP)
 
 
 def json_ready(value: object) -> object:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from zerorpc.cli.arguments import Arguments
 
 EXPOSURE = "anyone who reaches this port can call it"
-GRACE = 0.5  # seconds that running calls get to finish: whoever types Ctrl-C waits for a second at most
 
 
 def serve(arguments: Arguments) -> int:
@@ -22,9 +21,10 @@ def serve(arguments: Arguments) -> int:
     Raises UsageError and BrokenService as `load` does, and what binding raises.
     """
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before run() takes over
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before run()
         _serve(arguments, str(arguments.command))
-    except KeyboardInterrupt:  # came before run() had its own handlers in place
+    except KeyboardInterrupt:
         pass
     return 0
 
@@ -38,7 +38,6 @@ def _serve(arguments: Arguments, target: str) -> None:
         service,
         pool_size=arguments.pool_size,
         heartbeat=arguments.heartbeat,
-        grace=GRACE,
         processes=arguments.processes,
     ) as server:
         server.debug = arguments.debug

@@ -28,6 +28,7 @@ from zerorpc.protocol.events import (
 )
 
 __all__ = [
+    "CREDIT_MAX",
     "DEFAULT_SLOTS",
     "STATE_DONE",
     "STATE_SENT",
@@ -42,7 +43,7 @@ __all__ = [
 Answer: TypeAlias = "Reply | WireEvent"
 
 DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
-_CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
+CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
 _FOREVER = float("inf")
 
 
@@ -61,7 +62,7 @@ class RequestBringer(Protocol):
     """The peer that a server's channel lives on."""
 
     channels: dict[Any, Any]
-    new_id: Callable[[], bytes]
+    new_id: Callable[[], Any]
     writable: bool
 
     @property
@@ -100,7 +101,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     last of them STREAM_DONE or ERR; ``error`` is what ended the call instead. ``waiter`` is the shell's own.
     """
 
-    message_id: bytes
+    message_id: Any  # bytes; what a program's own ``Context.new_msgid`` makes may be a str or an int
     method: str
     data: bytes
     timeout: float | None = None
@@ -247,7 +248,7 @@ class ServerChannel(Struct, eq=False):
         """The caller grants ``count`` more events; nonsense is ignored."""
         if type(count) is not int or not count > 0:
             return
-        self.credit = min(self.credit + count, _CREDIT_MAX)
+        self.credit = min(self.credit + count, CREDIT_MAX)
         while self.backlog and self.credit > 0:
             self.credit -= 1
             self.peer.send_event(self, self.backlog.popleft())

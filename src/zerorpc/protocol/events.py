@@ -7,6 +7,7 @@ exact to the byte and the type. Hooks see an ``Event``, whose header is a plain 
 from __future__ import annotations
 
 import contextlib
+import operator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -14,15 +15,16 @@ from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
+from zerorpc.zmtp import frames
 
 __all__ = [
     "CANCEL",
     "DECODE_ERRORS",
     "DONE",
-    "ENCODE_ERRORS",
     "ERR",
     "GOAWAY",
     "HEARTBEAT",
+    "ID_MAX",
     "MORE",
     "NO_ID",
     "OK",
@@ -36,16 +38,24 @@ __all__ = [
     "Reply",
     "ReplyHeader",
     "WireEvent",
+    "check_id",
     "decode",
     "decode_header",
+    "decode_id",
     "decode_reply",
     "decode_usual",
     "encode",
+    "encode_item",
+    "encode_ok",
+    "no_array",
+    "too_large",
+    "unsendable",
 ]
 
 VERSION = 3
 TIMEOUT_KEY = "_zpc_timeout"  # a request's header: seconds that its caller waits for the first reply, nil for ever,
 USUAL_TIMEOUT = 30  # absent if it is what every client of zerorpc waits when it isn't told otherwise
+ID_MAX = 64 * 1024  # octets of a message id, which every further event of its channel carries; ours have 34
 _JOIN_MAX = 16 * 1024  # octets of a result up to which another copy costs less than ``encode``
 
 OK = "OK"
@@ -137,16 +147,14 @@ class Event:
 
 
 def encode(header: dict[str, Any], name: str, args: Any) -> bytes:
-    """Pack one event. Raises SerializationError when a value has no MessagePack form."""
+    """Pack one event. Raises SerializationError when a value has no MessagePack form, or all are too large."""
     try:
-        return encode_usual((header, name, args))
-    except ENCODE_ERRORS as error:
-        raise SerializationError(encode_problem(error)) from error
-
-
-def encode_problem(error: Exception) -> str:
-    """What one of ENCODE_ERRORS is about."""
-    return str(error) or type(error).__name__
+        data = encode_usual((header, name, args))
+    except Exception as error:
+        raise unsendable(error) from error
+    if len(data) > frames.MESSAGE_MAX:
+        raise too_large(len(data))
+    return data
 
 
 def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
@@ -154,9 +162,12 @@ def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
     if type(value) is bytes and len(value) > _JOIN_MAX:
         return encode({"message_id": message_id, "v": VERSION, "response_to": response_to}, OK, (value,))
     try:
-        return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL, encode_usual(value)))
-    except ENCODE_ERRORS as error:
-        raise SerializationError(encode_problem(error)) from error
+        data = b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL, encode_usual(value)))
+    except Exception as error:
+        raise unsendable(error) from error
+    if len(data) > frames.MESSAGE_MAX:
+        raise too_large(len(data))
+    return data
 
 
 def encode_item(message_id: bytes, response_to: Raw, value: Any) -> bytes:
@@ -164,19 +175,56 @@ def encode_item(message_id: bytes, response_to: Raw, value: Any) -> bytes:
     if type(value) is bytes and len(value) > _JOIN_MAX:
         return encode({"message_id": message_id, "v": VERSION, "response_to": response_to}, STREAM, value)
     try:
-        return b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL, encode_usual(value)))
-    except ENCODE_ERRORS as error:
-        raise SerializationError(encode_problem(error)) from error
+        data = b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL, encode_usual(value)))
+    except Exception as error:
+        raise unsendable(error) from error
+    if len(data) > frames.MESSAGE_MAX:
+        raise too_large(len(data))
+    return data
+
+
+def unsendable(error: Exception) -> Exception:
+    """What to raise for what msgspec, or a value's own code, raised while it was packed.
+
+    Only a lack of memory stays what it is: it says nothing about the value.
+    """
+    return error if isinstance(error, MemoryError) else SerializationError(_problem(error))
+
+
+def too_large(size: int) -> SerializationError:
+    """The error of an event that its receiver would refuse, and the connection with it."""
+    return SerializationError(f"a message of {size} octets (the limit is {frames.MESSAGE_MAX})")
+
+
+def _problem(error: Exception) -> str:
+    """What an error is about; its type too, where that is no error of packing but of a value's own code."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    if not text:
+        return kind
+    return text if isinstance(error, _PACKING_ERRORS) else f"{kind}: {text}"
+
+
+_PACKING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
 
 
 def _plain(value: Any) -> Any:
     """What msgspec can't pack but the old implementation could: subclasses of the basic types; and any integer."""
-    for base, convert in _SUBCLASSED:
-        if isinstance(value, base):
-            return convert(value)
-    if hasattr(type(value), "__index__"):
-        return value.__index__()
-    raise TypeError(f"a value of type {type(value).__qualname__} can't be sent")
+    why = ""
+    try:
+        for base, convert in _SUBCLASSED:
+            if isinstance(value, base):
+                return convert(value)
+        if hasattr(type(value), "__index__"):
+            return operator.index(value)
+    except MemoryError:
+        raise
+    except Exception as error:
+        why = f": {_problem(error)}"
+    raise TypeError(f"a value of type {type(value).__qualname__} can't be sent{why}")
 
 
 _SUBCLASSED: tuple[tuple[type, Any], ...] = (
@@ -185,10 +233,9 @@ _SUBCLASSED: tuple[tuple[type, Any], ...] = (
     (float, float.__float__),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
 )
-# ``encode`` of a (header, name, args), for where a call costs: it raises one of ENCODE_ERRORS instead.
+# ``encode`` of a (header, name, args), for where a call costs: what it raises goes through ``unsendable``, and whether
+# the event is too large is up to the caller.
 encode_usual = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-
-ENCODE_ERRORS = (TypeError, ValueError, OverflowError, RecursionError)
 
 # A reply as ``encode`` packs it, with gaps for what differs.
 _REPLY_HEAD = b"\x93\x83" + encode_usual("message_id") + b"\xc4\x20"  # a bin of 32 octets
@@ -213,15 +260,42 @@ def decode(data: Buffer) -> WireEvent | BadEvent:
         return _decode_by_parts(bytes(data))
 
 
-def decode_header(data: Buffer) -> dict[str, Any]:
-    """The whole header as a dict, for hooks; only of an event that ``decode`` accepted.
+def decode_id(octets: Raw) -> Any:
+    """An id's value; None for one that has none."""
+    try:
+        return _any_decoder.decode(octets)
+    except DECODE_ERRORS:
+        return None
 
-    What has no meaning in it, such as a text that isn't UTF-8, is left out.
+
+def check_id(message_id: object) -> None:
+    """Raises TypeError or ValueError for what a program's own ``Context.new_msgid`` must not return."""
+    if not isinstance(message_id, (bytes, str, int)):
+        kind = type(message_id).__name__
+        raise TypeError(f"Context.new_msgid has to return bytes, a str or an int, not a value of type {kind}")
+    try:
+        if len(encode_usual(message_id)) <= ID_MAX:
+            return
+        why = f"an id of more than {ID_MAX} octets"
+    except (ValueError, OverflowError) as error:
+        why = str(error)
+    raise ValueError(f"Context.new_msgid returned what can't be sent: {why}")
+
+
+def decode_header(data: Buffer) -> dict[str, Any]:
+    """The whole header as a dict, for hooks. Never raises, whatever the octets.
+
+    What has no meaning in it, such as a text that isn't UTF-8, is left out; and everything, if it is no header at all
+    or takes too long to go through.
     """
     try:
         return _header_decoder.decode(data).header
     except DECODE_ERRORS:
+        pass
+    try:
         return _readable_values(split_event(bytes(data))[0])
+    except DECODE_ERRORS:
+        return {}
 
 
 class _HeaderOnly(msgspec.Struct, array_like=True):
@@ -231,6 +305,23 @@ class _HeaderOnly(msgspec.Struct, array_like=True):
 _header_decoder = msgspec.msgpack.Decoder(_HeaderOnly)
 _raw_map_decoder = msgspec.msgpack.Decoder(dict[Any, Raw])
 _any_decoder = msgspec.msgpack.Decoder()
+
+
+def no_array(method: str, args: Any) -> str:
+    """What to tell the caller whose arguments are no array, in MessagePack's words."""
+    came = _KINDS.get(type(args), "a value of another type")
+    return f"the arguments of {method} have to be an array, such as [1, 2] or [], but {came} came"
+
+
+_KINDS: dict[type, str] = {
+    type(None): "nil",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a float",
+    str: "a string",
+    bytes: "a string of octets",
+    dict: "a map",
+}
 
 
 def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:
@@ -266,11 +357,7 @@ def _lenient_header(data: bytes) -> tuple[Header, str | None]:
 def _readable_values(data: bytes) -> dict[str, Any]:
     """What can be read of a header as a dict."""
     values: dict[str, Any] = {}
-    try:
-        fields = _raw_map_decoder.decode(data)
-    except DECODE_ERRORS:  # a key that isn't UTF-8
-        return values
-    for key, value in fields.items():
+    for key, value in _raw_map_decoder.decode(data).items():
         if isinstance(key, (str, bytes)):
             with contextlib.suppress(*DECODE_ERRORS):
                 values[key if isinstance(key, str) else key.decode("latin-1")] = _any_decoder.decode(value)

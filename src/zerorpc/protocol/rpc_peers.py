@@ -24,6 +24,7 @@ from zerorpc.protocol.events import (
     DECODE_ERRORS,
     GOAWAY,
     HEARTBEAT,
+    ID_MAX,
     MORE,
     NO_ID,
     OK,
@@ -34,6 +35,7 @@ from zerorpc.protocol.events import (
     Reply,
     WireEvent,
     decode,
+    decode_id,
     decode_reply,
     decode_usual,
     encode,
@@ -45,18 +47,17 @@ __all__ = ["ClientPeer", "ServerPeer", "late"]
 
 _LOST_AFTER_OLD = 3  # heartbeats; what the old ones' "two" comes to: they look only once a period (wire.md §5)
 _NIL = Raw(b"\xc0")
-_BIN_32 = b"\xc4\x20"  # how an id of ours begins in MessagePack
 
 
 class ClientPeer(Peer):
-    """A server, seen by its client: carries our calls. ``new_id`` makes message ids (32 octets)."""
+    """A server, seen by its client: carries our calls. ``new_id`` makes message ids."""
 
     __slots__ = ("_new_id", "goes_away", "passive")
 
     def __init__(
         self,
         heartbeat: float | None,
-        new_id: Callable[[], bytes],
+        new_id: Callable[[], Any],
         passive: bool = False,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
@@ -96,8 +97,8 @@ class ClientPeer(Peer):
                 event = decode(data)
             except ProtocolError:
                 return  # it can't be told whose it is
-            message_id = bytes(event.header.response_to).removeprefix(_BIN_32)
-        channel = self.channels.get(message_id) if type(message_id) is bytes else None
+            message_id = decode_id(event.header.response_to)
+        channel = self.channels.get(message_id) if type(message_id) is bytes else self._find(message_id)
         if channel is None:
             if event.name == GOAWAY and self.level >= 1 and not self.goes_away:
                 self.goes_away = True
@@ -129,6 +130,10 @@ class ClientPeer(Peer):
             if channel.state is STATE_DONE:
                 self.channels.pop(channel.message_id, None)
             touched.append(channel)
+
+    def _find(self, message_id: Any) -> Any:
+        """The call with an id that a program made itself. A float may be an int that Node sent back (wire.md §2)."""
+        return self.channels.get(message_id) if isinstance(message_id, (str, int, float)) else None
 
     def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
         """A channel fails while the connection lives on."""
@@ -180,20 +185,22 @@ class ClientPeer(Peer):
 
 
 class ServerPeer(Peer):
-    """A client, seen by its server: brings requests. ``new_id`` makes message ids (32 octets)."""
+    """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
 
     __slots__ = ("new_id", "routing_id")
 
     def __init__(
         self,
         heartbeat: float | None,
-        new_id: Callable[[], bytes],
+        new_id: Callable[[], Any],
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
         self.new_id = new_id
         self.pauses_reading = True
-        self.routing_id = new_id()  # for hooks: what tells this client from the others, until it says it by itself
+        own_id = new_id()
+        # for hooks: what tells this client from the others, until it says it by itself
+        self.routing_id = own_id if type(own_id) is bytes else str(own_id).encode()
 
     def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
         data = message[-1]
@@ -211,7 +218,7 @@ class ServerPeer(Peer):
         if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
             message_id = bytes(header.message_id)
             key = message_id if routing is None else (routing, message_id)
-            if not message_id or key in self.channels:
+            if not message_id or key in self.channels or len(message_id) > ID_MAX:
                 return  # nobody could be answered
             channel = self.channels[key] = ServerChannel(self, key, event, data, routing)
             if self.heartbeat and (self.level < 1 or self.next_wake is None or self.next_wake > now + self.heartbeat):

@@ -11,7 +11,9 @@ import contextlib
 import pickle
 import sys
 import types
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
+
+from zerorpc.shown import message_of, module_of, name_of, readable, trace_of, without_frames_of
 
 __all__ = ["CarriedError", "pack_error"]
 
@@ -20,81 +22,119 @@ class _Frame(NamedTuple):
     file: str
     line: int
     function: str
-    module: Any
+    module: str
 
 
-class CarriedError(NamedTuple):
-    """An exception in parts, each of a type that any process can unpickle."""
+class _Part(NamedTuple):
+    """One exception of a chain, in pieces of types that any process can unpickle."""
 
     pickled: bytes | None
     module: str
     name: str
     message: str | None  # None: it can't be shown
     frames: list[_Frame]
-    cause: Any  # a CarriedError or None
-    context: Any  # the same
+    cause: int | None  # its place in the chain
+    context: int | None  # the same
     suppress_context: bool
+
+
+class CarriedError(NamedTuple):
+    """An exception, and after it all that it was raised from: a list, since that may be deeper than pickle goes."""
+
+    chain: list[_Part]
 
     def unpack(self) -> BaseException:
         """The exception, as it was raised."""
-        error = self._unpickled() or self._stand_in()
-        error.__traceback__ = _traceback(self.frames)
-        error.__cause__ = self.cause.unpack() if self.cause else None
-        error.__context__ = self.context.unpack() if self.context else None
-        error.__suppress_context__ = self.suppress_context
-        return error
+        errors = [_made_again(part) for part in self.chain]
+        for part, error in zip(self.chain, errors, strict=True):
+            BaseException.with_traceback(error, _traceback(part.frames))
+            _CAUSE.__set__(error, None if part.cause is None else errors[part.cause])
+            _CONTEXT.__set__(error, None if part.context is None else errors[part.context])
+            _SUPPRESS_CONTEXT.__set__(error, part.suppress_context)
+        return errors[0]
 
-    def _unpickled(self) -> BaseException | None:
-        """The original's copy; None if there is none, or it came out as something else."""
-        if self.pickled is None:
-            return None
+
+# Python's own way to these: an exception's class may have others of the same names, or forbid to set any.
+_CAUSE, _CONTEXT, _SUPPRESS_CONTEXT = (
+    vars(BaseException)[name] for name in ("__cause__", "__context__", "__suppress_context__")
+)
+_MODULE = vars(type)["__module__"]
+
+
+def _made_again(part: _Part) -> BaseException:
+    """The original's copy; a stand-in if there is none, or it came out as something else."""
+    if part.pickled is not None:
         try:
-            error = pickle.loads(self.pickled)
-            faithful = type(error).__name__ == self.name and (self.message is None or str(error) == self.message)
-        except Exception:  # its __init__ takes other arguments than those that it keeps, for one
-            return None
-        return error if faithful and isinstance(error, BaseException) else None
+            error = pickle.loads(part.pickled)
+            if _is_faithful(error, part):
+                return error
+        except BaseException:  # its __init__ takes other arguments than those that it keeps, for one
+            pass
+    message = "<its message can't be shown>" if part.message is None else part.message
+    stand_in: type[Exception] = type(part.name, (Exception,), {"__module__": part.module})
+    return stand_in(message)
 
-    def _stand_in(self) -> BaseException:
-        message = "<its message can't be shown>" if self.message is None else self.message
-        stand_in: type[Exception] = type(self.name, (Exception,), {"__module__": self.module})
-        return stand_in(message)
+
+def _is_faithful(error: Any, part: _Part) -> TypeGuard[BaseException]:
+    if not issubclass(type(error), BaseException) or name_of(error) != part.name:
+        return False
+    return part.message is None or message_of(error) == part.message
 
 
 def pack_error(error: BaseException, ours: str) -> CarriedError:
-    """Take an exception apart; ``ours`` is the module whose frames at the top of the traceback help nobody."""
-    return _pack(error, ours, set())
+    """Take an exception apart; ``ours`` is the module whose frames at the top of the traceback help nobody.
+
+    Whatever the exception is like, its name and the text of its traceback arrive.
+    """
+    chain, places = [error], {id(error): 0}
+
+    def place_of(related: BaseException | None) -> int | None:
+        if related is None:
+            return None
+        if id(related) not in places:
+            places[id(related)] = len(chain)
+            chain.append(related)
+        return places[id(related)]
+
+    parts = []
+    for each in chain:  # which grows meanwhile
+        cause, context = place_of(_CAUSE.__get__(each)), place_of(_CONTEXT.__get__(each))
+        parts.append(_pack(each, ours, cause, context))
+    return CarriedError(parts)
 
 
-def _pack(error: BaseException, ours: str, seen: set[int]) -> CarriedError:
-    seen.add(id(error))
+def _pack(error: BaseException, ours: str, cause: int | None, context: int | None) -> _Part:
     pickled = message = None
-    with contextlib.suppress(Exception):
+    # a signal that cancels the call may be swallowed, too: the server ends the process all the same
+    with contextlib.suppress(BaseException):
         pickled = pickle.dumps(error)
-    with contextlib.suppress(Exception):
-        message = str(error)
-    cause, context = error.__cause__, error.__context__
-    kind = type(error)
-    return CarriedError(
+    with contextlib.suppress(BaseException):
+        message = readable(str(error))
+    return _Part(
         pickled=pickled,
-        module=kind.__module__,
-        name=kind.__name__,
+        module=_module_of_class(type(error)),
+        name=name_of(error),
         message=message,
-        frames=_frames(error.__traceback__, ours),
-        cause=_pack(cause, ours, seen) if cause is not None and id(cause) not in seen else None,
-        context=_pack(context, ours, seen) if context is not None and id(context) not in seen else None,
-        suppress_context=error.__suppress_context__,
+        frames=_frames(without_frames_of((ours,), trace_of(error))),
+        cause=cause,
+        context=context,
+        suppress_context=_SUPPRESS_CONTEXT.__get__(error),
     )
 
 
-def _frames(trace: types.TracebackType | None, ours: str) -> list[_Frame]:
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") == ours:
-        trace = trace.tb_next
+def _module_of_class(kind: type) -> str:
+    try:
+        module = _MODULE.__get__(kind)
+    except AttributeError:
+        module = None
+    return module if type(module) is str else "<unknown>"  # as Python shows it
+
+
+def _frames(trace: types.TracebackType | None) -> list[_Frame]:
     frames = []
     while trace is not None:
         code = trace.tb_frame.f_code
-        module = trace.tb_frame.f_globals.get("__name__")
-        frames.append(_Frame(code.co_filename, trace.tb_lineno, code.co_name, module))
+        frames.append(_Frame(code.co_filename, trace.tb_lineno, code.co_name, module_of(trace)))
         trace = trace.tb_next
     return frames
 
@@ -108,8 +148,11 @@ def _traceback(frames: list[_Frame]) -> types.TracebackType | None:
     return trace
 
 
+_STAND_IN = compile("frame = this_frame()", "", "exec")
+
+
 def _stand_in_frame(frame: _Frame) -> types.FrameType:
-    code = compile("frame = this_frame()", frame.file, "exec").replace(co_name=frame.function)
+    code = _STAND_IN.replace(co_filename=frame.file, co_name=frame.function)
     names: dict[str, Any] = {"this_frame": sys._getframe, "__name__": frame.module}
     exec(code, names)
     made = names.pop("frame")

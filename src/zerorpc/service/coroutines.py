@@ -1,218 +1,224 @@
-"""Coroutine methods and async generators: started where their request was read, gone on with in a task."""
+"""Calls on the event loop: coroutines, async generators and quick plain functions, each in a task of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
+import functools
 import inspect
-import types
-from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from types import CoroutineType
+from typing import Any, Protocol
 
+from zerorpc.service.eager_tasks import new_starter
 from zerorpc.service.execution import Execution
-from zerorpc.service.forks import NO_LOOP, end_child
-from zerorpc.service.methods import Kind
+from zerorpc.service.forks import end_child, end_child_where_it_waits
+from zerorpc.transport.loops import running_loop
 
-__all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "AsyncStream", "Finish", "SpareTask", "SuspendedCoroutine", "first_step"]
+__all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "VALUES", "LoopCalls"]
 
-_COROUTINE = Kind.COROUTINE  # a global: an enum's member takes 116 ns to look up on CPython 3.11
 AHEAD_ITEMS = 64  # items that a stream may make in one turn of the loop: a turn costs little against so many,
 AHEAD_OCTETS = 1024 * 1024  # and octets: then what was made is written, and it shows whether the peer reads
 
-# Called with the link, the execution and the packed last event (None: nobody wants it).
-Finish: TypeAlias = Callable[[Any, Execution, "bytes | None"], None]
+# What most methods return. It is sent as it is; anything else may be something to await or to iterate over.
+VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict, tuple))
 
 
-def first_step(execution: Execution) -> tuple[bool, Any]:
-    """Call the method and run it up to its first wait: ``(True, result)`` or ``(False, what it waits for)``."""
-    method = execution.method
-    args: Any = execution.channel.event.args  # type: ignore[union-attr]  # a BadEvent is never begun
-    if execution.hooked or method is None or type(args) is not list:
-        method = execution.begin()
-    value = method.functor(*args)
-    if method.kind is not _COROUTINE and not inspect.iscoroutine(value):
-        return True, value
-    execution.coroutine = value
-    try:
-        return False, value.send(None)
-    except StopIteration as stop:
-        return True, stop.value
+class Owner(Protocol):
+    """Whoever counts the calls that run."""
+
+    def finish(self, link: Any, execution: Execution, data: bytes | None, at_once: bool = False, /) -> None:
+        """A call is over; ``data`` is its last event, None if nobody wants it. ``at_once``: before ``run`` returned."""
+
+    def advance(self, link: Any, execution: Execution, items: Iterator[Any], /) -> None:
+        """Stream the items of a plain iterator, which may block. From then on the call is the owner's."""
 
 
-class SuspendedCoroutine:
-    """A coroutine method that had to wait."""
+class LoopCalls:
+    """Runs calls on one event loop, in its thread. Each has a fresh copy of the context in which this was made."""
 
-    __slots__ = ("_finish", "context", "coroutine", "execution", "link", "task")
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+        self._loop = loop
+        self._owner = owner
+        self._base = contextvars.copy_context()
+        self._starter = new_starter(loop)
+        self._starting: Execution | None = None  # the call that takes its first step just now
+        self._tasks: set[asyncio.Task[Any]] = set()  # of those that had to wait
 
-    def __init__(
-        self, finish: Finish, link: Any, execution: Execution, context: contextvars.Context, coroutine: Any
-    ) -> None:
-        self._finish = finish
-        self.link = link
-        self.execution = execution
-        self.context = context
-        self.coroutine = coroutine
-        self.task: asyncio.Task[Any] | None = None
-
-    async def run(self) -> None:
-        """The whole coroutine, for one that a worker thread handed over."""
-        self.task = asyncio.current_task()
+    def run(self, link: Any, execution: Execution) -> None:
+        """Begin a call. It is over when this returns, unless it has to wait for something."""
+        self._starting = execution
         try:
-            value = await self.coroutine
-        except BaseException as error:
-            self.finish(None, error)
-        else:
-            self.finish(value, None)
+            task = self._starter.start(self._call(link, execution), self._base.copy())
+        finally:
+            self._starting = None
+        if task is not None:
+            self._keep(task, link, execution)
 
-    def finish(self, value: Any, error: BaseException | None) -> None:
-        if self.link.hub.stale:
-            end_child(error)
-        data = self.context.run(self.outcome, value, error) if self.execution.hooked else self.outcome(value, error)
-        self._finish(self.link, self.execution, data)
-
-    def outcome(self, value: Any, error: BaseException | None) -> bytes | None:
-        """The reply to send; None if the caller is gone."""
-        execution = self.execution
+    def go_on(self, link: Any, execution: Execution, value: Any, context: contextvars.Context) -> None:
+        """Go on with what a plain function has returned on a thread: something to await, or an async iterator."""
         if execution.channel.closed:
-            return None
-        if error is None:
-            try:
-                return execution.result(value)
-            except Exception as failed:
-                error = failed
-        return execution.error(error)
-
-    def wake(self) -> None:
-        """The channel changed; a closed one ends the coroutine."""
-        if self.execution.channel.closed and self.task is not None:
-            self.task.cancel()
-
-
-class SpareTask:
-    """A task in waiting, which becomes the task of the next coroutine that has to wait."""
-
-    __slots__ = ("_handed_over", "_started", "_work", "is_cancelled", "task")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._work: tuple[SuspendedCoroutine, Any] | None = None
-        self._started = False
-        self._handed_over = loop.create_future()
-        self.task = loop.create_task(self._run())
-        self.task.add_done_callback(self._ended)
-        # Whether a method has cancelled what it saw as its task: then no other may get it.
-        self.is_cancelled: Callable[[], Any] = getattr(self.task, "cancelling", self._is_cancelled_3_10)
-
-    def _is_cancelled_3_10(self) -> bool:
-        """Python 3.10 doesn't count cancellations, so look where they go: before the first step, and after it."""
-        return self._handed_over.cancelled() or bool(self.task._must_cancel)  # type: ignore[attr-defined]
-
-    def take_over(self, work: SuspendedCoroutine, yielded: Any, cancelled: bool = False) -> asyncio.Task[None]:
-        """Go on with a coroutine that waits for ``yielded``; ``cancelled``: by cancelling that wait."""
-        work.task = self.task
-        self._work = (work, yielded)
-        if cancelled:
-            self._handed_over.cancel()
-        elif not self._handed_over.done():
-            self._handed_over.set_result(None)
-        return self.task
-
-    async def _run(self) -> None:
-        cancelled = False
-        try:
-            await self._handed_over
-        except asyncio.CancelledError:  # by the coroutine's own first step, or at the end
-            cancelled = True
-        if self._work is None:
+            _close(value)
+            self._owner.finish(link, execution, None)
             return
-        self._started = True
-        work, yielded = self._work
-        try:
-            value = await _resume(work, yielded, cancelled)
-        except BaseException as error:
-            work.finish(None, error)
-        else:
-            work.finish(value, None)
+        task = self._loop.create_task(self._settle(link, execution, value), context=context)
+        execution.channel.runner = None
+        self._keep(task, link, execution, value)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        """Cancelled before its very first step: then the coroutine was never gone on with."""
-        if self._work is not None and not self._started:
-            work = self._work[0]
-            work.coroutine.close()
-            work.finish(None, asyncio.CancelledError())
+    def _keep(self, task: asyncio.Task[Any], link: Any, execution: Execution, value: Any = None) -> None:
+        if execution.channel.runner is None:
+            execution.channel.runner = Running(task, execution)
+        self._tasks.add(task)
+        task.add_done_callback(functools.partial(self._ended, link, execution, value))
 
+    def _ended(self, link: Any, execution: Execution, value: Any, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not execution.over:  # the task was cancelled before its first step
+            _close(value)
+            self._owner.finish(link, execution, _error(execution, asyncio.CancelledError()))
 
-@types.coroutine
-def _resume(work: SuspendedCoroutine, yielded: Any, cancelled: bool) -> Generator[Any, Any, Any]:
-    """Drive a coroutine that has already yielded, each step in its own context."""
-    coroutine, context, hub = work.coroutine, work.context, work.link.hub
-    try:
-        if cancelled:
-            yielded = context.run(coroutine.throw, asyncio.CancelledError())
-        while True:
-            try:
-                value = yield yielded
-            except BaseException as error:
-                yielded = context.run(coroutine.throw, error)
-            else:
-                yielded = context.run(coroutine.send, value)
-            if hub.stale:
-                end_child(RuntimeError(NO_LOOP))
-    except StopIteration as stop:
-        return stop.value
+    # In the call's task
 
-
-class AsyncStream:
-    """An async generator under way, as fast as credit and the peer's reading allow."""
-
-    def __init__(self, finish: Finish, link: Any, execution: Execution) -> None:
-        self._finish = finish
-        self._link = link
-        self._execution = execution
-        self._room: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[Any] | None = None
-
-    async def run(self) -> None:
-        execution, link = self._execution, self._link
-        self._task = asyncio.current_task()
+    async def _call(self, link: Any, execution: Execution) -> None:
+        """The method from its first step to its last event."""
         data: bytes | None
         try:
-            method = execution.begin()
-            async with contextlib.aclosing(method.functor(*execution.channel.args)) as items:
-                await self._send(items)
-            data = execution.done()
+            method = execution.method
+            args: Any = execution.channel.event.args  # type: ignore[union-attr]  # a BadEvent is never begun
+            if execution.hooked or method is None or type(args) is not list:
+                method = execution.begin()
+            value = method.functor(*args)
+            if type(value) is CoroutineType:
+                value = await value
+            if link.hub.stale:
+                end_child()
+            if type(value) not in VALUES:
+                await self._settle(link, execution, value)
+                return
+            data = execution.result(value)
         except BaseException as error:
             if link.hub.stale:
                 end_child(error)
-            data = None if execution.channel.closed else execution.error(error)
-        if link.hub.stale:
-            end_child()
+            data = _error(execution, error)
         self._finish(link, execution, data)
 
-    async def _send(self, items: AsyncIterator[Any]) -> None:
-        channel, link, pack = self._execution.channel, self._link, self._execution.item
-        made = octets = 0
-        async for item in items:
-            if link.hub.stale:
-                end_child()
-            data = pack(item)
-            channel.send(data)
-            if not link.flush_scheduled:
-                link.flush_soon()
-            made += 1
-            octets += len(data)
-            if made >= AHEAD_ITEMS or octets >= AHEAD_OCTETS:  # a generator that never waits must not hog the loop
-                made = octets = 0
-                await asyncio.sleep(0)
-            while (channel.credit <= 0 or not channel.peer.writable) and not channel.closed:
-                self._room = asyncio.get_running_loop().create_future()
-                await self._room
-            if channel.closed:
+    async def _settle(self, link: Any, execution: Execution, value: Any) -> None:
+        """Await or iterate over what a method has returned, as long as that makes sense; then answer."""
+        data: bytes | None
+        try:
+            while inspect.isawaitable(value):
+                value = await value
+                if link.hub.stale:
+                    end_child()
+            method = execution.method
+            if method is not None and method.unary:
+                value = await _listed(value)
+            elif method is not None and method.streams:
+                value = aiter(value) if isinstance(value, AsyncIterable) else iter(value)
+            if isinstance(value, AsyncIterator):
+                data = await self._stream(link, execution, value)
+            elif isinstance(value, Iterator):
+                execution.over = True
+                self._owner.advance(link, execution, value)
                 return
+            else:
+                data = execution.result(value)
+        except BaseException as error:
+            if link.hub.stale:
+                end_child(error)
+            data = _error(execution, error)
+        self._finish(link, execution, data)
+
+    def _finish(self, link: Any, execution: Execution, data: bytes | None) -> None:
+        execution.over = True
+        self._owner.finish(link, execution, data, self._starting is execution)
+
+    async def _stream(self, link: Any, execution: Execution, items: AsyncIterator[Any]) -> bytes:
+        """Send the items, as fast as credit and the peer's reading allow; the last event."""
+        channel = execution.channel
+        channel.runner = running = Running(asyncio.current_task(), execution)
+        execution.begin_stream()
+        made = octets = 0
+        try:
+            async for item in items:
+                if link.hub.stale:
+                    end_child()
+                data = execution.item(item)
+                channel.send(data)
+                if not link.flush_scheduled:
+                    link.flush_soon()
+                made += 1
+                octets += len(data)
+                if made >= AHEAD_ITEMS or octets >= AHEAD_OCTETS:  # a generator that never waits must not hog the loop
+                    made = octets = 0
+                    await asyncio.sleep(0)
+                while (channel.credit <= 0 or not channel.peer.writable) and not channel.closed:
+                    running.room = self._loop.create_future()
+                    await running.room
+                if channel.closed:
+                    break
+        finally:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
+        if link.hub.stale:
+            end_child()
+        return execution.done()
+
+    # Fork
+
+    def forked(self) -> None:
+        """This is a forked child. If a method on the loop forked it, the loop must not turn again."""
+        if running_loop() is self._loop and (self._starting is not None or asyncio.current_task() in self._tasks):
+            end_child_where_it_waits(_CODE)
+
+    # The end
+
+    async def aclose(self, patience: float) -> None:
+        """Cancel what still runs, and wait for its end, for at most ``patience`` seconds."""
+        self._starter.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience)
+
+
+_CODE = (LoopCalls._call.__code__, LoopCalls._settle.__code__)
+
+
+class Running:
+    """The runner of a call that waits on the loop."""
+
+    __slots__ = ("_execution", "_task", "room")
+
+    def __init__(self, task: asyncio.Task[Any] | None, execution: Execution) -> None:
+        self._task = task
+        self._execution = execution
+        self.room: asyncio.Future[None] | None = None  # a stream waits for it: credit, or a peer that reads
 
     def wake(self) -> None:
-        """Credit came, or the caller went."""
-        if self._execution.channel.closed and self._task is not None:
-            self._task.cancel()
-        elif self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        """The channel changed: credit came, or the caller is gone, and nobody wants the call any more."""
+        if self._execution.channel.closed:
+            if self._task is not None:
+                self._task.cancel()
+        elif self.room is not None and not self.room.done():
+            self.room.set_result(None)
+
+
+def _error(execution: Execution, error: BaseException) -> bytes | None:
+    """The reply to send; None if the caller is gone."""
+    return None if execution.channel.closed else execution.error(error)
+
+
+def _close(value: Any) -> None:
+    """Nobody will await it."""
+    if isinstance(value, CoroutineType):
+        value.close()
+
+
+async def _listed(value: Any) -> Any:
+    """An iterator's items as one list, for ``@rep``; anything else as it is."""
+    if isinstance(value, AsyncIterator):
+        return [item async for item in value]
+    return list(value) if isinstance(value, Iterator) else value

@@ -6,23 +6,23 @@ The same steps serve all ways of running a method; where they run (on the loop, 
 
 from __future__ import annotations
 
-import logging
 import traceback
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from zerorpc.errors import SerializationError
+from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
-from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode, encode_item, encode_ok
+from zerorpc.protocol.events import DONE, ERR, OK, STREAM, VERSION, Event, encode, encode_item, encode_ok, no_array
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import misfit
+from zerorpc.shown import message_of, name_of, trace_of, traceback_of, without_frames_of
 
 __all__ = ["Execution", "ServerHooks"]
 
-logger = logging.getLogger("zerorpc.server")
+logger = Logger("zerorpc.server")
 
 
 class ServerHooks(Protocol):
@@ -54,7 +54,7 @@ class Execution(Struct, eq=False):
     context: ServerHooks
     hooked: bool  # whether the context has hooks to call
     event: Event | None = None
-    coroutine: Any = None  # the method's, once it is called
+    over: bool = False  # of a call on the loop: its task has nothing to do with it any more
     header_extra: dict[str, Any] | None = None  # for each item of a stream
 
     def begin(self) -> Method:
@@ -68,13 +68,17 @@ class Execution(Struct, eq=False):
         if self.method is None:
             raise NameError(self.channel.name)
         if type(self.channel.event.args) is not list:  # type: ignore[union-attr]  # a BadEvent is never begun
-            kind = type(self.channel.args).__name__
-            raise TypeError(f"{self.channel.name}: the arguments have to be an array, not {kind}")
+            raise TypeError(no_array(self.channel.name, self.channel.args))
         if self.event is not None:
             self.context.hook_server_before_exec(self.event)
             if self.method.streams:
-                self.header_extra = self.context.hook_get_task_context()
+                self.begin_stream()
         return self.method
+
+    def begin_stream(self) -> None:
+        """Before the first item. Safe to call twice."""
+        if self.event is not None and self.header_extra is None:
+            self.header_extra = self.context.hook_get_task_context()
 
     def result(self, value: Any) -> bytes:
         """The method returned."""
@@ -94,9 +98,9 @@ class Execution(Struct, eq=False):
         """The method yielded."""
         channel = self.channel
         try:
-            if not self.header_extra:
+            if self.event is None:
                 return encode_item(channel.peer.new_id(), channel.event.header.message_id, value)
-            return encode({**channel.peer.event_header(channel), **self.header_extra}, STREAM, value)
+            return encode({**channel.peer.event_header(channel), **(self.header_extra or {})}, STREAM, value)
         except SerializationError as error:
             raise self._unsendable("item", error) from None
 
@@ -111,68 +115,87 @@ class Execution(Struct, eq=False):
         return encode(reply.header, reply.name, reply.args)
 
     def error(self, error: BaseException) -> bytes:
-        """The method, or a step around it, raised."""
-        error.__traceback__ = _without_our_frames(error.__traceback__)
-        if isinstance(error, MemoryError):
-            traceback.clear_frames(error.__traceback__)  # or they would hold what the method took while we tell of it
-        if type(error) is TypeError and error.__traceback__ is None and self.method is not None:
+        """The method, or a step around it, raised. Never raises, whatever that was."""
+        try:
+            return self._tell(error)
+        except BaseException:  # no memory, or Ctrl-C: a server ends by a handler of that, and by nothing raised here
+            return self._shortest_reply(error)
+
+    def _tell(self, error: BaseException) -> bytes:
+        trace = without_frames_of(_OUR_MODULES, trace_of(error))
+        BaseException.with_traceback(error, trace)  # not by assignment: a class may forbid it
+        if issubclass(type(error), MemoryError):
+            traceback.clear_frames(trace)  # or they would hold what the method took while we tell of it
+        if type(error) is TypeError and trace is None and self.method is not None:
             error = self._naming_the_method(error, self.method)
-        exc_info = (type(error), error, error.__traceback__)
-        logger.error("%s raised %s", self.channel.name, type(error).__name__, exc_info=exc_info)
-        return self.refusal(error)
+        told = _Told.of(error, trace)
+        if told.usual:
+            logger.error("%.200s raised %s", self.channel.name, told.name, exc_info=told.exc_info)
+        else:
+            logger.error("%.200s raised %s\n%s", self.channel.name, told.name, told.text)
+        return self._reply(told)
 
     def refusal(self, error: BaseException) -> bytes:
-        """Why the method is not run: an error for the caller, and none of the method's own, to be logged as such."""
-        exc_info = (type(error), error, error.__traceback__)
-        reply = Event(ERR, self._error_args(error), self.channel.peer.event_header(self.channel))
+        """Why the method is not run: an error for the caller, and none of the method's own, to be logged as such.
+
+        Never raises.
+        """
+        try:
+            return self._reply(_Told.of(error, trace_of(error)))
+        except BaseException:
+            return self._shortest_reply(error)
+
+    def _reply(self, told: _Told) -> bytes:
+        args = told.args if self.channel.version >= 2 else (message_of(told.error, repr),)  # wire.md §3
         if self.hooked:
             try:
+                reply = Event(ERR, args, self.channel.peer.event_header(self.channel))
                 reply.header.update(self.context.hook_get_task_context())
                 event = self.event or self.channel.request_event()
-                self.context.hook_server_inspect_exception(event, reply, list(exc_info))
+                self.context.hook_server_inspect_exception(event, reply, list(told.exc_info))
                 return encode(reply.header, reply.name, reply.args)
-            except Exception:
-                logger.exception("a hook raised while %s's error was handled", self.channel.name)
-                reply = Event(ERR, self._error_args(error), self.channel.peer.event_header(self.channel))
-        return encode(reply.header, reply.name, reply.args)
+            except BaseException as failed:
+                logger.exception("a hook raised while %.200s's error was handled", self.channel.name, error=failed)
+        return encode(self.channel.peer.event_header(self.channel), ERR, args)
+
+    def _shortest_reply(self, error: BaseException) -> bytes:
+        """What can always be made: without a message id, which may be a program's to make."""
+        header = {"v": VERSION, "response_to": self.channel.event.header.message_id}
+        name = name_of(error)
+        return encode(header, ERR, (name, "", "") if self.channel.version >= 2 else (name,))
 
     def _naming_the_method(self, error: TypeError, method: Method) -> TypeError:
         """Arguments that don't fit: Python names the function, which may be a lambda; callers know the method."""
-        why = misfit(method, self.channel.args)
-        named = str(error).partition("()")[0].rpartition(".")[2]  # as in "Cooler.add_man() takes ..."
+        args = self.channel.args
+        why = misfit(method, args) if type(args) is list else None
+        named = message_of(error).partition("()")[0].rpartition(".")[2]  # as in "Cooler.add_man() takes ..."
         return error if why is None or named == method.name else TypeError(f"{method.name}(): {why}")
-
-    def _error_args(self, error: BaseException) -> tuple[str, ...]:
-        """Always three strings; one for a peer of protocol 1 (wire.md §3)."""
-        if self.channel.version < 2:
-            return (_clean(_message(error, repr)),)
-        name = "TypeError" if isinstance(error, SerializationError) else type(error).__name__  # as 0.6 calls it
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        if error.__traceback__ is None:  # raised by a built-in: no frame is left to show
-            text = f"Traceback (most recent call last):\n{text}"
-        return (name, _clean(_message(error)), _clean(text))
 
     def _unsendable(self, what: str, error: SerializationError) -> SerializationError:
         return SerializationError(f"the {what} of {self.channel.name} can't be sent: {error}")
 
 
-def _message(error: BaseException, show: Callable[[BaseException], str] = str) -> str:
-    try:
-        return show(error)
-    except Exception as nested:
-        return f"<its message can't be shown: {type(nested).__name__}>"
+class _Told(NamedTuple):
+    """An exception as it is told of."""
 
+    error: BaseException
+    name: str
+    message: str
+    text: str  # the traceback
+    usual: bool  # it is as Python prints it
+    exc_info: tuple[Any, Any, Any]
 
-def _clean(text: str) -> str:
-    """Text that UTF-8 can carry, whatever an exception's message holds."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    @classmethod
+    def of(cls, error: BaseException, trace: TracebackType | None) -> _Told:
+        name = "TypeError" if issubclass(type(error), SerializationError) else name_of(error)  # as 0.6 calls it
+        text, usual = traceback_of(error, trace)
+        if trace is None:  # raised by a built-in: no frame is left to show
+            text = f"Traceback (most recent call last):\n{text}"
+        return cls(error, name, message_of(error), text, usual, (type(error), error, trace))
 
-
-def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the method's own first frame on; what is above it is ours and helps nobody."""
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OUR_MODULES:
-        trace = trace.tb_next
-    return trace
+    @property
+    def args(self) -> tuple[str, str, str]:
+        return self.name, self.message, self.text
 
 
 _OUR_MODULES = (

@@ -5,29 +5,50 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Container
+from types import CodeType, FrameType
 from typing import NoReturn
 
-__all__ = ["NO_LOOP", "end_child"]
+from zerorpc.shown import trace_of
+
+__all__ = ["NO_LOOP", "end_child", "end_child_where_it_waits"]
 
 NO_LOOP = "a child that a method forks has no event loop: it has to end before it awaits anything"
 
 
 def end_child(error: BaseException | None = None) -> NoReturn:
     """The method is over in a child that it forked. End the process as Python would if this was the whole program."""
-    code = 0
-    if isinstance(error, SystemExit):
-        code = _code(error.code)
-    elif error is not None:
-        sys.excepthook(type(error), error, error.__traceback__)
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # there may be none, or nobody to read it
-            stream.flush()
-    os._exit(code)
+    code = 1
+    try:
+        code = _told(error)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # there may be none, or nobody to read it
+                stream.flush()
+    finally:  # whatever the program's exceptions and hooks are like
+        os._exit(code)
 
 
-def _code(code: object) -> int:
-    """What SystemExit carries, as an exit code."""
+def end_child_where_it_waits(tasks: Container[CodeType]) -> None:
+    """End this child when the coroutine that forked it lets the loop go on: its other callbacks are the parent's.
+
+    ``tasks`` is the code of the coroutines that are the body of a task: when one yields, its task is about to wait.
+    """
+
+    def on_event(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code in tasks:
+            end_child(RuntimeError(NO_LOOP))
+
+    sys.setprofile(on_event)  # told of each return and yield in this thread; a method costs it nothing elsewhere
+
+
+def _told(error: BaseException | None) -> int:
+    """The exit code, after telling of an error."""
+    if error is None:
+        return 0
+    if not issubclass(type(error), SystemExit):
+        sys.excepthook(type(error), error, trace_of(error))
+        return 1
+    code = getattr(error, "code", None)
     if code is None:
         return 0
     if isinstance(code, int):

@@ -7,7 +7,6 @@ import contextlib
 import contextvars
 import functools
 import inspect
-import logging
 import os
 import queue
 import sys
@@ -16,13 +15,15 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from typing import Any, Protocol, TypeAlias
 
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header
+from zerorpc.logs import Logger
+from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header, no_array
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.method_loop import GLANCE, MethodLoop
 from zerorpc.service.methods import Method
 from zerorpc.service.workers import Workers
+from zerorpc.shown import name_of, trace_of
 from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -32,7 +33,7 @@ from zerorpc.zmtp import SocketType
 
 __all__ = ["Inbox"]
 
-logger = logging.getLogger("zerorpc.server")
+logger = Logger("zerorpc.server")
 
 _QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark
 
@@ -169,7 +170,7 @@ class Inbox:
             if method is None:
                 raise NameError(event.name)
             if not isinstance(event.args, list):
-                raise TypeError(f"{event.name}: the arguments have to be an array, not {type(event.args).__name__}")
+                raise TypeError(no_array(event.name, event.args))
             self.context.hook_load_task_context(event.header)
             self.context.hook_server_before_exec(event)
             result = method.functor(*event.args)
@@ -223,11 +224,11 @@ class Inbox:
 
     def _tell(self, event: Event, error: BaseException) -> None:
         """The log and the hook; whatever they raise ends nothing."""
-        _raised_by(logger.error, "%s raised %s", event.name, type(error).__name__, exc_info=error)
-        exc_info = (type(error), error, error.__traceback__)
+        logger.exception("%s raised %s", event.name, name_of(error), error=error)
+        exc_info = (type(error), error, trace_of(error))
         failed = _raised_by(self.context.hook_server_inspect_exception, event, None, exc_info)
         if failed is not None:
-            _raised_by(logger.error, "a hook raised while %s's error was handled", event.name, exc_info=failed)
+            logger.exception("a hook raised while %s's error was handled", event.name, error=failed)
 
     # On the sockets' loop
 
@@ -297,13 +298,13 @@ class Inbox:
 def _is_the_programs(error: BaseException) -> bool:
     """Ctrl-C, or a ``sys.exit`` of a signal handler: what comes to the main thread in a method is not the method's."""
     in_main = threading.current_thread() is threading.main_thread()
-    return in_main and isinstance(error, (KeyboardInterrupt, SystemExit))
+    return in_main and issubclass(type(error), (KeyboardInterrupt, SystemExit))
 
 
 def _was_cancelled(error: BaseException) -> bool:
     """Whether it is the end of a task that somebody cancelled, and no error of what the method awaits."""
-    cancelling = getattr(asyncio.current_task(), "cancelling", None)  # Python 3.11
-    return isinstance(error, asyncio.CancelledError) and cancelling is not None and bool(cancelling())
+    task = asyncio.current_task()
+    return issubclass(type(error), asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 async def _to_its_end(result: Any) -> None:

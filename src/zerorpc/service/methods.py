@@ -6,8 +6,11 @@ import contextlib
 import enum
 import functools
 import inspect
+import types
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
+
+from zerorpc.shown import name_of, readable
 
 __all__ = ["DecoratorBase", "Kind", "Method", "collect", "on_loop", "process", "rep", "service_name", "stream"]
 
@@ -137,8 +140,11 @@ class Method:
 
     @property
     def doc(self) -> str | None:
-        doc = getattr(_innermost(self.functor), "__doc__", None)
-        return inspect.cleandoc(doc) if isinstance(doc, str) else None
+        try:
+            doc = getattr(_innermost(self.functor), "__doc__", None)
+            return readable(inspect.cleandoc(doc)) if isinstance(doc, str) else None
+        except BaseException as error:  # a property of a program's may raise anything
+            return f"<it can't be shown: {name_of(error)}>"
 
     def __repr__(self) -> str:
         return f"<Method {self.name} {self.kind.value}>"
@@ -219,11 +225,52 @@ def collect(service: Any, hidden_base: type | None = None) -> dict[str, Method]:
 
     Public callables are exposed. Properties are not, and are not even read: on an instrument, reading one can move
     something. ``hidden_base`` is the class of ours that the service is a subclass of: what it defines is not exposed.
+
+    Raises TypeError for what can't be meant, such as a class whose methods need an instance.
     """
     if isinstance(service, dict):
-        return {str(name): Method(str(name), functor) for name, functor in service.items()}
+        return {name: Method(name, functor) for name, functor in map(_checked_item, service.items())}
+    _check_service(service)
     hidden = _names_of(hidden_base, service) if hidden_base is not None else set()
     return {name: Method(name, functor) for name, functor in _public_callables(service) if name not in hidden}
+
+
+def _checked_item(item: tuple[Any, Any]) -> tuple[str, Callable[..., Any]]:
+    """A name and a function of a dict of methods."""
+    name, functor = item
+    if not isinstance(name, str):
+        raise TypeError(f"a method's name has to be a str, not {name!r}")
+    if not callable(functor):
+        raise TypeError(f"the method {name!r} has to be a function, not a value of type {type(functor).__name__}")
+    return str.__str__(name), functor
+
+
+def _check_service(service: Any) -> None:
+    """Raises TypeError for what is no service; it says what to give instead."""
+    if isinstance(service, type):
+        _check_class(service)
+    elif isinstance(service, functools.partial) or type(service).__module__ == "builtins":
+        if isinstance(service, types.ModuleType):
+            return
+        if callable(service):
+            remedy = 'give a function its name, as {"name": function}'
+        elif isinstance(service, str):
+            remedy = "import a module, and give it itself"
+        else:
+            remedy = 'functions of several objects fit into a dict, as {"name": one.method}'
+        kind = type(service).__name__
+        raise TypeError(f"methods come from an object, a module or a dict, not from a value of type {kind}: {remedy}")
+
+
+def _check_class(service: type) -> None:
+    """A class is one only if its methods need no instance."""
+    needs_none = (staticmethod, classmethod, type)
+    names = [name for name, _ in _public_callables(service)]
+    needy = [name for name in names if not isinstance(inspect.getattr_static(service, name), needs_none)]
+    if needy or not names:
+        why = f"its method {needy[0]} needs" if needy else "its methods need"
+        kind = service.__name__
+        raise TypeError(f"{kind} is a class, and {why} an instance: give {kind}(), or mark methods with @staticmethod")
 
 
 # What zerorpc 0.6 never exposed of a subclass of its Server, Puller or Subscriber.

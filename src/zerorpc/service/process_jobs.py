@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from zerorpc.errors import SerializationError
@@ -11,6 +12,7 @@ from zerorpc.service.execution import Execution
 from zerorpc.service.methods import Method
 from zerorpc.service.process_pool import WorkerDied, WorkerProcess
 from zerorpc.service.process_worker import Outcome
+from zerorpc.shown import message_of
 
 __all__ = ["ProcessJob"]
 
@@ -18,17 +20,21 @@ __all__ = ["ProcessJob"]
 class ProcessJob:
     """A request whose method runs in a worker process. Hooks run in the server, around it, all on one thread."""
 
-    __slots__ = ("_post", "_worker", "execution", "link")
+    __slots__ = ("_context", "_post", "_worker", "execution", "link")
 
-    def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None]) -> None:
+    def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None], context: Context) -> None:
         self.link = link
         self.execution = execution
         self._post = post
+        self._context = context
         self._worker: WorkerProcess | None = None
 
     # In the pool's thread
 
     def run(self, worker: WorkerProcess) -> None:
+        self._context.run(self._run, worker)
+
+    def _run(self, worker: WorkerProcess) -> None:
         data = None
         if not self.execution.channel.closed:
             try:
@@ -42,8 +48,8 @@ class ProcessJob:
         execution, name = self.execution, self.execution.channel.name
         try:
             request = pickle.dumps((method.functor, execution.channel.args), pickle.HIGHEST_PROTOCOL)
-        except Exception as error:
-            raise TypeError(f"{name} can't be sent to a worker process: {error}; {_WHAT_CAN}") from None
+        except BaseException as error:
+            raise TypeError(f"{name} can't be sent to a worker process: {message_of(error)}; {_WHAT_CAN}") from None
         with worker.lent_to(self):
             self._worker = worker  # first, so that wake() either finds it or has closed the channel by now
             if execution.channel.closed:
@@ -65,6 +71,10 @@ class ProcessJob:
 
     # On the loop
 
+    def refuse(self, error: WorkerDied) -> None:
+        """There is no thread to run it."""
+        self._post((self, self.execution.error(WorkerDied(f"{self.execution.channel.name}: {error}")), True))
+
     def wake(self) -> None:
         """The channel changed; a closed one ends the method."""
         if self.execution.channel.closed and self._worker is not None:
@@ -80,6 +90,6 @@ _WHAT_CAN = (
 def _load(reply: bytes) -> tuple[Outcome, Any]:
     try:
         outcome, value = pickle.loads(reply)
-    except Exception as error:  # of a class that only the worker can import
-        return Outcome.UNSENDABLE, str(error)
+    except BaseException as error:  # of a class that only the worker can import
+        return Outcome.UNSENDABLE, message_of(error)
     return outcome, value

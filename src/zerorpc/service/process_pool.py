@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from zerorpc.errors import ZeroRPCError
+from zerorpc.logs import Logger
 from zerorpc.service.process_worker import CANCEL_SIGNAL, READY, work
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
 __all__ = ["Job", "ProcessPool", "WorkerDied", "WorkerProcess", "check_not_importing_main", "usable_cores"]
+
+logger = Logger("zerorpc.server")
 
 _GRACE = 1.0  # s that a cancelled method gets for its ``finally``, as coroutines get when the server stops
 _END_TIMEOUT = 1.5  # s for all processes to end when the server does: that grace, and a process's own exit
@@ -62,9 +65,12 @@ def usable_cores() -> int:
 
 
 class Job(Protocol):
-    """What a pool runs, in a thread of its own. Must not raise."""
+    """What a pool runs, in a thread of its own. What it raises is logged: it should answer for that itself."""
 
     def run(self, worker: WorkerProcess, /) -> None: ...
+
+    def refuse(self, error: WorkerDied, /) -> None:
+        """There is no thread to run it. On the loop."""
 
 
 class ProcessPool:
@@ -84,26 +90,37 @@ class ProcessPool:
         self._pid = os.getpid()
 
     def submit(self, job: Job) -> None:
-        """Run a job when a process is free for it."""
-        self._jobs.put(job)
+        """Run a job when a process is free for it. Refuses it if there can't be any."""
         if not self._idle.acquire(blocking=False) and len(self._threads) < self.size:
-            self._start_thread()
+            try:
+                self._start_thread()
+            except (RuntimeError, MemoryError) as error:  # no more threads: the job waits for those that there are
+                if not self._threads:
+                    job.refuse(WorkerDied(f"no thread can be started for it: {error}"))
+                    return
+        self._jobs.put(job)
 
     def _start_thread(self) -> None:
         worker = WorkerProcess()
         thread = threading.Thread(target=self._work, args=(worker,), daemon=True)
         thread.name = f"zerorpc-process-{len(self._threads) + 1}"
+        thread.start()
         self._workers.append(worker)
         self._threads.add(thread)
-        thread.start()
 
     def _work(self, worker: WorkerProcess) -> None:
         """A thread's life: jobs, with a process that is started when the first comes."""
-        import multiprocessing.util  # noqa: F401 - first, for its own exit handler waits for what ours is to kill
+        try:
+            import multiprocessing.util  # noqa: F401 - first, for its own exit handler waits for what ours is to kill
 
-        atexit.register(self._kill_all)
+            atexit.register(self._kill_all)
+        except BaseException as error:  # out of descriptors, perhaps: then each job says so by itself
+            logger.exception("a worker process's thread could not prepare for its exit", error=error)
         while (job := self._jobs.get()) is not _STOP:
-            job.run(worker)
+            try:
+                job.run(worker)
+            except BaseException as error:  # else one process less, and nobody would know
+                logger.exception("a worker process's job raised", error=error)
             del job  # keep nothing of a finished call alive while waiting for the next
             self._idle.release()
         worker.end()
@@ -199,6 +216,9 @@ class WorkerProcess:
             return self._receive(self._pipe)
         except (EOFError, OSError):
             raise WorkerDied(f"{name}: {self._obituary()}") from None
+        except BaseException:  # no memory for the reply, perhaps: what is left of it would be taken for the next one
+            self.end()
+            raise
 
     def _start(self, name: str) -> None:
         import multiprocessing

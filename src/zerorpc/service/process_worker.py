@@ -9,11 +9,14 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.service.carried_errors import pack_error
 from zerorpc.service.forks import end_child
+from zerorpc.service.signals import ENDING, Signals
+from zerorpc.shown import message_of, name_of
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -48,16 +51,13 @@ def _set_signals() -> None:
     """Only the server ends its workers: Ctrl-C and service managers signal every process of a group, and the
     server's running calls have their grace.
 
-    Handlers that do nothing, since programs that a method starts would inherit signals that are ignored.
+    Handlers to which nobody listens, since programs that a method starts would inherit signals that are ignored.
+    What it forks has none of them.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _do_nothing)
+    Signals(*ENDING).take()
     if CANCEL_SIGNAL is not None:
         signal.signal(CANCEL_SIGNAL, _cancel)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # blocked since its start
-
-
-def _do_nothing(*_: object) -> None: ...
 
 
 class _Cancelled(SystemExit):
@@ -81,11 +81,13 @@ def _end_with_the_server() -> None:
 def _reply(request: bytes) -> bytes:
     try:
         function, args = pickle.loads(request)
-    except Exception as error:
-        return pickle.dumps((Outcome.UNLOADABLE, f"{type(error).__name__}: {error}"), _PICKLE)
+    except _Cancelled:
+        raise
+    except BaseException as error:  # as of a module that calls sys.exit() when it is imported
+        return pickle.dumps((Outcome.UNLOADABLE, f"{name_of(error)}: {message_of(error)}"), _PICKLE)
     pid = os.getpid()
     try:
-        value = _value(function(*args))
+        value = copy_context().run(_call, function, args)  # no method sees what the one before it has set
     except _Cancelled:
         raise
     except BaseException as error:
@@ -96,12 +98,15 @@ def _reply(request: bytes) -> bytes:
         end_child()
     try:
         return pickle.dumps((Outcome.VALUE, value), _PICKLE)
-    except Exception as error:
-        return pickle.dumps((Outcome.UNSENDABLE, str(error)), _PICKLE)
+    except _Cancelled:
+        raise
+    except BaseException as error:
+        return pickle.dumps((Outcome.UNSENDABLE, message_of(error)), _PICKLE)
 
 
-def _value(result: Any) -> Any:
-    """What can travel of a result: an iterator's items."""
+def _call(function: Callable[..., Any], args: list[Any]) -> Any:
+    """What can travel of the result: an iterator's items."""
+    result = function(*args)
     if inspect.iscoroutine(result):
         result.close()
         raise TypeError("a method that runs in a process can't return a coroutine")

@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from zerorpc.errors import SerializationError
 from zerorpc.protocol.events import encode
 from zerorpc.service.methods import Method
+from zerorpc.shown import LONGEST, text_of
 
 __all__ = ["argspec", "describe", "misfit"]
+
+_T = TypeVar("_T")
 
 
 def describe(method: Method) -> dict[str, Any]:
     """One method's entry in ``_zerorpc_inspect``: ``args`` is None where Python can't tell (some built-ins)."""
-    return {"args": _arguments(method), "doc": method.doc, "streams": method.streams}
+    return {"args": _of_signature(method, _arguments), "doc": method.doc, "streams": method.streams}
 
 
-def _arguments(method: Method) -> list[dict[str, Any]] | None:
-    signature = _signature(method)
-    if signature is None:
+def argspec(method: Method) -> list[Any] | None:
+    """The answer of ``_zerorpc_args``: names, *args, **kwargs and defaults, as getargspec once gave them."""
+    return _of_signature(method, _argspec)
+
+
+def misfit(method: Method, args: list[Any]) -> str | None:
+    """Why these arguments don't fit the method; None if they do, or if Python can't tell (some built-ins)."""
+
+    def why(signature: inspect.Signature) -> str | None:
+        try:
+            signature.bind(*args)
+        except TypeError as error:
+            return str(error)
         return None
+
+    return _of_signature(method, why)
+
+
+def _of_signature(method: Method, tell: Callable[[inspect.Signature], _T]) -> _T | None:
+    """What can be told of a method's signature. None if there is none: a program's own may raise anything."""
+    try:
+        return tell(inspect.signature(method.functor))
+    except BaseException:
+        return None
+
+
+def _arguments(signature: inspect.Signature) -> list[dict[str, Any]]:
     return [_argument(parameter) for parameter in signature.parameters.values()]
 
 
@@ -29,19 +55,18 @@ def _argument(parameter: inspect.Parameter) -> dict[str, Any]:
     if parameter.default is not parameter.empty:
         described["default"] = _sendable(parameter.default)
     if parameter.annotation is not parameter.empty:
-        annotation = parameter.annotation
-        described["type"] = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        described["type"] = text_of(parameter.annotation, _annotation)
     return described
 
 
 _STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
-def argspec(method: Method) -> list[Any] | None:
-    """The answer of ``_zerorpc_args``: names, *args, **kwargs and defaults, as getargspec once gave them."""
-    signature = _signature(method)
-    if signature is None:
-        return None
+def _annotation(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _argspec(signature: inspect.Signature) -> list[Any]:
     parameters = signature.parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     defaults = [_sendable(p.default) for p in positional if p.default is not p.empty]
@@ -50,29 +75,11 @@ def argspec(method: Method) -> list[Any] | None:
     return [[p.name for p in positional], varargs, keywords, defaults or None]
 
 
-def misfit(method: Method, args: list[Any]) -> str | None:
-    """Why these arguments don't fit the method; None if they do, or if Python can't tell (some built-ins)."""
-    signature = _signature(method)
-    if signature is None:
-        return None
-    try:
-        signature.bind(*args)
-    except TypeError as error:
-        return str(error)
-    return None
-
-
-def _signature(method: Method) -> inspect.Signature | None:
-    try:
-        return inspect.signature(method.functor)
-    except (TypeError, ValueError):
-        return None
-
-
 def _sendable(value: Any) -> Any:
-    """A default as it is, or described where MessagePack has no form for it."""
+    """A default as it is, or described where MessagePack has no form for it, or one that is too long."""
     try:
-        encode({}, "", value)
-    except SerializationError:
-        return repr(value)
-    return value
+        if len(encode({}, "", value)) <= LONGEST:
+            return value
+    except BaseException:
+        pass
+    return text_of(value)

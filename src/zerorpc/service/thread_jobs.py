@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
-from zerorpc.service.coroutines import AHEAD_ITEMS, AHEAD_OCTETS
+from zerorpc.service.coroutines import AHEAD_ITEMS, AHEAD_OCTETS, VALUES
 from zerorpc.service.execution import Execution
 from zerorpc.service.forks import NO_LOOP, end_child
+from zerorpc.service.methods import Method
 
 __all__ = ["ThreadJob"]
 
 
 class ThreadJob:
-    """A plain function or generator on a worker thread. A generator stays on one thread all its life."""
+    """A plain function or generator on a worker thread. A generator stays on one thread all its life.
 
-    __slots__ = ("_ahead", "_allowed", "_condition", "_made", "_park", "_post", "_sent", "execution", "link")
+    With ``items``, the method has been called already and returned these.
+    """
+
+    __slots__ = ("_ahead", "_allowed", "_condition", "_items", "_made", "_park", "_post", "_sent", "execution", "link")
 
     def __init__(
-        self, link: Any, execution: Execution, post: Callable[[Any], None], park: Callable[[int], None]
+        self,
+        link: Any,
+        execution: Execution,
+        post: Callable[[Any], None],
+        park: Callable[[int], None],
+        items: Iterator[Any] | None = None,
     ) -> None:
         self.link = link
         self.execution = execution
         self._post = post
         self._park = park
+        self._items = items
         self._condition: threading.Condition | None = None  # made when a stream begins
         self._made = 0  # items posted, counted by the worker
         self._sent = 0  # items sent, counted by the loop
@@ -35,35 +46,47 @@ class ThreadJob:
     # In the worker
 
     def run(self) -> None:
-        execution = self.execution
-        data: Any
+        data: bytes | None
         try:
-            if execution.channel.closed:
+            if self.execution.channel.closed:
                 data = None
             else:
-                method = execution.begin()
-                value = method.functor(*execution.channel.args)
-                if method.streams or (isinstance(value, Iterator) and not method.unary):
-                    data = self._stream(value)
-                elif inspect.iscoroutine(value):
+                value = self._call() if self._items is None else self._items
+                if _is_for_the_loop(value, self.execution.method):
                     if self.link.hub.stale:
                         end_child(RuntimeError(NO_LOOP))
-                    self._post((self, value, False))
+                    self._post((self, (value, contextvars.copy_context()), False))
                     return
-                else:
-                    data = execution.result(list(value) if isinstance(value, Iterator) else value)
+                data = self._answer(value)
         except BaseException as error:
             if self.link.hub.stale:
                 end_child(error)
-            data = execution.error(error)
+            data = self.execution.error(error)
         if self.link.hub.stale:
             end_child()
         self._post((self, data, True))
+
+    def _call(self) -> Any:
+        method = self.execution.begin()
+        return method.functor(*self.execution.channel.args)
+
+    def _answer(self, value: Any) -> bytes | None:
+        """The last event; None if the caller is gone."""
+        method = self.execution.method
+        assert method is not None
+        if method.streams:
+            return self._stream(value)
+        if type(value) not in VALUES and isinstance(value, Iterator):
+            if not method.unary:
+                return self._stream(value)
+            value = list(value)
+        return self.execution.result(value)
 
     def _stream(self, items: Iterable[Any]) -> bytes | None:
         """Post the items as far as credit goes; the last event, or None if the caller is gone."""
         execution, channel = self.execution, self.execution.channel
         self._condition = threading.Condition()
+        execution.begin_stream()
         iterator = iter(items)
         try:
             for item in iterator:
@@ -111,3 +134,12 @@ class ThreadJob:
             with condition:
                 self._allowed = max(allowed, self._allowed)
                 condition.notify()
+
+
+def _is_for_the_loop(value: Any, method: Method | None) -> bool:
+    """Whether what a plain function has returned, as decorators do it, is to be awaited or iterated over there."""
+    if type(value) in VALUES:
+        return False
+    if inspect.isawaitable(value) or isinstance(value, AsyncIterator):
+        return True
+    return method is not None and method.streams and isinstance(value, AsyncIterable)

@@ -13,17 +13,9 @@ from math import isnan
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import TIMEOUT_KEY, USUAL_TIMEOUT, decode_header
 
-__all__ = ["Turns", "check_limits", "patience"]
+__all__ = ["Turns", "patience"]
 
 _SAMPLE_MIN = 10  # turns: by fewer, a single odd one would decide
-
-
-def check_limits(pool_size: int | None, max_wait: float | None) -> None:
-    """Raises ValueError for what makes no sense."""
-    if pool_size is not None and pool_size < 1:
-        raise ValueError(f"pool_size has to be at least 1, or None for no limit, not {pool_size}")
-    if max_wait is not None and not max_wait > 0:
-        raise ValueError(f"max_wait has to be a number of seconds above 0, or None, not {max_wait}")
 
 
 def patience(channel: ServerChannel) -> float:

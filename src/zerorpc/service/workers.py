@@ -14,7 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from zerorpc.logs import Logger
+
 __all__ = ["DEFAULT_THREADS", "Workers"]
+
+logger = Logger("zerorpc.server")
 
 DEFAULT_THREADS = 512  # enough for that many methods that block; measured: 13 KiB each
 _GROW_AFTER = 0.002  # s that jobs may wait before more threads are tried
@@ -49,7 +53,7 @@ class Workers:
         self._closed = False
 
     def submit(self, function: Callable[[Any], None], argument: Any) -> None:
-        """Run ``function(argument)`` on a worker. It must not raise."""
+        """Run ``function(argument)`` on a worker. What it raises is logged: it should answer for that itself."""
         self._jobs.put((function, argument))
         if self.threads == 0 and self._start_thread():
             return
@@ -70,7 +74,13 @@ class Workers:
         posted = self._posted
         receive = self._receive
         for _ in range(len(posted)):  # no more than that: other callbacks of the loop have their turn between drains
-            receive(posted.popleft())
+            try:
+                receive(posted.popleft())
+            except Exception as error:
+                logger.exception("what a worker thread had posted could not be dealt with", error=error)
+            except BaseException:  # Ctrl-C: should the loop go on all the same, nothing is lost
+                self._loop.call_soon(self._drain)
+                raise
 
     def _grow(self) -> None:
         """Add threads while jobs wait without progress: half as many again at each tick."""
@@ -104,7 +114,10 @@ class Workers:
     def _work(self) -> None:
         while (job := self._next_job()) is not _STOP:
             function, argument = job
-            function(argument)
+            try:
+                function(argument)
+            except BaseException as error:  # else one thread less, and nobody would know
+                logger.exception("a worker thread's job raised", error=error)
             self._done += 1
             del job, function, argument  # keep nothing of a finished call alive while waiting for the next
 

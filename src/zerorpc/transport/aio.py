@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import threading
@@ -12,7 +11,8 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.errors import Closed, LostRemote, ProtocolError
+from zerorpc.logs import Logger
 from zerorpc.protocol.peer import HANDSHAKE_TIMEOUT
 from zerorpc.transport import forks
 from zerorpc.transport.aio_link import AioLink
@@ -27,13 +27,15 @@ from zerorpc.zmtp.frames import keep_memory_for
 
 __all__ = ["AioHub"]
 
-logger = logging.getLogger("zerorpc.transport")
+logger = Logger("zerorpc.transport")
 
 _LINGER = 5.0  # s that peers get to take what is buffered when we close,
 _STALLED = 0.2  # s, unless they take nothing at all for so long
 _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
 _ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors left
+
+_CLOSING = "this socket is closing"
 
 
 class AioHub(Hub):
@@ -50,6 +52,7 @@ class AioHub(Hub):
         self._accepting: set[asyncio.Task[bool]] = set()
         self.proxied = False
         self._sealed = False
+        self.leaving = False  # about to close: nothing new is begun
         forks.watch(self)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -65,13 +68,21 @@ class AioHub(Hub):
                 self._dial(dialer)
 
     def start_listener(self, listener: Listener) -> None:
-        self._on_loop(self._watch, listener)
+        with self.lock:
+            if self.leaving or self.closed:  # since it was checked
+                self.listeners.pop(listener.endpoint, None)
+                listener.close()
+                raise Closed(_CLOSING)
+            self._on_loop(self._watch, listener)
 
     def stop_listener(self, listener: Listener) -> None:
         self._on_loop(self._unwatch, listener, otherwise=listener.close)
 
     def start_dialer(self, dialer: Dialer) -> None:
-        self._on_loop(self._dial, dialer)
+        with self.lock:
+            if self.leaving or self.closed:
+                raise Closed(_CLOSING)
+            self._on_loop(self._dial, dialer)
 
     def stop_dialer(self, dialer: Dialer) -> None:
         self._on_loop(self._hang_up, dialer)
@@ -139,7 +150,7 @@ class AioHub(Hub):
         except Exception as error:
             sock.close()
             if not isinstance(error, OSError):
-                logger.exception("a connection couldn't be taken")
+                logger.exception("a connection couldn't be taken", error=error)
             return False
         except BaseException:
             sock.close()
@@ -151,7 +162,7 @@ class AioHub(Hub):
         why: Exception
         try:
             return await asyncio.wait_for(self._read_proxy_header(sock), HANDSHAKE_TIMEOUT) or proxy
-        except asyncio.TimeoutError:
+        except TimeoutError:
             why = ProtocolError(f"no PROXY protocol header within {HANDSHAKE_TIMEOUT:g} s")
         except ProtocolError as error:
             why = error
@@ -194,6 +205,18 @@ class AioHub(Hub):
         for listener in self.listeners.values():
             listener.close()
 
+    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        self._check_staying()
+        return super().bind(endpoint, resolve)
+
+    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
+        self._check_staying()
+        return super().connect(endpoint, resolve)
+
+    def _check_staying(self) -> None:
+        if self.leaving:
+            raise Closed(_CLOSING)
+
     def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
         if os.getpid() != forks.pid:
             forks.catch_up()
@@ -220,7 +243,9 @@ class AioHub(Hub):
                 why = error
                 took = self.loop.time() - began
                 if not isinstance(error, OSError):
-                    logger.exception("connecting to %s failed; it will be tried again", dialer.endpoint.text)
+                    logger.exception(
+                        "connecting to %s failed; it will be tried again", dialer.endpoint.text, error=error
+                    )
             else:
                 assert link.lost is not None
                 why = await asyncio.shield(link.lost)
@@ -253,7 +278,7 @@ class AioHub(Hub):
         self.sockets.add(sock)
         try:
             await asyncio.wait_for(self.loop.sock_connect(sock, address[1]), CONNECT_TIMEOUT)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             sock.close()
             raise TimeoutError(f"no answer within {CONNECT_TIMEOUT:g} s") from None
         except BaseException:
@@ -273,9 +298,11 @@ class AioHub(Hub):
     # The end
 
     def stop_accepting(self) -> None:
-        """Close the listeners; connections live on. On the loop."""
-        for listener in self._taken_listeners():
-            self._unwatch(listener)
+        """Close the listeners, for good; connections live on. On the loop."""
+        with self.lock:
+            self.leaving = True
+            for listener in self._taken_listeners():
+                self._unwatch(listener)
 
     def _taken_listeners(self) -> Iterable[Listener]:
         """All of them, taken out."""
@@ -335,8 +362,9 @@ class AioHub(Hub):
 
     def close_unattached(self) -> None:
         """Close a hub that never saw a loop."""
-        self.closed = True
-        self.close_listeners()
+        with self.lock:
+            self.closed = True
+            self.close_listeners()
 
     def close_listeners(self) -> None:
         """``stop_accepting`` where there is no loop."""

@@ -7,10 +7,10 @@ for the end of the turn would cost it another turn (measured.md: 54 instead of 3
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from zerorpc.errors import LostRemote
+from zerorpc.logs import Logger
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.hub import LEAVING, Dialer, lost_connection
 from zerorpc.transport.sockets import taken_octets, unsent_octets
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AioLink"]
 
-logger = logging.getLogger("zerorpc.transport")
+logger = Logger("zerorpc.transport")
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place

@@ -8,12 +8,14 @@ import threading
 from time import monotonic
 from typing import Any, Protocol
 
+from zerorpc.logs import Logger
 from zerorpc.transport.hub import Dialer
-from zerorpc.transport.keeper import complain
 from zerorpc.transport.sockets import connect_blocking
 from zerorpc.transport.waking import Gate
 
 __all__ = ["Dial"]
+
+logger = Logger("zerorpc.transport")
 
 
 class Dialing(Protocol):
@@ -68,7 +70,8 @@ class Dial(threading.Thread):
                 return True
             self._delay = self.dialer.failed(error, monotonic() - began)
             if not isinstance(error, OSError):
-                complain(f"connecting to {self.dialer.endpoint.text} failed; it will be tried again", error)
+                name = self.dialer.endpoint.text
+                logger.exception("connecting to %s failed; it will be tried again", name, error=error)
             return False
         return True
 

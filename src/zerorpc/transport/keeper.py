@@ -6,7 +6,11 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-__all__ = ["Keeper", "complain"]
+from zerorpc.logs import Logger
+
+__all__ = ["Keeper"]
+
+logger = Logger("zerorpc.transport")
 
 
 class Keeper(threading.Thread):
@@ -33,13 +37,5 @@ class Keeper(threading.Thread):
                 told = False
             except BaseException as error:
                 if not told:
-                    complain("the keeper of a client failed, and goes on", error)
+                    logger.exception("the keeper of a client failed, and goes on", error=error)
                 told = True
-
-
-def complain(message: str, error: BaseException) -> None:
-    """Log an exception, whatever a program's logging does."""
-    import logging  # never needed but here, and 3 ms of a client's start
-
-    with contextlib.suppress(Exception):
-        logging.getLogger("zerorpc.transport").error("%s", message, exc_info=error)

@@ -24,6 +24,7 @@ __all__ = [
     "connect_blocking",
     "lead_nowhere",
     "listen",
+    "occupy_standard_descriptors",
     "open_socket",
     "taken_octets",
     "tune",
@@ -70,8 +71,20 @@ class Listener:
         return f"<Listener {self.endpoint}>"
 
 
+def occupy_standard_descriptors() -> None:
+    """Where a program was started without stdin, stdout or stderr, open nothing of ours under their numbers.
+
+    What is written to them would go to a peer, and libuv never closes a connection of such a number, and aborts the
+    process when it closes something else.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
+
+
 def listen(endpoint: Endpoint) -> Listener:
     """Bind and listen. Raises AddressInUse, EndpointError, or another OSError (no permission, …)."""
+    occupy_standard_descriptors()
     if endpoint.scheme == "inproc":
         return Listener(endpoint.text, InprocListener(endpoint))
     if endpoint.scheme == "ipc":

@@ -12,6 +12,7 @@ from zerorpc.errors import ProtocolError
 from zerorpc.zmtp.commands import Command
 
 __all__ = [
+    "MESSAGE_MAX",
     "SHORT_DELIMITED",
     "Frame",
     "FrameDecoder",
@@ -33,16 +34,20 @@ SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's fla
 DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
 
 
+# Octets of a message. Above the 100 MiB at which the old implementation's MessagePack reader gave up, so whatever
+# worked there still does. Who sends refuses more than that too: a receiver could only end the connection.
+MESSAGE_MAX = 128 * 1024 * 1024
+
+
 class Limits(NamedTuple):
     """What a peer may make us hold, in octets (``frames``: a count).
 
-    ``message`` is above the 100 MiB at which the old implementation's MessagePack reader gave up, so whatever
-    worked there still does; it counts frames in the long form, ``frames`` is enough to bound the short ones (255
-    octets each). ``command`` bounds the metadata too; libzmq's READY takes under 100 octets. ``subscriptions``
-    is for all that one subscriber makes, about 16,000; zerorpc itself makes one.
+    ``message`` counts the frames in the long form, ``frames`` is enough to bound the short ones (255 octets each).
+    ``command`` bounds the metadata too; libzmq's READY takes under 100 octets. ``subscriptions`` is for all that one
+    subscriber makes, about 16,000; zerorpc itself makes one.
     """
 
-    message: int = 128 * 1024 * 1024
+    message: int = MESSAGE_MAX
     frames: int = 256
     command: int = 64 * 1024
     subscriptions: int = 1024 * 1024

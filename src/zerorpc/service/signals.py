@@ -1,0 +1,146 @@
+"""SIGINT and SIGTERM for the time of a server's ``run``.
+
+The handlers are Python's own and not the event loop's: they are in place before the loop turns, and what arrives is
+kept until the server looks. uvloop forgets a signal that comes before its first turn, and a program's own handlers
+can't be called by either loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["ENDING", "Signals", "hold_signals", "release_signals"]
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
+_active: Signals | None = None  # whose handlers are in place
+_forking = threading.local()
+
+
+class Signals:
+    """Takes signals while it is active, and says by ``ear``, which becomes readable, that some have arrived.
+
+    A program's own handler is called, and what it raises is kept: raised right there it might end up in a method that
+    happens to run. What the program ignores, and a SIGINT that it lets kill the process, isn't touched. On the main
+    thread, and one at a time.
+    """
+
+    def __init__(self, *numbers: int) -> None:
+        self.ear, self._bell = socket.socketpair()
+        self.ear.setblocking(False)
+        self._bell.setblocking(False)
+        self._numbers = numbers
+        self._arrived: deque[tuple[int, BaseException | None]] = deque()
+        self._before: dict[int, Any] = {}  # the handlers that were there
+        self._wakeup = -1
+        self._pid = os.getpid()
+
+    def take(self) -> None:
+        """Set the handlers. Call it while signals are held back, or one may come when only some are in place."""
+        global _active  # noqa: PLW0603 - handlers are the process's
+        # A loop that waits in the system goes on waiting unless something can be read. uvloop sets its own as it runs.
+        self._wakeup = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+        _active = self
+        for number in self._numbers:
+            handler = signal.getsignal(number)
+            if callable(handler) or _is_default(number, handler):
+                self._before[number] = handler
+                signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        """Between any two instructions of the main thread."""
+        before = self._before.get(number)
+        if os.getpid() != self._pid:  # a child of a fork that Python heard nothing of
+            self.give_back()
+            os.kill(os.getpid(), number)
+            return
+        error = None
+        if callable(before) and not _is_default(number, before):
+            try:
+                before(number, frame)
+                return
+            except BaseException as raised:
+                error = raised
+        self._arrived.append((number, error))
+        self.ring()
+
+    def ring(self) -> None:
+        """Make ``ear`` readable. Safe from any thread, and when closed."""
+        with contextlib.suppress(OSError):  # one that is full rings already
+            self._bell.send(b"\0")
+
+    def arrived(self) -> Iterator[tuple[int, BaseException | None]]:
+        """What has arrived since the last time: each signal's number, and what a handler of the program's raised."""
+        with contextlib.suppress(OSError):
+            self.ear.recv(4096)
+        while self._arrived:
+            yield self._arrived.popleft()
+
+    def give_back(self) -> None:
+        """Have everything as it was before ``take``. Safe to call twice."""
+        global _active  # noqa: PLW0603
+        if _active is not self:
+            return
+        for number, before in self._before.items():
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, before)
+        self._before.clear()
+        signal.set_wakeup_fd(self._wakeup)
+        _active = None
+
+    def close(self) -> None:
+        self.give_back()
+        self.ear.close()
+        self._bell.close()
+
+
+def _is_default(number: int, handler: Any) -> bool:
+    """Whether nobody has said what is to be done with a signal. Python itself has for SIGINT: KeyboardInterrupt."""
+    if number == signal.SIGINT:
+        return handler is signal.default_int_handler
+    return handler is signal.SIG_DFL or (number not in ENDING and handler is signal.SIG_IGN)  # SIGCHLD: can't wait
+
+
+def hold_signals() -> set[Any]:
+    """Have SIGINT and SIGTERM wait, as far as this thread goes, until ``release_signals`` of what this returns."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return set()
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
+def release_signals(held: set[Any]) -> None:
+    """Let those through that wait; their handlers run, and may raise, here."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+# Forks: a child is a program like any other, which signals end.
+
+
+def _before_fork() -> None:
+    """One that comes before the child has its own handlers would be lost."""
+    if _active is not None:
+        _forking.held = hold_signals()
+
+
+def _after_fork() -> None:
+    held = _forking.__dict__.pop("held", None)
+    if held is not None:
+        release_signals(held)
+
+
+def _after_fork_in_child() -> None:
+    if _active is not None:
+        _active.give_back()
+    _after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

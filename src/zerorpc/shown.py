@@ -1,0 +1,98 @@
+"""What can be shown of an exception, whatever it is like: a program's may raise in each of their methods.
+
+Nothing here raises, and nothing relies on an exception's own attributes: they are read as Python itself reads them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Container
+from types import TracebackType
+from typing import Any
+
+__all__ = [
+    "LONGEST",
+    "message_of",
+    "module_of",
+    "name_of",
+    "readable",
+    "text_of",
+    "trace_of",
+    "traceback_of",
+    "without_frames_of",
+]
+
+LONGEST = 1024 * 1024  # characters of a text: what is longer helps nobody, and three of these always fit a message
+_FRAMES_MAX = 1000  # of one traceback: Python's own limit of recursion, unless a program raises it
+
+_name: Callable[[type], str] = vars(type)["__name__"].__get__
+_trace: Callable[[BaseException], Any] = vars(BaseException)["__traceback__"].__get__
+
+
+def name_of(error: BaseException) -> str:
+    """The name of its class."""
+    return readable(_name(type(error)))
+
+
+def trace_of(error: BaseException) -> TracebackType | None:
+    """Its traceback."""
+    trace: TracebackType | None = _trace(error)
+    return trace
+
+
+def without_frames_of(modules: Container[str], trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the method's own first frame on; what is above it is ours and helps nobody."""
+    while trace is not None and module_of(trace) in modules:
+        trace = trace.tb_next
+    return trace
+
+
+def module_of(trace: TracebackType) -> str:
+    """The name of the module that a traceback's first frame is in."""
+    name = dict.get(trace.tb_frame.f_globals, "__name__")
+    return name if type(name) is str else ""
+
+
+def message_of(error: BaseException, show: Callable[[Any], str] = str) -> str:
+    """Its message."""
+    return text_of(error, show, "its message")
+
+
+def text_of(thing: object, show: Callable[[Any], str] = repr, what: str = "it") -> str:
+    """A text for anything, exception or not."""
+    try:
+        return readable(show(thing))
+    except BaseException as nested:
+        return f"<{what} can't be shown: {name_of(nested)}>"
+
+
+def traceback_of(error: BaseException, trace: TracebackType | None) -> tuple[str, bool]:
+    """Its traceback as Python prints it, and whether it is that: if Python fails, it is what else can be shown."""
+    import traceback  # a blocking client, which has no need of it, starts sooner
+
+    try:
+        text = "".join(traceback.format_exception(type(error), error, trace, _limit()))
+        return readable(text), len(text) <= LONGEST
+    except BaseException:
+        pass
+    try:
+        frames = "".join(traceback.format_tb(trace, _limit()))
+    except BaseException as nested:
+        frames = f"  <its frames can't be shown: {name_of(nested)}>\n"
+    head = "Traceback (most recent call last):\n" if frames else ""
+    return readable(f"{head}{frames}{name_of(error)}: {message_of(error)}\n"), False
+
+
+def _limit() -> int:
+    """How many frames to show; below 0: so many of the last."""
+    limit = getattr(sys, "tracebacklimit", None)
+    return -_FRAMES_MAX if limit is None else max(0, limit)
+
+
+def readable(text: str) -> str:
+    """A text that UTF-8 can carry, and without its middle if it is very long."""
+    text = str.__str__(text)
+    if len(text) > LONGEST:
+        half = LONGEST // 2
+        text = f"{text[:half]} … {len(text) - 2 * half} characters are left out here … {text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

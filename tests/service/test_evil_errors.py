@@ -1,0 +1,214 @@
+"""Exceptions, results and objects that raise when they are looked at: callers get their error, nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service import evil_errors as evil
+from tests.service.running import PATIENCE, TCP, eventually, eventually_async, joined, on_thread, run
+from tests.service.services import remote_error
+from zerorpc.service import process_pool
+
+pytestmark = pytest.mark.timeout(60)  # starting a process takes a moment, on a loaded machine more
+
+STREAMS = ("generator", "async_generator", "streamed", "astreamed")
+
+
+def echo(value: Any) -> Any:
+    return value
+
+
+async def aecho(value: Any) -> Any:
+    return value
+
+
+@zerorpc.process
+def pecho(value: Any) -> Any:
+    return value
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[zerorpc.Client]:
+    """Of a server that runs one method at a time: a slot that leaks is the last one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process_pool, "usable_cores", lambda: 1)
+        methods = {**evil.METHODS, **evil.RESULT_METHODS, "echo": echo, "aecho": aecho, "pecho": pecho}
+        with joined(methods, pool_size=1, grace=0) as client:
+            yield client
+
+
+@pytest.fixture(autouse=True)
+def all_is_well(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Afterwards the same connection serves healthy calls, and no thread has died."""
+    with no_thread_dies():
+        yield
+        if "client" in request.fixturenames:
+            client = request.getfixturevalue("client")
+            connections = client._core.hub.links.copy()
+            assert [client.echo(1), client.aecho(2), client.pecho(3)] == [1, 2, 3]
+            assert client._core.hub.links == connections
+            assert len(connections) == 1
+
+
+@contextlib.contextmanager
+def no_thread_dies() -> Iterator[None]:
+    died: list[Any] = []
+    before, threading.excepthook = threading.excepthook, died.append
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+    assert not died
+
+
+@pytest.mark.parametrize("how", evil.METHODS)
+@pytest.mark.parametrize("name", evil.EVIL)
+def test_whatever_a_method_raises_its_caller_is_told_its_name(client: zerorpc.Client, how: str, name: str) -> None:
+    error = remote_error(raising(client, how, name))
+    assert error.name == evil.name_of(name)
+    assert "Traceback (most recent call last):" in str(error.traceback)
+
+
+def raising(client: zerorpc.Client, how: str, name: str) -> Any:
+    """What raises the error of a method: the call, or the next item of a stream."""
+    if not how.endswith(STREAMS):
+        return lambda: client(how, name)
+    items = client(how, name)
+    assert next(items) == 1
+    return lambda: next(items)
+
+
+def test_what_can_be_shown_of_an_exception_is_shown(client: zerorpc.Client) -> None:
+    error = remote_error(client.plain, "BadStr")
+    assert error.msg == "<its message can't be shown: RuntimeError>"
+    error = remote_error(client.plain, "ApiError")
+    assert error.msg == "{}"
+    assert "raise _made(name)" in str(error.traceback)  # frames, even where Python fails to show them
+    assert str(error.traceback).endswith("ApiError: {}\n")
+    error = remote_error(client.plain, "Surrogate")
+    assert error.msg == "half a character: \\ud800"
+    error = remote_error(client.process, "ExitsOnArrival")
+    assert error.msg == ""
+
+
+@pytest.mark.parametrize("how", [*evil.METHODS])
+def test_a_huge_message_is_clipped(client: zerorpc.Client, how: str) -> None:
+    """Whole it would be over the limit of a message."""
+    error = remote_error(raising(client, how, "Huge"))
+    assert error.name == "Huge"
+    assert error.msg.startswith("begin")
+    assert error.msg.endswith("end")
+    assert "characters are left out here" in error.msg
+    assert len(error.msg) + len(str(error.traceback)) < 3_000_000
+
+
+@pytest.mark.parametrize("how", evil.RESULT_METHODS)
+@pytest.mark.parametrize("name", evil.RESULTS)
+def test_whatever_packing_a_result_raises_its_caller_is_told(client: zerorpc.Client, how: str, name: str) -> None:
+    error = remote_error(raising(client, how, name))
+    in_process = how == "result_process" or name == "Arriving"  # pickled before it is packed, or no integer
+    assert error.name == ("TypeError" if in_process or name == "RecursionError" else evil.name_of_result(name))
+
+
+# Neighbours
+
+
+@pytest.mark.parametrize("how", evil.METHODS)
+def test_neighbours_of_evil_calls_notice_nothing(how: str) -> None:
+    release, begun = threading.Event(), []
+
+    def on_thread_waits() -> str:
+        begun.append(1)
+        release.wait(PATIENCE)
+        return "on a thread"
+
+    async def on_loop_waits() -> str:
+        begun.append(1)
+        while not release.is_set():  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.01)
+        return "on the loop"
+
+    def streams() -> Iterator[int]:
+        yield from range(1000)
+
+    waits = {"on_thread_waits": on_thread_waits, "on_loop_waits": on_loop_waits, "streams": streams}
+    with joined({**evil.METHODS, **waits}) as client:
+        neighbours = [client(name, async_=True) for name in ("on_thread_waits", "on_loop_waits") for _ in range(3)]
+        items = client.streams()
+        assert next(items) == 0
+        eventually(lambda: len(begun) == len(neighbours))
+        evils = [client(how, name, async_=True) for name in evil.EVIL]
+        for call, name in zip(evils, evil.EVIL, strict=True):
+            if how in STREAMS:
+                items_of_it = call.get(timeout=PATIENCE)
+                assert next(items_of_it) == 1
+                assert remote_error(next, items_of_it).name == evil.name_of(name)
+            else:
+                assert remote_error(call.get, True, PATIENCE).name == evil.name_of(name)
+        release.set()
+        assert [call.get(timeout=PATIENCE) for call in neighbours] == ["on a thread"] * 3 + ["on the loop"] * 3
+        assert list(items) == list(range(1, 1000))
+        assert len(client._core.hub.links) == 1
+
+
+# Worker processes: what goes there
+
+
+@pytest.mark.parametrize("how", ["BadStr", "ExitingStr", "InterruptingStr", "arrives", "endless"])
+def test_an_object_that_raises_when_it_is_pickled_or_unpickled(how: str) -> None:
+    with joined(evil.Stateful(how)) as client:
+        for _ in range(2):
+            error = remote_error(client.method)
+            assert error.name == "TypeError"
+            assert error.msg.startswith(f"method can't be {'loaded in' if how == 'arrives' else 'sent to'} a worker")
+
+
+# Pullers and subscribers
+
+
+@pytest.mark.parametrize("how", ["plain", "coroutine", "waiting", "wrapper"])
+@pytest.mark.parametrize("kinds", [("Pusher", "Puller"), ("Publisher", "Subscriber")])
+def test_a_puller_handles_the_next_event_whatever_its_methods_raise(kinds: tuple[str, str], how: str) -> None:
+    taken: list[int] = []
+    sends, takes = (getattr(zerorpc, kind) for kind in kinds)
+    puller = takes({**evil.METHODS, "take": taken.append})
+    endpoint = puller.bind(TCP)[0]
+    with on_thread(puller), sends() as sender:
+        sender.connect(endpoint)
+        eventually(lambda: sender.take(0) or taken)  # a publisher sends to those that are there
+        for number, name in enumerate(evil.EVIL, 1):
+            sender(how, name)
+            sender.take(number)
+        eventually(lambda: taken[-len(evil.EVIL) :] == list(range(1, len(evil.EVIL) + 1)))
+
+
+@pytest.mark.parametrize("how", ["plain", "coroutine", "waiting", "wrapper"])
+def test_a_puller_on_a_loop_handles_the_next_event_whatever_its_methods_raise(how: str) -> None:
+    """Not on the main thread, where SystemExit and KeyboardInterrupt are a signal's and end it."""
+
+    async def main() -> None:
+        taken: list[int] = []
+        puller = zerorpc.Puller({**evil.METHODS, "take": taken.append})
+        endpoint = puller.bind(TCP)[0]
+        serving = asyncio.ensure_future(puller.serve())
+        async with zerorpc.Pusher() as pusher:
+            pusher.connect(endpoint)
+            for number, name in enumerate(evil.EVIL):
+                await pusher(how, name)
+                await pusher.take(number)
+            await eventually_async(lambda: serving.done() or len(taken) == len(evil.EVIL))
+        assert taken == list(range(len(evil.EVIL)))
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    with concurrent.futures.ThreadPoolExecutor(1) as other_thread:
+        other_thread.submit(run, main()).result()
