@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -1054,3 +1055,77 @@ def test_debug_logs_each_event(run: Run, endpoint: str, caplog: pytest.LogCaptur
     lines = [record.getMessage() for record in caplog.records if record.name == "zerorpc.events"]
     assert any(line.startswith("--> echo") for line in lines)
     assert any(line.startswith("<-- OK") for line in lines)
+
+
+# At any moment
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timers")
+def test_calls_of_signal_handlers_and_finalizers_in_the_middle_of_others(run: Run, endpoint: str) -> None:
+    """Each gets its own answer, and the connection lives."""
+    calls: list[tuple[Any, Call]] = []
+
+    class Litter:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            add("finalized")
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+
+            def call(what: str) -> None:
+                value = [what, len(calls), "x" * (100 * (len(calls) % 7))]
+                calls.append((value, client.echo(value)))
+
+            nonlocal add
+            add = call
+            await client.echo(0)
+            links = set(client._core.hub.links)
+            before, thresholds = signal.signal(signal.SIGALRM, lambda *_: call("handled")), gc.get_threshold()
+            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+            gc.set_threshold(50, 2, 2)
+            try:
+                while sum(value[0] == "handled" for value, _ in calls) < 30 or len(calls) < 500:
+                    Litter()
+                    values = [[n, "y" * 500] for n in range(20)]
+                    assert await asyncio.gather(*map(client.echo, values)) == values
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+                gc.set_threshold(*thresholds)
+                gc.collect()
+            for value, made in calls:
+                assert await made == value
+            assert set(client._core.hub.links) == links
+
+    add: Callable[[str], None] = lambda what: None  # noqa: E731
+    run(main())
+    assert {value[0] for value, _ in calls} == {"handled", "finalized"}
+
+
+def test_closing_that_is_cancelled_closes_all_the_same(run: Run) -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = zerorpc.AsyncClient(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+            calls = [asyncio.ensure_future(client.echo(b"x" * 50_000_000)) for _ in range(2)]
+            peer = RawPeer((await asyncio.to_thread(listener.accept))[0], SocketType.ROUTER)
+            with peer:
+                await asyncio.to_thread(peer.handshake)
+                await eventually_async(lambda: client._core.hub.links and client._core.calls.peers)
+                await asyncio.sleep(0.01)
+                closing = asyncio.ensure_future(client.aclose())
+                await asyncio.sleep(0.01)
+                assert not closing.done()  # it waits for the server to take what was sent
+                closing.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await closing
+                for call in calls:
+                    with pytest.raises((zerorpc.LostRemote, zerorpc.Closed)):
+                        await asyncio.wait_for(call, PATIENCE)
+                assert not client._core.hub.links
+                with pytest.raises(zerorpc.Closed):
+                    await client.echo(1)
+
+    run(main())

@@ -45,7 +45,11 @@ class Pusher(SocketBase):
             await pusher.lolita(1, 2)
 
     Messages wait here while no puller takes them; from the 1,000th waiting on, sending blocks. Safe from any thread
-    in its blocking use.
+    in its blocking use, and at any moment: from finalizers, signal handlers and ``atexit``, where each push waits until
+    it is sent, for at most a second. In a forked child it makes connections of its own.
+
+    Entered with ``async with`` it belongs to that event loop: used elsewhere it raises RuntimeError, as one in blocking
+    use does when it is entered.
     """
 
     _socket_type: ClassVar[SocketType] = SocketType.PUSH
@@ -113,7 +117,11 @@ class Puller(SocketBase):
         puller.bind("tcp://127.0.0.1:4242")
         puller.run()                    # or: await puller.serve()
 
-    A subclass that is given no ``methods`` exposes its own. ``stop`` is safe from any thread and from the methods.
+    Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
+    of who called ``run`` or ``serve``, and a coroutine has a task of its own.
+
+    A subclass that is given no ``methods`` exposes its own. ``stop`` and ``close`` are safe from any thread and from
+    the methods. In a forked child that calls ``run`` or ``serve`` it makes connections of its own.
     """
 
     _socket_type: ClassVar[SocketType] = SocketType.PULL
@@ -124,11 +132,19 @@ class Puller(SocketBase):
         self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), exposed)
 
     def run(self) -> None:
-        """Receive until ``stop``, running the methods in this thread. Ctrl-C raises KeyboardInterrupt here."""
+        """Receive until ``stop``, running the methods in this thread; coroutines on an event loop of their own.
+
+        That loop has a thread of its own and lasts until ``run`` returns: tasks that a method leaves behind go on, and
+        methods may block, or push and call with blocking sockets. What methods raise is logged; on the main thread
+        Ctrl-C raises KeyboardInterrupt here. Raises Closed after ``close``, RuntimeError when it is running already.
+        """
         self._core.run()
 
     async def serve(self) -> None:
-        """Receive until ``stop`` or cancellation; coroutine methods are awaited, plain ones run on a thread."""
+        """Receive until ``stop`` or cancellation, then close. Coroutine methods run here, plain ones on a thread.
+
+        Cancelled in a coroutine method, it cancels that and waits for its end. Raises what ``run`` does.
+        """
         await self._core.serve()
 
     def stop(self) -> None:

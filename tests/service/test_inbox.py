@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, TCP, Program, RawPeer, eventually, on_thread, run, serving
 from tests.service.services import Work
+from tests.transport.forking import EACH_WAY as EACH_WAY_TO_FORK
 from zerorpc.protocol.events import encode
 from zerorpc.zmtp import SocketType
 
@@ -360,6 +362,30 @@ def test_tasks_that_a_method_leaves_behind_go_on_and_are_cancelled_at_the_end(ho
     assert taken[-1] == "cancelled"
 
 
+def test_out_of_threads_an_event_is_lost_and_the_next_has_its_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = threading.Thread.start
+    refused: list[str] = []
+    taken: list[int] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "zerorpc-methods" and len(refused) < 2:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pulling("run", Kinds(taken.append)) as puller, pushing_to(puller) as pusher:
+        pusher.coroutine(1)
+        pusher.wrapped(2)
+        pusher.coroutine(3)
+        eventually(lambda: taken == [3])
+    assert "coroutine raised RuntimeError" in caplog.text
+    assert "wrapped raised RuntimeError" in caplog.text
+    gc.collect()  # nothing was left that was never awaited
+
+
 # Methods that push, call and block. The sockets live on a loop where none of them runs.
 
 
@@ -512,7 +538,8 @@ def test_a_signal_in_a_method_ends_a_puller_on_the_main_thread(kind: str, how: s
     class Work:
         def plain(self):
             print("begun", flush=True)
-            time.sleep(20)
+            for _ in range(2000):  # a signal just before a sleep is heeded after it
+                time.sleep(0.01)
         async def coroutine(self):
             print("begun", flush=True)
             try:
@@ -688,3 +715,74 @@ def test_a_forked_child_ends_its_copy_of_a_puller_at_once_and_leaves_the_parents
         pusher.take("after")
         code, out, err = program.end()
     assert (code, out) == (0, "after\n"), err
+
+
+@EACH_WAY_TO_FORK
+@pytest.mark.parametrize("how", ["puller.run()", "asyncio.run(puller.serve())"])
+def test_a_puller_in_use_works_anew_in_a_forked_child(fork: str, how: str) -> None:
+    text = """
+    import asyncio, os, signal, sys, threading, zerorpc
+    class Work:
+        def take(self, value):
+            print(os.getpid() == first, value, flush=True)
+            taken.set()
+        async def end(self):
+            puller.stop()
+    first, taken = os.getpid(), threading.Event()
+    puller = zerorpc.Puller(Work())
+    puller.connect(sys.argv[1])
+    pulls = threading.Thread(target=puller.run)
+    pulls.start()
+    taken.wait()
+    puller.stop()
+    pulls.join()
+    if (pid := FORK()) == 0:
+        signal.alarm(10)
+        RUN
+        puller.close()
+        os._exit(0)
+    puller.close()
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """
+    with zerorpc.Pusher() as pusher:
+        endpoint = pusher.bind(TCP)[0]
+        with Program(text.replace("FORK", fork).replace("RUN", how), endpoint) as program:
+            pusher.take("before")
+            assert program.line() == "True before"
+            links = pusher._core._links
+            parents = set(links)
+            eventually(lambda: links and not parents.intersection(links), "only the child is connected")
+            pusher.take("after")
+            assert program.line() == "False after"
+            pusher.end()
+            code, out, err = program.end()
+            assert (code, out) == (0, ""), err
+
+
+@EACH_WAY_TO_FORK
+@EACH_KIND
+def test_a_child_that_a_method_forks_ends_with_the_method(fork: str, kind: str) -> None:
+    text = """
+    import os, signal, sys, threading, zerorpc
+    from tests.service.test_inbox import Kinds
+    def act(value):
+        if value == "end":
+            print("ended", flush=True)
+            puller.stop()
+        elif (pid := FORK()) == 0:
+            signal.alarm(10)
+            return
+        else:
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    puller = zerorpc.Puller(Kinds(act))
+    print(puller.bind("tcp://127.0.0.1:0")[0], flush=True)
+    puller.run()
+    puller.close()
+    """
+    with Program(text.replace("FORK", fork)) as program, zerorpc.Pusher() as pusher:
+        pusher.connect(program.line())
+        pusher(kind, "fork")
+        assert program.line() == "0"
+        pusher(kind, "end")
+        code, out, err = program.end()
+        assert (code, out) == (0, "ended\n"), err

@@ -28,6 +28,7 @@ from tests.service.running import (
     serving,
 )
 from tests.service.services import HEADER, Cooler
+from tests.transport.forking import EACH_WAY
 from tests.transport.owners import Owner, in_a_thread
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, LOCAL, SIGNATURE, header
 from zerorpc.errors import LostRemote
@@ -530,3 +531,211 @@ def test_one_hub_that_can_not_let_go_keeps_no_other_from_being_the_parents() -> 
     with Program(text) as program:
         code, out, err = program.end()
     assert (code, out) == (0, "[True, True, True]\n"), err
+
+
+# From other threads
+
+
+def test_endpoints_that_threads_change_while_the_loop_serves_describes_and_closes() -> None:
+    """One connect() makes one connection, and whoever iterates over endpoints finds them whole."""
+    rounds, problems, done = 60, [], threading.Event()
+
+    def change(hub: AioHub, endpoint: str) -> None:
+        try:
+            for _ in range(rounds):
+                bound = hub.bind(TCP)
+                hub.connect([*bound, endpoint])
+                hub.disconnect(endpoint)
+                hub.unbind(bound)
+                hub.disconnect(bound)
+                hub.connect(endpoint)
+                hub.disconnect(endpoint)
+        except Exception as error:
+            problems.append(error)
+
+    async def look(hub: AioHub) -> None:
+        while not done.is_set():
+            hub.describe()
+            repr(hub)
+            await asyncio.sleep(0)
+
+    async def main(endpoints: list[str]) -> None:
+        hub = AioHub(Owner(), lambda endpoint: endpoint)
+        changers = [asyncio.to_thread(change, hub, endpoint) for endpoint in endpoints[1:]]
+        changing = asyncio.gather(*changers)
+        hub.attach(asyncio.get_running_loop())
+        looking = asyncio.ensure_future(look(hub))
+        await changing
+        done.set()
+        await looking
+        assert not problems
+        await eventually_async(lambda: not hub.links and not hub._tasks)
+        hub.connect(endpoints[0])
+        await eventually_async(lambda: hub.links)
+        await asyncio.sleep(0.05)  # not for a condition: a second connection is not to come
+        assert len(hub.links) == 1
+        await hub.aclose(LostRemote("the end"))
+
+    with serving(Cooler()) as server:
+        run(main([*server.endpoints, *(server.bind(TCP)[0] for _ in range(3))]))
+
+
+def test_endpoints_that_threads_change_while_it_closes() -> None:
+    async def main() -> None:
+        for _ in range(20):
+            hub = AioHub(Owner(), lambda endpoint: endpoint)
+            hub.attach(asyncio.get_running_loop())
+            bound: list[str] = []
+            gate = threading.Event()
+
+            def change(hub: AioHub = hub, bound: list[str] = bound, gate: threading.Event = gate) -> None:
+                gate.wait(PATIENCE)
+                with contextlib.suppress(zerorpc.Closed):
+                    while True:
+                        bound.extend(hub.bind(TCP))
+                        hub.connect(bound[-1])
+
+            changing = [asyncio.ensure_future(asyncio.to_thread(change)) for _ in range(2)]
+            gate.set()
+            await asyncio.sleep(0.002)
+            await hub.aclose(LostRemote("the end"))
+            await asyncio.gather(*changing)
+            await asyncio.sleep(0)
+            assert not hub.listeners
+            assert not hub.links
+            for endpoint in bound:
+                with zerorpc.Server({}) as again:
+                    again.bind(endpoint)
+
+    run(main())
+
+
+def test_a_loop_of_its_own_and_no_other() -> None:
+    hub = AioHub(Owner(), lambda endpoint: endpoint)
+
+    async def attach() -> None:
+        hub.attach(asyncio.get_running_loop())
+        hub.attach(asyncio.get_running_loop())
+
+    asyncio.run(attach())
+    with pytest.raises(RuntimeError, match="this socket belongs to another event loop"):
+        asyncio.run(attach())
+    hub.connect(hub.bind(TCP)[0])  # its loop is closed: nothing comes of it
+    hub.close_unattached()
+
+
+def test_closing_that_is_cancelled_closes_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr("zerorpc.transport.aio._STALLED", PATIENCE)
+        hub = AioHub(Owner(), lambda endpoint: endpoint)
+        hub.attach(asyncio.get_running_loop())
+        (endpoint,) = hub.bind(TCP)
+        with connect(endpoint) as sock:
+            await eventually_async(lambda: hub.links)
+            (link,) = hub.links
+            link.peer.connection.output.append(b"x" * 50_000_000)  # more than a socket takes that nobody reads from
+            closing = asyncio.ensure_future(hub.aclose(LostRemote("the end")))
+            await asyncio.sleep(0.01)
+            assert not closing.done()
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            await eventually_async(lambda: not hub.links)
+            sock.settimeout(PATIENCE)
+            with contextlib.suppress(ConnectionResetError):
+                while await asyncio.to_thread(sock.recv, 1_000_000):
+                    pass
+
+    run(main())
+
+
+# Forks that pass Python by
+
+
+@EACH_WAY
+@pytest.mark.parametrize("loop", ["loop", "asyncio.new_event_loop()"], ids=["same loop", "new loop"])
+def test_an_async_client_in_a_forked_child_has_a_connection_of_its_own(fork: str, loop: str) -> None:
+    text = """
+    import asyncio, os, signal, sys, zerorpc
+    async def calls(who):
+        for n in range(100):
+            assert await client.echo([who, n]) == [who, n]
+    loop = asyncio.new_event_loop()
+    client = zerorpc.AsyncClient(sys.argv[1], timeout=10)
+    loop.run_until_complete(calls("before"))
+    if (pid := FORK()) == 0:
+        signal.alarm(15)
+        LOOP.run_until_complete(calls("child"))
+        os._exit(0)
+    loop.run_until_complete(calls("parent"))
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    loop.run_until_complete(calls("after"))
+    loop.run_until_complete(client.aclose())
+    loop.close()
+    sys.exit(code)
+    """
+    with serving({"echo": lambda value: value}) as server:
+        with Program(text.replace("FORK", fork).replace("LOOP", loop), server.endpoints[0]) as program:
+            assert program.end() == (0, "", "")
+
+
+@EACH_WAY
+def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> None:
+    """Of an AsyncClient, a Puller, a Pusher and inproc, all of which the parent had in use."""
+    text = """
+    import asyncio, os, signal, sys, threading, zerorpc
+    class Work:
+        def take(self, value):
+            taken.put(value)
+    import queue
+    taken = queue.SimpleQueue()
+    puller, pusher = zerorpc.Puller(Work()), zerorpc.Pusher()
+    puller.connect(sys.argv[2])
+    pusher.bind("inproc://a")
+    pulls = threading.Thread(target=puller.run, daemon=True)
+    pulls.start()
+    pusher.take(1)
+    loop = asyncio.new_event_loop()
+    async def call():
+        return await client.echo("hello")
+    client = zerorpc.AsyncClient(sys.argv[1], timeout=10)
+    assert loop.run_until_complete(call()) == "hello"
+    if (pid := FORK()) == 0:
+        signal.alarm(15)
+        gate = threading.Barrier(4)
+        done = queue.SimpleQueue()
+        def use(act):
+            gate.wait()
+            act()
+            done.put(act)
+        def pull():
+            puller.stop()
+            puller.run()
+        def push():
+            pusher.bind("inproc://a")
+            pusher.take("child")
+            last = zerorpc.Puller(Work())
+            last.connect("inproc://a")
+            threading.Thread(target=last.run, daemon=True).start()
+            assert taken.get(timeout=10) == "child"
+        def call_anew():
+            assert asyncio.new_event_loop().run_until_complete(call()) == "hello"
+        def close():
+            other.close()
+        other = zerorpc.Pusher()
+        other.connect(sys.argv[2])
+        for act in (push, call_anew, close):
+            threading.Thread(target=use, args=(act,), daemon=True).start()
+        gate.wait()
+        for _ in range(3):
+            done.get(timeout=10)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert loop.run_until_complete(call()) == "hello"
+    os._exit(code)
+    """
+    with serving({"echo": lambda value: value}) as server, zerorpc.Pusher() as pusher:
+        endpoint = pusher.bind(TCP)[0]
+        with Program(text.replace("FORK", fork), server.endpoints[0], endpoint) as program:
+            code, out, err = program.end()
+            assert (code, out) == (0, ""), err

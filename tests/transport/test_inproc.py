@@ -9,6 +9,8 @@ import threading
 
 import pytest
 
+from tests.service.running import Program
+from tests.transport.forking import EACH_WAY
 from zerorpc.errors import AddressInUse
 from zerorpc.transport.endpoints import parse
 from zerorpc.transport.inproc import InprocListener, connect_inproc
@@ -95,3 +97,37 @@ def test_a_full_bell_rings_already(monkeypatch: pytest.MonkeyPatch) -> None:
     listener.accept().close()
     ours.close()
     listener.close()
+
+
+@EACH_WAY
+def test_a_fork_while_another_thread_holds_the_lock(fork: str) -> None:
+    text = """
+    import os, signal, sys, threading
+    from zerorpc.transport import inproc
+    from zerorpc.transport.endpoints import parse
+    held, go = threading.Event(), threading.Event()
+    def hold():
+        with inproc._lock:
+            held.set()
+            go.wait()
+    parents = inproc.InprocListener(parse("inproc://a"))
+    threading.Thread(target=hold, daemon=True).start()
+    held.wait()
+    if (pid := FORK()) == 0:
+        signal.alarm(5)
+        try:
+            inproc.connect_inproc("a")
+        except ConnectionRefusedError:
+            listener = inproc.InprocListener(parse("inproc://a"))
+            inproc.connect_inproc("a").close()
+            os._exit(0)
+        os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    go.set()
+    inproc.connect_inproc("a").close()
+    parents.close()
+    os._exit(code)
+    """
+    with Program(text.replace("FORK", fork)) as program:
+        code, _, err = program.end()
+    assert code == 0, err

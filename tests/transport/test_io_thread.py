@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from zerorpc.transport import io_thread
 from zerorpc.transport.io_thread import io_loop
 
 
@@ -34,3 +35,18 @@ def test_a_forked_child_gets_its_own() -> None:
         os._exit(0 if ours and answered else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert io_loop() is before
+
+
+def test_out_of_threads_it_raises_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(io_thread, "_loop", None)
+    real = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        io_loop()
+    monkeypatch.setattr(threading.Thread, "start", real)
+    loop = io_loop()
+    loop.call_soon_threadsafe(loop.stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import contextvars
 import functools
@@ -21,7 +20,7 @@ from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header, no_
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.service.execution import ServerHooks
 from zerorpc.service.forks import NO_LOOP, end_child
-from zerorpc.service.method_loop import MethodLoop
+from zerorpc.service.method_loop import GLANCE, MethodLoop
 from zerorpc.service.methods import Method
 from zerorpc.service.workers import Workers
 from zerorpc.shown import name_of, trace_of
@@ -46,6 +45,7 @@ class InboxHooks(ServerHooks, Protocol):
 
 
 _Outcome: TypeAlias = "BaseException | None"
+_Run: TypeAlias = Callable[[Coroutine[Any, Any, _Outcome]], _Outcome]
 
 
 class Inbox:
@@ -78,17 +78,30 @@ class Inbox:
             loop = io_loop()
             loop.call_soon_threadsafe(self.hub.attach, loop)
             while not self._stopped:
-                arrived = self._arrived.get()
+                arrived = self._next()
                 if arrived is None:
                     continue
                 self._resume(loop)
-                handling = self._handle(*arrived, None if self._is_on_loop(arrived[0]) else methods.run)
-                with contextlib.suppress(asyncio.CancelledError, concurrent.futures.CancelledError):  # by itself
-                    base.copy().run(methods.run if self._is_on_loop(arrived[0]) else _finish_now, handling)
+                failed = _raised_by(base.copy().run, self._run_one, *arrived, methods)
+                if failed is not None:  # no thread could be started, or the task was cancelled at its last step
+                    self._tell(Event(arrived[0].name, arrived[0].args, {}), failed)
                 self._heed_fork(pid)
         finally:
             methods.close()
             self._stopped = self._running = False
+
+    def _next(self) -> tuple[WireEvent, Buffer] | None:
+        """Wait for an event; None: look whether to stop."""
+        try:
+            return self._arrived.get(timeout=GLANCE)
+        except queue.Empty:
+            return None
+
+    def _run_one(self, event: WireEvent, data: Buffer, methods: MethodLoop) -> None:
+        if self._is_on_loop(event):
+            methods.run(self._handle(event, data, None))
+        else:
+            _finish_now(self._handle(event, data, methods.run))
 
     async def serve(self) -> None:
         pid, base = self._begin(), contextvars.copy_context()
@@ -142,9 +155,7 @@ class Inbox:
         method = self.methods.get(event.name)
         return method is not None and method.on_loop
 
-    async def _handle(
-        self, wire: WireEvent, data: Buffer, run: Callable[[Coroutine[Any, Any, _Outcome]], _Outcome] | None
-    ) -> None:
+    async def _handle(self, wire: WireEvent, data: Buffer, run: _Run | None) -> None:
         """One event: the hooks and the method, all in one thread.
 
         Off the loop, ``run`` takes what is to be run there, and blocks; so then this never waits.
@@ -168,7 +179,7 @@ class Inbox:
             elif inspect.iscoroutine(result) or isinstance(result, (Iterator, AsyncIterator)):
                 if run is None:
                     await self._finish(result)
-                elif (elsewhere := run(self._outcome(result))) is not None:
+                elif (elsewhere := self._run_elsewhere(run, result)) is not None:
                     raise elsewhere
             self.context.hook_server_after_exec(event, None)
         except BaseException as error:
@@ -194,6 +205,14 @@ class Inbox:
         finally:
             self._stepping = None
         self._heed_fork(pid)
+
+    def _run_elsewhere(self, run: _Run, result: Any) -> _Outcome:
+        try:
+            return run(self._outcome(result))
+        except BaseException:
+            if inspect.iscoroutine(result):
+                result.close()  # it may not have begun: there was no thread for it
+            raise
 
     async def _outcome(self, result: Any) -> _Outcome:
         """``_finish`` for a thread that waits; what it raised is given to it, since a loop ends with some errors."""

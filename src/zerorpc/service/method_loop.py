@@ -7,6 +7,7 @@ and tasks that a method left behind go on while the next methods run.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Coroutine
@@ -14,10 +15,12 @@ from typing import Any, TypeVar
 
 from zerorpc.transport.loops import new_event_loop
 
-__all__ = ["MethodLoop"]
+__all__ = ["GLANCE", "MethodLoop"]
 
 _T = TypeVar("_T")
 
+# s that a thread waits without looking up: the handler of a signal that came when it was just about to wait, such as
+GLANCE = 0.5  # Ctrl-C's, only runs then.
 _END = 5.0  # s that tasks left behind get to end when they are cancelled, as much as a Pusher's messages get
 
 
@@ -31,7 +34,7 @@ class MethodLoop:
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run it in a task, in a copy of this thread's context; wait for its result. Raises what it raises.
 
-        Interrupted, as by Ctrl-C, it cancels the task.
+        Interrupted, as by Ctrl-C, it cancels the task, or ``close`` does.
         """
         try:
             loop = self._loop or self._start()
@@ -40,7 +43,11 @@ class MethodLoop:
             raise
         task = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
-            return task.result()
+            while True:
+                with contextlib.suppress(concurrent.futures.TimeoutError):
+                    task.exception(GLANCE)
+                if task.done():
+                    return task.result()
         finally:
             task.cancel()
 

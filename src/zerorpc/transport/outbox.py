@@ -33,6 +33,7 @@ QUEUED_MAX = 1000  # messages waiting here, sent or received: libzmq's default h
 _LARGE = 64 * 1024  # octets of a message that is written at once, so that it shows whether the peer keeps up
 LINGER = 5.0  # s that close() gives to messages that wait to be sent,
 _EXIT_LINGER = 1.0  # and the end of the program
+_GLANCE = 0.5  # s that a thread waits without looking up: a Ctrl-C that came when it was just about to wait runs then
 
 
 class Outbox:
@@ -108,7 +109,8 @@ class Outbox:
         bell.acquire()
         self._room.append(bell.release)
         if len(self._waiting) >= QUEUED_MAX and not self.hub.closed:  # or else it may ring no more
-            bell.acquire()
+            while not bell.acquire(timeout=_GLANCE):
+                pass
 
     async def _put_async(self, data: bytes) -> None:
         loop = asyncio.get_running_loop()
