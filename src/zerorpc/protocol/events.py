@@ -246,7 +246,7 @@ _STREAM_TAIL = encode_usual(STREAM)
 # ``decode`` without its second try, for where a call costs: they raise one of DECODE_ERRORS instead.
 decode_usual = msgspec.msgpack.Decoder(WireEvent).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
-DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
+DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError, MemoryError)
 
 
 def decode(data: Buffer) -> WireEvent | BadEvent:
@@ -334,7 +334,7 @@ def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:
         try:
             return WireEvent(header, name, _lenient_args(raw_args, header.version))
         except DECODE_ERRORS as error:
-            problem = f"the arguments can't be decoded: {error}"
+            problem = f"the arguments can't be decoded: {_problem(error)}"
     return BadEvent(header, name, problem)
 
 
