@@ -215,7 +215,7 @@ class AioHub(Hub):
         return super().connect(endpoint, resolve)
 
     def _check_staying(self) -> None:
-        if self.leaving:
+        if self.leaving and not self.closed:
             raise Closed(_CLOSING)
 
     def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
