@@ -199,7 +199,8 @@ def test_inspect_answers_for_all_methods(evil: zerorpc.Client) -> None:
 
 @pytest.mark.parametrize("name", EVIL_METHODS)
 def test_arguments_and_help_of_each_are_told(evil: zerorpc.Client, name: str) -> None:
-    assert evil._zerorpc_args(name) is None or evil._zerorpc_args(name)[0][0] in ("first", "a")
+    told = evil._zerorpc_args(name)
+    assert told is None or told[0][:1] in (["first"], ["a"], [])
     assert evil._zerorpc_help(name) is None or isinstance(evil._zerorpc_help(name), str)
     assert evil(name, 7) == 7
 
