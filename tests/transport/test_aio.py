@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import zerorpc
+from tests.service.evil_errors import EVIL
 from tests.service.running import (
     PATIENCE,
     TCP,
@@ -737,3 +738,51 @@ def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> Non
         with Program(text.replace("FORK", fork), server.endpoints[0], endpoint) as program:
             code, out, err = program.end()
             assert (code, out) == (0, ""), err
+
+
+# What must not happen, and does
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("odd"), OSError(errno.ENETDOWN, "down")], ids=repr)
+def test_whatever_accepting_raises_it_accepts_again_without_spinning(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("zerorpc.transport.aio._ACCEPT_PAUSE", 0.1)
+    server = zerorpc.Server(Cooler())
+    endpoint = server.bind(TCP)[0]
+    listener = server._core.hub.listeners[endpoint]
+    real, attempts = listener.accept, []
+
+    def accept() -> socket.socket:
+        attempts.append(time.monotonic())
+        if len(attempts) <= 3:
+            raise error
+        return real()
+
+    monkeypatch.setattr(listener, "accept", accept)
+    with on_thread(server), zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+        assert client.add_42(1) == 43
+    assert attempts[3] - attempts[0] > 0.25
+    assert len(caplog.records) == (0 if isinstance(error, OSError) else 3)
+
+
+@pytest.mark.parametrize("error", ["ValueError", "SystemExit", "KeyboardInterrupt", "BadClass"])
+def test_a_connection_that_can_t_be_taken_harms_no_other(error: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A program's own message ids, of which each connection takes one."""
+    failing: list[int] = []
+
+    class Ids(zerorpc.Context):
+        def new_msgid(self) -> bytes:
+            if failing:
+                failing.pop()
+                raise ValueError("no id") if error == "ValueError" else EVIL[error]()
+            return super().new_msgid()
+
+    with serving(Cooler(), context=Ids()) as server, zerorpc.Client(server.endpoints[0]) as client:
+        assert client.add_42(1) == 43
+        failing.append(1)
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as another:
+            assert another.add_42(1) == 43  # when it has connected again
+        assert not failing
+        assert client.add_42(2) == 44
+    assert "a connection couldn't be taken" in caplog.text
