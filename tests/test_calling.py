@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import zerorpc
 from zerorpc import Context, ProtocolError, RemoteError, SerializationError
 from zerorpc.calling import RemoteMethod, Request
 from zerorpc.protocol.events import Event, WireEvent, decode, decode_header, encode
@@ -97,6 +98,14 @@ def test_a_server_is_told_for_how_long_the_caller_waits(
 def test_a_timeout_that_no_time_reaches_is_refused() -> None:
     with pytest.raises(ValueError, match="timeout has to be a number of seconds, or None, not nan"):
         Request(Caller(), "add", (), {"timeout": math.nan}, 0.0)
+
+
+@pytest.mark.parametrize("method", [5, None, ["add"], bytearray(b"add")])
+def test_a_methods_name_is_a_text(method: Any) -> None:
+    with pytest.raises(TypeError, match="a method's name has to be a str, not "):
+        make(method=method)
+    with zerorpc.Pusher() as pusher, pytest.raises(TypeError, match="a method's name has to be a str, not "):
+        pusher(method)
 
 
 @BOTH

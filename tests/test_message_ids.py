@@ -146,6 +146,43 @@ def test_what_is_no_id_is_refused(
         client.echo(1)
 
 
+@WAYS
+def test_the_id_of_a_call_under_way_is_refused(make: Callable[[Any], zerorpc.Context]) -> None:
+    with (
+        serving(Service()) as server,
+        zerorpc.Client(server.endpoints[0], timeout=PATIENCE, context=make(lambda: "same")) as client,
+    ):
+        items = client.count(500, slots=5)
+        assert next(items) == 0
+        with pytest.raises(ValueError, match="returned the id of a call that is under way: 'same'"):
+            client.echo(1)
+        assert list(items) == list(range(1, 500))
+        assert client.echo(1) == 1  # it is free again
+
+    async def calls() -> None:
+        async with zerorpc.AsyncClient(server.endpoints[0], timeout=PATIENCE, context=make(lambda: 7)) as client:
+            items = await client.count(500, slots=5)
+            with pytest.raises(ValueError, match="returned the id of a call that is under way: 7"):
+                client.echo(1)
+            assert [n async for n in items] == list(range(500))
+
+    with serving(Service()) as server:
+        run(calls())
+
+
+def test_attributes_of_a_contexts_own_are_no_hooks() -> None:
+    class Own(zerorpc.Context):
+        def __init__(self) -> None:
+            self.hook_count = 0
+            super().__init__()
+
+    context = zerorpc.Context()
+    context.hook_count = 1  # type: ignore[attr-defined]
+    assert not context.hooks_client
+    assert not context.own_ids
+    assert Own().hook_count == 0
+
+
 def test_a_hook_that_is_assigned_is_called_as_a_subclass_has_it() -> None:
     seen: list[str] = []
     context = zerorpc.Context()

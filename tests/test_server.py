@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from tests.service.running import (
     serving,
 )
 from tests.service.services import HEADER, Cooler, remote_error
+from tests.transport.proxy_headers import IPV4, header
 from zerorpc.transport import endpoints, hub, loops
 from zerorpc.zmtp import SocketType
 
@@ -792,6 +793,20 @@ def test_a_signal_that_raises_while_run_makes_its_loop_leaves_none_open(monkeypa
     assert made[0].is_closed()
 
 
+def test_a_server_that_fails_to_start_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr("zerorpc.server.Runners", fail)
+    server = zerorpc.Server({})
+    endpoint = server.bind(TCP)[0]
+    with pytest.raises(OSError, match="too many open files"):
+        server.run()
+    assert repr(server) == "<Server 'dict' closed []>"
+    with zerorpc.Server({}) as again:
+        assert again.bind(endpoint) == [endpoint]
+
+
 def _main_thread_selects() -> bool:
     """Whether the main thread's event loop has nothing else to do."""
     frame = sys._current_frames()[threading.main_thread().ident or 0]
@@ -963,3 +978,107 @@ def test_a_program_without_standard_descriptors(
         finally:
             program.terminate()
         assert program.wait(PATIENCE) == 0
+
+
+THREADED = """
+import asyncio, sys, threading
+LOOP
+import zerorpc
+class Service:
+    def plain(self):
+        return "plain"
+    async def coroutine(self):
+        await asyncio.sleep(0)
+        return "coroutine"
+    @zerorpc.on_loop
+    def on_loop(self):
+        return "on_loop"
+    def generator(self):
+        yield "generator"
+    async def async_generator(self):
+        yield "async_generator"
+    @zerorpc.process
+    def process(self):
+        return "process"
+    def ended(self):
+        return not threading.main_thread().is_alive()
+    def raises(self):
+        raise ValueError("raised")
+    def wait(self):
+        return barrier.wait(10) >= 0
+    def call(self, endpoint):
+        with zerorpc.Client(endpoint) as client:
+            return client.plain()
+    async def acall(self, endpoint):
+        async with zerorpc.AsyncClient(endpoint) as client:
+            return await client.plain()
+    def stop(self):
+        server.stop()
+if __name__ == "__main__":
+    barrier = threading.Barrier(5)
+    server = zerorpc.Server(Service(), proxy_protocol=PROXIED)
+    server.debug = DEBUG
+    print(server.bind("tcp://127.0.0.1:0")[0], flush=True)
+    if len(sys.argv) > 1:
+        server.connect(sys.argv[1])
+    threading.Thread(target=server.run).start()
+"""
+NO_MORE_THREADS = sys.version_info[:2] == (3, 12) and sys.version_info[2] < 2
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def threaded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Starts a program whose main thread ends, and waits until it has."""
+    with contextlib.ExitStack() as programs:
+
+        def start(*args: str, debug: bool = False, proxied: bool = False) -> Program:
+            if NO_MORE_THREADS:
+                pytest.skip("this Python starts no thread any more once the main thread has ended")
+            loop = "" if request.param == "uvloop" else "sys.modules['uvloop'] = None"
+            text = THREADED.replace("LOOP", loop).replace("DEBUG", str(debug)).replace("PROXIED", str(proxied))
+            script = tmp_path / "threaded.py"
+            script.write_text(text)
+            return programs.enter_context(Program(script, *args))
+
+        yield start
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_it_serves_on_a_thread_when_the_main_one_has_ended(threaded: Callable[..., Program], debug: bool) -> None:
+    program = threaded(debug=debug)
+    endpoint = program.line()
+    with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+        eventually(client.ended)
+        for name in ("plain", "coroutine", "on_loop", "process"):
+            assert client(name) == name
+        for name in ("generator", "async_generator"):
+            assert list(client(name)) == [name]
+        waiting = [client.wait(async_=True) for _ in range(5)]
+        assert [call.get() for call in waiting] == [True] * 5
+        assert client.call(endpoint) == client.acall(endpoint) == "plain"
+        assert remote_error(client.raises).msg == "raised"
+        client("stop")
+    code, _, err = program.end()
+    assert (code, err.count("Traceback"), "RuntimeError" in err) == (0, 1, False), err
+
+
+def test_it_takes_connections_of_a_proxy_when_the_main_thread_has_ended(threaded: Callable[..., Program]) -> None:
+    program = threaded(proxied=True)
+    with connect(program.line()) as sock:
+        sock.sendall(header(0x11, IPV4))
+        peer = RawPeer(sock)
+        peer.handshake()
+        peer.send(HEADER, "plain", [])
+        assert peer.next_event().args == ["plain"]
+        peer.send({**HEADER, "message_id": b"2"}, "stop", [])
+        assert peer.next_event().name == "OK"
+    assert program.end()[0] == 0
+
+
+def test_it_connects_to_a_name_when_the_main_thread_has_ended(threaded: Callable[..., Program]) -> None:
+    with zerorpc.Client(timeout=PATIENCE) as client:
+        endpoint = client.bind(TCP)[0]
+        program = threaded(endpoint.replace("127.0.0.1", "localhost"))
+        assert client.plain() == "plain"
+        client("stop")
+        assert program.end()[0] == 0

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.middleware import Context
+from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import CREDIT_MAX, DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     DONE,
@@ -31,7 +32,7 @@ from zerorpc.settings import seconds
 from zerorpc.socket_base import SocketBase
 from zerorpc.zmtp import frames
 
-__all__ = ["ClientBase", "RemoteMethod", "Request", "default_timeout"]
+__all__ = ["ClientBase", "RemoteMethod", "Request", "default_timeout", "method_name"]
 
 default_timeout: Any = object()  # "the client's own", where None means "no timeout"
 
@@ -48,6 +49,10 @@ class Caller(Protocol):
 
     def abandon(self, channel: ClientChannel) -> None:
         """Give a call up. Safe for one that has ended."""
+
+    @property
+    def calls(self) -> Calls:
+        """The open and the waiting ones."""
 
 
 class ClientBase(SocketBase):
@@ -122,7 +127,7 @@ class Request:
         now: float,
     ) -> None:
         """Pack the request. Raises SerializationError, naming the method, and whatever a hook raises."""
-        name = method if type(method) is str else _text(method)
+        name = method if type(method) is str else method_name(method)
         context = caller.context
         message_id = context.next_msgid()
         timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
@@ -132,7 +137,8 @@ class Request:
         self._caller = caller
         self.event: Event | None = None
         if context.hooks_client:
-            check_id(message_id)
+            if context.own_ids:
+                _check_id(message_id, caller)
             header.update(context.hook_get_task_context())
             self.event = event = Event(name, args, header)
             context.hook_client_before_request(event)
@@ -242,6 +248,13 @@ def _read_options(
     return (caller.timeout if timeout is default_timeout else seconds("timeout", timeout)), _count_slots(slots)
 
 
+def _check_id(message_id: Any, caller: Caller) -> None:
+    """An id that a program made itself: replies have to find their way back by it."""
+    check_id(message_id)
+    if any(message_id in peer.channels for peer in list(caller.calls.peers)):
+        raise ValueError(f"Context.new_msgid returned the id of a call that is under way: {message_id!r}")
+
+
 def _count_slots(slots: Any) -> int:
     """At least one, or nothing would ever come; and what a peer may be granted."""
     try:
@@ -251,8 +264,13 @@ def _count_slots(slots: Any) -> int:
     return min(max(1, number), CREDIT_MAX)
 
 
-def _text(method: str | bytes) -> str:
-    return method.decode("utf-8") if isinstance(method, bytes) else str.__str__(method)
+def method_name(method: object) -> str:
+    """A method's name, which old programs give as bytes too. TypeError for anything else."""
+    if isinstance(method, bytes):
+        return method.decode("utf-8")
+    if isinstance(method, str):
+        return str.__str__(method)
+    raise TypeError(f"a method's name has to be a str, not {method!r}")
 
 
 def _not_sent(method: str, error: Exception) -> Exception:

@@ -34,17 +34,16 @@ class Logger:
     def warning(self, message: str, *args: object) -> None:
         self._log(_WARNING, message, args)
 
-    def error(self, message: str, *args: object, exc_info: Any = None) -> None:
+    def error(self, message: str, *args: object, exc_info: Any = None, raised: BaseException | None = None) -> None:
+        """``raised`` is shown with its traceback, whatever it is like. ``exc_info`` goes to handlers as it is."""
+        if raised is not None:
+            trace = trace_of(raised)
+            text, usual = traceback_of(raised, trace)
+            if usual:
+                exc_info = type(raised), raised, trace
+            else:
+                message, args = f"{message}\n%s", (*args, text)
         self._log(_ERROR, message, args, exc_info)
-
-    def exception(self, message: str, *args: object, error: BaseException) -> None:
-        """The same with an exception's traceback, whatever the exception is like."""
-        trace = trace_of(error)
-        text, usual = traceback_of(error, trace)
-        if usual:
-            self._log(_ERROR, message, args, (type(error), error, trace))
-        else:  # handlers would fail on it
-            self._log(_ERROR, f"{message}\n%s", (*args, text))
 
     def shows_debug(self) -> bool:
         """Whether ``debug`` is of any use."""

@@ -55,7 +55,7 @@ class Context:
         self._hooks: dict[str, list[Callable[..., Any]]] = {
             name: [] for name in ("resolve_endpoint", "get_task_context", *_SERVER_HOOKS, *_CLIENT_HOOKS)
         }
-        self._own_ids = type(self).new_msgid is not Context.new_msgid
+        self.own_ids = type(self).new_msgid is not Context.new_msgid  # whether a program makes the message ids
         self._plain = type(self) is Context  # a subclass may override hook_* methods: then they are always called
         self.hooks_client = self.hooks_server = not self._plain  # whether calls have to build events for hooks
         self.forked()
@@ -64,9 +64,9 @@ class Context:
     def __setattr__(self, name: str, value: Any) -> None:
         """What is put in the place of a method counts as a subclass's would."""
         super().__setattr__(name, value)
-        if name == "new_msgid" or name.startswith("hook_"):
+        if name in _REPLACEABLE:
             if name == "new_msgid":
-                self._own_ids = True
+                self.own_ids = True
                 self.next_msgid = value
             self._plain = False
             self.hooks_client = self.hooks_server = True
@@ -100,7 +100,8 @@ class Context:
     def new_msgid(self) -> Any:
         """A message id: 32 hexadecimal digits, as bytes. Safe from any thread.
 
-        A subclass may make its own: bytes, a str or an int, and never one that a call under way has.
+        A subclass may make its own: bytes, a str or an int, and never one that a call under way has. What is no id, and
+        one that is in use, is a TypeError or ValueError for whoever calls.
         """
         if getpid() != forks.pid:
             forks.catch_up()
@@ -108,7 +109,7 @@ class Context:
 
     def check_ids(self) -> None:
         """Raises TypeError or ValueError if ``new_msgid`` is a program's own and makes what can't be an id."""
-        if self._own_ids:
+        if self.own_ids:
             check_id(self.new_msgid())
 
     def forked(self) -> None:
@@ -117,7 +118,7 @@ class Context:
         pools = [[random + digits for digits in _TWO_DIGITS], *[_TWO_DIGITS] * 4]  # a million million ids
         self._next_msgid: Callable[[], bytes] = map(b"".join, itertools.product(*pools)).__next__
         # What has looked for a fork itself, as a client's call has, asks here.
-        self.next_msgid = self.new_msgid if self._own_ids else self._next_msgid
+        self.next_msgid = self.new_msgid if self.own_ids else self._next_msgid
 
     # Endpoints and task context
 
@@ -181,6 +182,9 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<Context middlewares={len(self._middlewares)}>"
+
+
+_REPLACEABLE = {name for name in vars(Context) if name == "new_msgid" or name.startswith("hook_")}
 
 
 def fork_task_context(functor: Callable[..., Any], context: Context | None = None) -> Callable[..., Any]:

@@ -37,7 +37,7 @@ _FIRST_DELAY = 0.1  # s until one that failed to start is tried again, doubling
 _LONGEST_DELAY = 10.0  # s
 _OVERTIME = 7.0  # s that a process may take beyond its grace: cancelling takes 1 s at most, sending what waits 5 s
 _BATCH = 128  # connections accepted before anything else has its turn
-_PAUSE = 0.1  # s without accepting when the system has no descriptors left
+_PAUSE = 0.1  # s without accepting when the system has no descriptors left, or without anything after a failure
 _RETRY = 0.05  # s until a connection that no process could be given is tried again
 
 
@@ -105,7 +105,11 @@ class Supervisor:
                 if not self._stopping:
                     self._start(place)
             while self._workers or not self._stopping:
-                self._turn()
+                try:
+                    self._turn()
+                except Exception as error:
+                    logger.error("what feeds the server processes failed, and goes on", raised=error)
+                    time.sleep(_PAUSE)  # it may fail again
         finally:
             self._deafen()
             for worker in self._workers:  # only after an error of ours
@@ -217,7 +221,7 @@ class Supervisor:
     def _restart(self, place: _Place) -> None:
         try:
             self._start(place)
-        except OSError as error:
+        except Exception as error:
             place.start_at = time.monotonic() + place.restarts.delay(0.0)
             logger.error("a server process can't be started, it will be tried again: %s", error)
 

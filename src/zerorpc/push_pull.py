@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable
 from typing import Any, ClassVar, TypeVar
 
-from zerorpc.calling import RemoteMethod
+from zerorpc.calling import RemoteMethod, method_name
 from zerorpc.errors import SerializationError
 from zerorpc.middleware import Context
 from zerorpc.protocol.events import VERSION, encode
@@ -68,12 +68,12 @@ class Pusher(SocketBase):
 
         Raises SerializationError, and Closed after ``close``.
         """
-        context = self._context
+        name, context = method if type(method) is str else method_name(method), self._context
         header = {"message_id": context.new_msgid(), "v": VERSION, **context.hook_get_task_context()}
         try:
-            data = encode(header, method, args)
+            data = encode(header, name, args)
         except SerializationError as error:
-            raise SerializationError(f"the arguments of {method} can't be sent: {error}") from None
+            raise SerializationError(f"the arguments of {name} can't be sent: {error}") from None
         return self._core.put(data)
 
     def close(self) -> None:

@@ -86,6 +86,8 @@ class Server(SocketBase):
         core = _Service(name, context, heartbeat, pool_size, max_wait)
         core.processes, core.hub.proxied = count("processes", processes), proxy_protocol
         core.grace = not_negative("grace", grace)
+        if core.processes > 1 and hasattr(os, "fork"):
+            import zerorpc.processes  # noqa: F401 - now, for ``run`` to be quick to take signals
         self._core: _Service = core  # all there is: a subclass may name things as it likes
         if not (methods is None and type(self) is Server):
             Server.register(self, service)
@@ -226,12 +228,12 @@ class _Service:
             signals = Signals(*ENDING) if threading.current_thread() is threading.main_thread() else None
             if signals is not None:
                 stack.callback(signals.close)
+                signals.take()
             loop = new_event_loop()
             serving = loop.create_task(self.serve())
             stack.callback(self._end_loop, loop, serving, signals)
             if signals is not None:
                 loop.add_reader(signals.ear.fileno(), self._heed, signals)
-                signals.take()
             release_signals(held if mask is None else mask)
             loop.run_until_complete(serving)
         if self._raised is not None:
@@ -302,6 +304,16 @@ class _Service:
         ending.result()
 
     async def _end(self) -> None:
+        try:
+            if self.runners is None:  # it failed to start
+                self.deafen()
+            else:
+                await self._end_running(self.runners)
+        finally:
+            if self.intake is not None:
+                self.intake.close()
+
+    async def _end_running(self, runners: Runners) -> None:
         if self.intake is not None:
             self.intake.leave()
         self.hub.stop_accepting()
@@ -309,19 +321,13 @@ class _Service:
         for link in list(self.hub.links):
             link.peer.send_goaway()
             link.flush()
+        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._hurried else self.grace))
         try:
-            if self.runners is not None:
-                await self._end_runners(self.runners)
+            with contextlib.suppress(asyncio.CancelledError):  # by hurry()
+                await self._draining
+            await runners.aclose()
         finally:
             await self.hub.aclose(LostRemote("the server stopped"))
-            if self.intake is not None:
-                self.intake.close()
-
-    async def _end_runners(self, runners: Runners) -> None:
-        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._hurried else self.grace))
-        with contextlib.suppress(asyncio.CancelledError):  # by hurry()
-            await self._draining
-        await runners.aclose()
 
     # Its end, from any thread
 

@@ -240,13 +240,14 @@ class AsyncResult:
         return self._value
 
     def wait(self, timeout: float | None = None) -> None:
-        """Wait for the outcome, whatever it is."""
+        """Wait for the outcome, whatever it is, at most ``timeout`` seconds."""
         self._wait(seconds("timeout", timeout))
 
     def _wait(self, timeout: float | None) -> None:
         if not self._done.is_open and self._pid != getpid():
             self.settle(None, LostRemote("the process was forked, and the call is the parent's"))
-        self._done.wait(timeout)
+        if not self._done.is_open and (timeout is None or timeout > 0):
+            self._core.hub.wait_for(self._done, timeout)
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """This is the outcome."""

@@ -124,6 +124,7 @@ def deep() -> Any:
         ([], 3, "RemoteError", "", None),
         (None, 3, "RemoteError", "None", None),
         ([deep(), "b", None], 3, "<a list>", "b", None),
+        ([b"KeyError", b"caf\xe9", b"Trace"], 2, "KeyError", "caf\\xe9", "Trace"),
     ],
 )
 def test_the_error_that_err_carries(args: Any, version: int, name: str, message: str, traceback: str | None) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import zerorpc
@@ -192,12 +194,16 @@ def refused(endpoint: str) -> bool:
         return sock.connect_ex(address) != 0
 
 
-class Program:
-    """A Python program in a process of its own; ``expect`` reads its lines."""
+_SLOW = re.compile(r"Executing <.*> took [\d.]+ seconds$")  # asyncio's debug mode, which -X dev turns on
 
-    def __init__(self, text: str, *args: str) -> None:
+
+class Program:
+    """A Python program, as its text or a script, in a process of its own; ``line`` reads its lines."""
+
+    def __init__(self, text: str | Path, *args: str) -> None:
+        what = ["-c", textwrap.dedent(text)] if isinstance(text, str) else [str(text)]
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "dev", "-c", textwrap.dedent(text), *args],
+            [sys.executable, "-X", "dev", *what, *args],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -213,8 +219,9 @@ class Program:
         self.process.send_signal(number)
 
     def end(self) -> tuple[int, str, str]:
-        """Wait for the end: exit code, what is left of stdout, stderr."""
+        """Wait for the end: exit code, what is left of stdout, stderr without what asyncio says of a busy machine."""
         out, err = self.process.communicate(timeout=2 * PATIENCE)
+        err = "".join(line for line in err.splitlines(keepends=True) if not _SLOW.match(line))
         return self.process.returncode, out, err
 
     def __enter__(self) -> Program:

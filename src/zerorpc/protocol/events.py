@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
+from zerorpc.shown import message_of, name_of
 from zerorpc.zmtp import frames
 
 __all__ = [
@@ -188,7 +189,7 @@ def unsendable(error: Exception) -> Exception:
 
     Only a lack of memory stays what it is: it says nothing about the value.
     """
-    return error if isinstance(error, MemoryError) else SerializationError(_problem(error))
+    return error if issubclass(type(error), MemoryError) else SerializationError(_problem(error))
 
 
 def too_large(size: int) -> SerializationError:
@@ -198,14 +199,10 @@ def too_large(size: int) -> SerializationError:
 
 def _problem(error: Exception) -> str:
     """What an error is about; its type too, where that is no error of packing but of a value's own code."""
-    kind = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
+    kind, text = name_of(error), message_of(error)
     if not text:
         return kind
-    return text if isinstance(error, _PACKING_ERRORS) else f"{kind}: {text}"
+    return text if issubclass(type(error), _PACKING_ERRORS) else f"{kind}: {text}"
 
 
 _PACKING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
@@ -249,7 +246,7 @@ _STREAM_TAIL = encode_usual(STREAM)
 # ``decode`` without its second try, for where a call costs: they raise one of DECODE_ERRORS instead.
 decode_usual = msgspec.msgpack.Decoder(WireEvent).decode
 decode_reply = msgspec.msgpack.Decoder(Reply).decode
-DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError)
+DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError, MemoryError)
 
 
 def decode(data: Buffer) -> WireEvent | BadEvent:
@@ -337,7 +334,7 @@ def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:
         try:
             return WireEvent(header, name, _lenient_args(raw_args, header.version))
         except DECODE_ERRORS as error:
-            problem = f"the arguments can't be decoded: {error}"
+            problem = f"the arguments can't be decoded: {_problem(error)}"
     return BadEvent(header, name, problem)
 
 

@@ -99,6 +99,8 @@ def remote_error(args: Any, version: int) -> RemoteError:
 
 def _text(value: Any) -> str:
     """A string, or what can be said of a value where one should be."""
+    if isinstance(value, bytes):  # of a peer of protocol 1 or 2, not in UTF-8
+        return value.decode("utf-8", "backslashreplace")
     try:
         return str(value)
     except RecursionError:  # as deep as msgspec reads may be too deep for repr

@@ -155,7 +155,7 @@ class Execution(Struct, eq=False):
                 self.context.hook_server_inspect_exception(event, reply, list(told.exc_info))
                 return encode(reply.header, reply.name, reply.args)
             except BaseException as failed:
-                logger.exception("a hook raised while %.200s's error was handled", self.channel.name, error=failed)
+                logger.error("a hook raised while %.200s's error was handled", self.channel.name, raised=failed)
         return encode(self.channel.peer.event_header(self.channel), ERR, args)
 
     def _shortest_reply(self, error: BaseException) -> bytes:

@@ -19,13 +19,22 @@ NO_LOOP = "a child that a method forks has no event loop: it has to end before i
 def end_child(error: BaseException | None = None) -> NoReturn:
     """The method is over in a child that it forked. End the process as Python would if this was the whole program."""
     code = 1
-    try:
+    with contextlib.suppress(BaseException):  # of the error's own methods, or the program's excepthook
         code = _told(error)
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # there may be none, or nobody to read it
-                stream.flush()
-    finally:  # whatever the program's exceptions and hooks are like
-        os._exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):  # there may be none, or nobody to read it
+            stream.flush()
+    os._exit(code)
+
+
+def _told(error: BaseException | None) -> int:
+    """Say what the error is, as Python would; the exit code."""
+    if error is None:
+        return 0
+    if issubclass(type(error), SystemExit):
+        return _code(error.code)  # type: ignore[attr-defined]
+    sys.excepthook(type(error), error, trace_of(error))
+    return 1
 
 
 def end_child_where_it_waits(tasks: Container[CodeType]) -> None:
@@ -41,14 +50,8 @@ def end_child_where_it_waits(tasks: Container[CodeType]) -> None:
     sys.setprofile(on_event)  # told of each return and yield in this thread; a method costs it nothing elsewhere
 
 
-def _told(error: BaseException | None) -> int:
-    """The exit code, after telling of an error."""
-    if error is None:
-        return 0
-    if not issubclass(type(error), SystemExit):
-        sys.excepthook(type(error), error, trace_of(error))
-        return 1
-    code = getattr(error, "code", None)
+def _code(code: object) -> int:
+    """What SystemExit carries, as an exit code."""
     if code is None:
         return 0
     if isinstance(code, int):

@@ -224,11 +224,11 @@ class Inbox:
 
     def _tell(self, event: Event, error: BaseException) -> None:
         """The log and the hook; whatever they raise ends nothing."""
-        logger.exception("%s raised %s", event.name, name_of(error), error=error)
+        logger.error("%.200s raised %s", event.name, name_of(error), raised=error)
         exc_info = (type(error), error, trace_of(error))
         failed = _raised_by(self.context.hook_server_inspect_exception, event, None, exc_info)
         if failed is not None:
-            logger.exception("a hook raised while %s's error was handled", event.name, error=failed)
+            logger.error("a hook raised while %s's error was handled", event.name, raised=failed)
 
     # On the sockets' loop
 

@@ -65,7 +65,7 @@ class ProcessJob:
         raise TypeError(f"{name} can't be loaded in a worker process: {value}; {_WHAT_CAN}")
 
     def _error(self, error: BaseException) -> bytes | None:
-        if self.execution.channel.closed and isinstance(error, WorkerDied):
+        if self.execution.channel.closed and issubclass(type(error), WorkerDied):
             return None  # cancelled: nobody wants to know
         return self.execution.error(error)
 

@@ -38,6 +38,7 @@ _GRACE = 1.0  # s that a cancelled method gets for its ``finally``, as coroutine
 _END_TIMEOUT = 1.5  # s for all processes to end when the server does: that grace, and a process's own exit
 _LOOK_AGAIN = 1.0  # s between looks whether a busy process lives: a pipe tells nothing while its children hold it
 _STOP: Any = None
+_MAIN_FILE = getattr(sys.modules.get("__main__"), "__file__", None)
 _GUARD = 'a script that starts a server has to do so under `if __name__ == "__main__":`'
 
 _STOPPING = "the server is shutting down"
@@ -115,12 +116,12 @@ class ProcessPool:
 
             atexit.register(self._kill_all)
         except BaseException as error:  # out of descriptors, perhaps: then each job says so by itself
-            logger.exception("a worker process's thread could not prepare for its exit", error=error)
+            logger.error("a worker process's thread could not prepare for its exit", raised=error)
         while (job := self._jobs.get()) is not _STOP:
             try:
                 job.run(worker)
             except BaseException as error:  # else one process less, and nobody would know
-                logger.exception("a worker process's job raised", error=error)
+                logger.error("a worker process's job raised", raised=error)
             del job  # keep nothing of a finished call alive while waiting for the next
             self._idle.release()
         worker.end()
@@ -224,6 +225,7 @@ class WorkerProcess:
         import multiprocessing
 
         context = multiprocessing.get_context("spawn")
+        _restore_main_file()
         self._pipe, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs,), name="zerorpc-worker")
         try:
@@ -307,6 +309,13 @@ class WorkerProcess:
         process = self._process
         if process is not None:
             process.kill()
+
+
+def _restore_main_file() -> None:
+    """The program's script has no ``__file__`` any more when the main thread has ended; a new process looks there."""
+    main = sys.modules.get("__main__")
+    if _MAIN_FILE is not None and main is not None and not hasattr(main, "__file__"):
+        main.__file__ = _MAIN_FILE
 
 
 def _block_signals() -> None:

@@ -45,9 +45,9 @@ class Signals:
     def take(self) -> None:
         """Set the handlers. Call it while signals are held back, or one may come when only some are in place."""
         global _active  # noqa: PLW0603 - handlers are the process's
+        _active = self
         # A loop that waits in the system goes on waiting unless something can be read. uvloop sets its own as it runs.
         self._wakeup = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
-        _active = self
         for number in self._numbers:
             handler = signal.getsignal(number)
             if callable(handler) or _is_default(number, handler):

@@ -77,7 +77,7 @@ class Workers:
             try:
                 receive(posted.popleft())
             except Exception as error:
-                logger.exception("what a worker thread had posted could not be dealt with", error=error)
+                logger.error("what a worker thread had posted could not be dealt with", raised=error)
             except BaseException:  # Ctrl-C: should the loop go on all the same, nothing is lost
                 self._loop.call_soon(self._drain)
                 raise
@@ -117,7 +117,7 @@ class Workers:
             try:
                 function(argument)
             except BaseException as error:  # else one thread less, and nobody would know
-                logger.exception("a worker thread's job raised", error=error)
+                logger.error("a worker thread's job raised", raised=error)
             self._done += 1
             del job, function, argument  # keep nothing of a finished call alive while waiting for the next
 

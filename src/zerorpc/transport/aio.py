@@ -22,7 +22,7 @@ from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.lookups import look_up
 from zerorpc.transport.loops import running_loop
 from zerorpc.transport.proxy_protocol import ProxyHeader
-from zerorpc.transport.sockets import CONNECT_TIMEOUT, OUT_OF_DESCRIPTORS, Listener, open_socket, tune
+from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket, tune
 from zerorpc.zmtp.frames import keep_memory_for
 
 __all__ = ["AioHub"]
@@ -33,7 +33,7 @@ _LINGER = 5.0  # s that peers get to take what is buffered when we close,
 _STALLED = 0.2  # s, unless they take nothing at all for so long
 _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
-_ACCEPT_PAUSE = 0.1  # s without accepting when the process has no descriptors left
+_ACCEPT_PAUSE = 0.1  # s without accepting when that fails, mostly since the process has no descriptors left
 
 _CLOSING = "this socket is closing"
 
@@ -111,19 +111,20 @@ class AioHub(Hub):
         listener.close()
 
     def _accept(self, listener: Listener) -> None:
-        """Take all connections that wait. Out of descriptors, the others keep waiting and we look again later."""
+        """Take all connections that wait. Out of descriptors, say, the others keep waiting and we look again later."""
         assert self.loop is not None
         for _ in range(128):
             try:
-                sock = listener.accept()
+                self.adopt(listener.accept(), direct=listener.endpoint.startswith("inproc:"))
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 return
-            except OSError as error:
-                if error.errno in OUT_OF_DESCRIPTORS:
+            except Exception as error:
+                if not isinstance(error, OSError):
+                    logger.error("accepting at %s failed; it will be tried again", listener.endpoint, raised=error)
+                if listener.fileno() >= 0:
                     self.loop.remove_reader(listener.fileno())
                     self.loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
                 return
-            self.adopt(sock, direct=listener.endpoint.startswith("inproc:"))
 
     def _accept_again(self, listener: Listener) -> None:
         if self.listeners.get(listener.endpoint) is listener:  # it may have been unbound, and even bound anew
@@ -147,14 +148,14 @@ class AioHub(Hub):
             if proxied:
                 name = await self._caller_behind(name, sock)
             await self._make_link(sock, None, name)
-        except Exception as error:
-            sock.close()
-            if not isinstance(error, OSError):
-                logger.exception("a connection couldn't be taken", error=error)
-            return False
-        except BaseException:
+        except asyncio.CancelledError:
             sock.close()
             raise
+        except BaseException as error:  # a program's own new_msgid, say; SystemExit would end the loop
+            sock.close()
+            if not issubclass(type(error), OSError):
+                logger.error("a connection couldn't be taken", raised=error)
+            return False
         return True
 
     async def _caller_behind(self, proxy: str, sock: socket.socket) -> str:
@@ -214,7 +215,7 @@ class AioHub(Hub):
         return super().connect(endpoint, resolve)
 
     def _check_staying(self) -> None:
-        if self.leaving:
+        if self.leaving and not self.closed:
             raise Closed(_CLOSING)
 
     def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
@@ -242,10 +243,8 @@ class AioHub(Hub):
             except Exception as error:
                 why = error
                 took = self.loop.time() - began
-                if not isinstance(error, OSError):
-                    logger.exception(
-                        "connecting to %s failed; it will be tried again", dialer.endpoint.text, error=error
-                    )
+                if not issubclass(type(error), OSError):
+                    logger.error("connecting to %s failed; it will be tried again", dialer.endpoint.text, raised=error)
             else:
                 assert link.lost is not None
                 why = await asyncio.shield(link.lost)

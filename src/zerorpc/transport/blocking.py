@@ -25,6 +25,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote
+from zerorpc.logs import Logger
 from zerorpc.transport import forks
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialing import Dial
@@ -32,9 +33,11 @@ from zerorpc.transport.hub import Dialer, Hub, Owner
 from zerorpc.transport.keeper import Keeper
 from zerorpc.transport.poller import READABLE, WRITABLE, Poller, new_poller
 from zerorpc.transport.sockets import Listener, tune
-from zerorpc.transport.waking import Bell
+from zerorpc.transport.waking import Bell, Gate
 
 __all__ = ["BlockingHub", "InUse"]
+
+logger = Logger("zerorpc.transport")
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 us
 _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
@@ -141,6 +144,15 @@ class BlockingHub(Hub):
                         self._resign()
                 raise
             now = monotonic()
+
+    def wait_for(self, gate: Gate, timeout: float | None) -> None:
+        """Wait at most ``timeout`` seconds for what another thread's call will do."""
+        self.check_idle()
+        if self.leader == get_ident():  # in a signal handler: nobody would drive the sockets
+            deadline = math.inf if timeout is None else monotonic() + timeout
+            self._lead_within(gate, lambda gate: gate.is_open or monotonic() >= deadline)
+        else:
+            gate.wait(timeout)
 
     def check_idle(self) -> None:
         """Raises InUse while this thread holds the lock, which lets its own thread in; only ``holds_lock`` tells."""
@@ -451,7 +463,9 @@ class BlockingHub(Hub):
                 self.adopt(sock)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
-        except OSError:
+        except Exception as error:
+            if not isinstance(error, OSError):
+                logger.error("accepting at %s failed; it will be tried again", listener.endpoint, raised=error)
             self._poller.modify(listener.fileno(), 0)
             self._resting.append(listener)
 

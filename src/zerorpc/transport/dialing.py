@@ -71,7 +71,7 @@ class Dial(threading.Thread):
             self._delay = self.dialer.failed(error, monotonic() - began)
             if not isinstance(error, OSError):
                 name = self.dialer.endpoint.text
-                logger.exception("connecting to %s failed; it will be tried again", name, error=error)
+                logger.error("connecting to %s failed; it will be tried again", name, raised=error)
             return False
         return True
 

@@ -10,10 +10,13 @@ import asyncio
 import os
 import threading
 
+from zerorpc.logs import Logger
 from zerorpc.transport import forks
 from zerorpc.transport.loops import new_event_loop
 
 __all__ = ["io_loop"]
+
+logger = Logger("zerorpc.transport")
 
 _lock = threading.RLock()  # a finalizer or signal handler may come in the middle, and use a socket as well
 _loop: asyncio.AbstractEventLoop | None = None
@@ -35,12 +38,22 @@ def _start() -> asyncio.AbstractEventLoop:
         loop = new_event_loop()
         try:
             if _loop is None:  # or else a finalizer came in the middle, and made one
-                threading.Thread(target=loop.run_forever, name="zerorpc-io", daemon=True).start()
+                threading.Thread(target=_run, args=(loop,), name="zerorpc-io", daemon=True).start()
                 _loop = loop
         finally:
             if _loop is not loop:
                 loop.close()
         return _loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """For ever: a callback that raises SystemExit ends a loop, but no other socket's."""
+    while True:
+        try:
+            loop.run_forever()
+            return
+        except BaseException as error:
+            logger.error("a callback of the sockets' loop raised, and it goes on", raised=error)
 
 
 @forks.in_child

@@ -37,5 +37,5 @@ class Keeper(threading.Thread):
                 told = False
             except BaseException as error:
                 if not told:
-                    logger.exception("the keeper of a client failed, and goes on", error=error)
+                    logger.error("the keeper of a client failed, and goes on", raised=error)
                 told = True

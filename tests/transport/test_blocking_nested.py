@@ -1,0 +1,365 @@
+"""A signal handler or a finalizer that uses the client, at any step of what its own thread is doing with it.
+
+It works, or it is refused with RuntimeError at once; and what it came in the middle of goes on as if nothing was.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service.running import PATIENCE, Program, eventually, joined, main_thread_waits, raising_on, serving
+from tests.service.services import Blocking, open_calls
+
+FILES = {"blocking.py", "blocking_link.py", "sync.py", "hub.py", "waking.py", "channel.py", "calls.py", "rpc_peers.py"}
+BETWEEN = 0.3  # s that a nested act may take; a look-up of a lost leader takes 1.5
+MANY = "A" * 300  # more than one piece to send
+
+
+class Stepper:
+    """Does something once, at the n-th line that this thread runs in our code, and counts the lines."""
+
+    def __init__(self, line: int, act: Callable[[], object]) -> None:
+        self.lines = 0
+        self.where = ""
+        self.raised = ""
+        self.took = 0.0
+        self._line = line
+        self._act = act
+
+    def run(self, what: Callable[[], Any]) -> Any:
+        before = sys.gettrace()
+        sys.settrace(self._trace)
+        try:
+            return what()
+        finally:
+            sys.settrace(before)
+
+    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        name = Path(frame.f_code.co_filename).name
+        if name not in FILES or self.where:
+            return None
+        if event == "line":
+            self.lines += 1
+            if self.lines == self._line:
+                self.where = f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
+                sys.settrace(None)
+                began = time.monotonic()
+                try:
+                    self._act()
+                except BaseException as error:
+                    self.raised = repr(error)
+                self.took = time.monotonic() - began
+        return self._trace
+
+
+def _call(client: zerorpc.Client) -> None:
+    assert client.echo(["outer", MANY]) == ["outer", MANY]
+
+
+def _stream(client: zerorpc.Client) -> None:
+    assert list(client.count(7, slots=2)) == list(range(7))
+
+
+def _drop(client: zerorpc.Client) -> None:
+    items = client.count(10**9)
+    next(items)
+    del items
+
+
+def _connect(client: zerorpc.Client) -> None:
+    client.connect("inproc://nested-outer")
+    client.disconnect("inproc://nested-outer")
+
+
+def _background(client: zerorpc.Client) -> None:
+    assert client.echo("outer", async_=True).get(timeout=PATIENCE) == "outer"
+
+
+OUTER = [_call, _stream, _drop, _connect, _background]
+
+
+def _nested_call(client: zerorpc.Client, _: Any) -> None:
+    assert client.echo(["nested", MANY]) == ["nested", MANY]
+
+
+def _nested_stream(client: zerorpc.Client, _: Any) -> None:
+    assert list(client.count(7, slots=2)) == list(range(7))
+
+
+def _nested_next(_: Any, items: Any) -> None:
+    next(items)
+
+
+def _nested_close_stream(_: Any, items: Any) -> None:
+    items.close()
+
+
+def _nested_connect(client: zerorpc.Client, _: Any) -> None:
+    client.connect("inproc://nested-inner")
+    client.disconnect("inproc://nested-inner")
+
+
+def _nested_bind(client: zerorpc.Client, _: Any) -> None:
+    client.unbind(client.bind("tcp://127.0.0.1:0")[0])
+
+
+def _nested_background(client: zerorpc.Client, _: Any) -> None:
+    assert client.echo("nested", async_=True).get(timeout=PATIENCE) == "nested"
+
+
+def _nested_raises(client: zerorpc.Client, _: Any) -> None:
+    with pytest.raises(zerorpc.RemoteError):
+        client.fail("nested")
+
+
+NESTED = [
+    _nested_call,
+    _nested_stream,
+    _nested_next,
+    _nested_close_stream,
+    _nested_connect,
+    _nested_bind,
+    _nested_background,
+    _nested_raises,
+]
+
+
+@pytest.fixture
+def service() -> Iterator[Blocking]:
+    service = Blocking()
+    yield service
+    service.release.set()
+
+
+@pytest.mark.parametrize("nested", NESTED)
+@pytest.mark.parametrize("outer", OUTER)
+def test_at_any_line_it_works_or_is_refused_and_harms_nothing(
+    service: Blocking, outer: Callable[[Any], None], nested: Callable[[Any, Any], None]
+) -> None:
+    problems, worked, line = [], 0, 0
+    with joined(service) as client:
+        outer(client)
+        while True:
+            line += 1
+            items = client.count(1000, slots=1)
+            stepper = Stepper(line, lambda items=items: nested(client, items))
+            try:
+                stepper.run(lambda: outer(client))
+            except BaseException as error:
+                problems.append(f"{stepper.where}: the outer one raised {error!r}")
+            items.close()
+            if not stepper.where:
+                break
+            if not stepper.raised:
+                worked += 1
+            elif not stepper.raised.startswith("InUse("):
+                problems.append(f"{stepper.where}: raised {stepper.raised}")
+            if stepper.took > 1.0:
+                problems.append(f"{stepper.where}: it took {stepper.took:.1f} s")
+        assert client.echo("after") == "after"
+        eventually(lambda: open_calls(client) == 0)
+    assert not problems, "\n".join(problems)
+    assert worked > 10
+    assert line > 30
+
+
+@pytest.mark.parametrize("outer", [_call, _stream])
+def test_closing_at_any_line_ends_it_and_closes(service: Blocking, outer: Callable[[Any], None]) -> None:
+    """As a handler of SIGTERM does. Where something is half done the keeper closes, a moment later."""
+    problems, line = [], 0
+    with serving(service) as server:
+        while True:
+            line += 1
+            client = zerorpc.Client(server.endpoints[0], timeout=PATIENCE)
+            outer(client)
+            stepper = Stepper(line, client.close)
+            try:
+                stepper.run(lambda client=client: outer(client))
+            except (zerorpc.LostRemote, zerorpc.Closed):
+                pass
+            except BaseException as error:
+                problems.append(f"{stepper.where}: the outer one raised {error!r}")
+            if stepper.raised or stepper.took > BETWEEN:
+                problems.append(f"{stepper.where}: close() raised {stepper.raised}, took {stepper.took}")
+            if not stepper.where:
+                break
+            eventually(lambda client=client: client._core.hub.closed and not client._core.hub.links)
+            eventually(lambda client=client: not client._core.hub._keeper.is_alive())
+        client.close()
+    assert not problems, "\n".join(problems)
+    assert line > 30
+
+
+# Signals
+
+
+def handling(act: Callable[[], None]) -> Any:
+    """SIGUSR1 does it, in the main thread."""
+    return signal.signal(signal.SIGUSR1, lambda *_: act())
+
+
+@pytest.fixture
+def signals() -> Iterator[list[BaseException]]:
+    before = signal.getsignal(signal.SIGUSR1)
+    yield []
+    signal.signal(signal.SIGUSR1, before)
+
+
+def _signal_when(condition: Callable[[], object]) -> None:
+    def wait() -> None:
+        eventually(condition)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    threading.Thread(target=wait).start()
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("leads", [True, False], ids=["leading", "following"])
+def test_a_call_in_a_handler_while_the_main_thread_waits(service: Blocking, leads: bool) -> None:
+    said: list[Any] = []
+    with joined(service) as client:
+
+        def handler() -> None:
+            said.append(client.echo("handler"))
+            said.append(list(client.count(300)))
+            said.append(client.echo("background", async_=True).get(timeout=PATIENCE))
+            service.release.set()
+
+        handling(handler)
+        others = [] if leads else [client.block(async_=True)]
+        if others:
+            eventually(lambda: client._core.hub.leader is not None)
+        _signal_when(lambda: open_calls(client) == 1 + len(others) and main_thread_waits())
+        began = time.monotonic()
+        assert client.block() == "released"
+        assert time.monotonic() - began < 1.4, "the answer came when the lost leader was found out, not at once"
+        assert [other.get(timeout=PATIENCE) for other in others] == ["released"] * len(others)
+        assert client.echo("after") == "after"
+    assert said == ["handler", list(range(300)), "background"]
+
+
+@pytest.mark.usefixtures("signals")
+def test_what_the_interrupted_call_waits_for_may_come_to_the_handlers(service: Blocking) -> None:
+    """The answer of the first is read by the second."""
+    with joined(service) as client:
+
+        def handler() -> None:
+            service.release.set()
+            for n in range(20):
+                assert client.echo(n) == n
+
+        handling(handler)
+        _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
+        began = time.monotonic()
+        assert client.block() == "released"
+        assert time.monotonic() - began < 0.9, "it was found at the end of the poll only"
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("end", ["close", "stream", "disconnect"])
+def test_a_handler_may_end_what_the_main_thread_waits_for(service: Blocking, end: str) -> None:
+    with joined(service) as client:
+        items = client.block_after(1)
+        assert next(items) == 0
+        endpoint = next(iter(client._core.hub.dialers))
+        handling({"close": client.close, "stream": items.close, "disconnect": lambda: client.disconnect(endpoint)}[end])
+        _signal_when(main_thread_waits)
+        began = time.monotonic()
+        with pytest.raises(StopIteration if end == "stream" else zerorpc.LostRemote):
+            next(items)
+        assert time.monotonic() - began < 0.9
+        if end == "stream":
+            assert client.echo("after") == "after"
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_handlers_call_that_is_interrupted_leaves_the_interrupted_one_alone(service: Blocking) -> None:
+    with joined(service) as client:
+
+        def handler() -> None:
+            with pytest.raises(zerorpc.TimeoutExpired):
+                client.block(timeout=0.05)
+            with raising_on(signal.SIGUSR2, KeyboardInterrupt()) as interrupt:
+                timer = threading.Timer(0.1, interrupt)
+                timer.start()
+                with pytest.raises(KeyboardInterrupt):
+                    client.block()
+                timer.join()
+            service.release.set()
+
+        handling(handler)
+        _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
+        assert client.block() == "released"
+        assert open_calls(client) == 0
+        assert client.echo("after") == "after"
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_handler_that_takes_long_holds_other_threads_up_for_two_seconds_at_most(service: Blocking) -> None:
+    said: list[Any] = []
+    with joined(service) as client:
+
+        def handler() -> None:
+            others = [threading.Thread(target=lambda n=n: said.append(client.echo(n))) for n in range(3)]
+            for other in others:
+                other.start()
+            for other in others:
+                other.join(PATIENCE)
+            service.release.set()
+
+        handling(handler)
+        _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
+        assert client.block() == "released"
+        assert sorted(said) == [0, 1, 2]
+
+
+ECHO = """
+import zerorpc
+server = zerorpc.Server({"echo": lambda value: value})
+print(server.bind("tcp://127.0.0.1:0")[0], flush=True)
+server.run()
+"""
+
+
+def test_calls_from_finalizers_at_any_moment_mix_nothing_up() -> None:
+    """What the garbage collector finds makes calls: in whatever thread, in the middle of whatever that one does."""
+    refused: list[Any] = []
+    answers: list[Any] = []
+
+    class Caller:
+        def __init__(self, client: zerorpc.Client, number: int) -> None:
+            self.client, self.number, self.itself = client, number, self
+
+        def __del__(self) -> None:
+            try:
+                answers.append(self.client.echo([self.number, "x" * 1000]) == [self.number, "x" * 1000])
+            except RuntimeError as error:
+                refused.append(str(error))
+
+    before = gc.get_threshold()
+    # In another process: a finalizer in the server's own thread would wait for itself.
+    with Program(ECHO) as program, zerorpc.Client(program.line(), timeout=PATIENCE) as client:
+        try:
+            gc.set_threshold(7, 2, 2)
+            for n in range(1500):
+                Caller(client, n)
+                assert client.echo([n, "y" * 1000]) == [n, "y" * 1000]
+        finally:
+            gc.set_threshold(*before)
+        gc.collect()
+        assert client.echo("after") == "after"
+    assert len(answers) + len(refused) == 1500
+    assert all(answers)
+    assert answers
+    assert all("have it set a flag and call later" in text for text in refused)
