@@ -35,8 +35,6 @@ _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
 _ACCEPT_PAUSE = 0.1  # s without accepting when that fails, mostly since the process has no descriptors left
 
-_CLOSING = "this socket is closing"
-
 
 class AioHub(Hub):
     """A hub on an event loop. ``bind`` and ``connect`` may come before the loop, and from any thread.
@@ -52,7 +50,7 @@ class AioHub(Hub):
         self._accepting: set[asyncio.Task[bool]] = set()
         self.proxied = False
         self._sealed = False
-        self.leaving = False  # about to close: nothing new is begun
+        self.leaving = False  # about to close: it is bound and connected to nothing new
         forks.watch(self)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,21 +66,13 @@ class AioHub(Hub):
                 self._dial(dialer)
 
     def start_listener(self, listener: Listener) -> None:
-        with self.lock:
-            if self.leaving or self.closed:  # since it was checked
-                self.listeners.pop(listener.endpoint, None)
-                listener.close()
-                raise Closed(_CLOSING)
-            self._on_loop(self._watch, listener)
+        self._on_loop(self._watch, listener)
 
     def stop_listener(self, listener: Listener) -> None:
         self._on_loop(self._unwatch, listener, otherwise=listener.close)
 
     def start_dialer(self, dialer: Dialer) -> None:
-        with self.lock:
-            if self.leaving or self.closed:
-                raise Closed(_CLOSING)
-            self._on_loop(self._dial, dialer)
+        self._on_loop(self._dial, dialer)
 
     def stop_dialer(self, dialer: Dialer) -> None:
         self._on_loop(self._hang_up, dialer)
@@ -206,24 +196,17 @@ class AioHub(Hub):
         for listener in self.listeners.values():
             listener.close()
 
-    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        self._check_staying()
-        return super().bind(endpoint, resolve)
-
-    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        self._check_staying()
-        return super().connect(endpoint, resolve)
-
-    def _check_staying(self) -> None:
-        if self.leaving and not self.closed:
-            raise Closed(_CLOSING)
-
     def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
         if os.getpid() != forks.pid:
             forks.catch_up()
         if self._sealed and not self.closed:
             raise RuntimeError("with several processes, endpoints can't be changed once run() has begun")
         return super()._expand(endpoint, resolve)
+
+    def _check_open(self) -> None:
+        super()._check_open()
+        if self.leaving:
+            raise Closed("this socket is closing")
 
     # Connecting
 
