@@ -154,6 +154,44 @@ def test_a_call_that_nobody_keeps_is_still_answered_before_its_client_goes(servi
         run(main(server))
 
 
+def test_an_async_client_whose_calls_and_streams_failed_is_kept_by_no_circle(service: Blocking) -> None:
+    async def fails(error: type[BaseException], call: Any) -> bool:
+        try:
+            await call
+        except error:
+            return True
+        return False
+
+    async def fail(server: zerorpc.Server) -> None:
+        client = new_async_client(server)
+        assert await client.echo(1) == 1
+        assert await fails(zerorpc.RemoteError, client.fail("why"))
+        call = client("block", timeout=0.01)
+        assert await fails(zerorpc.TimeoutExpired, call)
+        assert await fails(zerorpc.TimeoutExpired, call)
+        waiting = asyncio.ensure_future(fails(asyncio.CancelledError, client.block()))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        assert await waiting
+        items = await client.block_after(1)
+        assert await items.__anext__() == 0
+        waiting = asyncio.ensure_future(fails(zerorpc.LostRemote, items.__anext__()))
+        await asyncio.sleep(0.01)
+        client.disconnect(server.endpoints[0])
+        assert await waiting
+        assert await fails(StopAsyncIteration, items.__anext__())
+        client.connect(server.endpoints[0])
+        assert await client.echo(2) == 2
+
+    async def main(server: zerorpc.Server) -> None:
+        with not_collecting():
+            await fail(server)
+            await eventually_async(lambda: not server._core.hub.links, "the connection is closed")
+
+    with serving(service) as server, pytest.warns(ResourceWarning, match="unclosed AsyncClient"):
+        run(main(server))
+
+
 def test_an_async_client_dropped_in_another_thread(service: Blocking) -> None:
     async def main(server: zerorpc.Server) -> None:
         kept = [new_async_client(server)]

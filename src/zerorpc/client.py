@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
@@ -18,7 +19,7 @@ from threading import get_ident
 from typing import Any
 
 from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout
-from zerorpc.errors import Closed, LostRemote
+from zerorpc.errors import Closed, LostRemote, ZeroRPCError
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
@@ -147,7 +148,12 @@ class Call(Request, Coroutine[Any, Any, Any]):
             channel.waiter = None
         elif type(channel.waiter) is _Unclaimed:
             channel.waiter = None
-        return self.outcome()
+        try:
+            return self.outcome()
+        except ZeroRPCError as error:
+            if error is channel.error:  # else they are a circle: the error, its traceback, a frame there, the channel
+                channel.error = copy.copy(error)
+            raise
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """The items: of the stream, or of the list that the method returned."""
@@ -297,8 +303,14 @@ class AsyncStream:
         """The next item, once the channel is readable; _END, or the error raised."""
         request, channel = self._request, self._request.channel
         self._ended = True  # unless it is an item
-        if not channel.inbox and channel.error is not None:
-            request.failed(channel.error)
+        if not channel.inbox:
+            error, channel.error = channel.error, None  # or they would be a circle, by way of the error's traceback
+            assert error is not None
+            try:
+                request.failed(error)
+                raise error
+            finally:
+                del error
         event, data = channel.next_event()
         peer: Any = channel.peer
         if peer.connection.output:  # credit

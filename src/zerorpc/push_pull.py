@@ -168,6 +168,11 @@ class Puller(SocketBase):
     def __exit__(self, *exc_info: object) -> None:
         self._core.close()
 
+    def __del__(self) -> None:
+        core = self.__dict__.get("_core")
+        if core is not None and not sys.is_finalizing():
+            core.abandon()
+
 
 class Subscriber(Puller):
     """Like Puller, for what publishers send; it subscribes to everything."""

@@ -631,6 +631,25 @@ def test_a_stopped_puller_runs_again(work: Work) -> None:
     puller.close()
 
 
+def test_a_dropped_puller_closes(work: Work, ipc_endpoint: str) -> None:
+    with zerorpc.Pusher() as pusher:
+        puller = zerorpc.Puller(work)
+        puller.connect(pusher.bind(TCP))
+        puller.bind(ipc_endpoint)
+        thread = threading.Thread(target=puller.run)
+        thread.start()
+        pusher.take(1)
+        eventually(lambda: work.taken == [1])
+        puller.stop()
+        thread.join(PATIENCE)
+        assert pusher._core.hub.links
+        del puller, thread
+        eventually(lambda: not pusher._core.hub.links, "the connection is closed")
+        zerorpc.Puller(work).bind(ipc_endpoint)  # dropped at once
+        with zerorpc.Puller(work) as again:
+            again.bind(ipc_endpoint)
+
+
 def test_a_closed_puller_says_so(work: Work) -> None:
     puller = zerorpc.Puller(work)
     puller.close()

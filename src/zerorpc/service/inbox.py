@@ -289,6 +289,11 @@ class Inbox:
         elif not self.hub.closed and loop.is_running() and running_loop() is not loop:
             asyncio.run_coroutine_threadsafe(self.hub.aclose(LostRemote("this socket was closed")), loop).result()
 
+    def abandon(self) -> None:
+        """The socket was dropped without close()."""
+        if os.getpid() == forks.pid and not (self.hub.closed or self.hub.stale):
+            self.hub.drop(LostRemote("this socket was dropped"))
+
     def _is_stale(self) -> bool:
         if os.getpid() != forks.pid:
             forks.catch_up()
