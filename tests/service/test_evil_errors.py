@@ -92,7 +92,7 @@ def test_what_can_be_shown_of_an_exception_is_shown(client: zerorpc.Client) -> N
     error = remote_error(client.plain, "ApiError")
     assert error.msg == "{}"
     assert "raise _made(name)" in str(error.traceback)  # frames, even where Python fails to show them
-    assert str(error.traceback).endswith("ApiError: {}\n")
+    assert "ApiError: {}\n" in str(error.traceback)
     error = remote_error(client.plain, "Surrogate")
     assert error.msg == "half a character: \\ud800"
     error = remote_error(client.process, "ExitsOnArrival")
