@@ -167,7 +167,8 @@ class Supervisor:
 
     def _wake(self) -> None:
         for number, error in self._signals.arrived():
-            self._raised = self._raised or error
+            if self._raised is None:
+                self._raised = error
             if number in ENDING or error is not None:
                 self._on_signal()
         if self._stop_asked:

@@ -249,7 +249,8 @@ class _Service:
     def _heed(self, signals: Signals) -> None:
         """The first signal stops, the second hurries."""
         for number, error in signals.arrived():
-            self._raised = self._raised or error
+            if self._raised is None:
+                self._raised = error
             if self.intake is None:
                 again = self._stop_asked
             elif number == signal.SIGINT and error is None:  # a terminal's Ctrl-C: for the parent, which tells us
@@ -332,6 +333,8 @@ class _Service:
     # Its end, from any thread
 
     def stop(self) -> None:
+        if self.hub.stale:  # a forked child, with a handler of the program's: what runs is the parent's
+            return
         self._stop_asked = True
         self.hub.leaving = True
         wake = self._wake

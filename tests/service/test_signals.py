@@ -312,6 +312,24 @@ def mine(*_):
         assert running.line() == "True"
 
 
+@ON_EACH_LOOP
+def test_a_handler_of_ours_that_is_set_again_afterwards_does_as_the_one_before(loop: str) -> None:
+    """As by a method that has set another for a while, and is late."""
+    text = """
+class Service:
+    @zerorpc.on_loop
+    def stop(self):
+        saved.append(signal.signal(signal.SIGTERM, signal.SIG_IGN))
+        server.stop()
+saved = []
+"""
+    after = "signal.signal(signal.SIGTERM, saved[0])\nsend()\nhang()"
+    with program(text + SERVE + after, loop) as running:
+        with zerorpc.Client(running.line(), timeout=PATIENCE) as client:
+            client("stop")
+        assert running.end()[0] == -signal.SIGTERM
+
+
 def test_a_program_with_a_sigchld_handler_of_its_own_gets_it_too() -> None:
     """Even one that takes the exit codes of all its children."""
     text = """
@@ -440,6 +458,35 @@ def test_children_of_methods_are_ended_as_any_program_is(loop: str, processes: i
             client.handlers()
             defaults = "['default_int_handler', <Handlers.SIG_DFL: 0>, <Handlers.SIG_DFL: 0>] set()"
             assert [running.line(), running.line()] == [defaults, "-1"]
+            assert client.pid() == pid
+        running.signal(signal.SIGTERM)
+        assert running.line() == "returned"
+
+
+@ON_EACH
+def test_a_child_that_has_the_programs_handler_stops_nobody_else(loop: str, processes: int) -> None:
+    text = """
+class Service:
+    def pid(self):
+        return os.getpid()
+    async def child(self):
+        if (pid := os.fork()) == 0:
+            hang()
+        os.kill(pid, signal.SIGTERM)
+        os.read(reading, 1)
+        os.kill(pid, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+reading, writing = os.pipe()
+def handler(*_):
+    server.stop()
+    server.close()
+    os.write(writing, b"!")
+signal.signal(signal.SIGTERM, handler)
+"""
+    with program(text + SERVE, loop, processes=processes) as running:
+        with zerorpc.Client(running.line(), timeout=PATIENCE) as client:
+            pid = client.pid()
+            assert client.child() == -signal.SIGKILL
             assert client.pid() == pid
         running.signal(signal.SIGTERM)
         assert running.line() == "returned"

@@ -56,13 +56,14 @@ class Signals:
 
     def _handle(self, number: int, frame: Any) -> None:
         """Between any two instructions of the main thread."""
-        before = self._before.get(number)
-        if os.getpid() != self._pid:  # a child of a fork that Python heard nothing of
+        before = self._before[number]
+        if _active is not self or os.getpid() != self._pid:  # over, or a child of a fork that Python heard nothing of
             self.give_back()
+            signal.signal(number, before)
             os.kill(os.getpid(), number)
             return
         error = None
-        if callable(before) and not _is_default(number, before):
+        if not _is_default(number, before):
             try:
                 before(number, frame)
                 return
@@ -91,7 +92,6 @@ class Signals:
         for number, before in self._before.items():
             if signal.getsignal(number) == self._handle:
                 signal.signal(number, before)
-        self._before.clear()
         signal.set_wakeup_fd(self._wakeup)
         _active = None
 
