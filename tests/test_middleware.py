@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import sys
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, RawPeer, eventually, on_thread, run, serving, unused_port
+from tests.service.running import PATIENCE, TCP, Program, RawPeer, eventually, on_thread, run, serving, unused_port
+from tests.transport.forking import EACH_WAY
 from zerorpc.protocol.events import Event
 
 
@@ -742,3 +744,62 @@ def test_hooks_of_calls_that_never_reach_a_server() -> None:
         "client_before_request",
         "client_after_request",
     ]
+
+
+def test_ids_survive_an_exception_at_any_point() -> None:
+    """Begun at each depth near the limit of recursion, which is where an id may be refused."""
+    context = zerorpc.Context()
+    ids: list[bytes] = []
+    refused = 0
+
+    def down(depth: int) -> None:
+        if depth:
+            down(depth - 1)
+        else:
+            ids.append(context.next_msgid())
+
+    frame, used = sys._getframe(), 0
+    while frame is not None:
+        frame, used = frame.f_back, used + 1
+    for _ in range(600):
+        for headroom in range(4):
+            try:
+                down(sys.getrecursionlimit() - used - headroom)
+            except RecursionError:
+                refused += 1
+    assert refused
+    ids += [context.new_msgid() for _ in range(1000)]
+    assert len(set(ids)) == len(ids)
+    assert all(len(bytes.fromhex(each.decode())) == 16 for each in ids)
+
+
+def test_ids_go_on_past_each_power_of_256() -> None:
+    context = zerorpc.Context()
+    ids = {context.new_msgid() for _ in range(200_000)}
+    assert len(ids) == 200_000
+    assert {len(each) for each in ids} == {32}
+
+
+def test_a_contexts_own_ids() -> None:
+    context = zerorpc.Context()
+    context.new_msgid = lambda: b"0" * 32  # type: ignore[method-assign]
+    assert context.next_msgid() == b"0" * 32
+    context.forked()
+    assert context.next_msgid() == b"0" * 32
+
+
+@EACH_WAY
+def test_a_forked_child_has_ids_of_its_own(fork: str) -> None:
+    text = """
+    import os, zerorpc
+    contexts = [zerorpc.Context.get_instance(), zerorpc.Context()]
+    reading, writing = os.pipe()
+    if {fork}() == 0:
+        os.write(writing, b"".join(context.new_msgid() for context in contexts))
+        os._exit(0)
+    os.wait()
+    assert os.read(reading, 1000) != b"".join(context.new_msgid() for context in contexts)
+    """
+    with Program(text.replace("{fork}", fork)) as program:
+        code, _, err = program.end()
+    assert code == 0, err

@@ -253,6 +253,46 @@ def test_unbinding_while_out_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> 
             assert client.who() == "worker"
 
 
+def test_one_connect_is_one_connection_though_the_keeper_looks_in(
+    service: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper mends what is connected to nothing: also what a thread is just about to connect."""
+    start = threading.Thread.start
+    at_it = threading.Event()
+
+    def start_late(thread: threading.Thread) -> None:
+        if thread.name.startswith("zerorpc-dial") and not at_it.is_set():
+            at_it.set()
+            client._core.hub._keeper.nudge()
+            time.sleep(0.2)  # not for a condition: the keeper has the time to do wrong
+        start(thread)
+
+    with serving(service) as server, zerorpc.Client(heartbeat=0.02, timeout=PATIENCE) as client:
+        client.bind("inproc://one-connect")  # so that there is a keeper
+        monkeypatch.setattr(threading.Thread, "start", start_late)
+        threads = [threading.Thread(target=client.connect, args=server.endpoints) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert client.echo(1) == 1
+        eventually(lambda: not client._core.hub.dialing)
+        assert len(client._core.hub.links) == 1
+        assert "links=1" in repr(client)
+
+
+def test_a_connection_that_is_lost_while_its_thread_ends_is_made_again_at_once(service: Blocking) -> None:
+    with serving(service) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE, heartbeat=30) as client:
+        for n in range(30):
+            assert client.echo(n) == n
+            hub = client._core.hub
+            with hub.lock:
+                assert not hub.dialing
+                for link in list(hub.links.values()):
+                    link.lose(zerorpc.LostRemote("in a test"))
+                assert len(hub.dialing) == 1
+
+
 # Out of threads
 
 

@@ -305,6 +305,35 @@ def test_a_handlers_call_that_is_interrupted_leaves_the_interrupted_one_alone(se
         assert client.echo("after") == "after"
 
 
+@pytest.mark.parametrize("error", [RuntimeError("mine"), RecursionError("mine"), ValueError("mine")], ids=repr)
+def test_what_a_handler_raises_comes_out_of_the_call(service: Blocking, error: Exception) -> None:
+    with joined(service) as client, raising_on(signal.SIGUSR1, error):
+        _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
+        with pytest.raises(type(error), match="mine"):
+            client.block()
+        assert open_calls(client) == 0
+        assert client.echo("after") == "after"
+
+
+@pytest.mark.usefixtures("signals")
+def test_reading_the_stream_that_the_main_thread_waits_for_is_refused(service: Blocking) -> None:
+    refused: list[str] = []
+    with joined(service) as client:
+        items = client.block_after(1)
+        assert next(items) == 0
+
+        def handler() -> None:
+            with pytest.raises(RuntimeError, match="is being read by another thread, or by a call that a signal"):
+                next(items)
+            refused.append("refused")
+            service.release.set()
+
+        handling(handler)
+        _signal_when(main_thread_waits)
+        assert next(items) == -1
+    assert refused == ["refused"]
+
+
 @pytest.mark.usefixtures("signals")
 def test_a_handler_that_takes_long_holds_other_threads_up_for_two_seconds_at_most(service: Blocking) -> None:
     said: list[Any] = []
@@ -351,8 +380,8 @@ def test_calls_from_finalizers_at_any_moment_mix_nothing_up() -> None:
     # In another process: a finalizer in the server's own thread would wait for itself.
     with Program(ECHO) as program, zerorpc.Client(program.line(), timeout=PATIENCE) as client:
         try:
-            gc.set_threshold(7, 2, 2)
             for n in range(1500):
+                gc.set_threshold(5 + n % 97, 2, 2)  # so that it comes here and there
                 Caller(client, n)
                 assert client.echo([n, "y" * 1000]) == [n, "y" * 1000]
         finally:

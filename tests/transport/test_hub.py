@@ -258,3 +258,93 @@ def test_a_connect_that_failed_may_be_called_again(monkeypatch: pytest.MonkeyPat
                 client.connect(server.endpoints[0])
         client.connect(server.endpoints[0])
         assert client.ping() == "pong"
+
+
+# Several threads
+
+
+@KINDS
+def test_endpoints_may_be_changed_while_others_look_at_them(kind: str) -> None:
+    """Who iterates never meets a change: calls that say what was tried, repr, endpoints, the keeper."""
+    problems: list[BaseException] = []
+    over = threading.Event()
+    hub_of: dict[str, Any] = {"blocking": zerorpc.Client, "asyncio": zerorpc.AsyncClient}
+    client = hub_of[kind](heartbeat=0.02)
+
+    def change(number: int) -> None:
+        try:
+            for n in range(60):
+                client.connect([f"inproc://changed-{number}-{n}-{k}" for k in range(3)])
+                client.bind(f"inproc://bound-{number}-{n}")
+                client.disconnect([f"inproc://changed-{number}-{n}-{k}" for k in range(3)])
+                client.unbind(f"inproc://bound-{number}-{n}")
+        except BaseException as error:
+            problems.append(error)
+
+    def look() -> None:
+        try:
+            while not over.is_set():
+                client._core.hub.describe()
+                repr(client)
+                list(client.endpoints)
+        except BaseException as error:
+            problems.append(error)
+
+    changers = [threading.Thread(target=change, args=(n,)) for n in range(3)]
+    lookers = [threading.Thread(target=look) for _ in range(2)]
+    for thread in (*lookers, *changers):
+        thread.start()
+    for thread in changers:
+        thread.join(2 * PATIENCE)
+    over.set()
+    for thread in lookers:
+        thread.join(PATIENCE)
+    assert problems == []
+    assert client.endpoints == []
+    assert client._core.hub.dialers == {}
+    if kind == "blocking":
+        assert client._core.hub._keeper.is_alive()
+        client.close()
+
+
+@KINDS
+def test_threads_that_connect_and_disconnect_the_same_endpoint(kind: str) -> None:
+    hub_of: dict[str, Any] = {"blocking": zerorpc.Client, "asyncio": zerorpc.AsyncClient}
+    client = hub_of[kind]()
+    problems: list[BaseException] = []
+
+    def change() -> None:
+        for _ in range(100):
+            try:
+                client.connect("inproc://changed-by-all")
+                client.disconnect("inproc://changed-by-all")
+            except zerorpc.EndpointError:
+                pass  # another thread was quicker
+            except BaseException as error:
+                problems.append(error)
+
+    threads = [threading.Thread(target=change) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * PATIENCE)
+    assert problems == []
+    if client._core.hub.dialers:
+        client.disconnect("inproc://changed-by-all")
+    if kind == "blocking":
+        eventually(lambda: not client._core.hub.dialing)
+        client.close()
+
+
+def test_a_listener_that_can_not_be_started_is_not_left_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+    with zerorpc.Client() as client, zerorpc.Client() as other:
+        with monkeypatch.context() as patch:
+            patch.setattr("zerorpc.transport.blocking.Bell", refuse)
+            with pytest.raises(OSError, match="Too many open files"):
+                client.bind(endpoint)
+        assert client.endpoints == []
+        other.bind(endpoint)

@@ -1,13 +1,70 @@
-"""The thread that looks after a blocking client's connections."""
+"""The thread that looks after a client: it lives as long as that, and comes at once when it is nudged."""
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 
 import pytest
 
-from tests.service.running import PATIENCE
+import zerorpc
+from tests.service.running import PATIENCE, eventually, serving
 from zerorpc.transport.keeper import Keeper
+
+
+def test_it_looks_in_now_and_then_and_at_once_when_nudged_until_that_is_all() -> None:
+    looks: list[float] = []
+    over = threading.Event()
+
+    def look_in() -> bool:
+        looks.append(time.monotonic())
+        return over.is_set()
+
+    keeper = Keeper(look_in, 0.02)
+    keeper.start()
+    eventually(lambda: len(looks) > 3)
+    over.set()
+    keeper.join(PATIENCE)
+    lazy = Keeper(look_in, PATIENCE * 10)
+    lazy.start()
+    lazy.nudge()
+    lazy.nudge()
+    lazy.join(PATIENCE)
+    assert not keeper.is_alive()
+    assert not lazy.is_alive()
+
+
+def test_the_keeper_survives_whatever_is_raised_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        serving({"echo": lambda value: value}) as server,
+        zerorpc.Client(server.endpoints[0], heartbeat=0.04, timeout=PATIENCE) as client,
+    ):
+        assert client.echo(1) == 1
+        hub, mends = client._core.hub, []
+
+        def break_down() -> None:
+            mends.append(1)
+            raise SystemExit("broken") if len(mends) % 2 else RuntimeError("broken")
+
+        monkeypatch.setattr(hub, "_mend", break_down)
+        eventually(lambda: len(mends) > 4)
+        monkeypatch.undo()
+        assert hub._keeper.is_alive()
+        for link in list(hub.links.values()):
+            link.sock.shutdown(socket.SHUT_RDWR)
+        eventually(lambda: _echoes(client))
+    told = [record for record in caplog.records if "the keeper of a client failed, and goes on" in record.getMessage()]
+    assert len(told) == 1
+
+
+def _echoes(client: zerorpc.Client) -> bool:
+    try:
+        return bool(client.echo(True))
+    except zerorpc.LostRemote:
+        return False
 
 
 @pytest.mark.parametrize("error", [ValueError("why"), SystemExit(3), KeyboardInterrupt()], ids=repr)
@@ -27,18 +84,3 @@ def test_whatever_is_raised_it_goes_on_and_says_so_once(error: BaseException, ca
     assert not keeper.is_alive()
     assert looks == fails
     assert caplog.messages == ["the keeper of a client failed, and goes on"] * 2  # anew once it had worked
-
-
-def test_it_looks_in_at_once_when_it_is_nudged() -> None:
-    looked = threading.Event()
-
-    def look_in() -> bool:
-        looked.set()
-        return True
-
-    keeper = Keeper(look_in, 10 * PATIENCE)
-    keeper.start()
-    keeper.nudge()
-    keeper.nudge()
-    assert looked.wait(PATIENCE)
-    keeper.join(PATIENCE)

@@ -246,7 +246,10 @@ class BlockingHub(Hub):
         """What happens to the sockets within ``timeout`` milliseconds. By the leader, without the lock."""
         try:
             return self._poller.poll(timeout)
-        except RuntimeError:  # in use: by a call that a signal interrupted, or a leader taken for interrupted
+        except RuntimeError as error:
+            if "concurrent poll" not in str(error):  # a signal handler's
+                raise
+            # In use: by a call that a signal interrupted, or a leader that was taken for interrupted.
             return self._spare_poller().poll(min(timeout, _WITHIN_MS))
 
     def _spare_poller(self) -> Poller:

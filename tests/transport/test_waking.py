@@ -1,0 +1,113 @@
+"""What wakes another thread, and may be used by a signal handler in the middle of its own use."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service.running import PATIENCE
+from zerorpc.transport.waking import Bell, Gate
+
+
+@pytest.fixture(params=["eventfd", "pair"])
+def bell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bell]:
+    if request.param == "pair":
+        monkeypatch.delattr(os, "eventfd", raising=False)
+    elif not hasattr(os, "eventfd"):
+        pytest.skip("this system has none")
+    bell = Bell()
+    yield bell
+    bell.close()
+
+
+def _rings(bell: Bell) -> bool:
+    return bool(select.select([bell.fileno()], [], [], 0)[0])
+
+
+def test_a_bell_rings_until_it_is_hushed(bell: Bell) -> None:
+    assert not _rings(bell)
+    bell.hush()
+    for _ in range(3):
+        bell.ring()
+    assert _rings(bell)
+    bell.hush()
+    assert not _rings(bell)
+
+
+def test_a_bell_never_blocks_however_often_it_is_rung(bell: Bell) -> None:
+    for _ in range(100_000):
+        bell.ring()
+    assert _rings(bell)
+
+
+def test_a_closed_bell_does_nothing(bell: Bell) -> None:
+    bell.close()
+    bell.close()
+    bell.ring()
+    bell.hush()
+    assert bell.fileno() == -1
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="a socket pair tells of it itself")
+def test_a_dropped_bell_is_closed() -> None:
+    bell = Bell()
+    fileno = bell.fileno()
+    del bell
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fileno)
+
+
+def test_a_gate_lets_everybody_through_once_it_is_open() -> None:
+    gate, through = Gate(), []
+    threads = [threading.Thread(target=lambda: through.append(gate.wait(PATIENCE))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert not gate.wait(0)
+    assert not gate.wait(0.01)
+    gate.open()
+    gate.open()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert through == [True] * 4
+    assert gate.wait()
+    assert gate.is_open
+
+
+def test_a_gate_may_be_waited_for_and_opened_by_a_handler_that_interrupts_its_wait() -> None:
+    gate, seen = Gate(), []
+
+    def handler(*_: object) -> None:
+        seen.append(gate.wait(0.01))
+        gate.open()
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        main = threading.main_thread().ident
+        assert main is not None
+        timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGUSR1))
+        timer.start()
+        began = time.monotonic()
+        assert gate.wait(PATIENCE)
+        assert time.monotonic() - began < PATIENCE / 2
+        timer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert seen == [False]
+    assert not gate._waiting
+
+
+def test_the_pair_is_non_blocking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "eventfd", raising=False)
+    bell = Bell()
+    assert bell._pair is not None
+    assert all(isinstance(end, socket.socket) and not end.getblocking() for end in bell._pair)
+    bell.close()
