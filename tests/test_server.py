@@ -675,10 +675,12 @@ def test_bind_and_stop_at_the_same_time() -> None:
             assert some.wait(PATIENCE)
             server.stop()
             binding.join(PATIENCE)
-        assert server.endpoints == []
-        for listener in server._core.hub.sockets:
-            assert listener.fileno() < 0
-        assert all(refused(endpoint) for endpoint in bound[-3:])
+        assert left_open(server) == []
+
+
+def left_open(server: zerorpc.Server) -> list[Any]:
+    """Another process may have an address as soon as it is free, so that trying to bind it again proves little."""
+    return [*server.endpoints, *(sock for sock in server._core.hub.sockets if sock.fileno() >= 0)]
 
 
 def _bind_until_closed(server: zerorpc.Server, bound: list[str], some: threading.Event) -> None:
@@ -723,7 +725,7 @@ def test_a_server_that_is_stopped_in_the_instant_of_its_start(how: str) -> None:
     """By several threads; it runs and ends, or says that it is closed."""
     for _ in range(30):
         server = zerorpc.Server({})
-        endpoint = server.bind(TCP)[0]
+        server.bind(TCP)
         errors: list[Exception] = []
         barrier = threading.Barrier(4)
         threads = [threading.Thread(target=_run_at, args=(server, barrier, errors))]
@@ -735,7 +737,7 @@ def test_a_server_that_is_stopped_in_the_instant_of_its_start(how: str) -> None:
         for thread in threads:
             thread.join(PATIENCE)
             assert not thread.is_alive()
-        assert refused(endpoint)
+        assert left_open(server) == []
         assert [str(error) for error in errors] in ([], ["this server is closed"])
 
 
@@ -799,12 +801,11 @@ def test_a_server_that_fails_to_start_is_closed(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("zerorpc.server.Runners", fail)
     server = zerorpc.Server({})
-    endpoint = server.bind(TCP)[0]
+    server.bind(TCP)
     with pytest.raises(OSError, match="too many open files"):
         server.run()
     assert repr(server) == "<Server 'dict' closed []>"
-    with zerorpc.Server({}) as again:
-        assert again.bind(endpoint) == [endpoint]
+    assert left_open(server) == []
 
 
 def _main_thread_selects() -> bool:

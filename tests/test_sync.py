@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -431,6 +434,327 @@ def test_one_stream_read_by_several_threads(client: zerorpc.Client) -> None:
     for thread in threads:
         thread.join(PATIENCE)
     assert sorted(taken) == list(range(2000))
+
+
+# A second reader, and closing while another thread waits
+
+
+def _waiting(items: Any) -> bool:
+    return items._reader is not None
+
+
+def test_a_second_reader_is_refused_and_the_first_gets_its_item(client: zerorpc.Client, service: Blocking) -> None:
+    items, taken = client.block_after(1), []
+    assert next(items) == 0
+    first = threading.Thread(target=lambda: taken.append(next(items)))
+    first.start()
+    eventually(lambda: _waiting(items))
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match=r"this stream of block_after is being read by another thread"):
+            next(items)
+    service.release.set()
+    first.join(PATIENCE)
+    assert taken == [-1]
+    assert list(items) == []
+
+
+def test_many_unruly_readers_get_each_item_once_and_none_hangs(client: zerorpc.Client) -> None:
+    items, taken, refused = client.count(400, slots=5), [], []
+
+    def take() -> None:
+        while True:
+            try:
+                taken.append(next(items))
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                refused.append(error)
+                time.sleep(0.001)  # not for a condition: they would only keep the one that waits from running
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(2 * PATIENCE)
+        assert not thread.is_alive()
+    assert sorted(taken) == list(range(400))
+    assert client.echo("still") == "still"
+
+
+@pytest.mark.parametrize("follows", [False, True], ids=["its reader leads", "its reader follows"])
+def test_closing_a_stream_ends_the_iteration_of_who_waits(
+    client: zerorpc.Client, service: Blocking, follows: bool
+) -> None:
+    call = client.block(async_=True) if follows else None
+    if call is not None:
+        eventually(lambda: client._core.hub.leader is not None)
+    items, got = client.block_after(1), []
+    reader = threading.Thread(target=lambda: got.extend([*items, "ended"]))
+    reader.start()
+    eventually(lambda: _waiting(items))
+    began = time.monotonic()
+    items.close()
+    reader.join(PATIENCE)
+    assert got == [0, "ended"]
+    assert time.monotonic() - began < 0.9, "it was found at the end of a poll only"
+    with pytest.raises(StopIteration):
+        next(items)
+    service.release.set()
+    if call is not None:
+        assert call.get(timeout=PATIENCE) == "released"
+    eventually(lambda: open_calls(client) == 0)
+
+
+# Dropped
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _threads() -> int:
+    return sum(thread.name.startswith("zerorpc-") for thread in threading.enumerate())
+
+
+def _use_and_drop(how: str, endpoint: str) -> None:
+    client = zerorpc.Client(endpoint, timeout=PATIENCE)
+    if how == "call":
+        client.echo(1)
+    elif how == "method":
+        client.echo.echo  # noqa: B018
+        client.echo(1)
+    elif how == "stream":
+        next(client.count(10**9))
+    elif how == "stream kept last":
+        items = client.count(10**9)
+        del client
+        next(items)
+    elif how == "background":
+        client.block(async_=True)
+    elif how == "background kept last":
+        call = client.block(async_=True)
+        del client
+        assert not call.ready()
+    elif how == "stream in the background":
+        client.count(10**9, async_=True).wait(PATIENCE)
+    elif how == "remote error":
+        with contextlib.suppress(zerorpc.RemoteError):
+            client.fail("why")
+    elif how == "timeout":
+        with contextlib.suppress(zerorpc.TimeoutExpired):
+            client.block(timeout=0.002)
+    elif how == "error in the background":
+        with contextlib.suppress(zerorpc.RemoteError):
+            client.fail("why", async_=True).get(timeout=PATIENCE)
+    elif how == "never answered":
+        with contextlib.suppress(zerorpc.TimeoutExpired):
+            zerorpc.Client(f"tcp://127.0.0.1:{unused_port()}", timeout=0.002).echo(1)
+    elif how == "stream lost":
+        items = client.count(10**9)
+        next(items)
+        client.disconnect(endpoint)
+        with contextlib.suppress(zerorpc.LostRemote):
+            list(items)
+
+
+DROPS = ["call", "method", "stream", "stream kept last", "background", "background kept last", "remote error"]
+DROPS += ["stream in the background", "timeout", "error in the background", "never answered", "stream lost", "unused"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+@pytest.mark.parametrize("how", DROPS)
+def test_a_dropped_client_frees_its_descriptors_and_threads_at_once(how: str) -> None:
+    """Without the garbage collector. In a process of its own the server has no descriptors here."""
+    with Program(SERVER) as program:
+        endpoint = program.line()
+        _use_and_drop(how, endpoint)
+        eventually(lambda: _threads() == 0)
+        before = _descriptors()
+        gc.disable()
+        try:
+            began = time.monotonic()
+            for _ in range(15):
+                _use_and_drop(how, endpoint)
+            eventually(lambda: _descriptors() <= before and _threads() == 0)
+            took = time.monotonic() - began
+        finally:
+            gc.enable()
+    assert took < 15 * 0.3, "the keeper found it out only when it came by"
+
+
+SERVER = """
+import time, zerorpc
+class Service:
+    def echo(self, value):
+        return value
+    async def block(self):
+        import asyncio
+        await asyncio.sleep(60)
+    def fail(self, why):
+        raise ValueError(why)
+    async def count(self, limit):
+        for n in range(limit):
+            yield n
+server = zerorpc.Server(Service())
+print(server.bind("tcp://127.0.0.1:0")[0], flush=True)
+server.run()
+"""
+
+MANY = """
+import gc, resource, sys, threading, zerorpc
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+gc.disable()
+def use(times):
+    for n in range(times):
+        assert zerorpc.Client(sys.argv[1]).echo(n) == n
+threads = [threading.Thread(target=use, args=(150,)) for _ in range(3)]
+for thread in threads:
+    thread.start()
+use(300)
+for thread in threads:
+    thread.join()
+print("done", flush=True)
+"""
+
+
+def test_many_clients_that_nobody_closes(service: Blocking) -> None:
+    with serving(service) as server, Program(MANY, server.endpoints[0]) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "done\n"), err
+
+
+def test_a_background_call_whose_result_nobody_keeps_goes_on(service: Blocking) -> None:
+    done = threading.Event()
+    with joined({"work": done.set}) as client:
+        client.work(async_=True)
+        assert done.wait(PATIENCE)
+
+
+def test_a_background_call_that_gets_no_thread_is_given_up(
+    client: zerorpc.Client, service: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "zerorpc-async-call":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    client.echo(0)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        client.block(async_=True)
+    assert open_calls(client) == 0
+
+
+# As the interpreter exits
+
+EXITS = {
+    "unclosed": "client.echo(1)",
+    "stream": "items = client.count(10**9); next(items)",
+    "background": "call = client.block(async_=True)",
+    "atexit": "import atexit; atexit.register(lambda: print(client.echo('atexit'), flush=True)); client.echo(1)",
+    "atexit close": "import atexit; atexit.register(client.close); client.block(async_=True)",
+    "finalizer": """
+class Closes:
+    def __init__(self):
+        self.client = client
+    def __del__(self):
+        self.client.echo(1)
+        self.client.close()
+keeps = Closes()
+client.echo(1)
+""",
+    "daemon threads": """
+import threading
+def call():
+    while True:
+        client.echo("daemon")
+for _ in range(4):
+    threading.Thread(target=call, daemon=True).start()
+import time; time.sleep(0.1)
+""",
+    "circle": "circle = [client]; circle.append(circle); client.echo(1)",
+    "refused": "other = zerorpc.Client('tcp://127.0.0.1:1'); other.echo(1, async_=True)",
+}
+
+
+@pytest.mark.parametrize("how", EXITS)
+def test_as_the_interpreter_exits_nothing_hangs_and_nothing_is_said(how: str) -> None:
+    text = "import sys, zerorpc\nclient = zerorpc.Client(sys.argv[1], timeout=10)\n" + EXITS[how]
+    with Program(SERVER) as server, Program(text, server.line()) as program:
+        began = time.monotonic()
+        code, out, err = program.end()
+    assert (code, err) == (0, "")
+    assert out == ("atexit\n" if how == "atexit" else "")
+    assert time.monotonic() - began < PATIENCE
+
+
+# RecursionError
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_a_recursion_error_anywhere_in_a_call_spoils_no_later_call(kind: str) -> None:
+    """Begun at each depth near the limit. Every client of the process has to work afterwards."""
+    with serving({"echo": lambda value: value}) as server:
+        endpoint = server.endpoints[0]
+        with zerorpc.Client(endpoint, timeout=PATIENCE) as client, zerorpc.Client(endpoint, timeout=PATIENCE) as other:
+            assert client.echo(0) == other.echo(0) == 0
+            raised = 0
+
+            def call() -> None:
+                if kind == "blocking":
+                    assert client.echo(["x" * 300]) == ["x" * 300]
+                else:
+                    with contextlib.suppress(RuntimeError):
+                        zerorpc.AsyncClient().echo(1)
+
+            def down(depth: int) -> None:
+                if depth:
+                    down(depth - 1)
+                else:
+                    call()
+
+            for headroom in range(60):
+                for _ in range(3):
+                    try:
+                        down(max(1, sys.getrecursionlimit() - _depth() - headroom))
+                    except (RecursionError, zerorpc.LostRemote):
+                        raised += 1
+                assert _calls_end_soon(client, other)
+            assert raised > 20
+            assert [client.echo(n) for n in range(600)] == [other.echo(n) for n in range(600)] == list(range(600))
+            eventually(lambda: open_calls(client) == 0)
+
+            async def main() -> Any:
+                async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+                    return await client.echo(1)
+
+            assert asyncio.run(main()) == 1
+
+
+def _depth() -> int:
+    frame, depth = sys._getframe(), 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+def _calls_end_soon(*clients: zerorpc.Client) -> bool:
+    """From another thread: no lock stays held."""
+    results: list[Any] = []
+
+    def call() -> None:
+        for client in clients:
+            try:
+                results.append(client.echo("other"))
+            except zerorpc.LostRemote:  # it was begun on the connection that was given up
+                results.append(client.echo("other"))
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return results == ["other"] * len(clients)
 
 
 # The end

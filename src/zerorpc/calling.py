@@ -179,10 +179,14 @@ class Request:
         assert self.event is not None
         context = self._caller.context
         event = _event(reply, self.channel.reply_data)
-        for pattern in context.hook_client_patterns_list(patterns_list):
-            if pattern.accept_answer(event):
-                channel = PatternChannel(self, self._caller)
-                return pattern.process_answer(context, channel, self.event, event, self._handle_remote_error)
+        try:
+            for pattern in context.hook_client_patterns_list(patterns_list):
+                if pattern.accept_answer(event):
+                    channel = PatternChannel(self, self._caller)
+                    return pattern.process_answer(context, channel, self.event, event, self._handle_remote_error)
+        except BaseException:  # of a hook: nobody would take the items of what streams
+            self._caller.abandon(self.channel)
+            raise
         self._caller.abandon(self.channel)
         error = self._no_pattern(reply.name)
         self.failed(error)

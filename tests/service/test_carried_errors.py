@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.service import evil_errors
 from tests.service.process_services import Demanding
 from zerorpc.service.carried_errors import pack_error
+from zerorpc.shown import name_of
 
 
 def travelled(error: BaseException) -> BaseException:
@@ -126,3 +128,47 @@ def test_a_traceback_arrives(code: str) -> None:
 
 def test_an_exception_that_was_never_raised_has_no_traceback() -> None:
     assert travelled(ValueError()).__traceback__ is None
+
+
+# Whatever it is like
+
+
+@pytest.mark.parametrize("name", evil_errors.EVIL)
+def test_whatever_it_is_like_its_name_arrives(name: str) -> None:
+    arrived = travelled(evil_errors.EVIL[name]())
+    assert name_of(arrived) == evil_errors.name_of(name)
+
+
+@pytest.mark.parametrize("link", ["__cause__", "__context__"])
+def test_a_chain_of_thousands_arrives(link: str) -> None:
+    first = last = ValueError("first")
+    for number in range(5000):
+        inner = KeyError(number)
+        setattr(last, link, inner)
+        last = inner
+    arrived = travelled(first)
+    assert (type(arrived), arrived.args) == (ValueError, ("first",))
+    for number in range(5000):
+        arrived = getattr(arrived, link)
+        assert (type(arrived), arrived.args) == (KeyError, (number,))
+    assert getattr(arrived, link) is None
+
+
+def test_an_exception_without_items_is_no_missing_one() -> None:
+    assert type(travelled(evil_errors.EVIL["Empty"]())) is type(evil_errors.EVIL["Empty"]())
+
+
+def test_a_message_of_a_hundred_million_characters_is_clipped() -> None:
+    class Local(Exception):  # one that can't be pickled
+        pass
+
+    assert len(str(travelled(Local("x" * 100_000_000)))) < 1_100_000
+
+
+def test_frames_of_files_with_odd_names_arrive() -> None:
+    try:
+        exec(compile("1 / 0", "odd \udcff", "exec"), {"__name__": 7})
+    except ZeroDivisionError as error:
+        arrived = travelled(error)
+    assert arrived.__traceback__ is not None
+    assert arrived.__traceback__.tb_frame.f_code.co_filename == "odd \udcff"

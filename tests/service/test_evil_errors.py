@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 import zerorpc
 from tests.service import evil_errors as evil
-from tests.service.running import PATIENCE, TCP, eventually, joined, on_thread
+from tests.service.running import PATIENCE, TCP, eventually, eventually_async, joined, on_thread, run, serving
 from tests.service.services import remote_error
 from zerorpc.service import process_pool
 
@@ -201,3 +201,179 @@ def test_a_puller_handles_the_next_event_whatever_its_methods_raise(kinds: tuple
             sender(how, name)
             sender.take(number)
         eventually(lambda: taken[-len(evil.EVIL) :] == list(range(1, len(evil.EVIL) + 1)))
+
+
+# Hooks
+
+HOOK_ERRORS = (
+    "Frozen",
+    "ApiError",
+    "BadStr",
+    "ExitingStr",
+    "BadClass",
+    "SystemExit",
+    "KeyboardInterrupt",
+    "CancelledError",
+)
+SERVER_HOOKS = (
+    *("load_task_context", "get_task_context", "server_before_exec", "server_after_exec"),
+    "server_inspect_exception",
+)
+
+
+class Breaking:
+    """A middleware whose hook of one name raises, and the others don't."""
+
+    def __init__(self) -> None:
+        self.broken = ""
+        self.error = ""
+
+    def __getattr__(self, hook: str) -> Any:
+        if hook not in (*SERVER_HOOKS, *CLIENT_HOOKS):
+            raise AttributeError(hook)
+
+        def run(*args: Any) -> Any:
+            if self.broken == hook:
+                raise evil.EVIL[self.error]()
+            return {} if hook == "get_task_context" else args[0] if hook == "client_patterns_list" else None
+
+        return run
+
+
+CLIENT_HOOKS = ("client_before_request", "client_patterns_list", "client_handle_remote_error", "client_after_request")
+
+
+def call(client: zerorpc.Client, how: str) -> Any:
+    """The result of a method, or the last item of a stream."""
+    result = client(how)
+    return list(result)[-1] if isinstance(result, Iterator) else result
+
+
+def ok() -> str:
+    return "ok"
+
+
+async def aok() -> str:
+    return "ok"
+
+
+async def wok() -> str:
+    await asyncio.sleep(0)
+    return "ok"
+
+
+def gok() -> Iterator[str]:
+    yield "ok"
+
+
+async def agok() -> AsyncIterator[str]:
+    yield "ok"
+
+
+@zerorpc.process
+def pok() -> str:
+    return "ok"
+
+
+def fail() -> None:
+    raise ValueError("its own")
+
+
+OKS: dict[str, Any] = {"ok": ok, "aok": aok, "wok": wok, "gok": gok, "agok": agok, "pok": pok}
+OKS["qok"] = zerorpc.on_loop(lambda: "ok")
+
+
+@pytest.fixture(scope="module")
+def breaking() -> Breaking:
+    return Breaking()
+
+
+@pytest.fixture(scope="module")
+def hooked(breaking: Breaking) -> Iterator[zerorpc.Client]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process_pool, "usable_cores", lambda: 1)
+        context = zerorpc.Context()
+        context.register_middleware(breaking)
+        with joined({**OKS, "fail": fail}, pool_size=1, grace=0, context=context) as client:
+            yield client
+
+
+@pytest.mark.parametrize("error", HOOK_ERRORS)
+@pytest.mark.parametrize("hook", SERVER_HOOKS[:-1])
+def test_a_hook_that_raises_before_or_after_a_method_is_its_error(
+    hooked: zerorpc.Client, breaking: Breaking, hook: str, error: str
+) -> None:
+    for how in OKS:
+        breaking.broken, breaking.error = hook, error
+        assert (how, remote_error(call, hooked, how).name) == (how, evil.name_of(error))
+        breaking.broken = ""
+        assert call(hooked, how) == "ok"
+
+
+@pytest.mark.parametrize("error", HOOK_ERRORS)
+@pytest.mark.parametrize("hook", ["server_inspect_exception", "get_task_context"])
+def test_a_hook_that_raises_when_an_error_is_told_changes_nothing(
+    hooked: zerorpc.Client, breaking: Breaking, hook: str, error: str
+) -> None:
+    breaking.broken, breaking.error = hook, error
+    assert remote_error(hooked.fail).msg == "its own"
+    assert remote_error(hooked.unknown).name == "NameError"
+    breaking.broken = ""
+    assert call(hooked, "ok") == "ok"
+
+
+UNSENDABLE = {"object": (object(), "", ""), "evil": evil.Result(SystemExit(3)), "huge": ("x" * 140_000_000, "", "")}
+
+
+@pytest.mark.parametrize("args", UNSENDABLE)
+def test_a_hook_that_makes_a_reply_that_can_t_be_sent(args: str) -> None:
+    def spoil(request: Any, reply: Any, context: Any, exc_info: Any) -> None:
+        reply.args = UNSENDABLE[args]
+
+    context = zerorpc.Context()
+    context.register_middleware({"server_inspect_exception": spoil})
+    with joined({"fail": fail, "ok": ok}, pool_size=1, context=context) as client:
+        assert remote_error(client.fail).msg == "its own"
+        assert client.ok() == "ok"
+
+
+@pytest.mark.parametrize("error", HOOK_ERRORS)
+@pytest.mark.parametrize("hook", [*CLIENT_HOOKS, "get_task_context"])
+def test_a_client_s_hook_that_raises_raises_in_the_call_and_frees_it(hook: str, error: str) -> None:
+    breaking, context = Breaking(), zerorpc.Context()
+    context.register_middleware(breaking)
+    kind = type(evil.EVIL[error]())
+    with serving({**OKS, "fail": fail}) as server:
+        with zerorpc.Client(server.endpoints[0], context=context, timeout=PATIENCE) as client:
+            for how in ("fail",) if hook == "client_handle_remote_error" else ("ok", "aok", "gok", "agok"):
+                breaking.broken, breaking.error = hook, error
+                with pytest.raises(kind):
+                    call(client, how)
+                breaking.broken = ""
+                assert call(client, "ok") == "ok"
+                eventually(lambda: not any(peer.channels for peer in client._core.calls.peers))
+
+
+@pytest.mark.parametrize("error", ["Frozen", "ApiError", "BadStr", "BadClass"])  # what a task may raise
+@pytest.mark.parametrize("hook", [*CLIENT_HOOKS, "get_task_context"])
+def test_an_async_client_s_hook_that_raises_raises_in_the_call_and_frees_it(hook: str, error: str) -> None:
+    breaking, context = Breaking(), zerorpc.Context()
+    context.register_middleware(breaking)
+    kind = type(evil.EVIL[error]())
+
+    async def acall(client: zerorpc.AsyncClient, how: str) -> Any:
+        result = await client(how)
+        return [item async for item in result][-1] if isinstance(result, AsyncIterator) else result
+
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, context=context, timeout=PATIENCE) as client:
+            for how in ("fail",) if hook == "client_handle_remote_error" else ("ok", "aok", "gok", "agok"):
+                breaking.broken, breaking.error = hook, error
+                with pytest.raises(kind):
+                    await acall(client, how)
+                breaking.broken = ""
+                assert await acall(client, "ok") == "ok"
+                await eventually_async(lambda: not any(peer.channels for peer in client._core.calls.peers))
+
+    with serving({**OKS, "fail": fail}) as server:
+        run(main(server.endpoints[0]))

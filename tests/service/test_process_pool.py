@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import zerorpc
 from tests.cli.programs import Program as CommandLine
 from tests.service import process_services as services
-from tests.service.running import PATIENCE, Program, eventually, joined, run, serving
+from tests.service.running import PATIENCE, Program, eventually, eventually_async, joined, run, serving
 from tests.service.services import remote_error
 from tests.service.test_process_jobs import file_appears, has_ended
 from zerorpc.service import process_pool
@@ -254,3 +256,94 @@ def test_a_job_that_came_too_late_starts_no_process() -> None:
     with worker.lent_to(Late()), pytest.raises(process_pool.WorkerDied, match="late: the server is shutting down"):
         worker.call("late", b"")
     assert not worker.busy
+
+
+# What must not happen, and does
+
+
+class FailingJob:
+    """Raises what it has to, and notes that it ran."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        self.ran = threading.Event()
+        self.refused: list[process_pool.WorkerDied] = []
+
+    def run(self, worker: WorkerProcess) -> None:
+        self.ran.set()
+        if self.error is not None:
+            raise self.error
+
+    def refuse(self, error: process_pool.WorkerDied) -> None:
+        self.refused.append(error)
+
+
+@pytest.mark.parametrize("error", [ValueError("why"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_job_that_raises_costs_no_process(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        pool = ProcessPool(1)
+        jobs = [FailingJob(error), FailingJob(error), FailingJob()]
+        for job in jobs:
+            pool.submit(job)
+            await eventually_async(job.ran.is_set)
+        await pool.aclose()
+
+    run(main())
+    assert caplog.messages == ["a worker process's job raised"] * 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
+def test_without_a_thread_a_job_is_refused(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        pool = ProcessPool(1)
+        refused, ran = FailingJob(), FailingJob()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            pool.submit(refused)
+        pool.submit(ran)
+        await eventually_async(ran.ran.is_set)
+        await pool.aclose()
+        assert not refused.ran.is_set()
+        assert str(refused.refused[0]).startswith("no thread can be started for it")
+
+    def fail(thread: threading.Thread) -> None:
+        raise error
+
+    run(main())
+
+
+def test_a_call_without_a_thread_gets_an_error_and_leaves_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name.startswith("zerorpc-process"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with joined({"pid": services.pid}, pool_size=1) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fail)
+            for _ in range(2):
+                error = remote_error(client.pid)
+                assert error.name == "WorkerDied"
+                assert error.msg == "pid: no thread can be started for it: can't start new thread"
+        assert client.pid() != os.getpid()
+
+
+def test_a_reply_that_there_is_no_memory_for_is_not_taken_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    receive = WorkerProcess._receive
+    failing: list[int] = []
+
+    def fail(worker: WorkerProcess, pipe: Any) -> bytes:
+        if failing and worker._started:
+            failing.clear()
+            raise MemoryError
+        return receive(worker, pipe)
+
+    monkeypatch.setattr(WorkerProcess, "_receive", fail)
+    monkeypatch.setattr(process_pool, "usable_cores", lambda: 1)
+    with joined({"echo": services.echo}) as client:
+        assert client.echo(1) == 1
+        failing.append(1)
+        assert remote_error(client.echo, 2).name == "MemoryError"
+        assert client.echo(3) == 3

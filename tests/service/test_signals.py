@@ -445,6 +445,32 @@ def test_children_of_methods_are_ended_as_any_program_is(loop: str, processes: i
         assert running.line() == "returned"
 
 
+def test_children_of_the_parent_of_several_processes_too() -> None:
+    text = """
+import multiprocessing
+class Service:
+    def pid(self):
+        return os.getpid()
+def fork():
+    signal.sigwait([signal.SIGUSR1])
+    child = multiprocessing.get_context("fork").Process(target=hang)
+    child.start()
+    child.terminate()
+    child.join()
+    say(child.exitcode)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+threading.Thread(target=fork).start()
+"""
+    with program(text + SERVE, "uvloop", processes=2) as running:
+        with zerorpc.Client(running.line(), timeout=PATIENCE) as client:
+            client.pid()
+            running.signal(signal.SIGUSR1)
+            assert running.line() == str(-signal.SIGTERM)
+            assert client.pid()
+        running.signal(signal.SIGTERM)
+        assert running.line() == "returned"
+
+
 def test_children_of_a_method_in_a_process_of_its_own_too() -> None:
     with joined({"end_children": process_services.end_children}) as client:
         assert client.end_children() == [-signal.SIGTERM, [1, 2]]

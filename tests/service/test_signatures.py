@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import zerorpc
 from tests.service.running import joined
+from tests.service.services import remote_error
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import argspec, describe
 
@@ -93,3 +95,116 @@ def test_defaults_that_cant_be_sent_are_described() -> None:
     with joined({"method": method}) as client:
         assert client._zerorpc_inspect()["methods"]["method"]["args"][0]["default"] == repr(marker)
         assert client._zerorpc_args("method") == [["a"], None, None, [repr(marker)]]
+
+
+# What raises when it is looked at
+
+
+class Evil:
+    """A default or an annotation."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+    def __repr__(self) -> str:
+        if self.error is None:
+            return repr(self)
+        raise self.error
+
+
+class Signed:
+    """A callable whose attribute of a name raises."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        self.name = name
+        self.error = error
+
+    @staticmethod  # or it would be the documentation of this that is shown
+    def __call__(a: int = 1) -> int:
+        return a
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("__signature__", "__doc__") and name == object.__getattribute__(self, "name"):
+            raise object.__getattribute__(self, "error")
+        return object.__getattribute__(self, name)
+
+
+def with_default(default: object) -> Any:
+    def method(first: int, evil: object = default) -> int:
+        """Says what it got."""
+        return first
+
+    return method
+
+
+def annotated(annotation: object) -> Any:
+    def method(first: int) -> int:
+        return first
+
+    method.__annotations__ = {"first": annotation}
+    return method
+
+
+class Doc:
+    """Documentation that is a property."""
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        raise KeyError("no doc")
+
+    def __call__(self, first: int) -> int:
+        return first
+
+
+EVIL_METHODS = {
+    "default": with_default(Evil(RuntimeError())),
+    "exiting_default": with_default(Evil(SystemExit())),
+    "endless_default": with_default(Evil(None)),
+    "nested_default": with_default([Evil(KeyboardInterrupt())]),
+    "huge_default": with_default("x" * 140_000_000),
+    "surrogate_default": with_default("\ud800"),
+    "annotation": annotated(Evil(RuntimeError())),
+    "exiting_annotation": annotated(Evil(SystemExit())),
+    "surrogate_annotation": annotated("\ud800"),
+    "signature": Signed("__signature__", RuntimeError()),
+    "exiting_signature": Signed("__signature__", SystemExit()),
+    "doc": Signed("__doc__", KeyError("no doc")),
+    "exiting_doc": Signed("__doc__", SystemExit()),
+    "property_doc": Doc(),
+}
+
+
+@pytest.fixture(scope="module")
+def evil() -> Iterator[zerorpc.Client]:
+    with joined({**EVIL_METHODS, "healthy": full}) as client:
+        yield client
+
+
+def test_inspect_answers_for_all_methods(evil: zerorpc.Client) -> None:
+    told = evil._zerorpc_inspect()["methods"]
+    assert set(told) == {*EVIL_METHODS, "healthy"}
+    assert told["healthy"] == describe(Method("healthy", full))
+    assert told["default"]["doc"] == "Says what it got."
+    assert told["default"]["args"][0] == {"name": "first", "type": "int"}
+    assert told["default"]["args"][1]["default"] == "<it can't be shown: RuntimeError>"
+    assert told["endless_default"]["args"][1]["default"] == "<it can't be shown: RecursionError>"
+    assert told["nested_default"]["args"][1]["default"] == "<it can't be shown: KeyboardInterrupt>"
+    assert len(told["huge_default"]["args"][1]["default"]) < 2_000_000
+    assert told["surrogate_default"]["args"][1]["default"] == "'\\ud800'"
+    assert told["annotation"]["args"][0]["type"] == "<it can't be shown: RuntimeError>"
+    assert told["surrogate_annotation"]["args"][0]["type"] == "\\ud800"
+    assert told["signature"]["args"] is None
+    assert told["exiting_doc"]["doc"] == "<it can't be shown: SystemExit>"
+
+
+@pytest.mark.parametrize("name", EVIL_METHODS)
+def test_arguments_and_help_of_each_are_told(evil: zerorpc.Client, name: str) -> None:
+    told = evil._zerorpc_args(name)
+    assert told is None or told[0][:1] in (["first"], ["a"], [])
+    assert evil._zerorpc_help(name) is None or isinstance(evil._zerorpc_help(name), str)
+    assert evil(name, 7) == 7
+
+
+def test_wrong_arguments_are_told_all_the_same(evil: zerorpc.Client) -> None:
+    for name in EVIL_METHODS:
+        assert remote_error(evil, name, 1, 2, 3).name == "TypeError"

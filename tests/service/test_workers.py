@@ -158,3 +158,71 @@ def test_threads_that_cannot_be_started_are_tried_again(error: Exception, monkey
         workers.close()
 
     run(main())
+
+
+@pytest.mark.parametrize("error", [ValueError("why"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_job_that_raises_costs_no_thread_and_is_logged(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        done: list[int] = []
+
+        def fail(_: Any) -> None:
+            raise error
+
+        workers = Workers(asyncio.get_running_loop(), done.append, 1)
+        for n in range(3):
+            workers.submit(fail, n)
+            workers.submit(workers.post, n)
+        await eventually_async(lambda: done == [0, 1, 2])
+        assert workers.threads == 1
+        workers.close()
+
+    run(main())
+    assert caplog.messages == ["a worker thread's job raised"] * 3
+
+
+def test_a_post_that_can_t_be_received_loses_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        got: list[int] = []
+
+        def receive(n: int) -> None:
+            if n % 2:
+                raise ValueError(n)
+            got.append(n)
+
+        workers = Workers(asyncio.get_running_loop(), receive, 1)
+        workers.submit(lambda _: [workers.post(n) for n in range(10)], None)
+        await eventually_async(lambda: got == [0, 2, 4, 6, 8])
+        workers.close()
+
+    run(main())
+    assert len(caplog.records) == 5
+
+
+def test_what_was_posted_before_a_ctrl_c_is_received_if_the_loop_goes_on() -> None:
+    got: list[int] = []
+
+    def receive(n: int) -> None:
+        if n == 0:
+            raise KeyboardInterrupt
+        got.append(n)
+
+    async def post() -> None:
+        nonlocal workers
+        workers = Workers(loop, receive, 1)
+        workers.submit(lambda _: [workers.post(n) for n in range(5)], None)
+        await asyncio.sleep(PATIENCE)
+
+    async def rest() -> None:
+        await eventually_async(lambda: got == [1, 2, 3, 4])
+        workers.close()
+
+    workers: Any = None
+    loop = asyncio.new_event_loop()
+    posting = loop.create_task(post())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(posting)
+    posting.cancel()
+    loop.run_until_complete(rest())
+    loop.close()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import zerorpc
+from tests.service.evil_errors import EVIL
 from tests.service.running import (
     PATIENCE,
     TCP,
@@ -235,7 +236,7 @@ def test_connections_that_no_proxy_makes_have_no_header(caplog: pytest.LogCaptur
 def test_who_sends_no_header_is_refused_in_a_line_and_disturbs_nobody(
     octets: bytes, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zerorpc.transport.aio.HANDSHAKE_TIMEOUT", 0.05 if "0.05" in why else PATIENCE)
+    monkeypatch.setattr("zerorpc.transport.proxied.HANDSHAKE_TIMEOUT", 0.05 if "0.05" in why else PATIENCE)
     with Callers().serving() as server, connect(server.endpoints[0]) as known:
         known.sendall(header(0x11, IPV4))
         peer = RawPeer(known)
@@ -600,15 +601,13 @@ def test_endpoints_that_threads_change_while_it_closes() -> None:
 
             changing = [asyncio.ensure_future(asyncio.to_thread(change)) for _ in range(2)]
             gate.set()
-            await asyncio.sleep(0.002)
+            await eventually_async(lambda bound=bound: bound)
             await hub.aclose(LostRemote("the end"))
             await asyncio.gather(*changing)
             await asyncio.sleep(0)
             assert not hub.listeners
             assert not hub.links
-            for endpoint in bound:
-                with zerorpc.Server({}) as again:
-                    again.bind(endpoint)
+            assert [sock for sock in hub.sockets if sock.fileno() >= 0] == []
 
     run(main())
 
@@ -742,3 +741,51 @@ def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> Non
         with Program(text.replace("FORK", fork), server.endpoints[0], endpoint) as program:
             code, out, err = program.end()
             assert (code, out) == (0, ""), err
+
+
+# What must not happen, and does
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("odd"), OSError(errno.ENETDOWN, "down")], ids=repr)
+def test_whatever_accepting_raises_it_accepts_again_without_spinning(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("zerorpc.transport.aio._ACCEPT_PAUSE", 0.1)
+    server = zerorpc.Server(Cooler())
+    endpoint = server.bind(TCP)[0]
+    listener = server._core.hub.listeners[endpoint]
+    real, attempts = listener.accept, []
+
+    def accept() -> socket.socket:
+        attempts.append(time.monotonic())
+        if len(attempts) <= 3:
+            raise error
+        return real()
+
+    monkeypatch.setattr(listener, "accept", accept)
+    with on_thread(server), zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+        assert client.add_42(1) == 43
+    assert attempts[3] - attempts[0] > 0.25
+    assert len(caplog.records) == (0 if isinstance(error, OSError) else 3)
+
+
+@pytest.mark.parametrize("error", ["ValueError", "SystemExit", "KeyboardInterrupt", "BadClass"])
+def test_a_connection_that_can_t_be_taken_harms_no_other(error: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A program's own message ids, of which each connection takes one."""
+    failing: list[int] = []
+
+    class Ids(zerorpc.Context):
+        def new_msgid(self) -> bytes:
+            if failing:
+                failing.pop()
+                raise ValueError("no id") if error == "ValueError" else EVIL[error]()
+            return super().new_msgid()
+
+    with serving(Cooler(), context=Ids()) as server, zerorpc.Client(server.endpoints[0]) as client:
+        assert client.add_42(1) == 43
+        failing.append(1)
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as another:
+            assert another.add_42(1) == 43  # when it has connected again
+        assert not failing
+        assert client.add_42(2) == 44
+    assert "a connection couldn't be taken" in caplog.text

@@ -32,6 +32,7 @@ from tests.service.running import (
     unused_port,
 )
 from tests.service.services import Blocking, open_calls
+from tests.transport.forking import EACH_WAY
 from zerorpc.protocol.events import encode
 from zerorpc.zmtp import SocketType
 
@@ -379,7 +380,7 @@ client = zerorpc.Client(sys.argv[1], timeout=10)
 assert client.echo("before") == "before"
 {before}
 sys.stdout.flush()
-pid = os.fork()
+pid = {fork}()
 if pid == 0:
     {child}
     sys.exit(0)
@@ -389,51 +390,59 @@ print("child", code, flush=True)
 """
 
 
-def _fork(endpoint: str, before: str = "", child: str = "", parent: str = "") -> str:
-    with Program(FORKS.format(before=before, child=child, parent=parent), endpoint) as program:
+def _fork(endpoint: str, before: str = "", child: str = "", parent: str = "", fork: str = "os.fork") -> str:
+    with Program(FORKS.format(before=before, child=child, parent=parent, fork=fork), endpoint) as program:
         code, out, err = program.end()
         assert code == 0, err
         return out
 
 
-def test_after_a_fork_parent_and_child_both_call(service: Blocking) -> None:
+@EACH_WAY
+def test_after_a_fork_parent_and_child_both_call(service: Blocking, fork: str) -> None:
     with serving(service) as server:
         out = _fork(
             server.endpoints[0],
             child="print(client.echo('child says'), list(client.count(3)), flush=True)",
             parent="print(client.echo('parent says'), list(client.count(3)), flush=True)",
+            fork=fork,
         )
     assert out == "child says [0, 1, 2]\nparent says [0, 1, 2]\nchild 0\n"
 
 
-def test_the_first_thing_that_a_forked_child_does_may_be_to_connect_elsewhere(service: Blocking) -> None:
+@EACH_WAY
+def test_the_first_thing_that_a_forked_child_does_may_be_to_connect_elsewhere(service: Blocking, fork: str) -> None:
     with serving(service) as server, serving(Blocking("other")) as other:
         out = _fork(
             server.endpoints[0],
             child=f"client.disconnect(sys.argv[1]); client.connect('{other.endpoints[0]}'); print(client.who())",
             parent="print(client.echo('parent says'), flush=True)",
+            fork=fork,
         )
     assert out == "other\nparent says\nchild 0\n"
 
 
-def test_a_forked_child_that_drops_a_stream_leaves_the_parents_alone(service: Blocking) -> None:
+@EACH_WAY
+def test_a_forked_child_that_drops_a_stream_leaves_the_parents_alone(service: Blocking, fork: str) -> None:
     with serving(service) as server:
         out = _fork(
             server.endpoints[0],
             before="items = client.count(5000); assert next(items) == 0",
             child="items.close(); del items; gc.collect(); client.close()",
             parent="print(sum(1 for _ in items), flush=True)",
+            fork=fork,
         )
     assert out == "4999\nchild 0\n"
 
 
-def test_a_forked_child_that_only_ends_leaves_the_parents_calls_alone(service: Blocking) -> None:
+@EACH_WAY
+def test_a_forked_child_that_only_ends_leaves_the_parents_calls_alone(service: Blocking, fork: str) -> None:
     with serving(service) as server:
         threading.Timer(0.3, service.release.set).start()
         out = _fork(
             server.endpoints[0],
             before="call = client.block(async_=True); items = client.count(5000); next(items)",
             parent="print(call.get(timeout=10), sum(1 for _ in items), flush=True)",
+            fork=fork,
         )
     assert out == "released 4999\nchild 0\n"
 
@@ -498,6 +507,174 @@ def test_a_link_that_ends_right_at_a_fork_disturbs_no_other_client_and_no_file(s
     with serving(service) as server, Program(text, server.endpoints[0]) as program:
         code, out, err = program.end()
     assert (code, out) == (0, "[True, True, True]\nb'hello' alive\n"), err
+
+
+@EACH_WAY
+def test_parent_and_child_call_at_the_same_time_and_nothing_is_mixed_up(service: Blocking, fork: str) -> None:
+    text = """
+    import os, sys, zerorpc
+    client = zerorpc.Client(sys.argv[1], timeout=10)
+    client.echo(0)
+    pid = {fork}()
+    wrong = sum(client.echo([os.getpid(), n]) != [os.getpid(), n] for n in range(2000))
+    if pid == 0:
+        os._exit(wrong != 0)
+    print(wrong, os.waitpid(pid, 0)[1], flush=True)
+    """
+    with serving(service) as server, Program(text.replace("{fork}", fork), server.endpoints[0]) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "0 0\n"), err
+
+
+THREADS_FIRST = """
+import os, signal, sys, threading, zerorpc
+client = zerorpc.Client(sys.argv[1], timeout=10)
+client.echo(0)
+for_ever = threading.Event()
+def keep_busy():
+    while not for_ever.is_set():
+        client.echo("busy")
+busy = [threading.Thread(target=keep_busy, daemon=True) for _ in range({busy})]
+for thread in busy:
+    thread.start()
+def use(number, problems):
+    try:
+        first = number % 5
+        if first == 1:
+            client.connect(sys.argv[1])
+        elif first == 2:
+            client.unbind(client.bind("tcp://127.0.0.1:0")[0])
+        elif first == 3:
+            assert list(client.count(150)) == list(range(150))
+        elif first == 4:
+            assert client.echo(number, async_=True).get(timeout=10) == number
+        for n in range(5):
+            assert client.echo([number, n]) == [number, n]
+    except BaseException as error:
+        problems.append(repr(error))
+def generation(left):
+    pid = {fork}()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    signal.alarm(15)
+    problems = []
+    threads = [threading.Thread(target=use, args=(n, problems)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if left and generation(left - 1):
+        problems.append("in the next generation")
+    if problems:
+        print(problems, file=sys.stderr)
+    os._exit(bool(problems))
+print([generation(1) for _ in range({times})], client.echo("parent"), flush=True)
+for_ever.set()
+os._exit(0)
+"""
+
+
+@pytest.mark.timeout(90)
+@EACH_WAY
+def test_the_first_uses_after_a_fork_come_from_several_threads_at_once(service: Blocking, fork: str) -> None:
+    """Also in a child of the child. Parents with other threads at work: only Python's own fork survives those."""
+    busy = 2 if fork.endswith("os').fork") else 0
+    text = THREADS_FIRST.format(fork=fork, busy=busy, times=15)
+    with serving(service) as server, Program(text, server.endpoints[0]) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, f"{[0] * 15} parent\n"), err
+
+
+@EACH_WAY
+@pytest.mark.parametrize("held", ["lock", "dialing"])
+def test_what_another_thread_of_the_parent_is_in_the_middle_of_holds_nobody_up(
+    service: Blocking, fork: str, held: str
+) -> None:
+    text = """
+    import os, sys, threading, zerorpc
+    from zerorpc.transport import dialing
+    client = zerorpc.Client(sys.argv[1], timeout=10)
+    client.echo(0)
+    at_it, go_on = threading.Event(), threading.Event()
+    def hold():
+        with client._core.hub.lock:
+            at_it.set()
+            go_on.wait(10)
+    connect = dialing.connect_blocking
+    def connect_late(*args):
+        dialing.connect_blocking = connect
+        sock = connect(*args)
+        at_it.set()
+        go_on.wait(10)
+        return sock
+    if sys.argv[2] == "lock":
+        threading.Thread(target=hold).start()
+    else:
+        dialing.connect_blocking = connect_late
+        client.disconnect(sys.argv[1])
+        client.connect(sys.argv[1])
+    at_it.wait(10)
+    pid = {fork}()
+    if pid == 0:
+        print(client.echo("child"), flush=True)
+        client.close()
+        os._exit(0)
+    print(os.waitpid(pid, 0)[1], flush=True)
+    go_on.set()
+    print(client.echo("parent"), flush=True)
+    """
+    with serving(service) as server, Program(text.replace("{fork}", fork), server.endpoints[0], held) as program:
+        code, out, err = program.end()
+    assert (code, out) == (0, "child\n0\nparent\n"), err
+
+
+@EACH_WAY
+def test_a_result_in_the_background_is_the_parents(fork: str) -> None:
+    gate = threading.Event()
+    methods = {"echo": lambda value: value, "block": lambda: gate.wait(PATIENCE), "release": gate.set}
+    with serving(methods) as server:
+        out = _fork(
+            server.endpoints[0],
+            before="call, done = client.block(async_=True), client.echo(1, async_=True); done.wait()",
+            child="""call.wait()
+    try:
+        call.get()
+    except zerorpc.LostRemote as error:
+        print(call.ready(), call.successful(), error, done.get(), client.echo("child"), flush=True)""",
+            parent="client.release(); print(call.get(timeout=10), flush=True)",
+            fork=fork,
+        )
+    assert out == "True False the process was forked, and the call is the parent's 1 child\nTrue\nchild 0\n"
+
+
+def test_a_fork_in_a_signal_handler_while_a_call_waits(service: Blocking) -> None:
+    text = """
+    import os, signal, sys, threading, zerorpc
+    client = zerorpc.Client(sys.argv[1], timeout=10)
+    client.echo(0)
+    pids = []
+    signal.signal(signal.SIGUSR1, lambda *_: pids.append(os.fork()))
+    main = threading.main_thread().ident
+    timer = threading.Timer(0.2, lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    timer.start()
+    try:
+        outcome = client.block(timeout=10)
+    except zerorpc.LostRemote as error:
+        outcome = error
+    if pids[0] == 0:
+        print(outcome, client.echo("child"), flush=True)
+        os._exit(0)
+    timer.join()
+    print(outcome, os.waitpid(pids[0], 0)[1], flush=True)
+    """
+    with serving(service) as server:
+        threading.Timer(2.5, service.release.set).start()
+        with Program(text, server.endpoints[0]) as program:
+            code, out, err = program.end()
+    assert code == 0, err
+    child, parent = out.splitlines()
+    assert child.endswith("the process was forked, and the call is the parent's child")
+    assert parent == "released 0"
 
 
 UNDERWAY = """

@@ -50,3 +50,18 @@ def test_out_of_threads_it_raises_and_is_tried_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(threading.Thread, "start", real)
     loop = io_loop()
     loop.call_soon_threadsafe(loop.stop)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_callback_that_ends_loops_does_not_end_this_one(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer() -> int:
+        return 42
+
+    def fail() -> None:
+        raise error
+
+    io_loop().call_soon_threadsafe(fail)
+    assert asyncio.run_coroutine_threadsafe(answer(), io_loop()).result(10) == 42
+    assert "a callback of the sockets' loop raised" in caplog.text

@@ -54,6 +54,8 @@ def _set_signals() -> None:
     Handlers to which nobody listens, since programs that a method starts would inherit signals that are ignored.
     What it forks has none of them.
     """
+    for number in ENDING:  # not those of the program, whose script may have set them as it was imported here
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     Signals(*ENDING).take()
     if CANCEL_SIGNAL is not None:
         signal.signal(CANCEL_SIGNAL, _cancel)

@@ -11,9 +11,8 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from zerorpc.errors import Closed, LostRemote, ProtocolError
+from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
-from zerorpc.protocol.peer import HANDSHAKE_TIMEOUT
 from zerorpc.transport import forks
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.endpoints import Address, is_literal, resolve
@@ -21,7 +20,7 @@ from zerorpc.transport.hub import Dialer, Hub, Owner, address_text
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.lookups import look_up
 from zerorpc.transport.loops import running_loop
-from zerorpc.transport.proxy_protocol import ProxyHeader
+from zerorpc.transport.proxied import caller_behind
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket, tune
 from zerorpc.zmtp.frames import keep_memory_for
 
@@ -133,10 +132,11 @@ class AioHub(Hub):
         return task
 
     async def _adopt(self, sock: socket.socket, proxied: bool) -> bool:
+        assert self.loop is not None
         try:
             name = address_text(sock.getpeername())
             if proxied:
-                name = await self._caller_behind(name, sock)
+                name = await caller_behind(name, sock, self.loop)
             await self._make_link(sock, None, name)
         except asyncio.CancelledError:
             sock.close()
@@ -147,29 +147,6 @@ class AioHub(Hub):
                 logger.error("a connection couldn't be taken", raised=error)
             return False
         return True
-
-    async def _caller_behind(self, proxy: str, sock: socket.socket) -> str:
-        """For whom a proxy connects: its header comes before all else. Raises OSError when there is none."""
-        why: Exception
-        try:
-            return await asyncio.wait_for(self._read_proxy_header(sock), HANDSHAKE_TIMEOUT) or proxy
-        except TimeoutError:
-            why = ProtocolError(f"no PROXY protocol header within {HANDSHAKE_TIMEOUT:g} s")
-        except ProtocolError as error:
-            why = error
-        logger.warning("refused %s: %s", proxy, why)
-        raise ConnectionAbortedError(str(why))
-
-    async def _read_proxy_header(self, sock: socket.socket) -> str | None:
-        assert self.loop is not None
-        header = ProxyHeader()
-        sock.setblocking(False)
-        while header.missing:
-            data = await self.loop.sock_recv(sock, header.missing)
-            if not data:
-                raise ConnectionResetError("it was closed before its header was whole")
-            header.receive(data)
-        return header.caller
 
     async def _make_link(self, sock: socket.socket, dialer: Dialer | None, name: str) -> AioLink:
         assert self.loop is not None

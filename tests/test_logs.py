@@ -1,0 +1,248 @@
+"""Loggers that never raise, whatever a program's logging does, and wherever something of ours logs."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service.evil_errors import EVIL
+from tests.service.running import PATIENCE, TCP, RawPeer, eventually, joined, on_thread, serving
+from tests.service.services import remote_error
+from zerorpc.event_log import log_event
+from zerorpc.logs import Logger
+from zerorpc.protocol.events import encode
+
+ERRORS: dict[str, Callable[[], BaseException]] = {
+    "ValueError": lambda: ValueError("logged"),
+    "SystemExit": lambda: SystemExit(3),
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "RecursionError": RecursionError,
+    "BadClass": EVIL["BadClass"],
+}
+
+
+class BreaksInFilter(logging.Filter):
+    def __init__(self, error: Callable[[], BaseException]) -> None:
+        super().__init__()
+        self.error = error
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise self.error()
+
+
+class BreaksInHandler(logging.Handler):
+    def __init__(self, error: Callable[[], BaseException]) -> None:
+        super().__init__()
+        self.error = error
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise self.error()
+
+
+@pytest.fixture(params=ERRORS)
+def error(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(params=["filter", "handler", "factory", "level"])
+def broken(request: pytest.FixtureRequest, error: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The program's logging, broken in one way."""
+    loggers = [logging.getLogger(f"zerorpc.{name}") for name in ("server", "transport", "events")]
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ERRORS[error]()
+
+    if request.param == "factory":
+        before = logging.getLogRecordFactory()
+        logging.setLogRecordFactory(fail)
+        yield
+        logging.setLogRecordFactory(before)
+        return
+    for each in loggers:
+        if request.param == "filter":
+            each.addFilter(BreaksInFilter(ERRORS[error]))
+        elif request.param == "handler":
+            each.addHandler(BreaksInHandler(ERRORS[error]))
+        else:
+            monkeypatch.setattr(each, "isEnabledFor", fail)
+    yield
+    for each in loggers:
+        each.filters.clear()
+        each.handlers.clear()
+
+
+def in_a_thread(act: Callable[[], object]) -> None:
+    """Where KeyboardInterrupt is no Ctrl-C."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert not failed
+
+
+@pytest.mark.usefixtures("broken")
+def test_no_line_raises(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = Logger("zerorpc.server")
+    in_a_thread(lambda: logger.warning("a %s", "warning"))
+    in_a_thread(lambda: logger.error("an error", raised=ValueError()))
+    in_a_thread(lambda: Logger("zerorpc.events").shows_debug())
+    in_a_thread(lambda: log_event("-->", encode({"message_id": b"1", "v": 3}, "x", [])))
+    err = capsys.readouterr().err
+    assert "--- Logging error: zerorpc.server ---" in err
+    assert "Message: a warning" in err
+
+
+@pytest.mark.usefixtures("broken")
+def test_calls_are_answered() -> None:
+    def fail() -> None:
+        raise ValueError("its own")
+
+    async def afail() -> None:
+        raise ValueError("its own")
+
+    with joined({"fail": fail, "afail": afail, "echo": lambda value: value}, pool_size=1) as client:
+        for _ in range(2):
+            assert remote_error(client.fail).msg == "its own"
+            assert remote_error(client.afail).msg == "its own"
+            assert client.echo(1) == 1
+
+
+@pytest.mark.usefixtures("broken")
+def test_calls_are_refused_and_hooks_may_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.service.runners._WAITING_MAX", 0)
+    release, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        release.wait(PATIENCE)
+
+    def hook(*_: object) -> None:
+        raise LookupError("a hook")
+
+    context = zerorpc.Context()
+    context.register_middleware({"server_inspect_exception": hook})
+    with joined({"wait": wait}, pool_size=1, context=context) as client:
+        first = client.wait(async_=True)
+        assert begun.wait(PATIENCE)
+        assert remote_error(client.wait).name == "ServerOverloaded"
+        release.set()
+        assert first.get(timeout=PATIENCE) is None
+
+
+@pytest.mark.usefixtures("broken")
+def test_debug_disturbs_no_call() -> None:
+    with serving({"echo": lambda value: value}) as server:
+        server.debug = True
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+            assert [client.echo(number) for number in range(3)] == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_connection_that_is_refused_disturbs_no_other() -> None:
+    with joined({"echo": lambda value: value}) as client, RawPeer.to(next(iter(client._core.hub.dialers))) as peer:
+        peer.sock.sendall(b"\xff" * 100)
+        while peer.sock.recv(1000):
+            pass
+        assert client.echo(1) == 1
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_puller_takes_the_next_event() -> None:
+    taken: list[int] = []
+    puller = zerorpc.Puller({"fail": lambda: 1 / 0, "take": taken.append})
+    endpoint = puller.bind(TCP)[0]
+    with on_thread(puller), zerorpc.Pusher() as pusher:
+        pusher.connect(endpoint)
+        pusher.fail()
+        pusher.take(1)
+        eventually(lambda: taken == [1])
+
+
+def test_what_is_told_of_it_on_stderr_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = BreaksInFilter(lambda: ValueError("x" * 1_000_000))
+    logging.getLogger("zerorpc.server").addFilter(broken)
+    try:
+        Logger("zerorpc.server").error("y" * 1_000_000)
+    finally:
+        logging.getLogger("zerorpc.server").removeFilter(broken)
+    assert 1000 < len(capsys.readouterr().err) < 10_000
+
+
+@pytest.mark.parametrize("how", ["raiseExceptions", "no stderr", "closed stderr"])
+def test_where_nothing_can_be_told(
+    how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = BreaksInFilter(ValueError)
+    logging.getLogger("zerorpc.server").addFilter(broken)
+    if how == "raiseExceptions":
+        monkeypatch.setattr(logging, "raiseExceptions", False)
+    else:
+        monkeypatch.setattr(sys, "stderr", None if how == "no stderr" else Closed())
+    try:
+        Logger("zerorpc.server").error("an error")
+    finally:
+        logging.getLogger("zerorpc.server").removeFilter(broken)
+    assert capsys.readouterr().err == ""
+
+
+class Closed:
+    def write(self, text: str) -> None:
+        raise ValueError("I/O operation on closed file")
+
+
+def test_ctrl_c_gets_through_on_the_main_thread() -> None:
+    broken = BreaksInFilter(KeyboardInterrupt)
+    logging.getLogger("zerorpc.server").addFilter(broken)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Logger("zerorpc.server").error("an error")
+    finally:
+        logging.getLogger("zerorpc.server").removeFilter(broken)
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_what_was_raised_is_shown_whatever_it_is_like(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """caplog's handler raises what its formatter does."""
+    Logger("zerorpc.server").error("%s failed", "it", raised=EVIL[name]())
+    (record,) = caplog.records
+    assert record.getMessage().startswith("it failed")
+    assert record.levelno == logging.ERROR
+    assert type.__dict__["__name__"].__get__(type(EVIL[name]())) in caplog.text
+
+
+def test_records_tell_the_line_that_logs(caplog: pytest.LogCaptureFixture) -> None:
+    logger = Logger("zerorpc.server")
+    with caplog.at_level(logging.DEBUG, "zerorpc.server"):
+        logger.debug("%d", 1)
+        logger.warning("%d", 2)
+        logger.error("%d", 3, raised=ValueError())
+    assert [(record.funcName, record.filename) for record in caplog.records] == [
+        ("test_records_tell_the_line_that_logs", "test_logs.py")
+    ] * 3
+    assert [record.getMessage() for record in caplog.records] == ["1", "2", "3"]
+
+
+def test_a_client_s_start_imports_no_logging() -> None:
+    text = """
+import sys, zerorpc
+zerorpc.Client("tcp://127.0.0.1:9").close()
+print({"logging", "traceback", "asyncio"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout == "set()\n"
