@@ -565,8 +565,10 @@ DROPS += ["stream in the background", "timeout", "error in the background", "nev
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
 @pytest.mark.parametrize("how", DROPS)
-def test_a_dropped_client_frees_its_descriptors_and_threads_at_once(how: str) -> None:
-    """Without the garbage collector. In a process of its own the server has no descriptors here."""
+def test_a_dropped_client_frees_its_descriptors_and_threads_at_once(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the garbage collector, or the keeper. In a process of its own the server has no descriptors here."""
+    monkeypatch.setattr("zerorpc.transport.blocking._KEEPER_SHORTEST", 3600.0)
+    monkeypatch.setattr("zerorpc.transport.blocking._KEEPER_LONGEST", 3600.0)
     with Program(SERVER) as program:
         endpoint = program.line()
         _use_and_drop(how, endpoint)
@@ -574,14 +576,11 @@ def test_a_dropped_client_frees_its_descriptors_and_threads_at_once(how: str) ->
         before = _descriptors()
         gc.disable()
         try:
-            began = time.monotonic()
             for _ in range(15):
                 _use_and_drop(how, endpoint)
             eventually(lambda: _descriptors() <= before and _threads() == 0)
-            took = time.monotonic() - began
         finally:
             gc.enable()
-    assert took < 15 * 0.3, "the keeper found it out only when it came by"
 
 
 SERVER = """
