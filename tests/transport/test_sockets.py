@@ -349,6 +349,25 @@ def test_one_that_is_closed_already_keeps_no_other_from_leading_nowhere() -> Non
     os.close(closed)
 
 
+def test_no_descriptor_is_free_meanwhile_for_another_thread_to_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    first, second = os.dup(ours.fileno()), os.dup(ours.fileno())
+    system_open = os.open
+
+    def open_while_all_are_taken(*args: Any) -> int:
+        for fileno in (first, second):
+            os.fstat(fileno)  # OSError if it is free
+        return system_open(*args)
+
+    with ours, theirs:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", open_while_all_are_taken)
+            lead_nowhere([first, second])
+        assert os.read(first, 100) == os.read(second, 100) == b""
+    os.close(first)
+    os.close(second)
+
+
 def test_a_system_without_a_file_left_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> int:
         raise OSError(errno.ENFILE, "Too many open files in system")

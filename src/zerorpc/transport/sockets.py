@@ -240,15 +240,25 @@ def lead_nowhere(filenos: Iterable[int]) -> None:
     numbers = [fileno for fileno in filenos if fileno >= 0]
     if not numbers:
         return
-    with contextlib.suppress(OSError):  # somebody closed it who had no business to
-        os.close(numbers[0])  # so that there is one to open in any case
     with contextlib.suppress(OSError):
-        null = os.open(os.devnull, os.O_RDWR)
+        null = _open_null(numbers[0])
         for fileno in numbers:
             if fileno != null:
                 os.dup2(null, fileno, inheritable=False)
         if null not in numbers:
             os.close(null)
+
+
+def _open_null(spare: int) -> int:
+    """A descriptor that leads to nothing. Only where there is none left, ``spare`` is closed for it.
+
+    Where Python was not told of the fork, other threads open files meanwhile, and may be given any number that is free.
+    """
+    with contextlib.suppress(OSError):
+        return os.open(os.devnull, os.O_RDWR)
+    with contextlib.suppress(OSError):  # somebody closed it who had no business to
+        os.close(spare)
+    return os.open(os.devnull, os.O_RDWR)
 
 
 def unsent_octets(fileno: int) -> int:
