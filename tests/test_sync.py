@@ -762,9 +762,40 @@ def _calls_end_soon(*clients: zerorpc.Client) -> None:
     thread.start()
     thread.join(PATIENCE)
     assert results == ["other"] * len(clients)
+    return results == ["other"] * len(clients)
+class _Closing:
+    """A stream's request, into whose work on an item another thread comes and closes the stream."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._request = stream._request
+
+    def item(self, *args: Any) -> Any:
+        self._stream.close()
+        return self._request.item(*args)
+
+
+def test_a_stream_closed_while_its_reader_takes_an_item_stays_closed(client: zerorpc.Client) -> None:
+    items = client.count(10**9)
+    items._request = _Closing(items)
+    assert next(items) == 0
+    with pytest.raises(StopIteration):
+        next(items)
 
 
 # The end
+
+
+def test_closing_ends_the_calls_of_a_connection_whose_end_was_interrupted(client: zerorpc.Client) -> None:
+    result = client.block(async_=True)
+    hub = client._core.hub
+    eventually(lambda: hub.links)
+    with hub.lock:
+        for link in hub.links.values():
+            link.closed = True  # all that Ctrl-C or RecursionError may leave of it
+        client.close()  # before the keeper can finish it
+    with pytest.raises((zerorpc.LostRemote, zerorpc.Closed)):
+        result.get(timeout=PATIENCE)
 
 
 def test_a_closed_client() -> None:

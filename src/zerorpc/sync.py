@@ -154,7 +154,8 @@ class Stream:
         try:
             is_item, item = self._request.item(event, data)
         finally:
-            self._ended = not is_item
+            if not is_item:  # if it is, another thread may have closed the stream meanwhile
+                self._ended = True
         if not is_item:
             raise StopIteration
         return item

@@ -524,8 +524,11 @@ class BlockingHub(Hub):
             for listener in self.listeners.values():
                 listener.close()
             for link in list(self.links.values()):
-                link.flush()
-                link.lose(reason)
+                if link.closed:  # and not finished: an interrupt cut that short
+                    link.finish()
+                else:
+                    link.flush()
+                    link.lose(reason)
             self.listeners = {}
             self._acceptors.clear()  # the leader may have been told of one just now
             if self._keeper is not None:
