@@ -967,6 +967,23 @@ def test_without_a_loop_it_says_what_to_use_instead(endpoint: str) -> None:
         client.echo(1)
 
 
+def test_a_first_call_that_fails_for_want_of_stack_is_no_obstacle_to_the_next(endpoint: str) -> None:
+    def refuse(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        coroutine.close()
+        raise RecursionError("maximum recursion depth exceeded")
+
+    async def main() -> None:
+        client = zerorpc.AsyncClient(endpoint, timeout=PATIENCE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio.get_running_loop(), "create_task", refuse)
+            with pytest.raises(RecursionError):
+                client.echo(1)
+        assert await client.echo(2) == 2
+        await client.aclose()
+
+    asyncio.run(main())
+
+
 def test_it_belongs_to_one_loop(endpoint: str) -> None:
     client = zerorpc.AsyncClient(endpoint)
 

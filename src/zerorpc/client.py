@@ -383,10 +383,11 @@ class _Core:
             return
         if self._attached is not None:
             raise RuntimeError("this AsyncClient belongs to another event loop")
-        self._attached = self.loop = loop
-        self._thread = get_ident()
+        self.loop = loop
         self.time = loop.time
         self._peers.attach(loop)
+        self._attached = loop  # now: if that failed (RecursionError), the next call tries again
+        self._thread = get_ident()
 
     def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Call:
         """``AsyncClient.__call__``; ``options`` are its keywords."""
