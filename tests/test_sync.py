@@ -31,6 +31,7 @@ from tests.service.running import (
     unused_port,
 )
 from tests.service.services import Blocking, open_calls
+from zerorpc.sync import Stream
 from zerorpc.zmtp import SocketType
 
 
@@ -781,6 +782,20 @@ def test_a_stream_closed_while_its_reader_takes_an_item_stays_closed(client: zer
     assert next(items) == 0
     with pytest.raises(StopIteration):
         next(items)
+
+
+def test_a_stream_whose_making_is_interrupted_is_given_up(client: zerorpc.Client, service: Blocking) -> None:
+    def interrupted(_: Any) -> Any:
+        half_made = Stream.__new__(Stream)
+        del half_made
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(client._core), "make_stream", lambda _, request: interrupted(request))
+        with pytest.raises(KeyboardInterrupt):
+            client.count(10**9)
+    assert service.ended.wait(PATIENCE)
+    assert open_calls(client) == 0
 
 
 # The end
