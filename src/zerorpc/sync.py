@@ -452,8 +452,14 @@ class _Peers:
         self._assign()
 
     def _assign(self) -> None:
-        for peer in self.calls.assign(monotonic()):
-            peer.link.flush()
+        try:
+            for peer in self.calls.assign(monotonic()):
+                peer.link.flush()
+        except BaseException:  # Ctrl-C: nobody knows which connections have got calls, and haven't sent them
+            for link in list(self.hub.links.values()):
+                link.closed = True
+                link.finish()
+            raise
 
     def received(self, link: BlockingLink, touched: list[ClientChannel]) -> None:
         for channel in touched:

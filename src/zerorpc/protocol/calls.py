@@ -70,10 +70,11 @@ class Calls:
             peer = self._choose()
             if peer is None:
                 break
-            channel = self.waiting.popleft()
+            channel = self.waiting[0]
             if channel.state is STATE_WAITING:
                 peer.open(channel, now)
                 used.append(peer)
+            self.waiting.popleft()  # not before: an interrupt must not lose it
         return used
 
     def sweep(self, now: float, why: str) -> list[ClientChannel]:
@@ -89,7 +90,7 @@ class Calls:
     def close(self, error: Exception) -> list[ClientChannel]:
         """End every waiting call."""
         ended = [c for c in self.waiting if c.state is STATE_WAITING]
-        self.waiting.clear()
-        for channel in ended:
+        for channel in ended:  # first, so that none is forgotten if this is interrupted
             channel.fail(error)
+        self.waiting.clear()
         return ended

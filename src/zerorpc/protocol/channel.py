@@ -135,9 +135,9 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
             self.state = STATE_DONE
 
     def fail(self, error: Exception) -> None:
-        self.state = STATE_DONE
         self.error = error
         self.answered = True
+        self.state = STATE_DONE  # last: if this is interrupted, it is to be failed again
 
     @property
     def readable(self) -> bool:
@@ -166,14 +166,18 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
             self.granted += self.slots - ahead
             self.peer.emit(self, MORE, [self.slots - ahead])
 
-    def abandon(self) -> None:
-        """Nobody wants the rest: leave the peer, and tell it if it understands. Safe to call twice."""
-        if self.peer is not None and self.state in (STATE_SENT, STATE_STREAMING):
+    def abandon(self, error: Exception | None = None) -> None:
+        """Nobody wants the rest, because of an error, perhaps: leave the peer, and tell it if it understands.
+
+        Safe to call twice.
+        """
+        before = self.state
+        if before is not STATE_DONE:
+            self.fail(error or LostRemote(f"the call of {self.method} was given up"))
+        if self.peer is not None and before in (STATE_SENT, STATE_STREAMING):
             self.peer.forget(self)
             if self.peer.level >= 1:
                 self.peer.emit(self, CANCEL, [])
-        if self.state is not STATE_DONE:
-            self.fail(LostRemote(f"the call of {self.method} was given up"))
 
     def __repr__(self) -> str:
         return f"<ClientChannel {self.method} {self.state.value}>"

@@ -68,6 +68,7 @@ class ClientPeer(Peer):
 
     def open(self, channel: ClientChannel, now: float) -> None:
         """Send a call's request; the channel lives here from now on."""
+        self.channels[channel.message_id] = channel  # first, and so ended with this peer if this is interrupted
         channel.peer = self
         channel.state = STATE_SENT
         wake = channel.deadline
@@ -80,7 +81,6 @@ class ClientPeer(Peer):
                 wake = beat
         if self.next_wake is None or wake < self.next_wake:
             self.wake_by(wake)
-        self.channels[channel.message_id] = channel
         if self.tap is not None:
             self.tap("-->", channel.data)
         self.connection.send_delimited(channel.data)
@@ -107,9 +107,9 @@ class ClientPeer(Peer):
             return  # or of a call that was given up
         channel.last_seen = now
         if event.name == OK and type(event) is not BadEvent and channel.state is STATE_SENT:
-            self.channels.pop(channel.message_id, None)
             channel.reply, channel.reply_data, channel.answered = event, data, True
             channel.state = STATE_DONE
+            self.channels.pop(channel.message_id, None)  # now: until it is answered it must not be forgotten
             touched.append(channel)
         elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is not BadEvent:
             channel.granted -= 1
@@ -137,8 +137,7 @@ class ClientPeer(Peer):
 
     def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
         """A channel fails while the connection lives on."""
-        channel.abandon()
-        channel.error = error
+        channel.abandon(error)
         touched.append(channel)
 
     def emit(self, channel: ClientChannel, name: str, args: Any) -> None:
