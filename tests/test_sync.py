@@ -763,7 +763,8 @@ def _calls_end_soon(*clients: zerorpc.Client) -> None:
     thread.start()
     thread.join(PATIENCE)
     assert results == ["other"] * len(clients)
-    return results == ["other"] * len(clients)
+
+
 class _Closing:
     """A stream's request, into whose work on an item another thread comes and closes the stream."""
 
