@@ -122,6 +122,8 @@ class Stream:
     sides.
     """
 
+    _ended = True  # until it is whole: an interrupt may leave half of one to be dropped
+
     def __init__(self, core: _Core, request: Request) -> None:
         self._core = core
         self._request = request
@@ -341,6 +343,8 @@ class _Core:
             return request.outcome()
         except BaseException:
             channel.error = None  # or it would be a circle: the error, its traceback, a frame in that, the channel
+            if channel.state is STATE_STREAMING:  # interrupted before the stream was the caller's
+                self.abandon(channel)
             raise
 
     def _call_async(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> AsyncResult:
