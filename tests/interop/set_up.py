@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.interop.node.set_up import choose, install
 from tests.interop.old_venv import old_python
 from tests.interop.requirements import found
+from tests.interop.wsgi import servers
 
 ROOT = Path(__file__).parents[2]
 NEEDS = re.compile(r"\bneeds\(\"([\w.+-]+)\", \"([\w.+-]+)\"\)")  # the calls of requirements.needs()
@@ -28,6 +29,7 @@ def main() -> None:
             complaints.append(f"{node} (for tests/interop/node)")
         else:
             install(node)
+        complaints += servers.complaints_of_install()
     except RuntimeError as error:
         lines = str(error).splitlines()
         sys.exit(f"the tests can't be set up: {lines[0]} {lines[-1]}")

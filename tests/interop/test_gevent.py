@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import zerorpc
 from tests.interop.old_venv import old_python
@@ -16,11 +17,11 @@ PROGRAM = Path(__file__).parent / "under_gevent.py"
 SOURCE = Path(__file__).parents[2] / "src"
 
 
-def test_greenlets_call_side_by_side() -> None:
+def outcome_of(*options: str) -> Any:
     service = {"sleep": time.sleep, "echo": lambda value: value, "count": lambda n: iter(range(n))}
     with serving(service) as server:
         done = subprocess.run(
-            [old_python(), str(PROGRAM), server.endpoints[0]],
+            [old_python(), str(PROGRAM), server.endpoints[0], *options],
             env={**os.environ, "PYTHONPATH": str(SOURCE)},
             capture_output=True,
             text=True,
@@ -30,6 +31,16 @@ def test_greenlets_call_side_by_side() -> None:
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert outcome["version"] == zerorpc.__version__
+    assert outcome["echoes"] == list(range(100))
+    assert (outcome["items"], outcome["later"]) == (1000, "x")
+    return outcome
+
+
+def test_greenlets_call_side_by_side() -> None:
+    outcome = outcome_of()
     assert outcome["elapsed"] < 3  # one after the other they would take six seconds
     assert outcome["turns"] >= 5
-    assert (outcome["items"], outcome["later"]) == (1000, "x")
+
+
+def test_greenlets_of_a_program_that_is_not_patched_call_one_after_the_other() -> None:
+    assert outcome_of("unpatched")["turns"] == 0

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop import set_up
+from tests.interop import set_up, venvs
 from tests.interop.node.set_up import Node
+from tests.interop.wsgi import servers
 
 HAS = Node("node", ("npm",))
 
@@ -24,6 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(set_up, "old_python", lambda: "python")
     monkeypatch.setattr(set_up, "choose", lambda: HAS)
     monkeypatch.setattr(set_up, "install", lambda chosen: None)
+    monkeypatch.setattr(servers, "complaints_of_install", list)
     monkeypatch.delenv("CI", raising=False)
     (tmp_path / "tests").mkdir()
     return tmp_path / "tests"
@@ -58,6 +60,15 @@ def test_ci_has_to_have_all(quick: Path, capsys: pytest.CaptureFixture[str], mon
     with pytest.raises(SystemExit, match="CI has to run all tests"):
         set_up.main()
     assert "apt-get install proxy" in capsys.readouterr().out
+
+
+def test_what_pypi_does_not_have_is_missing_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(venv: Path, packages: list[str]) -> None:
+        raise RuntimeError("could not make it: pip said:\nNo matching distribution found for pyuwsgi")
+
+    monkeypatch.setattr(venvs, "python_of", fail)
+    (complaint,) = servers.complaints_of_install()
+    assert complaint.startswith("gunicorn and uWSGI can't be installed: No matching distribution found for pyuwsgi")
 
 
 def test_what_fails_ends_it_with_its_first_and_last_words(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,27 +1,32 @@
 """Run by an interpreter that has gevent, with our own zerorpc: a monkey-patched program calls and stays cooperative.
 
 Prints a JSON line: how many sleeping calls ran at once, how often another greenlet ran during one call, and results.
+With "unpatched" as second argument the program is not monkey-patched, and a call then blocks all greenlets.
 """
+
+import sys
 
 import gevent.monkey
 
-gevent.monkey.patch_all()
+if "unpatched" not in sys.argv:
+    gevent.monkey.patch_all()
 
-import json  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
+import json
+import time
 
-import gevent  # noqa: E402
+import gevent
 
-import zerorpc  # noqa: E402
+import zerorpc
 
 
 def main(endpoint: str) -> None:
     with zerorpc.Client(endpoint) as client:
         started = time.monotonic()
-        sleepers = [gevent.spawn(client.sleep, 0.3) for _ in range(20)]
+        sleepers = [gevent.spawn(client.sleep, 0.3) for _ in range(20)] if "unpatched" not in sys.argv else []
         gevent.joinall(sleepers, raise_error=True)
         elapsed = time.monotonic() - started
+        echoes = [gevent.spawn(client.echo, number) for number in range(100)]
+        gevent.joinall(echoes, raise_error=True)
         turns = []
         other = gevent.spawn(count_turns, turns)
         client.sleep(0.3)
@@ -30,6 +35,7 @@ def main(endpoint: str) -> None:
             "version": zerorpc.__version__,
             "elapsed": elapsed,
             "turns": len(turns),
+            "echoes": [echo.value for echo in echoes],
             "items": len(list(client.count(1000))),
             "later": client.echo("x", async_=True).get(timeout=10),
         }

@@ -567,6 +567,7 @@ class BlockingHub(Hub):
         if not self.stale or self.closed:
             return
         self._close_inherited()
+        self._poller = new_poller()  # since the fork gevent may have put its own in place of the system's
         self._ready_to_wait()  # out of descriptors, or of threads: the next use tries again
         self.stale = False
         for dialer in self.dialers.values():
