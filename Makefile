@@ -1,7 +1,7 @@
 # `make help` says what there is. Set-up happens by itself, in .venv, and only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-interop demo soak bench bench-quick format clean
+.PHONY: help setup test test-interop demo model soak bench bench-quick format clean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -20,6 +20,7 @@ help:
 	@echo "make demo    run the main job for real, as separate processes"
 	@echo "make test    linters, types, all tests, coverage"
 	@echo "make test-interop  only the tests with other programs: zerorpc 0.6, Node's, HAProxy, networks that fail"
+	@echo "make model   a minute of random operations on both clients at once, against a model; SECONDS=600 SEED=1 (Linux)"
 	@echo "make soak    2,000 connections for 10 minutes, then three times what a server can do; SECONDS=60 is quicker (Linux)"
 	@echo "make bench   measure us beside other RPCs, half an hour; bench-quick takes a minute (both: Linux)"
 	@echo "make format  let ruff put the code in shape"
@@ -53,6 +54,10 @@ test-interop: $(STAMP)
 
 demo: $(STAMP)
 	@$(BIN)/python demo/run.py
+
+model: SECONDS := 60
+model: $(STAMP)
+	@$(BIN)/python -m tests.model --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # SECONDS of load, after a warm-up; the overload after it takes two minutes at most.
 soak: SECONDS := 600
