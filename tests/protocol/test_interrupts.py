@@ -18,7 +18,7 @@ from tests.zmtp.links import handshake
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.events import DONE, ERR, OK, STREAM, encode
+from zerorpc.protocol.events import CANCEL, DONE, ERR, OK, STREAM, encode
 from zerorpc.protocol.rpc_peers import ClientPeer
 
 
@@ -130,3 +130,14 @@ def test_a_stream_that_has_begun(act: Callable[[Scene], object]) -> None:
 
     for scene in every_interrupt(begin, act):
         assert scene.end().readable
+
+
+def test_giving_up_is_finished_by_giving_up_again() -> None:
+    def give_up(scene: Scene) -> None:
+        scene.channel.abandon()
+
+    for scene in every_interrupt(Scene.send, give_up):
+        assert not scene.channel.answered or scene.channel.error is not None
+        scene.channel.abandon()
+        assert not scene.peer.channels
+        assert any(CANCEL.encode() in bytes(frame) for frame in scene.peer.take_output())

@@ -169,15 +169,17 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     def abandon(self, error: Exception | None = None) -> None:
         """Nobody wants the rest, because of an error, perhaps: leave the peer, and tell it if it understands.
 
-        Safe to call twice.
+        Safe to call twice, and to be called again if it is interrupted.
         """
-        before = self.state
-        if before is not STATE_DONE:
-            self.fail(error or LostRemote(f"the call of {self.method} was given up"))
-        if self.peer is not None and before in (STATE_SENT, STATE_STREAMING):
+        if self.state is STATE_DONE:
+            return
+        self.error = error or LostRemote(f"the call of {self.method} was given up")
+        self.answered = True  # before its peer forgets it
+        if self.peer is not None and self.state is not STATE_WAITING:
             self.peer.forget(self)
             if self.peer.level >= 1:
                 self.peer.emit(self, CANCEL, [])
+        self.state = STATE_DONE  # after the peer has been told
 
     def __repr__(self) -> str:
         return f"<ClientChannel {self.method} {self.state.value}>"
