@@ -150,8 +150,17 @@ def workers_of(options: list[str]) -> int:
 
 
 def check_end(server: WebServer, workers: int) -> None:
-    """It ends when it is asked to, and has not complained. Not before its workers are there: they would miss it."""
-    eventually(lambda: len(server.workers()) == workers, "all workers are there again")
+    """It ends when it is asked to, and has not complained. Not before all workers have answered: they would miss it."""
+    answered: set[str] = set()
+
+    def all_have_answered() -> bool:
+        with ThreadPoolExecutor(BROWSERS) as browsers:
+            last = list(browsers.map(lambda _: ask(server.port, "echo", "last"), range(BROWSERS)))
+        answered.update(str(answer.body["pid"]) for answer in last)
+        there = server.workers()
+        return len(there) == workers and there <= answered
+
+    eventually(all_have_answered, "all workers answer")
     assert server.end() == 0
     assert server.complaints() == []
 
