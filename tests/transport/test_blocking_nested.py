@@ -20,6 +20,8 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, Program, eventually, joined, main_thread_waits, raising_on, serving
 from tests.service.services import Blocking, open_calls
+from zerorpc.transport.dialing import Dial
+from zerorpc.transport.keeper import Keeper
 
 FILES = {"blocking.py", "blocking_link.py", "sync.py", "hub.py", "waking.py", "channel.py", "calls.py", "rpc_peers.py"}
 BETWEEN = 0.3  # s that a nested act may take; a look-up of a lost leader takes 1.5
@@ -392,3 +394,28 @@ def test_calls_from_finalizers_at_any_moment_mix_nothing_up() -> None:
     assert all(answers)
     assert answers
     assert all("have it set a flag and call later" in text for text in refused)
+
+
+@pytest.mark.parametrize("kind", [Dial, Keeper])
+def test_a_finalizer_in_a_thread_that_has_not_begun_is_refused_and_holds_nobody_up(
+    kind: type[threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client waits, with its lock held, until its thread has begun."""
+    begin = kind._set_native_id  # type: ignore[attr-defined]  # what Python calls there, right before it tells
+    refused: list[str] = []
+
+    def collect_garbage_and_begin(self: Any) -> None:
+        if not refused:
+            for use in (lambda: client.echo(1), lambda: client.connect(elsewhere), lambda: client.echo(1, async_=True)):
+                with pytest.raises(RuntimeError) as caught:
+                    use()
+                refused.append(str(caught.value))
+        begin(self)
+
+    with serving({"echo": lambda value: value}) as server, zerorpc.Client(timeout=PATIENCE) as client:
+        elsewhere = "inproc://elsewhere"
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "_set_native_id", collect_garbage_and_begin)
+            client.connect(server.endpoints[0])
+        assert len(refused) == 3
+        assert client.echo(1) == 1

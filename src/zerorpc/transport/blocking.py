@@ -314,8 +314,19 @@ class BlockingHub(Hub):
             self._poller.register(self._bell.fileno(), READABLE)
         if self._keeper is None:
             keeper = Keeper(self._look_in, self._keeper_interval)
-            keeper.start()
+            self._start_thread(keeper)
             self._keeper = keeper
+
+    def _start_thread(self, thread: threading.Thread) -> None:
+        """With the lock held, for which a finalizer that the new thread runs before it has begun would wait for ever:
+        ``start`` returns only then.
+        """
+        owned = self.holds_lock
+        self.holds_lock = lambda: owned() or thread.ident == get_ident()
+        try:
+            thread.start()
+        finally:
+            self.holds_lock = owned
 
     # Keeping: by a thread of its own, while nobody waits
 
@@ -489,7 +500,7 @@ class BlockingHub(Hub):
     def _start_dialing(self, dialer: Dialer, delay: float) -> None:
         dial = self.dialing[dialer] = Dial(self, dialer, delay)
         try:
-            dial.start()
+            self._start_thread(dial)
         except BaseException:
             dial.cancel()
             self.dial_ended(dial)
