@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import sys
 import threading
 import time
+import types
 import weakref
 from collections.abc import AsyncIterator
 from typing import Any
@@ -355,7 +357,9 @@ def test_a_method_that_cancels_itself_at_its_end_has_ended_once() -> None:
         eventually(lambda: runners.running == 0)
 
 
-def test_a_call_whose_task_never_took_a_step_is_answered_and_gives_its_place_back() -> None:
+def test_a_call_whose_task_never_took_a_step_is_answered_and_gives_its_place_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Somebody cancels all tasks that there are, those that were just made too."""
     gate = threading.Event()
 
@@ -366,17 +370,17 @@ def test_a_call_whose_task_never_took_a_step_is_answered_and_gives_its_place_bac
     @zerorpc.on_loop
     def cancel_all() -> None:
         """Whatever is made in this turn of the loop is cancelled in it."""
-        loop = asyncio.get_running_loop()
-        make = loop.create_task
 
         def make_and_cancel(coroutine: Any, **options: Any) -> Any:
-            task = make(coroutine, **options)
+            task = asyncio.Task(coroutine, **options)
             if coroutine.__name__ == "_settle":
-                del loop.create_task  # type: ignore[method-assign]
+                monkeypatch.undo()
                 task.cancel()
             return task
 
-        loop.create_task = make_and_cancel  # type: ignore[method-assign]
+        monkeypatch.setattr(
+            "zerorpc.service.coroutines.asyncio", types.SimpleNamespace(**{**vars(asyncio), "Task": make_and_cancel})
+        )
         gate.set()
 
     async def main() -> None:
@@ -420,3 +424,102 @@ def test_what_a_plain_function_returned_for_a_caller_that_is_gone_is_closed() ->
         assert client._zerorpc_ping()[0] == "pong"
         gate.set()
         assert closed.wait(PATIENCE)
+
+
+def test_a_coroutine_that_a_plain_function_returned_to_two_callers_is_the_first_ones() -> None:
+    """The second has gone when it would be his turn: what has begun isn't closed for that."""
+    begun, gate, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    async def rest() -> str:
+        begun.set()
+        await eventually_async(go_on.is_set)
+        return "done"
+
+    shared = rest()
+
+    def first() -> Any:
+        return shared
+
+    def second() -> Any:
+        gate.wait(PATIENCE)
+        return shared
+
+    with serving({"first": first, "second": second}) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+            replies: list[Any] = []
+            caller = threading.Thread(target=lambda: replies.append(client.first()))
+            caller.start()
+            assert begun.wait(PATIENCE)
+            with pytest.raises(zerorpc.TimeoutExpired):
+                client.second(timeout=0.05)
+            assert client._zerorpc_ping()[0] == "pong"  # the server knows
+            gate.set()
+            runners = server._core.runners
+            assert runners is not None
+            eventually(lambda: runners.running == 1)
+            go_on.set()
+            caller.join(PATIENCE)
+            assert replies == ["done"]
+
+
+def _old(loop: asyncio.AbstractEventLoop, coroutine: Any) -> Any:
+    """A task factory as programs wrote them when tasks had no contexts to be given."""
+    return asyncio.Task(coroutine, loop=loop)
+
+
+def _keeping(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+    _kept.append(asyncio.Task(coroutine, loop=loop, **options))
+    return _kept[-1]
+
+
+_kept: list[Any] = []
+_FACTORIES = [_old, _keeping, *([asyncio.eager_task_factory] if sys.version_info >= (3, 12) else [])]
+
+
+@pytest.mark.parametrize("factory", _FACTORIES, ids=lambda factory: factory.__name__)
+def test_a_loop_with_a_task_factory_of_the_programs(factory: Any) -> None:
+    async def items(count: int) -> AsyncIterator[int]:
+        for number in range(count):
+            yield number
+
+    async def coroutine(count: int) -> Any:
+        return iter(range(count))
+
+    async def waits(value: int) -> int:
+        await asyncio.sleep(0)
+        return value
+
+    def wrapped(method: Any) -> Any:
+        """A plain function that returns what another kind returns."""
+
+        def call(value: Any) -> Any:
+            return method(value)
+
+        return call
+
+    methods = {
+        "items": items,
+        "wrapped_items": wrapped(items),
+        "coroutine": coroutine,
+        "wrapped_coroutine": wrapped(coroutine),
+        "waits": waits,
+        "wrapped_waits": wrapped(waits),
+    }
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(factory)
+        server = zerorpc.Server(methods, pool_size=1)
+        endpoint = server.bind(TCP)[0]
+        serving = asyncio.ensure_future(server.serve())
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            for name in methods:
+                if "waits" in name:
+                    assert await client(name, 3) == 3
+                else:
+                    stream = await client(name, 300)
+                    assert [item async for item in stream] == list(range(300)), name
+        server.stop()
+        await serving
+
+    run(main())
+    _kept.clear()

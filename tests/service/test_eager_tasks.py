@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import gc
 import sys
 import weakref
@@ -425,3 +426,26 @@ def test_after_close_no_task_is_left(loop: asyncio.AbstractEventLoop) -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     loop.run_until_complete(main())
+
+
+def test_who_cancels_all_tasks_that_there_are_harms_none_that_begins_later(loop: asyncio.AbstractEventLoop) -> None:
+    """A spare task is one of them."""
+
+    async def main() -> None:
+        starter = await ready(loop)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(0)
+        for _ in range(3):
+            assert await begun_at_once_or_later(starter, waits_often) == list(range(5))
+        starter.close()
+
+    loop.run_until_complete(main())
+
+
+async def begun_at_once_or_later(starter: Starter, scenario: Scenario) -> Log:
+    log, ended = [], asyncio.Event()
+    begin = functools.partial(starter.start, to_its_end(scenario, log, ended), contextvars.copy_context())
+    await outside_of_tasks(asyncio.get_running_loop(), begin)
+    await asyncio.wait_for(ended.wait(), LONG)
+    return log

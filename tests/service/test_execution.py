@@ -88,6 +88,8 @@ def test_whatever_a_method_raises_the_caller_gets_a_reply(raises: zerorpc.Client
     if name.startswith("Stop") and how not in ("plain", "quick"):
         expected.add("RuntimeError")  # Python's own translation: PEP 479
     assert caught.value.name in expected
+    assert caught.value.traceback is not None
+    assert 2 * "Traceback (most recent call last):\n" not in caught.value.traceback
 
 
 def test_a_remote_error_has_name_message_and_the_methods_own_traceback() -> None:

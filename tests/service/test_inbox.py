@@ -334,6 +334,82 @@ def test_an_event_with_a_header_of_no_sense_ends_nothing(kind: type[zerorpc.Pull
         eventually(lambda: taken[-1:] == ["good"])
 
 
+class Awaits:
+    """Something to await that is no coroutine."""
+
+    def __init__(self, act: Callable[[Any], object], value: Any) -> None:
+        self.act = lambda: act(value)
+
+    def __await__(self) -> Any:
+        yield from asyncio.sleep(0).__await__()
+        self.act()
+
+
+class Items:
+    """Has items, and is no iterator."""
+
+    def __init__(self, act: Callable[[Any], object], value: Any) -> None:
+        self.act = lambda: act(value)
+
+    def __iter__(self) -> Iterator[int]:
+        yield 1
+        self.act()
+
+
+class AsyncItems(Items):
+    __iter__ = None  # type: ignore[assignment]
+
+    async def __aiter__(self) -> AsyncIterator[int]:
+        yield 1
+        self.act()
+
+
+class Returns:
+    """What a method returns is awaited, or iterated over, as a server does it."""
+
+    def __init__(self, act: Callable[[Any], object]) -> None:
+        self.kinds = Kinds(act)
+
+    def awaitable(self, value: Any) -> Any:
+        return Awaits(self.kinds.act, value)
+
+    @zerorpc.on_loop
+    def awaitable_on_loop(self, value: Any) -> Any:
+        return Awaits(self.kinds.act, value)
+
+    async def awaitable_of_a_coroutine(self, value: Any) -> Any:
+        return Awaits(self.kinds.act, value)
+
+    async def coroutine_of_a_coroutine(self, value: Any) -> Any:
+        return self.kinds.coroutine(value)
+
+    async def async_generator_of_a_coroutine(self, value: Any) -> Any:
+        return self.kinds.async_generator(value)
+
+    @zerorpc.stream
+    def iterable(self, value: Any) -> Any:
+        return Items(self.kinds.act, value)
+
+    @zerorpc.stream
+    def async_iterable(self, value: Any) -> Any:
+        return AsyncItems(self.kinds.act, value)
+
+    @zerorpc.stream
+    async def coroutine_of_an_iterable(self, value: Any) -> Any:
+        return self.kinds.generator(value)
+
+
+@EACH_WAY
+def test_what_a_method_returns_runs_to_its_end(how: str) -> None:
+    taken: list[str] = []
+    names = [name for name in vars(Returns) if not name.startswith("_")]
+    with pulling(how, Returns(taken.append)) as puller, pushing_to(puller) as pusher:
+        for name in names:
+            pusher(name, name)
+        eventually(lambda: len(taken) == len(names), f"{taken}")
+    assert taken == names
+
+
 @EACH_WAY
 def test_tasks_that_a_method_leaves_behind_go_on_and_are_cancelled_at_the_end(how: str) -> None:
     taken: list[Any] = []

@@ -147,3 +147,30 @@ def test_out_of_threads_it_raises_and_the_next_run_tries_again(monkeypatch: pyte
             loop.run(answer())
     assert loop.run(answer()) == 1
     loop.close()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_task_that_ends_a_loop_ends_not_this_one(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    """Such as one that parses arguments: a loop lets out what no task is to catch."""
+
+    async def exits() -> None:
+        raise error
+
+    async def awaits_a_task() -> None:
+        await asyncio.wait_for(asyncio.create_task(exits()), PATIENCE)
+
+    async def leaves_a_task() -> str:
+        task = asyncio.create_task(exits())
+        await asyncio.wait([task])
+        task.exception()
+        return "done"
+
+    loop = MethodLoop()
+    try:
+        with pytest.raises(type(error)):
+            loop.run(awaits_a_task())
+        assert loop.run(leaves_a_task()) == "done"
+        assert loop.run(asyncio.sleep(0, "the next")) == "the next"
+    finally:
+        loop.close()
+    assert {record.message for record in caplog.records} == {"a task of a method's raised"}

@@ -61,8 +61,8 @@ class LoopCalls:
             _close(value)
             self._owner.finish(link, execution, None)
             return
-        task = self._loop.create_task(self._settle(link, execution, value), context=context)
         execution.channel.runner = None
+        task = asyncio.Task(self._settle(link, execution, value), loop=self._loop, context=context)
         self._keep(task, link, execution, value)
 
     def _keep(self, task: asyncio.Task[Any], link: Any, execution: Execution, value: Any = None) -> None:
@@ -212,8 +212,8 @@ def _error(execution: Execution, error: BaseException) -> bytes | None:
 
 
 def _close(value: Any) -> None:
-    """Nobody will await it."""
-    if isinstance(value, CoroutineType):
+    """Nobody will await it: not from here. One that has begun already is somebody else's as well."""
+    if isinstance(value, CoroutineType) and inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
         value.close()
 
 

@@ -7,6 +7,8 @@ if it has to wait. Others may use the same spare task afterwards only if nothing
 
 This is the one module that uses private names of asyncio (``_enter_task``, ``_leave_task``, ``Task._callbacks``), and
 on Python 3.11 only, whose asyncio changes no more; ``tests/service/test_eager_tasks.py`` compares it with real tasks.
+
+Tasks are made without the loop's task factory, which may know nothing of contexts, or begin them at another time.
 """
 
 from __future__ import annotations
@@ -75,7 +77,9 @@ else:
         def start(self, work: _Work, context: contextvars.Context) -> asyncio.Task[None] | None:
             spare, task = self._spare, self._spare.task
             if not spare.is_ready and not spare.make_ready():
-                return self._loop.create_task(work, context=context)  # begins with the loop's next turn
+                if task.done():
+                    self._spare = _SpareTask(self._loop)
+                return asyncio.Task(work, loop=self._loop, context=context)  # begins with the loop's next turn
             _enter_task(self._loop, task)
             try:
                 yielded = context.run(work.send, None)
@@ -112,7 +116,7 @@ else:
             self._begun = False
             self._handed_over = loop.create_future()
             self.is_ready = False
-            self.task = loop.create_task(self._run(), context=contextvars.Context())
+            self.task = asyncio.Task(self._run(), loop=loop, context=contextvars.Context())
 
         def make_ready(self) -> bool:
             """Whether it may be used: a task that is cancelled before its own first step never takes one."""
@@ -150,6 +154,7 @@ else:
                 await self._handed_over
             except asyncio.CancelledError as error:
                 cancelled = error
+            self._begun = self.is_ready = False  # somebody may have cancelled all tasks that there are
             if self._work is not None:
                 await _go_on(*self._work, cancelled)
 

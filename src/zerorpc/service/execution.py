@@ -189,8 +189,8 @@ class _Told(NamedTuple):
     def of(cls, error: BaseException, trace: TracebackType | None) -> _Told:
         name = "TypeError" if issubclass(type(error), SerializationError) else name_of(error)  # as 0.6 calls it
         text, usual = traceback_of(error, trace)
-        if trace is None:  # raised by a built-in: no frame is left to show
-            text = f"Traceback (most recent call last):\n{text}"
+        if trace is None and not text.startswith(_HEAD):  # raised by a built-in: no frame is left to show
+            text = f"{_HEAD}{text}"
         return cls(error, name, message_of(error), text, usual, (type(error), error, trace))
 
     @property
@@ -198,6 +198,7 @@ class _Told(NamedTuple):
         return self.name, self.message, self.text
 
 
+_HEAD = "Traceback (most recent call last):\n"
 _OUR_MODULES = (
     __name__,
     "zerorpc.service.runners",

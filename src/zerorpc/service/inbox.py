@@ -11,7 +11,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol, TypeAlias
 
 from zerorpc.errors import Closed, LostRemote
@@ -22,6 +22,7 @@ from zerorpc.service.execution import ServerHooks
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.method_loop import GLANCE, MethodLoop
 from zerorpc.service.methods import Method
+from zerorpc.service.thread_jobs import is_for_the_loop
 from zerorpc.service.workers import Workers
 from zerorpc.shown import name_of, trace_of
 from zerorpc.transport import forks
@@ -174,13 +175,12 @@ class Inbox:
             self.context.hook_load_task_context(event.header)
             self.context.hook_server_before_exec(event)
             result = method.functor(*event.args)
-            if run is not None and isinstance(result, Iterator):
-                _exhaust(result)
-            elif inspect.iscoroutine(result) or isinstance(result, (Iterator, AsyncIterator)):
-                if run is None:
-                    await self._finish(result)
-                elif (elsewhere := self._run_elsewhere(run, result)) is not None:
-                    raise elsewhere
+            if run is None:
+                await self._finish(method, result)
+            elif not is_for_the_loop(result, method):
+                _exhaust(method, result)
+            elif (elsewhere := self._run_elsewhere(run, method, result)) is not None:
+                raise elsewhere
             self.context.hook_server_after_exec(event, None)
         except BaseException as error:
             if os.getpid() != pid:
@@ -192,12 +192,12 @@ class Inbox:
             self._stepping = None
         self._heed_fork(pid)
 
-    async def _finish(self, result: Any) -> None:
+    async def _finish(self, method: Method, result: Any) -> None:
         """Run what a method returned to its end, on a loop; a child that it forks ends with it."""
         pid = os.getpid()
         self._stepping = asyncio.current_task()
         try:
-            await _to_its_end(result)
+            await _to_its_end(method, result)
         except BaseException as error:
             if os.getpid() != pid:
                 end_child(error)
@@ -206,18 +206,18 @@ class Inbox:
             self._stepping = None
         self._heed_fork(pid)
 
-    def _run_elsewhere(self, run: _Run, result: Any) -> _Outcome:
+    def _run_elsewhere(self, run: _Run, method: Method, result: Any) -> _Outcome:
         try:
-            return run(self._outcome(result))
+            return run(self._outcome(method, result))
         except BaseException:
             if inspect.iscoroutine(result):
                 result.close()  # it may not have begun: there was no thread for it
             raise
 
-    async def _outcome(self, result: Any) -> _Outcome:
+    async def _outcome(self, method: Method, result: Any) -> _Outcome:
         """``_finish`` for a thread that waits; what it raised is given to it, since a loop ends with some errors."""
         try:
-            await self._finish(result)
+            await self._finish(method, result)
         except BaseException as error:
             return error
         return None
@@ -312,24 +312,27 @@ def _was_cancelled(error: BaseException) -> bool:
     return issubclass(type(error), asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
-async def _to_its_end(result: Any) -> None:
-    """Await a coroutine, iterate over what has items: nobody wants them, but what the method does between them."""
-    if inspect.iscoroutine(result):
+async def _to_its_end(method: Method, result: Any) -> None:
+    """Await what can be awaited, iterate over what has items: nobody wants them, but what happens between them."""
+    while inspect.isawaitable(result):
         result = await result
-    if isinstance(result, Iterator):
-        _exhaust(result)
-    elif isinstance(result, AsyncGenerator):
-        async with contextlib.aclosing(result):  # ended in this task, not by the garbage collector in another
-            async for _ in result:
-                pass
-    elif isinstance(result, AsyncIterator):
-        async for _ in result:
+    if not is_for_the_loop(result, method):
+        _exhaust(method, result)
+        return
+    items = aiter(result)
+    try:
+        async for _ in items:
             pass
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()  # in this task, and not by the garbage collector in another
 
 
-def _exhaust(items: Iterator[Any]) -> None:
-    for _ in items:
-        pass
+def _exhaust(method: Method, result: Any) -> None:
+    if method.streams or isinstance(result, Iterator):
+        for _ in result:
+            pass
 
 
 def _raised_by(act: Callable[..., object], *args: Any, **options: Any) -> BaseException | None:

@@ -13,9 +13,12 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from zerorpc.logs import Logger
 from zerorpc.transport.loops import new_event_loop
 
 __all__ = ["GLANCE", "MethodLoop"]
+
+logger = Logger("zerorpc.server")
 
 _T = TypeVar("_T")
 
@@ -74,7 +77,7 @@ class MethodLoop:
 def _turn(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
-        loop.run_forever()
+        _turn_until_stopped(loop)
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
@@ -84,3 +87,14 @@ def _turn(loop: asyncio.AbstractEventLoop) -> None:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def _turn_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
+    """A loop lets ``SystemExit`` and ``KeyboardInterrupt`` of a task out; here that is one that a method made."""
+    while True:
+        try:
+            loop.run_forever()
+        except BaseException as error:
+            logger.error("a task of a method's raised", raised=error)
+        else:
+            return

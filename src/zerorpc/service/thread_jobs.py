@@ -13,7 +13,7 @@ from zerorpc.service.execution import Execution
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Method
 
-__all__ = ["ThreadJob"]
+__all__ = ["ThreadJob", "is_for_the_loop"]
 
 
 class ThreadJob:
@@ -52,7 +52,7 @@ class ThreadJob:
                 data = None
             else:
                 value = self._call() if self._items is None else self._items
-                if _is_for_the_loop(value, self.execution.method):
+                if is_for_the_loop(value, self.execution.method):
                     if self.link.hub.stale:
                         end_child(RuntimeError(NO_LOOP))
                     self._post((self, (value, contextvars.copy_context()), False))
@@ -136,7 +136,7 @@ class ThreadJob:
                 condition.notify()
 
 
-def _is_for_the_loop(value: Any, method: Method | None) -> bool:
+def is_for_the_loop(value: Any, method: Method | None) -> bool:
     """Whether what a plain function has returned, as decorators do it, is to be awaited or iterated over there."""
     if type(value) in VALUES:
         return False
