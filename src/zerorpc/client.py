@@ -97,7 +97,7 @@ class AsyncClient(ClientBase):
         (other keywords), or RuntimeError (outside of the client's event loop). Awaiting raises RemoteError (the method
         raised, or the server refused the call), TimeoutExpired, LostRemote or Closed.
 
-        Cancelling the wait gives the call up; a server of ours is told and cancels the method.
+        Cancelling the wait gives the call up; a server of zerorpc 1 is told and cancels the method.
         """
         return self._core.call(method, args, {"timeout": timeout, "slots": slots})
 

@@ -100,7 +100,7 @@ class Client(ClientBase):
 
         Raises RemoteError (the method raised, or the server refused the call), TimeoutExpired, LostRemote,
         SerializationError (arguments that can't be sent, or are larger than 128 MiB), Closed, or TypeError (other
-        keywords). Interrupting it (Ctrl-C) gives the call up; a server of ours is told. Safe from any thread.
+        keywords). Interrupting it (Ctrl-C) gives the call up; a server of zerorpc 1 is told. Safe from any thread.
         """
         return self._core.call(method, args, {"timeout": timeout, "slots": slots, "async_": async_, **options})
 
