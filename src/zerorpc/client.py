@@ -45,15 +45,18 @@ class AsyncClient(ClientBase):
                 ...
 
     Arguments: ``connect_to`` an endpoint, or several; ``context`` the middleware; ``timeout`` seconds that a call
-    may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds, as the server's,
-    None for none; ``passive_heartbeat`` to beat only after the server has begun (for servers of zerorpc 0.6).
+    may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds between heartbeats (the
+    server counts as lost after two without a sign of it), None for none, the same as a zerorpc 0.6 server's;
+    ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6). Raises
+    TypeError or ValueError for other values, EndpointError for a malformed endpoint.
 
-    With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
-    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute
-    ``timeout`` may be set, for the calls to come.
+    With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
+    A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
+    set, for the calls to come.
 
-    Belongs to one event loop, that of its first call; not for use from other threads. One that is dropped without
-    being closed is closed in the background, with a ResourceWarning; its methods, calls and streams keep it.
+    Belongs to the event loop of ``async with`` or its first call; calls elsewhere, or from another thread, raise
+    RuntimeError. In a forked child it makes connections of its own. If you drop it without closing, it is closed in the
+    background, with a ResourceWarning; its methods, calls and streams keep it alive.
     """
 
     def __init__(
@@ -85,13 +88,16 @@ class AsyncClient(ClientBase):
         timeout: float | None = default_timeout,
         slots: int = DEFAULT_SLOTS,
     ) -> Call:
-        """Send a request; await the result, or iterate over it if it streams.
+        """Send a request; await the Call for the result, or iterate over it if the method streams.
 
-        ``timeout`` overrides the client's for this call; ``slots`` is how many items of a stream the server may
-        send ahead of the reader. Raises SerializationError at once for arguments that can't be sent; awaiting raises
-        RemoteError (the method raised), TimeoutExpired, LostRemote or Closed.
+        ``timeout`` in seconds overrides the client's for this call; ``slots`` is how many items of a stream the server
+        may send ahead of the reader. The method's own arguments are positional.
 
-        Cancelling the wait gives the call up; a server of ours is told and cancels the method.
+        Raises at once SerializationError (arguments that can't be sent, or are larger than 128 MiB), Closed, TypeError
+        (other keywords), or RuntimeError (outside of the client's event loop). Awaiting raises RemoteError (the method
+        raised, or the server refused the call), TimeoutExpired, LostRemote or Closed.
+
+        Cancelling the wait gives the call up; a server of zerorpc 1 is told and cancels the method.
         """
         return self._core.call(method, args, {"timeout": timeout, "slots": slots})
 
@@ -117,7 +123,8 @@ class Call(Request, Coroutine[Any, Any, Any]):
     """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
 
     It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine, and awaited again for
-    the same value. RuntimeError while another task awaits it, and for whoever comes second for its stream.
+    the same value. It raises RuntimeError while another task awaits it, and when its stream was taken before: a call
+    gives its stream once.
 
     A call that nobody awaits still runs on the server.
     """
@@ -257,9 +264,10 @@ class _Unclaimed(weakref.ref[Call]):
 class AsyncStream:
     """The items of a streaming method, as an async iterator.
 
-    Closing it (or dropping it, or leaving ``async for`` over a Call early) frees both sides, and ends the iteration of
-    a task that waits for an item. Cancelling the wait for an item is safe: nothing is lost, and iteration can go on,
-    in another task as well. Two tasks can't read at the same time.
+    Closing it (or dropping it, or leaving ``async for`` over a Call early) frees what the stream holds here and at a
+    server of ours, and ends the iteration of a task that waits for an item. Cancelling the wait for an item is safe:
+    nothing is lost, and iteration can go on, in another task as well. Two tasks can't read at the same time. For use on
+    the client's event loop only.
     """
 
     __slots__ = ("_core", "_ended", "_request")
@@ -275,7 +283,7 @@ class AsyncStream:
     async def __anext__(self) -> Any:
         """The next item. Raises what a call raises, StopAsyncIteration at the end.
 
-        RuntimeError while another task waits for the next item; that one isn't disturbed.
+        Raises RuntimeError while another task waits for the next item; that task still gets it.
         """
         if self._ended:
             raise StopAsyncIteration

@@ -9,7 +9,7 @@
     ├── TimeoutExpired       (TimeoutError)     the deadline passed
     ├── LostRemote           (ConnectionError)  the peer went away in the middle of a call
     ├── RemoteError                             the remote method raised
-    ├── SerializationError   (TypeError)        a value that MessagePack can't carry
+    ├── SerializationError   (TypeError)        a value that can't be sent
     └── ProtocolError        (RuntimeError)     the peer sent what the protocol doesn't allow
 
 Each also derives from the built-in exception that means the same, so that ``except TimeoutError`` works too.
@@ -38,7 +38,7 @@ class ZeroRPCError(Exception):
 
 
 class EndpointError(ZeroRPCError, ValueError):
-    """An endpoint is malformed, of an unknown scheme, or can't be used on this system.
+    """An endpoint is malformed, of an unknown scheme, can't be used on this machine, or isn't bound or connected.
 
     Attributes: ``endpoint`` (as given) and ``reason``.
     """
@@ -88,14 +88,20 @@ class TimeoutExpired(ZeroRPCError, TimeoutError):
 
 
 class LostRemote(ZeroRPCError, ConnectionError):
-    """The peer that a call ran on is gone: its connection closed, or it has been silent for too long.
+    """The peer that a call ran on is gone: its connection closed (also by ``close`` or ``disconnect`` here), or it has
+    been silent for two heartbeats.
 
     The method may or may not have run; zerorpc never sends a call twice.
     """
 
 
 class RemoteError(ZeroRPCError):
-    """The remote method raised. ``name``, ``msg`` and ``traceback`` are strings (traceback may be None)."""
+    """The remote method raised, or the server couldn't run it. ``str()`` of it is the traceback, if there is one.
+
+    Attributes: ``name`` of the exception's class, such as ``"ValueError"``, ``msg`` and ``traceback``, all strings
+    (``traceback`` may be None). Names that the server itself gives: ``"NameError"`` for an unknown method,
+    ``"ServerOverloaded"``, ``"WorkerDied"``, and ``"TypeError"`` for a result that can't be sent.
+    """
 
     def __init__(self, name: str, human_msg: str, human_traceback: str | None) -> None:
         super().__init__(name, human_msg, human_traceback)
@@ -110,8 +116,8 @@ class RemoteError(ZeroRPCError):
 
 
 class SerializationError(ZeroRPCError, TypeError):
-    """A value can't be carried by MessagePack. The message names the method and the type."""
+    """A value that MessagePack can't carry, or a message above 128 MiB. The text names the method and the reason."""
 
 
 class ProtocolError(ZeroRPCError, RuntimeError):
-    """The peer sent bytes or events that the protocol does not allow; its connection is closed."""
+    """The peer sent bytes or events that the protocol does not allow; its connection is closed, or the call ends."""

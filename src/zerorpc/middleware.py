@@ -25,9 +25,9 @@ _TWO_DIGITS = [b"%02x" % number for number in range(256)]
 
 
 class Context:
-    """Hooks that a program's middleware plugs into the path of every call.
+    """The middleware of servers, clients, pushers and pullers that were made with it: hooks that run at every call.
 
-    A middleware is an object with methods, or a dict with functions, named like hooks:
+    A middleware is an object with methods, or a dict with functions, named like some of these hooks:
 
     ==============================================================  ===============================================
     ``resolve_endpoint(endpoint)``                                  returns the endpoint(s) to use
@@ -188,7 +188,10 @@ _REPLACEABLE = {name for name in vars(Context) if name == "new_msgid" or name.st
 
 
 def fork_task_context(functor: Callable[..., Any], context: Context | None = None) -> Callable[..., Any]:
-    """Wrap a function so that it runs with today's task context, for a thread or task that makes calls itself.
+    """Wrap a function so that it runs with the task context of now, in a thread or task that makes calls itself.
+
+    Arguments: the function, and the middleware (the shared one by default). The hook ``get_task_context`` is called
+    now, ``load_task_context`` when the function that this returns is called.
 
     For example ``threading.Thread(target=zerorpc.fork_task_context(work))`` inside a method: the calls that
     ``work`` makes carry the header keys (a trace id, say) of the request that the method is serving.

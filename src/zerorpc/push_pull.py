@@ -32,7 +32,7 @@ _PusherT = TypeVar("_PusherT", bound="Pusher")
 
 
 class Pusher(SocketBase):
-    """Sends events to pullers, each to one of them in turn.
+    """Sends events to pullers, each to one of them in turn. Argument: ``context``, the middleware.
 
     ::
 
@@ -44,12 +44,12 @@ class Pusher(SocketBase):
             pusher.connect("tcp://127.0.0.1:4242")
             await pusher.lolita(1, 2)
 
-    Messages wait here while no puller takes them; from the 1,000th waiting on, sending blocks. Safe from any thread
-    in its blocking use, and at any moment: from finalizers, signal handlers and ``atexit``, where each push waits until
-    it is sent, for at most a second. In a forked child it makes connections of its own.
+    Messages wait here while no puller takes them. When 1,000 wait, sending blocks until there is room, or until
+    ``close``. Blocking use is safe from any thread, and at any moment: from finalizers, signal handlers and ``atexit``,
+    where each push waits until it is sent, for at most a second. In a forked child it makes connections of its own.
 
-    Entered with ``async with`` it belongs to that event loop: used elsewhere it raises RuntimeError, as one in blocking
-    use does when it is entered.
+    Entered with ``async with`` it belongs to that event loop: used elsewhere it raises RuntimeError. One that blocking
+    code has used can't be entered: that raises RuntimeError too.
     """
 
     _socket_type: ClassVar[SocketType] = SocketType.PUSH
@@ -66,7 +66,8 @@ class Pusher(SocketBase):
     def __call__(self, method: str, /, *args: Any) -> Awaitable[None] | None:
         """Send an event; inside ``async with``, await it. Returns when it is queued, not when it arrived.
 
-        Raises SerializationError, and Closed after ``close``.
+        The method's own arguments are positional. Raises SerializationError for arguments that can't be sent or are
+        larger than 128 MiB, and Closed after ``close``.
         """
         name, context = method if type(method) is str else method_name(method), self._context
         header = {"message_id": context.new_msgid(), "v": VERSION, **context.hook_get_task_context()}
@@ -77,7 +78,7 @@ class Pusher(SocketBase):
         return self._core.put(data)
 
     def close(self) -> None:
-        """Send what waits, for at most 5 s, and close. Safe to call twice."""
+        """Send what waits, for at most 5 s, and close; what still waits then is lost. Safe to call twice."""
         self._core.close()
 
     def __enter__(self: _Self) -> _Self:
@@ -100,7 +101,10 @@ class Pusher(SocketBase):
 
 
 class Publisher(Pusher):
-    """Sends events to all subscribers that are connected; to none that isn't, or reads too slowly."""
+    """Sends events to all subscribers that are connected. One that isn't, or reads too slowly, misses them.
+
+    Used as a Pusher; publishing never blocks for long, since no event waits for a subscriber.
+    """
 
     _socket_type = SocketType.PUB
 
@@ -117,11 +121,14 @@ class Puller(SocketBase):
         puller.bind("tcp://127.0.0.1:4242")
         puller.run()                    # or: await puller.serve()
 
-    Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
-    of who called ``run`` or ``serve``, and a coroutine has a task of its own.
+    Arguments: ``methods`` an object, a module or a dict of functions, as for Server (TypeError for anything else);
+    ``context`` the middleware. A subclass that is given no ``methods`` exposes its own.
 
-    A subclass that is given no ``methods`` exposes its own. ``stop`` and ``close`` are safe from any thread and from
-    the methods. In a forked child that calls ``run`` or ``serve`` it makes connections of its own.
+    Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
+    that the caller of ``run`` or ``serve`` had, and a coroutine has a task of its own.
+
+    ``stop`` and ``close`` are safe from any thread and from the methods. In a forked child that calls ``run`` or
+    ``serve`` it makes connections of its own.
     """
 
     _socket_type: ClassVar[SocketType] = SocketType.PULL
@@ -135,28 +142,31 @@ class Puller(SocketBase):
         """Receive until ``stop``, running the methods in this thread; coroutines on an event loop of their own.
 
         That loop has a thread of its own and lasts until ``run`` returns: tasks that a method leaves behind go on, and
-        methods may block, or push and call with blocking sockets. What methods raise is logged; on the main thread
-        Ctrl-C raises KeyboardInterrupt here. Raises Closed after ``close``, RuntimeError when it is running already.
+        methods may block, or push and call with blocking sockets. What methods raise is logged. ``run`` handles no
+        signals: on the main thread Ctrl-C raises KeyboardInterrupt here, and SIGTERM ends the process.
+
+        After ``stop`` it may be called again. Raises Closed after ``close``, RuntimeError when it is running already.
         """
         self._core.run()
 
     async def serve(self) -> None:
         """Receive until ``stop`` or cancellation, then close. Coroutine methods run here, plain ones on a thread.
 
-        Cancelled in a coroutine method, it cancels that and waits for its end. Raises what ``run`` does.
+        If it is cancelled during a coroutine method, it cancels that method and waits for its end. Raises what ``run``
+        raises.
         """
         await self._core.serve()
 
     def stop(self) -> None:
-        """Make ``run`` or ``serve`` return after the current method. Safe to call twice."""
+        """Make ``run`` or ``serve`` return after the current method; doesn't wait for that. Safe to call twice."""
         self._core.stop()
 
     def close(self) -> None:
-        """Stop, and close all connections. Safe to call twice."""
+        """Stop, and close all connections; events that wait are lost. Safe from any thread, and twice."""
         self._core.close()
 
     def __call__(self, method: str, /, *args: Any) -> Any:
-        """Run one of the methods here."""
+        """Run one of the methods here, and return what it returns. Raises NameError for an unknown one."""
         found = self._core.methods.get(method)
         if found is None:
             raise NameError(method)

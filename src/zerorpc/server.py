@@ -48,20 +48,28 @@ class Server(SocketBase):
         server.bind("tcp://127.0.0.1:4242")
         server.run()
 
-    Coroutine methods run on the event loop, plain ones on worker threads, so that one that blocks stops nobody;
+    Coroutine methods run on the event loop, plain ones on worker threads, so that a method that blocks stops no other;
     generators and async generators stream. A subclass of Server that is given no ``methods`` exposes its own.
 
-    Arguments: ``methods`` what to expose (``register`` adds more); ``name`` shown to clients; ``context`` the
-    middleware; ``pool_size`` how many methods may run at once (further requests wait their turn); ``heartbeat`` in
-    seconds, the same as the clients' of zerorpc 0.6, or None for none; ``max_wait`` seconds after which a turn comes
-    too late: the request is refused, at once if that can be told (None: half of its caller's timeout); ``grace``
-    seconds that running calls get when the server stops; ``processes`` how many serve, each with its own copy of
-    ``methods`` and ``pool_size``: connections are spread evenly, and one that crashes is replaced (by ``run`` only);
-    ``proxy_protocol`` whether a proxy such as HAProxy makes all connections to where it is bound, each with a PROXY
-    protocol header (version 2) that says for whom; others are refused. ``caller`` of a request that hooks see tells.
+    Arguments:
 
-    ``bind``, ``connect``, ``unbind``, ``disconnect`` and ``stop`` are safe from any thread and while serving; with
-    several processes the first four raise RuntimeError once ``run`` has begun, and ``stop`` in any of them stops all.
+    - ``methods``: what to expose (``register`` adds more).
+    - ``name``: shown to clients; by default that of the module or class.
+    - ``context``: the middleware.
+    - ``pool_size``: how many methods may run at once; further requests wait for their turn.
+    - ``heartbeat``: seconds between heartbeats, None for none. The same as that of clients of zerorpc 0.6.
+    - ``grace``: seconds that running calls get when the server stops.
+    - ``processes``: how many processes serve, each with its own copy of ``methods`` and its own ``pool_size``.
+      Connections are spread evenly, and a process that crashes is replaced. Only ``run`` can do it.
+    - ``proxy_protocol``: whether all connections to bound endpoints come from a proxy such as HAProxy, which sends a
+      PROXY protocol header (version 2). Others are refused. A hook's ``request.caller`` is the address in that header.
+    - ``max_wait``: seconds that a request may wait for its turn. One that waits longer is refused, at once if that can
+      be foreseen. None: half of its caller's timeout.
+
+    Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
+
+    ``bind``, ``connect``, ``unbind``, ``disconnect`` and ``stop`` are safe from any thread and while serving. With
+    several processes the first four raise RuntimeError once ``run`` has begun, and ``stop`` in any process stops all.
     """
 
     def __init__(
@@ -97,7 +105,8 @@ class Server(SocketBase):
     def register(self, methods: Any, prefix: str = "") -> None:
         """Expose another object, module or dict; with a prefix its methods are called ``prefix.method``.
 
-        Raises ValueError when a method of that name is exposed already.
+        Call it before the server serves. Raises ValueError when a method of that name is exposed already, and TypeError
+        for what can't be a service.
         """
         self._core.register(methods, prefix, Server if isinstance(methods, Server) else None)
 
@@ -107,13 +116,17 @@ class Server(SocketBase):
         """Serve until ``stop`` is called, in whichever thread this is.
 
         On the main thread SIGINT and SIGTERM stop the server too: running calls get their ``grace``; a second
-        signal ends it at once. A signal that the program itself has set a handler for, or ignores, stays the
-        program's; what its handler raises is raised here, when the server has stopped. Closes the server in the end.
+        signal ends them at once. If the program has set a handler for a signal, that is called instead, and a signal
+        that it ignores stays ignored. What such a handler raises is raised here, when the server has stopped. On other
+        threads no signals are handled.
 
-        With several ``processes`` this one only accepts, and forks those that serve. It has to be on the main
-        thread, where signals arrive, best with no other thread yet: locks that it holds stay locked in the processes.
-        Raises RuntimeError on another thread, or where the system has no ``fork``, and EndpointError for ``inproc://``.
-        SIGTERM to one of the processes lets it finish what it runs, and replaces it.
+        In the end it closes the server: it can't be run again. Raises Closed if it is closed or serving already, and
+        RuntimeError inside a running event loop.
+
+        With several ``processes`` this one only accepts connections, and forks those that serve. Then ``run`` has to be
+        on the main thread, where signals arrive. Best there is no other thread yet: a lock that one holds stays locked
+        in the processes. Raises RuntimeError on another thread, or where the system has no ``fork``, and EndpointError
+        for ``inproc://``. SIGTERM to one of the processes lets it finish what it runs; then it is replaced.
         """
         process_pool.check_not_importing_main()
         processes = self._core.processes
@@ -128,22 +141,25 @@ class Server(SocketBase):
     async def serve(self) -> None:
         """Serve on the running event loop until ``stop`` is called or this is cancelled; then close.
 
-        Cancelled, it gives running calls their ``grace`` too; cancelled once more, or while it stops, it doesn't. In
-        the end it raises CancelledError. Raises RuntimeError with several ``processes``: a running event loop can't
-        be forked.
+        If it is cancelled, running calls get their ``grace`` too; if it is cancelled again, or while it stops, they end
+        at once. In the end it raises CancelledError. It handles no signals. Raises Closed if the server is closed or
+        serving already, and RuntimeError with several ``processes``: a running event loop can't be forked.
         """
         if (processes := self._core.processes) > 1:
             raise RuntimeError(f"processes={processes} needs server.run(): a running event loop can't be forked")
         await self._core.serve()
 
     def stop(self) -> None:
-        """Ask the server to stop; returns at once. Safe from any thread, from handlers, and to call twice."""
+        """Ask the server to stop; returns at once. Safe from any thread, method or signal handler, and to call twice.
+
+        Called before ``run`` or ``serve``, it makes these return at once.
+        """
         self._core.stop()
 
     def close(self) -> None:
-        """Stop, and listen no more: when this returns, the addresses are free. Safe from any thread, and twice.
+        """Stop, and free the addresses before this returns. Safe from any thread, and to call twice.
 
-        Running calls still get their ``grace``, in the thread that serves.
+        It doesn't wait for running calls: they still get their ``grace``, in the thread that serves.
         """
         self._core.close()
 

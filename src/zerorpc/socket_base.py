@@ -21,11 +21,11 @@ class Core(Protocol):
 
 
 class SocketBase:
-    """A socket in ZeroMQ's sense: it may bind and connect to any number of endpoints, mixed. Safe from any thread.
+    """A socket as in ZeroMQ: it may bind and connect to any number of endpoints, mixed. Safe from any thread.
 
     Endpoints are ``tcp://host:port``, ``tcp://*:port``, ``tcp://0:port``, ``tcp://[::1]:port``, ``ipc://path``,
     ``ipc://@abstract`` (Linux) and ``inproc://name``; a list stands for several. With ``resolve`` they pass the
-    context's hook ``resolve_endpoint`` first. A malformed one raises EndpointError.
+    context's hook ``resolve_endpoint`` first. A malformed one raises EndpointError; a closed socket raises Closed.
     """
 
     _core: Core
@@ -33,13 +33,17 @@ class SocketBase:
     def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
         """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0 or ``*``.
 
-        Raises AddressInUse or another OSError at once. Peers may connect from now on, and wait until they are heeded.
+        Raises AddressInUse, EndpointError for an address that this machine doesn't have, or another OSError. Peers may
+        connect from now on; they wait until this socket works: until a server or puller runs, a client makes its first
+        call, or a pusher sends its first message.
         """
         return self._core.hub.bind(endpoint, resolve)
 
     def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
-        """Stay connected to an endpoint. Returns at once; nobody has to listen there yet, and whoever does may go
-        and come back.
+        """Stay connected to an endpoint; returns it, as ``bind`` does, without waiting for the connection.
+
+        Nobody has to listen there yet. A lost connection is made again. Errors of the network raise nothing here: the
+        calls that find no server name them.
         """
         return self._core.hub.connect(endpoint, resolve)
 
@@ -53,12 +57,15 @@ class SocketBase:
 
     @property
     def endpoints(self) -> list[str]:
-        """Where it listens."""
+        """The endpoints that it is bound to."""
         return list(self._core.hub.listeners)
 
     @property
     def debug(self) -> bool:
-        """Whether each event of connections to come is logged, at level DEBUG to the logger ``zerorpc.events``."""
+        """Whether events are logged, at level DEBUG to the logger ``zerorpc.events``.
+
+        It counts for connections that are made later: set it at the start.
+        """
         return self._core.tap is not None
 
     @debug.setter

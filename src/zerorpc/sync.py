@@ -45,18 +45,21 @@ class Client(ClientBase):
                 ...
 
     Arguments: ``connect_to`` an endpoint, or several; ``context`` the middleware; ``timeout`` seconds that a call
-    may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds, as the server's,
-    None for none; ``passive_heartbeat`` to beat only after the server has begun (for servers of zerorpc 0.6).
+    may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds between heartbeats (the
+    server counts as lost after two without a sign of it), None for none, the same as a zerorpc 0.6 server's;
+    ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6). Raises
+    TypeError or ValueError for other values, EndpointError for a malformed endpoint.
 
-    With several endpoints, or after ``bind`` several workers, a call takes a live one, the one with the fewest
-    calls open. A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute
-    ``timeout`` may be set, for the calls to come.
+    With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
+    A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
+    set, for the calls to come.
 
-    Safe to use from several threads at once, and after a fork (the child makes its own connections). In a signal
-    handler or a finalizer (``__del__``) a call works too, unless it comes in the very moment that its thread is
-    sending or receiving with this client: then it raises RuntimeError, and disturbs nothing.
+    Safe to use from several threads at once, and after a fork: the child makes its own connections, and in it the
+    parent's open calls and streams raise LostRemote. In a signal handler or a finalizer (``__del__``) a call works too.
+    If its own thread is just sending or receiving with this client, it raises RuntimeError, and the interrupted call
+    goes on.
 
-    A client that nobody keeps, nor a method, stream or result of it, is closed.
+    When nothing refers any more to the client, nor to a method, stream or result of it, it is closed.
     """
 
     def __init__(
@@ -90,11 +93,14 @@ class Client(ClientBase):
         async_: bool = False,
         **options: Any,
     ) -> Any:
-        """Call a method: its result; a Stream if it streams; an AsyncResult at once with ``async_=True``.
+        """Call a method. Returns its result, a Stream if it streams, or at once an AsyncResult with ``async_=True``.
 
-        ``timeout`` overrides the client's for this call; ``slots`` is how many items of a stream the server may
-        send ahead of the reader. Raises RemoteError (the method raised), TimeoutExpired, LostRemote,
-        SerializationError or Closed. Interrupting it (Ctrl-C) gives the call up; a server of ours is told.
+        ``timeout`` in seconds overrides the client's for this call; ``slots`` is how many items of a stream the server
+        may send ahead of the reader. The method's own arguments are positional.
+
+        Raises RemoteError (the method raised, or the server refused the call), TimeoutExpired, LostRemote,
+        SerializationError (arguments that can't be sent, or are larger than 128 MiB), Closed, or TypeError (other
+        keywords). Interrupting it (Ctrl-C) gives the call up; a server of zerorpc 1 is told. Safe from any thread.
         """
         return self._core.call(method, args, {"timeout": timeout, "slots": slots, "async_": async_, **options})
 
@@ -118,8 +124,10 @@ def _take_async(options: dict[str, Any]) -> bool:
 
 
 class Stream:
-    """The items of a streaming method, as an iterator for one thread at a time. Closing or dropping it frees both
-    sides.
+    """The items of a streaming method, as an iterator and context manager. A blocking call returns it.
+
+    One thread may wait for an item at a time, another one may call ``close``. Closing or dropping it frees what the
+    stream holds here and at a server of ours, which ends the method.
     """
 
     _ended = True  # until it is whole: an interrupt may leave half of one to be dropped
@@ -137,8 +145,8 @@ class Stream:
     def __next__(self) -> Any:
         """The next item. Raises what a call raises, StopIteration at the end or when it was closed.
 
-        Raises RuntimeError while another thread waits for an item, which gets it all the same. Interrupting it
-        (Ctrl-C) gives the stream up.
+        Raises RuntimeError while another thread waits for an item; that thread still gets it. Waits without a limit, as
+        long as the server is alive. Interrupting it (Ctrl-C) gives the stream up.
         """
         channel = self._channel
         inbox: Any = channel.inbox
@@ -200,7 +208,10 @@ class Stream:
         return self._ended or channel.readable
 
     def close(self) -> None:
-        """Take no more items; a server of ours is told. Who waits for one gets StopIteration. Safe to call twice."""
+        """Take no more items; a server of ours is told. A thread that waits for one gets StopIteration.
+
+        Safe from any thread, and to call twice.
+        """
         if not self._ended:
             self._ended = True
             self._core.abandon(self._channel)
@@ -217,7 +228,10 @@ class Stream:
 
 
 class AsyncResult:
-    """What ``async_=True`` returns: the call goes on by itself; ``get`` waits for its outcome."""
+    """What ``async_=True`` returns: the call goes on in the background, and ``get`` waits for its outcome.
+
+    Safe from any thread.
+    """
 
     def __init__(self, core: _Core, request: Request) -> None:
         self._core = core  # whose connections would be closed if nobody kept it
@@ -230,7 +244,11 @@ class AsyncResult:
         threading.Thread(target=_finish_in_background, args=args, name="zerorpc-async-call", daemon=True).start()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """The call's result, or its error raised; TimeoutExpired when it isn't there in ``timeout`` seconds."""
+        """Wait for the call's result and return it, or raise its error; may be called again.
+
+        Raises TimeoutExpired if there is no outcome after ``timeout`` seconds (None: wait for the call's own timeout),
+        or now if not ``block``; the call goes on.
+        """
         timeout = seconds("timeout", timeout)
         self._wait(timeout if block else 0)
         if not self._done.is_open:

@@ -86,6 +86,27 @@ def test_quick_jobs_are_done_by_few_threads() -> None:
     run(main())
 
 
+def test_there_are_no_more_threads_than_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow they are to come to their first job: where the interpreter is contended, more would be slower."""
+
+    def start_one_that_never_comes_to_it(self: Workers) -> bool:
+        self.threads += 1
+        return True
+
+    monkeypatch.setattr(Workers, "_start_thread", start_one_that_never_comes_to_it)
+
+    async def main() -> None:
+        workers = Workers(asyncio.get_running_loop(), lambda item: None, 500)
+        for _ in range(5):
+            workers.submit(lambda _: None, None)
+        for _ in range(20):
+            workers._grow()
+        assert workers.threads == 5
+        workers.close()
+
+    run(main())
+
+
 def test_posting_does_not_keep_the_loop_from_its_other_work() -> None:
     async def main() -> None:
         stop = threading.Event()

@@ -41,13 +41,16 @@ class DecoratorBase:
 
 
 class rep(DecoratorBase):  # noqa: N801 - a decorator, and the name that programs use
-    """``@zerorpc.rep``: the method's result is one reply, the default. A generator's items come as one list."""
+    """``@zerorpc.rep``: the method answers with one reply. A generator's items are sent as one list.
+
+    Other methods do so without it. Put it above other decorators; below one it has no effect.
+    """
 
 
 class stream(DecoratorBase):  # noqa: N801 - a decorator, and the name that programs use
     """``@zerorpc.stream``: each item of the iterable that the method returns is sent as it comes.
 
-    Generators and async generators stream without it.
+    Generators and async generators stream without it. Put it above other decorators; below one it has no effect.
     """
 
     streams = True
@@ -56,8 +59,8 @@ class stream(DecoratorBase):  # noqa: N801 - a decorator, and the name that prog
 def on_loop(function: _F) -> _F:
     """``@zerorpc.on_loop``: run this plain function on the server's event loop, not on a thread.
 
-    For functions that return in microseconds: it saves the hand-off to a thread (1.3-2 us under load, measured.md),
-    and while it runs the server does nothing else.
+    For functions that return in microseconds: it saves the hand-off to a thread, 1.3 to 2 us under load. While it runs
+    the server does nothing else. A Puller or Subscriber runs it where it runs coroutine methods. Returns the function.
     """
     function._zerorpc_on_loop = True  # type: ignore[attr-defined]
     return function
@@ -67,8 +70,9 @@ def process(function: _F) -> _F:
     """``@zerorpc.process``: run this plain function in one of the server's worker processes.
 
     For work that keeps a core busy, which on a thread would slow down everything else. Its result, exception and
-    traceback come back as any other's; when its caller gives up or is gone, the process is ended. Called directly, it
-    runs where it is called.
+    traceback come back as any other's; when its caller gives up or is gone, the process is ended. If the process
+    crashes, the caller gets a RemoteError with the name ``WorkerDied``. If you call the function yourself, it runs
+    where you call it; it also does in a Puller or Subscriber. Arguments and results have to be picklable.
 
     The function has to be one of a module or class, so that a worker process can import it. A method's object is
     pickled for each call: the method gets a copy, and what it changes there is lost. Raises TypeError for anything

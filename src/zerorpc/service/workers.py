@@ -47,6 +47,7 @@ class Workers:
         self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._posted: deque[Any] = deque()
         self._drain_scheduled = False
+        self._submitted = 0
         self._done = 0  # jobs finished; workers add without a lock: it is only compared roughly
         self._done_before = 0
         self._growing: asyncio.TimerHandle | None = None
@@ -54,6 +55,7 @@ class Workers:
 
     def submit(self, function: Callable[[Any], None], argument: Any) -> None:
         """Run ``function(argument)`` on a worker. What it raises is logged: it should answer for that itself."""
+        self._submitted += 1
         self._jobs.put((function, argument))
         if self.threads == 0 and self._start_thread():
             return
@@ -90,7 +92,9 @@ class Workers:
             return
         done = self._done - self._done_before
         if done * _GOOD_PROGRESS < waiting:
-            for _ in range(min(max(1, self.threads // 2), waiting, self._limit + self.parked - self.threads)):
+            jobs = self._submitted - self._done  # more threads than these would have nothing to do
+            most = min(jobs, self._limit + self.parked)
+            for _ in range(min(max(1, self.threads // 2), waiting, most - self.threads)):
                 if not self._start_thread():
                     break  # jobs wait for those that there are, and for a later try
         self._done_before = self._done
