@@ -20,6 +20,7 @@ import pytest
 
 import zerorpc
 from tests.service.running import (
+    NEEDS_THREADS_AT_THE_END,
     PATIENCE,
     TCP,
     Program,
@@ -1024,17 +1025,14 @@ if __name__ == "__main__":
         server.connect(sys.argv[1])
     threading.Thread(target=server.run).start()
 """
-NO_MORE_THREADS = sys.version_info[:2] == (3, 12) and sys.version_info[2] < 2
 
 
-@pytest.fixture(params=["uvloop", "asyncio"])
+@pytest.fixture(params=[pytest.param(name, marks=NEEDS_THREADS_AT_THE_END) for name in ("uvloop", "asyncio")])
 def threaded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Program]]:
     """Starts a program whose main thread ends, and waits until it has."""
     with contextlib.ExitStack() as programs:
 
         def start(*args: str, debug: bool = False, proxied: bool = False) -> Program:
-            if NO_MORE_THREADS:
-                pytest.skip("this Python starts no thread any more once the main thread has ended")
             loop = "" if request.param == "uvloop" else "sys.modules['uvloop'] = None"
             text = THREADED.replace("LOOP", loop).replace("DEBUG", str(debug)).replace("PROXIED", str(proxied))
             script = tmp_path / "threaded.py"

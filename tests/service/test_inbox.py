@@ -17,7 +17,17 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, Program, RawPeer, eventually, on_thread, run, serving
+from tests.service.running import (
+    NEEDS_THREADS_AT_THE_END,
+    PATIENCE,
+    TCP,
+    Program,
+    RawPeer,
+    eventually,
+    on_thread,
+    run,
+    serving,
+)
 from tests.service.services import Work
 from tests.transport.forking import EACH_WAY as EACH_WAY_TO_FORK
 from zerorpc.protocol.events import encode
@@ -580,6 +590,7 @@ def test_a_puller_runs_once_at_a_time(puller: zerorpc.Puller) -> None:
         run(puller.serve())
 
 
+@NEEDS_THREADS_AT_THE_END
 @pytest.mark.parametrize("how", ["puller.run()", "asyncio.run(puller.serve())"])
 def test_a_puller_in_a_thread_when_the_main_thread_has_ended(how: str) -> None:
     text = """

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, Program, eventually, eventually_async, run, serving
+from tests.service.running import (
+    NEEDS_THREADS_AT_THE_END,
+    PATIENCE,
+    Program,
+    eventually,
+    eventually_async,
+    run,
+    serving,
+)
 from tests.service.services import Cooler
 from zerorpc.transport.endpoints import Endpoint, parse
 from zerorpc.transport.lookups import look_up
@@ -98,6 +106,7 @@ def test_out_of_threads_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
     assert refused
 
 
+@NEEDS_THREADS_AT_THE_END
 def test_names_are_found_when_the_main_thread_has_ended() -> None:
     text = """
     import asyncio, threading, zerorpc

@@ -17,6 +17,7 @@ import pytest
 
 import zerorpc
 from tests.service.running import (
+    NEEDS_THREADS_AT_THE_END,
     PATIENCE,
     TCP,
     Program,
@@ -387,7 +388,8 @@ def test_a_forked_child_pushes_for_itself_and_ends(work: Work, endpoint: str) ->
 @EACH_WAY
 def test_a_forked_child_pushes_from_several_threads_at_once(fork: str, work: Work, endpoint: str) -> None:
     text = """
-    import os, signal, sys, threading, zerorpc
+    import os, signal, sys, threading, warnings, zerorpc
+    warnings.simplefilter("ignore", DeprecationWarning)  # since Python 3.12, of forking with threads
     pusher = zerorpc.Pusher()
     pusher.connect(sys.argv[1])
     pusher.take("before")
@@ -502,6 +504,7 @@ ENDINGS = {
 }
 
 
+@NEEDS_THREADS_AT_THE_END
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("text", ENDINGS.values(), ids=ENDINGS)
 def test_what_is_pushed_at_a_programs_end_goes_out(work: Work, endpoint: str, text: str, name: str) -> None:
@@ -510,6 +513,7 @@ def test_what_is_pushed_at_a_programs_end_goes_out(work: Work, endpoint: str, te
     assert work.taken == (["begin"] if "begin" in text else []) + ["end"]
 
 
+@NEEDS_THREADS_AT_THE_END
 @pytest.mark.parametrize("text", ENDINGS.values(), ids=ENDINGS)
 def test_a_programs_end_does_not_wait_long_for_a_puller_that_is_not_there(text: str) -> None:
     begun = time.monotonic()
