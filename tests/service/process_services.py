@@ -146,6 +146,13 @@ def die() -> None:
 
 
 @zerorpc.process
+def live_on_deaf() -> None:
+    """As what makes a daemon of itself: closes all that it finds open, and leaves a thread that keeps the process."""
+    threading.Thread(target=time.sleep, args=(20,)).start()
+    os.closerange(3, 1000)
+
+
+@zerorpc.process
 def be_killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -523,3 +523,26 @@ def test_a_loop_with_a_task_factory_of_the_programs(factory: Any) -> None:
 
     run(main())
     _kept.clear()
+
+
+class GivesItself:
+    """As clients of databases do, which are connected when they are awaited."""
+
+    def __await__(self) -> Any:
+        return self
+        yield
+
+
+@pytest.mark.parametrize("how", ["plain", "on_loop", "coroutine"])
+def test_what_gives_itself_when_it_is_awaited_is_awaited_once(how: str) -> None:
+    async def coroutine() -> Any:
+        return GivesItself()
+
+    @zerorpc.on_loop
+    def on_loop() -> Any:
+        return GivesItself()
+
+    methods = {"plain": GivesItself, "on_loop": on_loop, "coroutine": coroutine}
+    with joined(methods, pool_size=1) as client:
+        error = remote_error(client, how)
+        assert error.msg == f"the result of {how} can't be sent: a value of type GivesItself can't be sent"

@@ -355,6 +355,15 @@ class Awaits:
         self.act()
 
 
+class Gives(Awaits):
+    """As clients of databases do, which are connected when they are awaited."""
+
+    def __await__(self) -> Any:
+        self.act()
+        return self
+        yield
+
+
 class Items:
     """Has items, and is no iterator."""
 
@@ -389,6 +398,9 @@ class Returns:
 
     async def awaitable_of_a_coroutine(self, value: Any) -> Any:
         return Awaits(self.kinds.act, value)
+
+    def awaitable_that_gives_itself(self, value: Any) -> Any:
+        return Gives(self.kinds.act, value)
 
     async def coroutine_of_a_coroutine(self, value: Any) -> Any:
         return self.kinds.coroutine(value)

@@ -174,3 +174,45 @@ def test_a_task_that_ends_a_loop_ends_not_this_one(error: BaseException, caplog:
     finally:
         loop.close()
     assert {record.message for record in caplog.records} == {"a task of a method's raised"}
+
+
+def test_a_task_that_exits_as_it_is_cancelled_leaves_the_others_their_end() -> None:
+    ended: list[str] = []
+
+    async def exits() -> None:
+        try:
+            await asyncio.sleep(PATIENCE * 10)
+        finally:
+            raise SystemExit(3)
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.sleep(PATIENCE * 10)
+        finally:
+            await asyncio.sleep(0.001)
+            ended.append("cleaned up")
+
+    async def begin() -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(exits()), asyncio.create_task(cleans_up())]
+        await asyncio.sleep(0)
+        return tasks
+
+    loop = MethodLoop()
+    tasks = loop.run(begin())
+    loop.close()
+    assert ended == ["cleaned up"]
+    assert all(task.done() for task in tasks)
+
+
+def test_a_method_that_stops_the_loop_stops_no_other() -> None:
+    async def stop() -> str:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.001)
+        return "stopped"
+
+    loop = MethodLoop()
+    try:
+        assert loop.run(stop()) == "stopped"
+        assert loop.run(asyncio.sleep(0.001, "the next")) == "the next"
+    finally:
+        loop.close()

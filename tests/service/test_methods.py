@@ -237,6 +237,25 @@ def test_a_dict_as_it_is() -> None:
     assert names(collections.OrderedDict(f=plain)) == ["f"]
 
 
+@pytest.mark.parametrize("kind", [types.MappingProxyType, collections.UserDict, collections.ChainMap])
+def test_any_other_mapping_as_if_it_were_a_dict(kind: Any) -> None:
+    """And not its own methods, ``clear`` among them."""
+    assert names(kind({"f": plain})) == ["f"]
+
+
+def test_an_object_that_answers_for_any_attribute_is_named_by_its_class() -> None:
+    class Raises:
+        def __getattr__(self, name: str) -> Any:
+            raise KeyError(name)
+
+    class Answers:
+        def __getattr__(self, name: str) -> Any:
+            return plain
+
+    assert service_name(Raises()) == "Raises"
+    assert service_name(Answers()) == "Answers"
+
+
 class NeedsInstance:
     @staticmethod
     def static() -> None: ...
@@ -275,7 +294,8 @@ NO_SERVICES: list[tuple[Any, str]] = [
     (math.sqrt, "not from a value of type builtin_function_or_method: give a function its name"),
     (NeedsInstance().method, "not from a value of type method: give a function its name"),
     (functools.partial(plain), "not from a value of type partial: give a function its name"),
-    (types.MappingProxyType({"f": plain}), "not from a value of type mappingproxy"),
+    (functools.lru_cache(plain), "not from a value of type _lru_cache_wrapper: give a function its name"),
+    (zerorpc.stream(plain), "not from a value of type stream: give a function its name"),
     ((n for n in ()), "not from a value of type generator"),
     ({"a": 1}, "the method 'a' has to be a function, not a value of type int"),
     ({"f": plain, "a": None}, "the method 'a' has to be a function, not a value of type NoneType"),

@@ -347,3 +347,12 @@ def test_a_reply_that_there_is_no_memory_for_is_not_taken_for_the_next(monkeypat
         failing.append(1)
         assert remote_error(client.echo, 2).name == "MemoryError"
         assert client.echo(3) == 3
+
+
+def test_a_process_that_lives_on_but_is_deaf_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_pool, "_GRACE", 0.1)
+    monkeypatch.setattr(process_pool, "usable_cores", lambda: 1)
+    with joined({"live_on_deaf": services.live_on_deaf, "echo": services.echo}, pool_size=1) as client:
+        error = remote_error(client.live_on_deaf)
+        assert (error.name, error.msg) == ("WorkerDied", "live_on_deaf: the process that ran it has ended")
+        assert client.echo(1) == 1

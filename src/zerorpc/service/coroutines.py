@@ -106,8 +106,9 @@ class LoopCalls:
         """Await or iterate over what a method has returned, as long as that makes sense; then answer."""
         data: bytes | None
         try:
-            while inspect.isawaitable(value):
-                value = await value
+            before: Any = None
+            while inspect.isawaitable(value) and value is not before:  # a database's client may give itself
+                before, value = value, await value
                 if link.hub.stale:
                     end_child()
             method = execution.method

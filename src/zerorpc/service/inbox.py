@@ -314,8 +314,9 @@ def _was_cancelled(error: BaseException) -> bool:
 
 async def _to_its_end(method: Method, result: Any) -> None:
     """Await what can be awaited, iterate over what has items: nobody wants them, but what happens between them."""
-    while inspect.isawaitable(result):
-        result = await result
+    before: Any = None
+    while inspect.isawaitable(result) and result is not before:  # a database's client may give itself
+        before, result = result, await result
     if not is_for_the_loop(result, method):
         _exhaust(method, result)
         return

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import threading
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from zerorpc.logs import Logger
@@ -33,6 +34,7 @@ class MethodLoop:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._over = threading.Event()
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Run it in a task, in a copy of this thread's context; wait for its result. Raises what it raises.
@@ -56,7 +58,7 @@ class MethodLoop:
 
     def _start(self) -> asyncio.AbstractEventLoop:
         loop = new_event_loop()
-        thread = threading.Thread(target=_turn, args=(loop,), name="zerorpc-methods", daemon=True)
+        thread = threading.Thread(target=_turn, args=(loop, self._over), name="zerorpc-methods", daemon=True)
         try:
             thread.start()
         except BaseException:
@@ -68,33 +70,38 @@ class MethodLoop:
     def close(self) -> None:
         """Cancel what is left, and end. Waits for it, for a while."""
         if self._loop is not None and self._thread is not None:
-            with contextlib.suppress(RuntimeError):  # it was closed: an exception came out of it
+            self._over.set()
+            with contextlib.suppress(RuntimeError):  # it is closed already
                 self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_END)
         self._loop = self._thread = None
 
 
-def _turn(loop: asyncio.AbstractEventLoop) -> None:
+def _turn(loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
     asyncio.set_event_loop(loop)
     try:
-        _turn_until_stopped(loop)
+        while not over.is_set():  # a method may have stopped it
+            _run(loop.run_forever)
         left = asyncio.all_tasks(loop)
         for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
+        _finish(loop, asyncio.gather(*left, return_exceptions=True))
+        _finish(loop, loop.shutdown_asyncgens())
+        _finish(loop, loop.shutdown_default_executor())
     finally:
         asyncio.set_event_loop(None)
         loop.close()
 
 
-def _turn_until_stopped(loop: asyncio.AbstractEventLoop) -> None:
-    """A loop lets ``SystemExit`` and ``KeyboardInterrupt`` of a task out; here that is one that a method made."""
-    while True:
-        try:
-            loop.run_forever()
-        except BaseException as error:
-            logger.error("a task of a method's raised", raised=error)
-        else:
-            return
+def _finish(loop: asyncio.AbstractEventLoop, work: Awaitable[Any]) -> None:
+    future = asyncio.ensure_future(work, loop=loop)
+    while not future.done():
+        _run(functools.partial(loop.run_until_complete, future))
+
+
+def _run(turn: Callable[[], object]) -> None:
+    """A loop lets ``SystemExit`` of any task out; here that is one that a method made."""
+    try:
+        turn()
+    except BaseException as error:
+        logger.error("a task of a method's raised", raised=error)

@@ -7,7 +7,7 @@ import enum
 import functools
 import inspect
 import types
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from zerorpc.shown import name_of, readable
@@ -225,14 +225,14 @@ def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def collect(service: Any, hidden_base: type | None = None) -> dict[str, Method]:
-    """The methods of an object, module or dict.
+    """The methods of an object, module, or dict (or any other mapping).
 
     Public callables are exposed. Properties are not, and are not even read: on an instrument, reading one can move
     something. ``hidden_base`` is the class of ours that the service is a subclass of: what it defines is not exposed.
 
     Raises TypeError for what can't be meant, such as a class whose methods need an instance.
     """
-    if isinstance(service, dict):
+    if isinstance(service, Mapping):
         return {name: Method(name, functor) for name, functor in map(_checked_item, service.items())}
     _check_service(service)
     hidden = _names_of(hidden_base, service) if hidden_base is not None else set()
@@ -253,7 +253,7 @@ def _check_service(service: Any) -> None:
     """Raises TypeError for what is no service; it says what to give instead."""
     if isinstance(service, type):
         _check_class(service)
-    elif isinstance(service, functools.partial) or type(service).__module__ == "builtins":
+    elif isinstance(service, DecoratorBase) or type(service).__module__ in ("builtins", "functools"):
         if isinstance(service, types.ModuleType):
             return
         if callable(service):
@@ -301,4 +301,8 @@ def _public_callables(service: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 def service_name(service: Any) -> str:
     """The name of a service that wasn't given one: the module's or the class's."""
-    return getattr(service, "__name__", None) or type(service).__name__
+    try:
+        name = getattr(service, "__name__", None)
+    except Exception:  # one that answers for any attribute may raise anything, or give anything
+        name = None
+    return name if isinstance(name, str) and name else type(service).__name__

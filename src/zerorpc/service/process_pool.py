@@ -216,7 +216,9 @@ class WorkerProcess:
             self._pipe.send_bytes(request)
             return self._receive(self._pipe)
         except (EOFError, OSError):
-            raise WorkerDied(f"{name}: {self._obituary()}") from None
+            why = self._obituary()
+            self.end()  # a thread that the method left may keep it, deaf, and the next job would find it alive
+            raise WorkerDied(f"{name}: {why}") from None
         except BaseException:  # no memory for the reply, perhaps: what is left of it would be taken for the next one
             self.end()
             raise
@@ -254,7 +256,7 @@ class WorkerProcess:
     def _obituary(self) -> str:
         """Why there is no answer, from a process that has ended or is about to."""
         assert self._process is not None
-        self._process.join(_GRACE)
+        _join(self._process, _GRACE)
         code = self._process.exitcode
         if self._closed:
             return _STOPPING
@@ -272,7 +274,7 @@ class WorkerProcess:
             self._pipe.close()
             self._pipe = None
         if process is not None:
-            process.join(_GRACE)
+            _join(process, _GRACE)
             if process.exitcode is None:
                 process.kill()
                 process.join()
@@ -309,6 +311,16 @@ class WorkerProcess:
         process = self._process
         if process is not None:
             process.kill()
+
+
+def _join(process: BaseProcess, seconds: float) -> None:
+    """``process.join``, which waits for ever for one that has closed its descriptors and lives on."""
+    from multiprocessing.connection import wait
+
+    deadline = time.monotonic() + seconds
+    wait([process.sentinel], seconds)
+    while process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _restore_main_file() -> None:
