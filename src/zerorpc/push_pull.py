@@ -17,6 +17,7 @@ from zerorpc.middleware import Context
 from zerorpc.protocol.events import VERSION, encode
 from zerorpc.service.inbox import Inbox
 from zerorpc.service.methods import collect
+from zerorpc.service.signals import children_apart
 from zerorpc.socket_base import SocketBase
 from zerorpc.transport.outbox import LINGER, Outbox
 from zerorpc.zmtp import SocketType
@@ -155,7 +156,8 @@ class Puller(SocketBase):
         If it is cancelled during a coroutine method, it cancels that method and waits for its end. Raises what ``run``
         raises.
         """
-        await self._core.serve()
+        with children_apart():
+            await self._core.serve()
 
     def stop(self) -> None:
         """Make ``run`` or ``serve`` return after the current method; doesn't wait for that. Safe to call twice."""

@@ -21,7 +21,7 @@ from zerorpc.protocol.rpc_peers import ServerPeer
 from zerorpc.service import process_pool
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
-from zerorpc.service.signals import ENDING, Signals, hold_signals, release_signals
+from zerorpc.service.signals import ENDING, Signals, children_apart, hold_signals, release_signals
 from zerorpc.service.signatures import argspec, describe
 from zerorpc.settings import above_zero, count, not_negative
 from zerorpc.socket_base import SocketBase
@@ -147,7 +147,8 @@ class Server(SocketBase):
         """
         if (processes := self._core.processes) > 1:
             raise RuntimeError(f"processes={processes} needs server.run(): a running event loop can't be forked")
-        await self._core.serve()
+        with children_apart():
+            await self._core.serve()
 
     def stop(self) -> None:
         """Ask the server to stop; returns at once. Safe from any thread, method or signal handler, and to call twice.

@@ -570,3 +570,53 @@ class Service:
             assert client.on_loop() == -signal.SIGTERM
             running.signal(signal.SIGTERM)
         assert running.line() == "returned"
+
+
+ON_A_LOOP_OF_THE_PROGRAMS = """
+import multiprocessing
+def wait(waiting):
+    os.write(waiting, b"!")
+    hang()
+
+class Service:
+    def child(self, number):
+        reading, waiting = os.pipe()
+        child = multiprocessing.get_context("fork").Process(target=wait, args=(waiting,))
+        child.start()
+        os.read(reading, 1)
+        os.kill(child.pid, number)
+        child.join()
+        return child.exitcode
+    async def coroutine(self, number):
+        return self.child(number)
+    def told(self, number):
+        say(self.child(number))
+
+async def main():
+    loop = asyncio.get_running_loop()
+    server, puller = zerorpc.Server(Service()), zerorpc.Puller(Service())
+    loop.add_signal_handler(signal.SIGTERM, server.stop)
+    say(server.bind("tcp://127.0.0.1:0")[0])
+    say(puller.bind("tcp://127.0.0.1:0")[0])
+    pulling = asyncio.ensure_future(puller.serve())
+    await server.serve()
+    puller.stop()
+    await pulling
+    say("returned")
+"""
+RUN = {"asyncio": "asyncio.run(main())", "uvloop": "import uvloop\nuvloop.run(main())"}
+
+
+@ON_EACH_LOOP
+def test_children_of_methods_that_a_loop_of_the_programs_serves(loop: str) -> None:
+    """It has set handlers of its own, and asyncio.run one for Ctrl-C: a child has none of them."""
+    with program(ON_A_LOOP_OF_THE_PROGRAMS + RUN[loop], loop) as running:
+        with zerorpc.Client(running.line(), timeout=PATIENCE) as client, zerorpc.Pusher() as pusher:
+            pusher.connect(running.line())
+            for number, code in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 1)):  # 1: KeyboardInterrupt
+                assert client.child(number) == client.coroutine(number) == code
+                pusher.told(int(number))
+                assert running.line() == str(int(code))
+            assert client.child(signal.SIGTERM) == -signal.SIGTERM  # the server lives
+        running.signal(signal.SIGTERM)
+        assert running.line() == "returned"

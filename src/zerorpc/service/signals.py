@@ -16,11 +16,12 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["ENDING", "Signals", "hold_signals", "release_signals"]
+__all__ = ["ENDING", "Signals", "children_apart", "hold_signals", "release_signals"]
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
 _active: Signals | None = None  # whose handlers are in place
+_served: set[object] = set()  # one for each loop of the program's that something is served on
 _forking = threading.local()
 
 
@@ -124,9 +125,22 @@ def release_signals(held: set[Any]) -> None:
 # Forks: a child is a program like any other, which signals end.
 
 
+@contextlib.contextmanager
+def children_apart() -> Iterator[None]:
+    """While it lasts, a forked child has none of the handlers that event loops have set in this process, such as a
+    program's own loop that serves: they would tell the parent's loop of the child's signals.
+    """
+    serving = object()
+    _served.add(serving)
+    try:
+        yield
+    finally:
+        _served.discard(serving)
+
+
 def _before_fork() -> None:
     """One that comes before the child has its own handlers would be lost."""
-    if _active is not None:
+    if _active is not None or _served:
         _forking.held = hold_signals()
 
 
@@ -139,7 +153,23 @@ def _after_fork() -> None:
 def _after_fork_in_child() -> None:
     if _active is not None:
         _active.give_back()
+    if _served:
+        _served.clear()
+        _let_go_of_loops()
     _after_fork()
+
+
+def _let_go_of_loops() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if _is_a_loops(signal.getsignal(number)):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def _is_a_loops(handler: Any) -> bool:
+    """Whether asyncio or uvloop has set it."""
+    function = getattr(handler, "func", handler)  # that of asyncio.run for Ctrl-C is a partial
+    return str(getattr(function, "__module__", "")).partition(".")[0] in ("asyncio", "uvloop")
 
 
 if hasattr(os, "register_at_fork"):
