@@ -367,6 +367,8 @@ class _Core:
         if hub.stale:
             hub.revive()
         hub.look(now)
+        if self.context.own_ids:  # another thread may have begun one with the same id, since it was checked
+            self.calls.check_unused(channel.message_id)
         self._peers.start(channel, now)
 
     def make_stream(self, request: Request) -> Stream:
