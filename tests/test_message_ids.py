@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -168,6 +169,93 @@ def test_the_id_of_a_call_under_way_is_refused(make: Callable[[Any], zerorpc.Con
 
     with serving(Service()) as server:
         run(calls())
+
+
+@WAYS
+def test_the_id_of_a_call_that_waits_for_a_server_is_refused(make: Callable[[Any], zerorpc.Context]) -> None:
+    """Else the second would take the first one's place on the connection, and that would never end."""
+    with serving(Service()) as server:
+        with zerorpc.Client(timeout=PATIENCE, context=make(lambda: "same")) as client:
+            first = client.echo(1, async_=True)
+            with pytest.raises(ValueError, match="the id of a call that is under way: 'same'"):
+                client.echo(2)
+            client.connect(server.endpoints[0])
+            assert first.get() == 1
+
+        async def calls() -> None:
+            async with zerorpc.AsyncClient(timeout=PATIENCE, context=make(lambda: 7)) as client:
+                first = client.echo(1)
+                with pytest.raises(ValueError, match="the id of a call that is under way: 7"):
+                    client.echo(2)
+                client.connect(server.endpoints[0])
+                assert await first == 1
+
+        run(calls())
+
+
+def test_of_two_threads_that_get_the_same_id_at_once_one_is_refused() -> None:
+    both = threading.Barrier(2)
+    outcomes: list[Any] = []
+    with zerorpc.Client(timeout=PATIENCE, context=subclassed(lambda: b"same")) as client, serving(Service()) as server:
+        calls = client._core.calls
+        check = calls.check_unused
+
+        def check_together(message_id: Any) -> None:
+            check(message_id)
+            if not client._core.hub.holds_lock():
+                both.wait(PATIENCE)  # neither has begun
+
+        def call(value: int) -> None:
+            try:
+                outcomes.append(client.echo(value))
+            except ValueError as error:
+                outcomes.append(str(error))
+
+        calls.check_unused = check_together  # type: ignore[method-assign]
+        threads = [threading.Thread(target=call, args=(7,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: outcomes)
+        client.connect(server.endpoints[0])
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert outcomes == ["Context.new_msgid returned the id of a call that is under way: b'same'", 7]
+
+
+@pytest.mark.parametrize("message_id", [b"mine" * 8, "mine", 7])
+def test_an_id_that_a_hook_puts_in_is_the_calls(message_id: Any) -> None:
+    context = zerorpc.Context()
+    context.register_middleware({"client_before_request": lambda event: event.header.update(message_id=message_id)})
+    with serving(Service()) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE, context=context) as client:
+            assert client.echo(1) == 1
+            assert list(client.count(500, slots=5)) == list(range(500))
+        run(async_calls(server.endpoints[0], context))
+
+
+def test_a_hook_that_puts_in_what_is_no_id_is_told() -> None:
+    context = zerorpc.Context()
+    context.register_middleware({"client_before_request": lambda event: event.header.update(message_id=None)})
+    with zerorpc.Client(context=context) as client, pytest.raises(TypeError, match="NoneType"):
+        client.echo(1)
+
+
+def test_a_task_context_that_is_a_whole_header_leaves_a_call_its_own_id() -> None:
+    """As middlewares do that keep the header which they are given, and hand it on."""
+    context = zerorpc.Context()
+    kept = {"message_id": b"another's", "v": 2, "trace": "t"}
+    context.register_middleware({"get_task_context": lambda: kept})
+    seen: list[Any] = []
+    reader = zerorpc.Context()
+    reader.register_middleware({"load_task_context": seen.append})
+    with (
+        serving(Service(), context=reader) as server,
+        zerorpc.Client(server.endpoints[0], timeout=PATIENCE, context=context) as client,
+    ):
+        assert client.echo(1) == 1
+    assert seen[0]["trace"] == "t"
+    assert seen[0]["v"] == 3
+    assert seen[0]["message_id"] != b"another's"
 
 
 def test_attributes_of_a_contexts_own_are_no_hooks() -> None:

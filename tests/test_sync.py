@@ -695,7 +695,7 @@ def test_as_the_interpreter_exits_nothing_hangs_and_nothing_is_said(how: str) ->
 # RecursionError
 
 
-def _call_near_the_limit(call: Callable[[], object], check: Callable[[], object] = lambda: None) -> int:
+def _call_near_the_limit(call: Callable[[], object], check: Callable[[], object] = lambda: None, tries: int = 3) -> int:
     """Call at each depth near the limit of recursion; how often that was too deep."""
     refused = 0
 
@@ -706,7 +706,7 @@ def _call_near_the_limit(call: Callable[[], object], check: Callable[[], object]
             call()
 
     for headroom in range(60):
-        for _ in range(3):
+        for _ in range(tries):
             try:
                 down(sys.getrecursionlimit() - _depth() - headroom)
             except (RecursionError, zerorpc.LostRemote):
@@ -723,6 +723,46 @@ def test_a_recursion_error_anywhere_in_a_call_spoils_no_later_call_of_any_client
             assert _call_near_the_limit(lambda: client.echo("x" * 300), lambda: _calls_end_soon(client, other)) > 20
             assert [client.echo(n) for n in range(600)] == [other.echo(n) for n in range(600)] == list(range(600))
             eventually(lambda: open_calls(client) == 0)
+
+
+def test_the_very_next_call_after_a_recursion_error_gets_its_result() -> None:
+    """Not over a connection that is known to be of no use; and what was half disconnected is disconnected."""
+    with serving({"echo": lambda value: value}) as server:
+        endpoint = server.endpoints[0]
+        with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+
+            def disconnect_and_connect() -> None:
+                client.disconnect(endpoint)
+                client.connect(endpoint)
+
+            def works() -> None:
+                if endpoint not in client._core.hub.dialers:
+                    client.connect(endpoint)
+                assert client.echo("next") == "next"
+
+            for act in (lambda: client.echo(1), disconnect_and_connect):
+                works()
+                assert _call_near_the_limit(act, works, tries=1) > 5
+
+
+def test_what_a_disconnect_has_left_half_done_is_finished_soon(client: zerorpc.Client) -> None:
+    hub, endpoint = client._core.hub, next(iter(client._core.hub.dialers))
+    assert client.echo(1) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub, "stop_dialer", _recurse)
+        with pytest.raises(RecursionError):
+            client.disconnect(endpoint)
+    eventually(lambda: not hub.links)
+    client.connect("tcp://127.0.0.1:1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub, "stop_dialer", _recurse)
+        with pytest.raises(RecursionError):
+            client.disconnect("tcp://127.0.0.1:1")
+    eventually(lambda: not hub.dialing)
+
+
+def _recurse(*_: object) -> None:
+    raise RecursionError
 
 
 def test_a_recursion_error_anywhere_in_a_coroutines_call_spoils_no_later_call_of_any_client() -> None:

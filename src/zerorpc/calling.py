@@ -137,13 +137,15 @@ class Request:
         self._caller = caller
         self.event: Event | None = None
         if context.hooks_client:
-            if context.own_ids:
-                _check_id(message_id, caller)
-            header.update(context.hook_get_task_context())
+            header = {**context.hook_get_task_context(), **header}  # a whole header of another's call, perhaps
             self.event = event = Event(name, args, header)
             context.hook_client_before_request(event)
             header, args = event.header, event.args
             called = event.name
+            if context.own_ids or header.get("message_id") is not message_id:
+                message_id = header.get("message_id")  # of a hook: what the server answers is what it gets
+                check_id(message_id)
+                caller.calls.check_unused(message_id)
         else:
             called = name
         try:
@@ -250,13 +252,6 @@ def _read_options(
             "the method's own arguments are positional"
         )
     return (caller.timeout if timeout is default_timeout else seconds("timeout", timeout)), _count_slots(slots)
-
-
-def _check_id(message_id: Any, caller: Caller) -> None:
-    """An id that a program made itself: replies have to find their way back by it."""
-    check_id(message_id)
-    if any(message_id in peer.channels for peer in list(caller.calls.peers)):
-        raise ValueError(f"Context.new_msgid returned the id of a call that is under way: {message_id!r}")
 
 
 def _count_slots(slots: Any) -> int:

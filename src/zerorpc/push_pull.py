@@ -71,7 +71,7 @@ class Pusher(SocketBase):
         larger than 128 MiB, and Closed after ``close``.
         """
         name, context = method if type(method) is str else method_name(method), self._context
-        header = {"message_id": context.new_msgid(), "v": VERSION, **context.hook_get_task_context()}
+        header = {**context.hook_get_task_context(), "message_id": context.new_msgid(), "v": VERSION}
         try:
             data = encode(header, name, args)
         except SerializationError as error:

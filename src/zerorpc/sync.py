@@ -385,6 +385,8 @@ class _Core:
         if hub.stale:
             hub.revive()
         hub.look(now)
+        if self.context.own_ids:  # another thread may have begun one with the same id, since it was checked
+            self.calls.check_unused(channel.message_id)
         self._peers.start(channel, now)
 
     def make_stream(self, request: Request) -> Stream:
@@ -450,10 +452,13 @@ class _Peers:
             peer = self.calls.start(channel, now)
         except BaseException:  # RecursionError, Ctrl-C: half of a message may be among what is to be sent
             if channel.peer is not None:
-                channel.peer.link.closed = True  # the keeper does the rest
+                channel.peer.link.peer.writable = False
+                channel.peer.link.closed = True  # the keeper, or the next call, does the rest
             raise
         if peer is not None:
             peer.link.flush()
+        else:
+            self.hub.mend()
         if self.hub.leader is not None:
             self.hub.hurry(self.calls.next_wake if peer is None else peer.next_wake)
 
@@ -479,6 +484,7 @@ class _Peers:
                 peer.link.flush()
         except BaseException:  # Ctrl-C: nobody knows which connections have got calls, and haven't sent them
             for link in list(self.hub.links.values()):
+                link.peer.writable = False
                 link.closed = True
                 link.finish()
             raise

@@ -49,7 +49,7 @@ def test_the_keeper_survives_whatever_is_raised_and_the_log_says_so(
             mends.append(1)
             raise SystemExit("broken") if len(mends) % 2 else RuntimeError("broken")
 
-        monkeypatch.setattr(hub, "_mend", break_down)
+        monkeypatch.setattr(hub, "mend", break_down)
         eventually(lambda: len(mends) > 4)
         monkeypatch.undo()
         assert hub._keeper.is_alive()

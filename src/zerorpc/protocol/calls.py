@@ -6,6 +6,7 @@ A call takes a live peer, the one with the fewest calls open; with none it waits
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from zerorpc.protocol.channel import STATE_WAITING, ClientChannel
 from zerorpc.protocol.peer import next_sweep
@@ -38,6 +39,12 @@ class Calls:
             return None
         peer.open(channel, now)
         return peer
+
+    def check_unused(self, message_id: Any) -> None:
+        """Raises ValueError if a call under way has this id: replies have to find their way back by it."""
+        waiting = any(c.message_id == message_id and c.state is STATE_WAITING for c in tuple(self.waiting))
+        if waiting or any(message_id in peer.channels for peer in tuple(self.peers)):
+            raise ValueError(f"Context.new_msgid returned the id of a call that is under way: {message_id!r}")
 
     def _purge(self) -> None:
         """Forget the calls that were given up: those without a deadline would stay as long as there is no peer."""

@@ -281,6 +281,7 @@ class BlockingHub(Hub):
                 self.owner.sweep(now)
         except BaseException:
             if link is not None:
+                link.peer.writable = False  # first: it gets no further calls
                 link.closed = True
                 link.finish()
             raise
@@ -338,7 +339,7 @@ class BlockingHub(Hub):
             if self.closed:
                 return True
             self._wake_resting()
-            self._mend()
+            self.mend()
             if self.leader is not None:
                 return False
             now = monotonic()
@@ -354,7 +355,7 @@ class BlockingHub(Hub):
                 self._resign()
         return False
 
-    def _mend(self) -> None:
+    def mend(self) -> None:
         """Finish what an interrupt (Ctrl-C, an alarm) may have left half done in another thread. With the lock held."""
         if self.leader is not None and monotonic() > self._lead_until:
             self.leader = None
@@ -362,6 +363,8 @@ class BlockingHub(Hub):
         for link in list(self.links.values()):
             if link.closed:
                 link.finish()
+            elif link.dialer is not None and link.dialer.closed:
+                link.lose(LostRemote("disconnected here"))
         connected = {link.dialer for link in self.links.values() if not link.leaving}
         for dialer in self.dialers.values():
             if dialer not in connected and dialer not in self.dialing:

@@ -102,6 +102,7 @@ class BlockingLink:
             if sent < len(output[0]) or len(output) > 1:
                 self._keep(output, sent)
         except BaseException:  # Ctrl-C: nobody knows how much of a message is out
+            self.peer.writable = False
             self.closed = True
             self.finish()
             raise
@@ -181,6 +182,7 @@ class BlockingLink:
         """The connection is over."""
         if self.closed:
             return
+        self.peer.writable = False
         self.closed = True
         self._reason = reason
         if self._unsent and not isinstance(reason, LostRemote):
@@ -191,8 +193,8 @@ class BlockingLink:
     def finish(self) -> None:
         """Clear up after the end. An interrupt may cut this short: then the keeper calls it again.
 
-        Who was interrupted in the middle of the work on it (by Ctrl-C, an alarm, RecursionError) sets ``closed`` and
-        calls this: an assignment always comes through.
+        Who was interrupted in the middle of the work on it (by Ctrl-C, an alarm, RecursionError) takes the
+        peer's ``writable``, sets ``closed`` and calls this: an assignment always comes through.
         """
         hub = self._hub
         hub.forget(self)

@@ -51,7 +51,7 @@ class Dial(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._end.wait(self._delay):
+            while not (self.dialer.closed or self._end.wait(self._delay)):
                 if self._attempt():
                     return
         finally:
