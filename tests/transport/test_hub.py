@@ -273,7 +273,7 @@ def test_endpoints_may_be_changed_while_others_look_at_them(kind: str) -> None:
 
     def change(number: int) -> None:
         try:
-            for n in range(60):
+            for n in range(15):
                 client.connect([f"inproc://changed-{number}-{n}-{k}" for k in range(3)])
                 client.bind(f"inproc://bound-{number}-{n}")
                 client.disconnect([f"inproc://changed-{number}-{n}-{k}" for k in range(3)])

@@ -285,6 +285,23 @@ def test_what_the_peer_has_not_taken() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell")
+def test_what_the_peer_has_not_taken_is_told_without_a_descriptor_left() -> None:
+    """A module that is only imported then would end the connection."""
+    program = """
+        import resource, socket
+        from zerorpc.transport.sockets import unsent_octets
+        ours, theirs = socket.socketpair()
+        ours.send(b"x")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ours.fileno(), ours.fileno()))
+        print(unsent_octets(ours.fileno()) > 0)
+        ours.close()
+        theirs.close()
+        """
+    with Program(program) as running:
+        assert running.end() == (0, "True\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell")
 def test_what_the_peers_system_has_taken() -> None:
     listener = bound("tcp://127.0.0.1:0")
     with socket.create_connection(("127.0.0.1", int(listener.endpoint.rpartition(":")[2]))) as sock:

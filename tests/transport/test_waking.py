@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import select
@@ -30,6 +31,18 @@ def bell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def _rings(bell: Bell) -> bool:
     return bool(select.select([bell.fileno()], [], [], 0)[0])
+
+
+def test_half_a_bell_is_dropped_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings are errors: what a finalizer raises is one."""
+
+    def out_of_descriptors(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "eventfd", out_of_descriptors, raising=False)
+    with pytest.raises(OSError, match="Too many open files"):
+        Bell()
+    gc.collect()
 
 
 def test_a_bell_rings_until_it_is_hushed(bell: Bell) -> None:

@@ -16,6 +16,9 @@ from zerorpc.errors import AddressInUse, EndpointError
 from zerorpc.transport.endpoints import Address, Endpoint, resolve
 from zerorpc.transport.inproc import InprocListener, connect_inproc
 
+if sys.platform == "linux":
+    import fcntl  # now: at its first use the process may be out of descriptors
+
 __all__ = [
     "CONNECT_TIMEOUT",
     "OUT_OF_DESCRIPTORS",
@@ -265,8 +268,6 @@ def unsent_octets(fileno: int) -> int:
     """What the system holds of our output and the peer hasn't taken; 0 where the system can't tell."""
     if sys.platform != "linux":
         return 0
-    import fcntl
-
     try:
         return int(struct.unpack("i", fcntl.ioctl(fileno, _SIOCOUTQ, b"\0\0\0\0"))[0])
     except (OSError, ValueError):  # closed, perhaps

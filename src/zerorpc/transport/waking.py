@@ -20,8 +20,10 @@ class Bell:
     Safe from any thread. Raises OSError when the process is out of descriptors.
     """
 
+    _pair: tuple[socket.socket, socket.socket] | None = None
+    _fileno = -1  # out of descriptors it stays so: then there is only half of a bell to be dropped
+
     def __init__(self) -> None:
-        self._pair: tuple[socket.socket, socket.socket] | None = None
         if hasattr(os, "eventfd"):
             self._fileno = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             return
