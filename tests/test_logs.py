@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -244,5 +245,8 @@ import sys, zerorpc
 zerorpc.Client("tcp://127.0.0.1:9").close()
 print({"logging", "traceback", "asyncio"} & set(sys.modules))
 """
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=20, check=True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=20, check=True, env=environment
+    )
     assert done.stdout == "set()\n"

@@ -294,6 +294,8 @@ def test_what_the_peer_has_not_taken_is_told_without_a_descriptor_left() -> None
         ours.send(b"x")
         resource.setrlimit(resource.RLIMIT_NOFILE, (ours.fileno(), ours.fileno()))
         print(unsent_octets(ours.fileno()) > 0)
+        ours.close()
+        theirs.close()
         """
     with Program(program) as running:
         assert running.end() == (0, "True\n", "")
