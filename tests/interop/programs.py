@@ -32,7 +32,7 @@ LIVE: weakref.WeakSet[Program] = weakref.WeakSet()
 class Program:
     """One running program. `lines` holds what it printed and nobody has read, None once it has ended."""
 
-    def __init__(self, *argv: str, python: str | None = None) -> None:
+    def __init__(self, *argv: str, python: str | None = None, covered: bool = True) -> None:
         self.argv = argv
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed by stop)
         self.lines: queue.Queue[str | None] = queue.Queue()
@@ -44,7 +44,7 @@ class Program:
             start_new_session=True,
             cwd=FOLDER,
             text=True,
-            env=environment_of(python or old_python()),
+            env=environment_of(python or old_python(), covered),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -114,10 +114,13 @@ class Program:
         self.errors.close()
 
 
-def environment_of(python: str) -> dict[str, str]:
-    """Ours for our own interpreter; for the old one without what would lead it to our packages."""
+def environment_of(python: str, covered: bool = True) -> dict[str, str]:
+    """Ours for our own interpreter; for the old one without what would lead it to our packages. Without coverage's,
+    too, if it is not to be ``covered``.
+    """
     hidden = set() if python == sys.executable else {"PYTHONPATH", "PYTHONHOME"}
-    return {name: value for name, value in os.environ.items() if name not in hidden}
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return kept if covered else {name: value for name, value in kept.items() if not name.startswith("COVERAGE")}
 
 
 P = TypeVar("P", bound=Program)

@@ -117,15 +117,18 @@ class Execution(Struct, eq=False):
     def error(self, error: BaseException) -> bytes:
         """The method, or a step around it, raised. Never raises, whatever that was."""
         try:
+            if type(error) is MemoryError:  # first, since each step needs a little
+                traceback.clear_frames(error.__traceback__)  # they hold what the method took
             return self._tell(error)
         except BaseException:  # no memory, or Ctrl-C: a server ends by a handler of that, and by nothing raised here
-            return self._shortest_reply(error)
+            pass  # and from here on this one holds no frames either
+        BaseException.with_traceback(error, None)  # with its frames goes what the method holds: all memory, perhaps
+        logger.error("%.200s raised %s", self.channel.name, name_of(error))
+        return self._shortest_reply(error)
 
     def _tell(self, error: BaseException) -> bytes:
         trace = without_frames_of(_OUR_MODULES, trace_of(error))
         BaseException.with_traceback(error, trace)  # not by assignment: a class may forbid it
-        if issubclass(type(error), MemoryError):
-            traceback.clear_frames(trace)  # or they would hold what the method took while we tell of it
         if type(error) is TypeError and trace is None and self.method is not None:
             error = self._naming_the_method(error, self.method)
         told = _Told.of(error, trace)

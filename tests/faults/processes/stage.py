@@ -83,7 +83,9 @@ class ServerProgram(Program):
     """service.py, which is ready."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(str(HERE / "service.py"), json.dumps(options), python=sys.executable)
+        # Coverage takes memory at each new line, also when there is none.
+        covered = not options.get("limits_memory", False)
+        super().__init__(str(HERE / "service.py"), json.dumps(options), python=sys.executable, covered=covered)
         try:
             ready = self.next_line()
         except BaseException:
