@@ -28,7 +28,7 @@ from tests.service.running import Program, eventually
 pytestmark = pytest.mark.timeout(150)
 
 BROWSERS = 16
-REQUESTS = 2000
+REQUESTS = 600
 HTTP_PATIENCE = 25.0  # s; more than any call may take
 
 # The server that the application calls. What was run for whom is counted; answers come out of order.
