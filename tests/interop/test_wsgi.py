@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -135,7 +136,13 @@ def check(site: Site, answers: list[Answer], workers: int) -> None:
     assert [answer for answer in answers if answer.status != 200] == []
     assert [answer for answer in answers if answer.body["answer"] != answer.token] == []
     assert len(answers) == REQUESTS
-    assert len({answer.body["pid"] for answer in answers}) > workers, "no worker was started anew"
+    pids = {answer.body["pid"] for answer in answers}
+
+    def a_new_worker_answers() -> bool:
+        pids.add(ask(site.server.port, "echo", "more").body["pid"])
+        return len(pids) > workers
+
+    eventually(a_new_worker_answers, "a worker is started anew")
 
     def counts() -> Counter[int]:
         runs = site.backend.runs()
@@ -154,8 +161,9 @@ def check_end(server: WebServer, workers: int) -> None:
     answered: set[str] = set()
 
     def all_have_answered() -> bool:
-        with ThreadPoolExecutor(BROWSERS) as browsers:
-            last = list(browsers.map(lambda _: ask(server.port, "echo", "last"), range(BROWSERS)))
+        time.sleep(0.2)  # or so many requests would have workers end again
+        with ThreadPoolExecutor(workers) as browsers:
+            last = list(browsers.map(lambda _: ask(server.port, "echo", "last"), range(workers)))
         answered.update(str(answer.body["pid"]) for answer in last)
         there = server.workers()
         return len(there) == workers and there <= answered
@@ -182,7 +190,7 @@ GUNICORN = {
 @pytest.mark.parametrize("busy", [False, True], ids=["", "while the master calls"])
 @pytest.mark.parametrize(("options", "acts"), GUNICORN.values(), ids=GUNICORN)
 def test_gunicorn(options: list[str], acts: list[str], busy: bool) -> None:
-    program = gunicorn(*options, "--max-requests", "300", "--max-requests-jitter", "100")
+    program = gunicorn(*options, "--max-requests", "200", "--max-requests-jitter", "60")
     with site(program, acts, busy) as here:
         wait_until_it_answers(here.server)
         answers = load(here.server, acts, lambda _: os.kill(here.server.pid, signal.SIGHUP))
@@ -209,7 +217,7 @@ def test_uwsgi(options: list[str]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGHUP)
 
-    with site(uwsgi(*options, "--max-requests", "300"), ALL, busy=False) as here:
+    with site(uwsgi(*options, "--max-requests", "200"), ALL, busy=False) as here:
         wait_until_it_answers(here.server)
         check(here, load(here.server, ALL, restart), workers_of(options))
         check_end(here.server, workers_of(options))

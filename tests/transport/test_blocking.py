@@ -619,10 +619,10 @@ os._exit(0)
 def test_the_first_uses_after_a_fork_come_from_several_threads_at_once(service: Blocking, fork: str) -> None:
     """Also in a child of the child. Parents with other threads at work: only Python's own fork survives those."""
     busy = 2 if fork.endswith("os').fork") else 0
-    text = THREADS_FIRST.format(fork=fork, busy=busy, times=15)
+    text = THREADS_FIRST.format(fork=fork, busy=busy, times=6)
     with serving(service) as server, Program(text, server.endpoints[0]) as program:
         code, out, err = program.end()
-    assert (code, out) == (0, f"{[0] * 15} parent\n"), err
+    assert (code, out) == (0, f"{[0] * 6} parent\n"), err
 
 
 @EACH_WAY

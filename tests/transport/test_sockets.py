@@ -292,8 +292,10 @@ def test_what_the_peer_has_not_taken_is_told_without_a_descriptor_left() -> None
         from zerorpc.transport.sockets import unsent_octets
         ours, theirs = socket.socketpair()
         ours.send(b"x")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (ours.fileno(), ours.fileno()))
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ours.fileno(), limits[1]))
         print(unsent_octets(ours.fileno()) > 0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         ours.close()
         theirs.close()
         """
