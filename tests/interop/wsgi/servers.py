@@ -145,6 +145,12 @@ def gunicorn(*options: str) -> Program:
 def uwsgi(*options: str) -> Program:
     def command(port: int) -> list[str]:
         settings = ["--master", "--die-on-term", "--need-app", "--disable-logging", "--min-worker-lifetime", "1"]
+        settings += [
+            "--reload-mercy",
+            "5",
+            "--worker-reload-mercy",
+            "5",
+        ]  # for who resets its handlers, as asyncio.run does
         return ["uwsgi", "--http-socket", f"127.0.0.1:{port}", *settings, *options, "--module", "application"]
 
     begun = r"pawned uWSGI worker \d+ \((?:new )?pid: (\d+)"
