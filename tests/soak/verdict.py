@@ -8,6 +8,8 @@ from typing import Any
 from tests.soak.state import KEPT
 
 MEMORY = 0.05  # by so much more than before it may be
+# Of the same as the system counts it. A minute after the start it still grew by 7 to 10%, with no more blocks.
+RESIDENT = 0.15
 SAME = ("channels", "links", "tasks", "threads", "descriptors")  # before and after
 GOODPUT = 0.8  # of its peak, however much is offered
 REFUSED_MS = 250.0  # at the 99th percentile: a quarter of what the callers would wait
@@ -41,8 +43,8 @@ def _broken_connections(held: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _broken_by_state(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("rss", "blocks"):
-        if after[name] > before[name] * (1 + MEMORY):
+    for name, most in (("rss", RESIDENT), ("blocks", MEMORY)):
+        if after[name] > before[name] * (1 + most):
             yield f"{name} grew by {after[name] / before[name] - 1:.1%}: {before[name]:,} before, {after[name]:,} after"
     for name in SAME:
         if after[name] != before[name]:
