@@ -19,7 +19,7 @@ NO_PYTHON := no CPython >= 3.11 with its venv module found (tried $(or $(PYTHON)
 help:
 	@echo "make demo    run the main job for real, as separate processes"
 	@echo "make test    linters, types, all tests, coverage"
-	@echo "make test-interop  only the tests with other programs: zerorpc 0.6, Node's, HAProxy, networks that fail"
+	@echo "make test-interop  only those with other programs: zerorpc 0.6, Node's, HAProxy, failing networks, loads"
 	@echo "make model   a minute of random operations on both clients at once, against a model; SECONDS=600 SEED=1 (Linux)"
 	@echo "make soak    2,000 connections for 10 minutes, then three times what a server can do; SECONDS=60 is quicker (Linux)"
 	@echo "make bench   measure us beside other RPCs, half an hour; bench-quick takes a minute (both: Linux)"
@@ -35,7 +35,10 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 # Tests mostly wait for something, so a few files at once take half of the time. A file's tests share what they start.
-AT_ONCE := --numprocesses 4 --dist loadfile
+# Those with other programs wait the most; they are not measured for coverage, which would double what the others take.
+AT_ONCE := --dist loadfile --numprocesses
+WITH_OTHERS := tests/interop tests/conformance tests/faults tests/benchmarks tests/soak
+TEST_WITH_OTHERS := $(BIN)/python -m pytest $(AT_ONCE) 6 $(WITH_OTHERS)
 
 test: $(STAMP)
 	$(BIN)/python -m tests.interop.set_up
@@ -43,14 +46,15 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(AT_ONCE)
+	$(BIN)/coverage run -m pytest $(AT_ONCE) 4 $(WITH_OTHERS:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include="*/zerorpc/zmtp/*,*/zerorpc/protocol/*" --fail-under=100
+	$(TEST_WITH_OTHERS)
 
 test-interop: $(STAMP)
 	$(BIN)/python -m tests.interop.set_up
-	$(BIN)/python -m pytest $(AT_ONCE) tests/interop tests/conformance $(wildcard tests/faults)
+	$(TEST_WITH_OTHERS)
 
 demo: $(STAMP)
 	@$(BIN)/python demo/run.py

@@ -32,6 +32,17 @@ def ipc_endpoint() -> Iterator[str]:
         yield f"ipc://{folder}/s"
 
 
+@pytest.fixture
+def no_second_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of a blocking client look up now and then, in case they were not told of something: here they don't.
+
+    So what is found at such a look only is never found, and the test fails without a clock.
+    """
+    for name in ("_POLL_LONGEST", "_LEAD_LONGEST", "_LOOK_UP"):
+        monkeypatch.setattr(f"zerorpc.transport.blocking.{name}", 3600.0)
+    monkeypatch.setattr("zerorpc.transport.blocking._POLL_LONGEST_MS", 3_600_000)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Tests log what is no text, such as half a character; the pipes of pytest-xdist take only text."""

@@ -676,8 +676,9 @@ def test_closing_a_stream_ends_the_iteration_of_a_task_that_waits_for_an_item(
     async def main() -> None:
         async with zerorpc.AsyncClient(endpoint) as client:
             items = await client.stall(2)
-            reader = asyncio.ensure_future(_rest(items))
-            await eventually_async(lambda: service.started.is_set() and items._request.channel.waiter)
+            read: list[int] = []
+            reader = asyncio.ensure_future(_rest(items, read))
+            await eventually_async(lambda: len(read) == 2 and items._request.channel.waiter)
             closing = getattr(items, close)()
             if close == "aclose":
                 await closing
@@ -741,8 +742,12 @@ async def _awaited(call: Call) -> Any:
     return await call
 
 
-async def _rest(items: Any) -> list[Any]:
-    return [item async for item in items]
+async def _rest(items: Any, read: list[Any] | None = None) -> list[Any]:
+    """What is left of a stream, in `read` as it comes, where that is given."""
+    read = [] if read is None else read
+    async for item in items:
+        read.append(item)
+    return read
 
 
 # Servers that go, come, and fail over

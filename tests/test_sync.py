@@ -482,6 +482,7 @@ def test_many_unruly_readers_get_each_item_once_and_none_hangs(client: zerorpc.C
     assert client.echo("still") == "still"
 
 
+@pytest.mark.usefixtures("no_second_looks")
 @pytest.mark.parametrize("follows", [False, True], ids=["its reader leads", "its reader follows"])
 def test_closing_a_stream_ends_the_iteration_of_who_waits(
     client: zerorpc.Client, service: Blocking, follows: bool
@@ -493,11 +494,9 @@ def test_closing_a_stream_ends_the_iteration_of_who_waits(
     reader = threading.Thread(target=lambda: got.extend([*items, "ended"]))
     reader.start()
     eventually(lambda: _waiting(items))
-    began = time.monotonic()
     items.close()
     reader.join(PATIENCE)
     assert got == [0, "ended"]
-    assert time.monotonic() - began < 0.9, "it was found at the end of a poll only"
     with pytest.raises(StopIteration):
         next(items)
     service.release.set()

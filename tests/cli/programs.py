@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import selectors
@@ -75,12 +76,13 @@ class Program:
 
     def end(self) -> None:
         """Make sure that nothing of it is left."""
+        for patience in (1, 5):  # the second time it waits for no method; its coverage is written
+            if self.process.poll() is None:
+                self.process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.process.wait(patience)
         if self.process.poll() is None:
-            self.process.terminate()  # so that its coverage is written
-            try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
         for stream in self._streams.values():
             stream.close()

@@ -18,7 +18,6 @@ import zerorpc
 from tests.cli.programs import PATIENCE, Outcome, Program
 from tests.service.running import eventually, refused
 
-SECOND = 3.0  # s, on busy cores
 SOME_PORT = "tcp://127.0.0.1:0"
 
 SHOP = '''
@@ -61,7 +60,7 @@ class Shop:
     def pausing(self):
         """One item, and the other when released."""
         yield "first"
-        self._released.wait(20)
+        self._released.wait(60)
         yield "second"
 
     def release(self):
@@ -73,7 +72,7 @@ class Shop:
 
     def slow(self):
         print("slow began", file=sys.stderr, flush=True)
-        time.sleep(15)
+        time.sleep(60)  # longer than anybody waits
 
     def brief(self):
         print("brief began", file=sys.stderr, flush=True)
@@ -392,47 +391,41 @@ def test_a_full_disk_is_told(folder: Path, shared: str) -> None:
     assert ended.stderr.splitlines()[1:] == [said]
 
 
-def end_with(program: Program, number: signal.Signals = signal.SIGINT) -> tuple[Outcome, float]:
-    """Send the signal; how the program ended, and in which time."""
-    began = time.monotonic()
+def end_with(program: Program, number: signal.Signals = signal.SIGINT) -> Outcome:
+    """Send the signal; how the program ended."""
     program.interrupt(number)
-    outcome = program.finish()
-    return outcome, time.monotonic() - began
+    return program.finish()
 
 
 def test_ctrl_c_ends_a_waiting_client(start: Start) -> None:
     server, endpoint = serving(start, "--bind", SOME_PORT, "shop.Shop")
     client = start(endpoint, "slow")
     server.wait_for("^slow began")
-    outcome, took = end_with(client)
+    outcome = end_with(client)
     assert outcome == (130, "", f'Connecting to "{endpoint}"\n')
-    assert took < SECOND
 
 
 def test_ctrl_c_ends_a_client_without_a_server(start: Start, ipc_endpoint: str) -> None:
     client = start(ipc_endpoint, "slow")
     client.wait_for("^Connecting")
-    outcome, took = end_with(client)
+    outcome = end_with(client)
     assert outcome == (130, "", f'Connecting to "{ipc_endpoint}"\n')
-    assert took < SECOND
 
 
 def test_ctrl_c_ends_a_stream_and_leaves_valid_json(start: Start) -> None:
     _, endpoint = serving(start, "--bind", SOME_PORT, "shop.Shop")
     client = start("-pj", endpoint, "pausing")
     client.wait_for("first", "out")
-    outcome, took = end_with(client)
+    outcome = end_with(client)
     assert (outcome.code, json.loads(outcome.out)) == (130, ["first"])
     assert "Traceback" not in outcome.err
-    assert took < SECOND
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_an_idle_server(start: Start, number: signal.Signals) -> None:
     server, endpoint = serving(start, "--bind", SOME_PORT, "time")
-    outcome, took = end_with(server, number)
+    outcome = end_with(server, number)
     assert outcome == (0, "", f'binding to "{endpoint}"\nserving "time"\n')
-    assert took < SECOND
 
 
 @pytest.mark.parametrize(("number", "processes"), [(signal.SIGINT, "1"), (signal.SIGTERM, "1"), (signal.SIGTERM, "2")])
@@ -440,7 +433,7 @@ def test_a_signal_lets_running_calls_finish(start: Start, number: signal.Signals
     server, endpoint = serving(start, "--processes", processes, "--bind", SOME_PORT, "shop.Shop")
     client = start(endpoint, "brief")
     server.wait_for("^brief began")
-    outcome, _ = end_with(server, number)
+    outcome = end_with(server, number)
     assert (outcome.code, outcome.out) == (0, "")
     assert client.finish().out == "'done'\n"
 
@@ -453,11 +446,12 @@ def test_a_second_signal_ends_a_busy_server(start: Start, processes: str, number
     server.wait_for("^slow began")
     server.interrupt(number)  # for the parent alone: it tells the others
     eventually(lambda: refused(endpoint))
-    outcome, took = end_with(server, number)
+    began = time.monotonic()
+    outcome = end_with(server, number)
+    assert time.monotonic() - began < 8, "it waited for its methods, for 10 s"
     assert (outcome.code, outcome.out) == (0, "")
     assert outcome.err.count("binding to") == outcome.err.count("serving") == 1
     assert "Traceback" not in outcome.err
-    assert took < (SECOND if processes == "1" else 2 * SECOND)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -471,7 +465,7 @@ def test_a_server_ignores_what_it_was_started_to_ignore(start: Start, run: Run, 
     server.interrupt(number)
     assert run("-j", endpoint, "add", "40").out == "42\n"
     other = signal.Signals(signal.SIGINT + signal.SIGTERM - number)
-    assert end_with(server, other)[0].code == 0
+    assert end_with(server, other).code == 0
 
 
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", "<&-"])

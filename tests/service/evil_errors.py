@@ -99,7 +99,7 @@ def _cycle() -> BaseException:
 
 def _deep_group() -> BaseException:
     error: BaseException = ValueError("innermost")
-    for _ in range(3000):
+    for _ in range(1500):
         error = BaseExceptionGroup("group", [error])
     return error
 
@@ -117,9 +117,9 @@ def _deep() -> BaseException:
         raise Chained("deep")
 
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(10_000)
+    sys.setrecursionlimit(5_000)
     try:
-        down(5_000)
+        down(2_000)
     except Chained as error:
         return error
     finally:
@@ -196,7 +196,7 @@ EVIL: dict[str, Made] = {
     "OSErrorOdd": lambda: OSError(EVIL["BadStr"](), EVIL["BadStr"](), EVIL["BadStr"]()),
     "Surrogate": Surrogate,
     "LongContext": _chain_of(600, "__context__"),
-    "LongCause": _chain_of(5000, "__cause__"),
+    "LongCause": _chain_of(1500, "__cause__"),
     "Cycle": _cycle,
     "Deep": _deep,
     "RecursionError": lambda: RecursionError("maximum recursion depth exceeded"),

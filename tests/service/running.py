@@ -169,8 +169,7 @@ class RawPeer:
         self._flush()
 
     def _flush(self) -> None:
-        for part in self.connection.take_output():
-            self.sock.sendall(part)
+        self.sock.sendall(b"".join(self.connection.take_output()))  # in two pieces TCP would hold the second back
 
     def __enter__(self) -> RawPeer:
         return self

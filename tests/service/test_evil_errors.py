@@ -185,8 +185,7 @@ def test_an_object_that_raises_when_it_is_pickled_or_unpickled(how: str) -> None
 
 
 @pytest.mark.parametrize("how", ["plain", "coroutine", "waiting", "wrapper", "generator", "async_generator"])
-@pytest.mark.parametrize("kinds", [("Pusher", "Puller"), ("Publisher", "Subscriber")])
-@pytest.mark.parametrize("way", ["run", "serve"])
+@pytest.mark.parametrize(("kinds", "way"), [(("Pusher", "Puller"), "run"), (("Publisher", "Subscriber"), "serve")])
 def test_a_puller_handles_the_next_event_whatever_its_methods_raise(kinds: tuple[str, str], how: str, way: str) -> None:
     taken: list[int] = []
     sends, takes = (getattr(zerorpc, kind) for kind in kinds)

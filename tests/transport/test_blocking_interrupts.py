@@ -11,10 +11,10 @@ from types import FrameType
 from typing import Any
 
 import zerorpc
-from tests.service.running import serving
+from tests.service.running import PATIENCE, serving
 
 TIMEOUT = 3.0  # s a call
-SOON = 4.0  # s for a call after the interrupted one: longer than its timeout
+SOON = PATIENCE  # s for a call after the interrupted one: longer than its timeout
 OUTCOMES = (zerorpc.LostRemote, zerorpc.TimeoutExpired)
 # CPython runs no signal handler between taking a lock and entering its block; a tracer does.
 LOCKING = ("with self.lock", "with hub.lock", "with self.hub.lock")

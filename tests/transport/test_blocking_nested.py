@@ -9,7 +9,6 @@ import gc
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -24,18 +23,17 @@ from zerorpc.transport.dialing import Dial
 from zerorpc.transport.keeper import Keeper
 
 FILES = {"blocking.py", "blocking_link.py", "sync.py", "hub.py", "waking.py", "channel.py", "calls.py", "rpc_peers.py"}
-BETWEEN = 0.3  # s that a nested act may take; a look-up of a lost leader takes 1.5
 MANY = "A" * 300  # more than one piece to send
 
 
 class Stepper:
-    """Does something once, at the n-th line that this thread runs in our code, and counts the lines."""
+    """Does something once, at the n-th line that this thread runs in our code: of all lines, or of different ones."""
 
-    def __init__(self, line: int, act: Callable[[], object]) -> None:
+    def __init__(self, line: int, act: Callable[[], object], *, different: bool = False) -> None:
         self.lines = 0
+        self._seen: set[tuple[str, int]] | None = set() if different else None
         self.where = ""
         self.raised = ""
-        self.took = 0.0
         self._line = line
         self._act = act
 
@@ -51,18 +49,23 @@ class Stepper:
         name = Path(frame.f_code.co_filename).name
         if name not in FILES or self.where:
             return None
-        if event == "line":
+        if event == "line" and self._is_counted(name, frame.f_lineno):
             self.lines += 1
             if self.lines == self._line:
                 self.where = f"{name}:{frame.f_lineno} in {frame.f_code.co_name}"
                 sys.settrace(None)
-                began = time.monotonic()
                 try:
                     self._act()
                 except BaseException as error:
                     self.raised = repr(error)
-                self.took = time.monotonic() - began
         return self._trace
+
+    def _is_counted(self, *line: Any) -> bool:
+        if self._seen is None:
+            return True
+        seen = line in self._seen
+        self._seen.add(line)
+        return not seen
 
 
 def _call(client: zerorpc.Client) -> None:
@@ -144,6 +147,7 @@ def service() -> Iterator[Blocking]:
     service.release.set()
 
 
+@pytest.mark.usefixtures("no_second_looks")
 @pytest.mark.parametrize("nested", NESTED)
 @pytest.mark.parametrize("outer", OUTER)
 def test_at_any_line_it_works_or_is_refused_and_harms_nothing(
@@ -155,7 +159,7 @@ def test_at_any_line_it_works_or_is_refused_and_harms_nothing(
         while True:
             line += 1
             items = client.count(1000, slots=1)
-            stepper = Stepper(line, lambda items=items: nested(client, items))
+            stepper = Stepper(line, lambda items=items: nested(client, items), different=outer is not _call)
             try:
                 stepper.run(lambda: outer(client))
             except BaseException as error:
@@ -167,8 +171,6 @@ def test_at_any_line_it_works_or_is_refused_and_harms_nothing(
                 worked += 1
             elif not stepper.raised.startswith("InUse("):
                 problems.append(f"{stepper.where}: raised {stepper.raised}")
-            if stepper.took > 1.0:
-                problems.append(f"{stepper.where}: it took {stepper.took:.1f} s")
         assert client.echo("after") == "after"
         eventually(lambda: open_calls(client) == 0)
     assert not problems, "\n".join(problems)
@@ -176,6 +178,7 @@ def test_at_any_line_it_works_or_is_refused_and_harms_nothing(
     assert line > 30
 
 
+@pytest.mark.usefixtures("no_second_looks")
 @pytest.mark.parametrize("outer", [_call, _stream])
 def test_closing_at_any_line_ends_it_and_closes(service: Blocking, outer: Callable[[Any], None]) -> None:
     """As a handler of SIGTERM does. Where something is half done the keeper closes, a moment later."""
@@ -185,15 +188,15 @@ def test_closing_at_any_line_ends_it_and_closes(service: Blocking, outer: Callab
             line += 1
             client = zerorpc.Client(server.endpoints[0], timeout=PATIENCE)
             outer(client)
-            stepper = Stepper(line, client.close)
+            stepper = Stepper(line, client.close, different=outer is not _call)
             try:
                 stepper.run(lambda client=client: outer(client))
             except (zerorpc.LostRemote, zerorpc.Closed):
                 pass
             except BaseException as error:
                 problems.append(f"{stepper.where}: the outer one raised {error!r}")
-            if stepper.raised or stepper.took > BETWEEN:
-                problems.append(f"{stepper.where}: close() raised {stepper.raised}, took {stepper.took}")
+            if stepper.raised:
+                problems.append(f"{stepper.where}: close() raised {stepper.raised}")
             if not stepper.where:
                 break
             eventually(lambda client=client: client._core.hub.closed and not client._core.hub.links)
@@ -226,7 +229,7 @@ def _signal_when(condition: Callable[[], object]) -> None:
     threading.Thread(target=wait).start()
 
 
-@pytest.mark.usefixtures("signals")
+@pytest.mark.usefixtures("signals", "no_second_looks")
 @pytest.mark.parametrize("leads", [True, False], ids=["leading", "following"])
 def test_a_call_in_a_handler_while_the_main_thread_waits(service: Blocking, leads: bool) -> None:
     said: list[Any] = []
@@ -243,22 +246,15 @@ def test_a_call_in_a_handler_while_the_main_thread_waits(service: Blocking, lead
         if others:
             eventually(lambda: client._core.hub.leader is not None)
         _signal_when(lambda: open_calls(client) == 1 + len(others) and main_thread_waits())
-        began = time.monotonic()
         assert client.block() == "released"
-        assert time.monotonic() - began < 1.4, "the answer came when the lost leader was found out, not at once"
         assert [other.get(timeout=PATIENCE) for other in others] == ["released"] * len(others)
         assert client.echo("after") == "after"
     assert said == ["handler", list(range(300)), "background"]
 
 
-@pytest.mark.usefixtures("signals")
-def test_what_the_interrupted_call_waits_for_may_come_to_the_handlers(
-    service: Blocking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("signals", "no_second_looks")
+def test_what_the_interrupted_call_waits_for_may_come_to_the_handlers(service: Blocking) -> None:
     """The answer of the first is read by the second."""
-    longer = {"_POLL_LONGEST": 5.0, "_POLL_LONGEST_MS": 5000, "_LEAD_LONGEST": 3600.0, "_KEEPER_LONGEST": 3600.0}
-    for name, value in {**longer, "_KEEPER_SHORTEST": 3600.0}.items():
-        monkeypatch.setattr(f"zerorpc.transport.blocking.{name}", value)
     with joined(service) as client:
 
         def handler() -> None:
@@ -268,9 +264,7 @@ def test_what_the_interrupted_call_waits_for_may_come_to_the_handlers(
 
         handling(handler)
         _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
-        began = time.monotonic()
         assert client.block() == "released"
-        assert time.monotonic() - began < 4.0, "it was found at the end of the poll only"
 
 
 @pytest.mark.usefixtures("signals")

@@ -9,7 +9,6 @@ import select
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -108,9 +107,7 @@ def test_a_gate_may_be_waited_for_and_opened_by_a_handler_that_interrupts_its_wa
         assert main is not None
         timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGUSR1))
         timer.start()
-        began = time.monotonic()
-        assert gate.wait(PATIENCE)
-        assert time.monotonic() - began < PATIENCE / 2
+        assert gate.wait(None)
         timer.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
