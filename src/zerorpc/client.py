@@ -322,7 +322,7 @@ class AsyncStream:
         event, data = channel.next_event()
         peer: Any = channel.peer
         if peer.connection.output:  # credit
-            peer.link.flush_soon()
+            self._core.flush_soon(peer)
         if event.name == STREAM and request.event is None:
             self._ended = False
             return event.args
@@ -363,6 +363,7 @@ class _Core:
         self.calls = Calls()
         self._peers = _Peers(self, heartbeat, passive)
         self.hub = self._peers.hub
+        self._links = self._peers.links
         self.loop: asyncio.AbstractEventLoop
         self._attached: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None  # the loop's, as long as calls may be made
@@ -409,15 +410,19 @@ class _Core:
         if peer is None:
             self._peers.set_timer()  # it waits for one
         elif len(peer.channels) == 1:
-            peer.link.flush()  # alone: write through
-        elif not peer.link.flush_scheduled:
-            peer.link.flush_soon()
+            self._links[peer].flush()  # alone: write through
+        elif not (link := self._links[peer]).flush_scheduled:
+            link.flush_soon()
         return call
 
     def make_stream(self, request: Request) -> AsyncStream:
         assert isinstance(request, Call)
         request.take_stream()
         return AsyncStream(self, request)
+
+    def flush_soon(self, peer: ClientPeer) -> None:
+        """Send what the peer has to send, unless it is lost."""
+        self._peers.flush_soon(peer)
 
     def abandon(self, channel: ClientChannel) -> None:
         self._peers.abandon(channel)
@@ -436,6 +441,7 @@ class _Core:
         """In a forked child: the calls, the connections and the loop are the parent's."""
         self.hub.disown()
         self.calls = self._peers.calls = Calls()
+        self._links.clear()
         self._attached = self._peers.timer = None
 
     # The end
@@ -481,6 +487,7 @@ class _Peers:
     def __init__(self, core: _Core, heartbeat: float | None, passive: bool) -> None:
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls = core.calls
+        self.links: dict[ClientPeer, AioLink] = {}  # of those that are not lost
         self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
         self._core = weakref.ref(core)
         self._context = core.context
@@ -499,6 +506,7 @@ class _Peers:
         return peer
 
     def peer_ready(self, link: AioLink) -> None:
+        self.links[link.peer] = link
         self.calls.add(link.peer)
         self._assign()
 
@@ -507,7 +515,12 @@ class _Peers:
 
     def _assign(self) -> None:
         for peer in self.calls.assign(self._loop.time()):
-            peer.link.flush_soon()
+            self.flush_soon(peer)
+
+    def flush_soon(self, peer: ClientPeer) -> None:
+        link = self.links.get(peer)
+        if link is not None:
+            link.flush_soon()
 
     def received(self, link: AioLink | None, touched: list[ClientChannel]) -> None:
         for channel in touched:
@@ -518,7 +531,11 @@ class _Peers:
                 except asyncio.InvalidStateError:
                     pass  # it was cancelled in this very turn
 
+    def peer_leaves(self, link: AioLink) -> None:
+        self.calls.remove(link.peer)
+
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
+        self.links.pop(link.peer, None)
         self.calls.remove(link.peer)
         self.received(link, ended)
 
@@ -554,6 +571,6 @@ class _Peers:
         channel.abandon()
         if self._loop.is_closed():
             return
-        if peer is not None and peer.link is not None:
-            peer.link.flush_soon()
+        if isinstance(peer, ClientPeer):
+            self.flush_soon(peer)
         self.received(None, [channel])  # whoever waits for it in another task waits no longer

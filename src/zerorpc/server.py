@@ -444,6 +444,8 @@ class _Service:
             if channel.runner is not None:
                 channel.runner.wake()
 
+    def peer_leaves(self, link: AioLink) -> None: ...
+
     def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
         if self.intake is not None and link.dialer is None:
             self.intake.lost()

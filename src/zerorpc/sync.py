@@ -414,7 +414,7 @@ class _Core:
         with hub.lock:
             channel.grant()
             if channel.state is STATE_STREAMING and channel.peer is not None:
-                channel.peer.link.flush()
+                self._peers.flush(channel.peer)
 
     def abandon(self, channel: ClientChannel, wait: bool = True) -> None:
         """Nobody wants the rest of a call. Without ``wait`` also for finalizers: another thread may be at work."""
@@ -442,6 +442,7 @@ class _Peers:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls = Calls()
+        self.links: dict[Any, BlockingLink] = {}  # by peer, of those that are not lost
         self._heartbeat = heartbeat
         self._passive = passive
         self.hub = BlockingHub(self, context.hook_resolve_endpoint, heartbeat)
@@ -451,12 +452,12 @@ class _Peers:
         try:
             peer = self.calls.start(channel, now)
         except BaseException:  # RecursionError, Ctrl-C: half of a message may be among what is to be sent
-            if channel.peer is not None:
-                channel.peer.link.peer.writable = False
-                channel.peer.link.closed = True  # the keeper, or the next call, does the rest
+            if (link := self.links.get(channel.peer)) is not None:
+                link.peer.writable = False
+                link.closed = True  # the keeper, or the next call, does the rest
             raise
         if peer is not None:
-            peer.link.flush()
+            self.links[peer].flush()
         else:
             self.hub.mend()
         if self.hub.leader is not None:
@@ -470,8 +471,10 @@ class _Peers:
     def forked(self) -> None:
         """This is a child now, and the calls are the parent's."""
         self.calls = Calls()
+        self.links = {}
 
     def peer_ready(self, link: BlockingLink) -> None:
+        self.links[link.peer] = link
         self.calls.add(link.peer)
         self._assign()
 
@@ -481,7 +484,7 @@ class _Peers:
     def _assign(self) -> None:
         try:
             for peer in self.calls.assign(monotonic()):
-                peer.link.flush()
+                self.flush(peer)
         except BaseException:  # Ctrl-C: nobody knows which connections have got calls, and haven't sent them
             for link in list(self.hub.links.values()):
                 link.peer.writable = False
@@ -489,12 +492,22 @@ class _Peers:
                 link.finish()
             raise
 
+    def flush(self, peer: Any) -> None:
+        """Send what the peer has to send, unless it is lost."""
+        link = self.links.get(peer)
+        if link is not None:
+            link.flush()
+
     def received(self, link: BlockingLink, touched: list[ClientChannel]) -> None:
         for channel in touched:
             if channel.waiter is not None:
                 self.hub.wake(channel)
 
+    def peer_leaves(self, link: BlockingLink) -> None:
+        self.calls.remove(link.peer)
+
     def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
+        self.links.pop(link.peer, None)
         self.calls.remove(link.peer)
         self.received(link, ended)
 
@@ -510,8 +523,8 @@ class _Peers:
     def abandon(self, channel: ClientChannel) -> None:
         """Nobody wants the rest of a call."""
         channel.abandon()
-        if channel.peer is not None and channel.peer.link is not None:
-            channel.peer.link.flush()
+        if channel.peer is not None:
+            self.flush(channel.peer)
         self.hub.wake(channel)  # a stream that another thread reads
         self.hub.ring()
 

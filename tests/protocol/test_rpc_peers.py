@@ -5,7 +5,6 @@ Whether a peer is alive is the matter of test_peer.py.
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 import msgspec
@@ -32,7 +31,7 @@ from tests.zmtp.links import encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.protocol.channel import ClientChannel, ServerChannel
 from zerorpc.protocol.events import decode
-from zerorpc.protocol.peer import Peer
+from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
 from zerorpc.zmtp import Limits, SocketType
 
@@ -247,7 +246,7 @@ def test_hooks_see_the_caller_as_the_shell_names_it() -> None:
     pair = Pair()
     _, there = pair.call()
     assert there.request_event().caller is None
-    pair.server.link = types.SimpleNamespace(name="tcp://192.0.2.7:50123")
+    pair.server.name = "tcp://192.0.2.7:50123"
     assert there.request_event().caller == "tcp://192.0.2.7:50123"
 
 
@@ -285,18 +284,14 @@ def test_only_servers_of_ours_are_believed(clock: Clock) -> None:
     assert client.goes_away
 
 
-def test_the_shell_is_told_that_a_server_goes_away() -> None:
-    class Link:
-        told = 0
-
-        def peer_goes_away(self) -> None:
-            self.told += 1
-
+def test_the_shell_is_told_once_that_a_server_goes_away() -> None:
     pair = Pair()
-    pair.client.link = link = Link()
+    assert pair.client.take_news() == (News.READY,)
+    pair.server.send_goaway()
     pair.server.send_goaway()
     pair.exchange()
-    assert link.told == 1
+    assert pair.client.take_news() == (News.LEAVING,)
+    assert pair.client.take_news() == ()
 
 
 def test_a_client_that_says_it_goes_away_is_asking_for_a_method(clock: Clock) -> None:

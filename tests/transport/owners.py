@@ -30,6 +30,8 @@ class Owner:
 
     def peer_writable(self, link: Any) -> None: ...
 
+    def peer_leaves(self, link: Any) -> None: ...
+
     def peer_lost(self, link: Any, ended: list[Any]) -> None:
         self.lost.append(link)
 

@@ -37,7 +37,7 @@ def test_waiting_costs_no_processor_time_after_sending_much(ipc_endpoint: str, s
             thread.start()
             with RawPeer(listener.accept()[0], SocketType.ROUTER, {"X-Zerorpc": b"1"}) as server:
                 server.handshake()
-                eventually(lambda: any(link._unsent_size for link in client._core.hub.links.values()))
+                eventually(lambda: any(link.unsent for link in client._core.hub.links.values()))
                 answer(server)
                 request = server.next_event()
                 time.sleep(0.3)  # not for a condition: the time that is waited
@@ -59,7 +59,7 @@ def test_a_server_that_does_not_read_makes_calls_wait_until_their_deadline() -> 
                 for call in calls:
                     with pytest.raises(zerorpc.TimeoutExpired):
                         call.get(timeout=PATIENCE)
-                assert sum(link._unsent_size for link in client._core.hub.links.values()) < 10_000_000
+                assert sum(link.unsent for link in client._core.hub.links.values()) < 10_000_000
 
 
 @contextlib.contextmanager
@@ -83,10 +83,10 @@ def test_what_is_sent_while_something_is_unsent_follows_it_whole() -> None:
         first = client.echo(b"x" * 900_000, async_=True)
         (link,) = client._core.hub.links.values()
         calls = [first]
-        while not link._unsent_size:
+        while not link.unsent:
             calls.append(client.echo(b"x" * 900_000, async_=True))
         with client._core.hub.lock:  # nothing is read or written in between
-            assert link.peer.writable or link._unsent_size > 0
+            assert link.peer.writable or link.unsent > 0
         calls += [client.echo(part, async_=True) for part in parts]
         received = []
         for _ in calls:
@@ -113,7 +113,7 @@ def test_a_server_that_breaks_the_protocol_while_it_reads_nothing() -> None:
     with by_hand() as (client, server):
         (link,) = client._core.hub.links.values()
         calls = []
-        while not link._unsent_size:
+        while not link.unsent:
             calls.append(client.echo(b"x" * 900_000, async_=True))
         assert repr(link).startswith("<BlockingLink <ClientPeer ")
         server.sock.sendall(b"\x08\x08")

@@ -14,8 +14,8 @@ import pytest
 
 import zerorpc
 from tests.service.running import PATIENCE, TCP, eventually, run, serving, unused_port
+from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import parse
-from zerorpc.transport.hub import Dialer
 
 # Backoff
 

@@ -51,7 +51,6 @@ class CallCarrier(Protocol):
     """The peer that a client's channel lives on."""
 
     level: int
-    link: Any
 
     def emit(self, channel: ClientChannel, name: str, args: Any, /) -> None: ...
 
@@ -64,12 +63,10 @@ class RequestBringer(Protocol):
     channels: dict[Any, Any]
     new_id: Callable[[], Any]
     writable: bool
+    name: str | None
 
     @property
     def identity(self) -> bytes: ...
-
-    @property
-    def caller(self) -> str | None: ...
 
     def event_header(self, channel: ServerChannel, /) -> dict[str, Any]: ...
 
@@ -230,7 +227,7 @@ class ServerChannel(Struct, eq=False):
         """The request as hooks see it."""
         peer = self.peer
         identity = [peer.identity, *(self.routing or ())]
-        return Event(self.name, self.args, decode_header(self.data), identity, peer.caller)
+        return Event(self.name, self.args, decode_header(self.data), identity, peer.name)
 
     def send(self, data: bytes, last: bool = False) -> None:
         """Send a packed event now, or when credit comes; ``last`` ends the channel with it."""

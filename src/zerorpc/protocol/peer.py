@@ -1,7 +1,8 @@
 """One remote peer: its ZMTP connection, the channels that live on it, and whether it is alive.
 
-This is the object that both shells drive. Bytes received go in with ``receive_data``, bytes to send come out with
-``take_output``; ``next_wake`` is when ``sweep`` wants to be called next, and ``error`` is set when the connection
+This is the object that both shells drive, and it knows neither of them. Bytes received go in with ``receive_data``,
+bytes to send come out with ``take_output``; ``next_wake`` is when ``sweep`` wants to be called next. Both return the
+channels that they touched; what happened to the peer itself is in ``news``, and ``error`` is set when the connection
 has to end. One sweep serves all channels: there is no timer per call.
 
 Between two of our peers liveness belongs to the connection (ZMTP's PING); with older ones each channel has its own
@@ -10,6 +11,7 @@ heartbeats, as they expect (wire.md §5).
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +20,7 @@ from zerorpc.protocol.events import Buffer
 from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
 from zerorpc.zmtp.frames import SHORT_DELIMITED
 
-__all__ = ["EXTENSION_LEVEL", "FOREVER", "HANDSHAKE_TIMEOUT", "Peer", "lost", "next_sweep"]
+__all__ = ["EXTENSION_LEVEL", "FOREVER", "HANDSHAKE_TIMEOUT", "News", "Peer", "lost", "next_sweep"]
 
 EXTENSION_LEVEL = 1
 _EXTENSION_PROPERTY = "X-Zerorpc"
@@ -28,6 +30,16 @@ _COARSE = 0.001  # s between sweeps, and the same for each channel
 _COARSE_PER_CHANNEL = 5e-6  # s; a sweep takes some 0.25 us a channel: a twentieth of our time at most
 _PROMPT = 0.1  # s; a sweep later than that means that we were kept from running
 FOREVER = float("inf")
+
+
+class News(enum.Enum):
+    """What happened to a peer, and not to one of its channels."""
+
+    READY = "the handshake is over"
+    LEAVING = "it answers what it has, and wants nothing new"
+
+
+_NO_NEWS: tuple[News, ...] = ()
 
 
 class Peer:
@@ -52,7 +64,8 @@ class Peer:
         "heartbeat",
         "last_received",
         "level",
-        "link",
+        "name",
+        "news",
         "next_wake",
         "pauses_reading",
         "ready",
@@ -77,7 +90,8 @@ class Peer:
         self.error: ZeroRPCError | None = None
         self.writable = True  # the shell's: False while too much is unsent
         self.pauses_reading = False  # whether to read no more while not writable: bounds a server's memory
-        self.link: Any = None  # the shell's
+        self.name: str | None = None  # where it is, as the shell knows it: for hooks
+        self.news = _NO_NEWS  # what happened since the shell last looked
         self.tap: Callable[[str, Buffer], None] | None = None  # sees every event: for debugging
         self.last_received = 0.0
         self.next_wake: float | None = None
@@ -97,7 +111,7 @@ class Peer:
     # Bytes in, bytes out
 
     def receive_data(self, data: bytes, now: float, filled: int = 0) -> list[Any]:
-        """Take received bytes; return what they touched: channels, or messages for one-way peers.
+        """Take received bytes; return what they touched: channels, or messages for one-way peers. Look at ``news``.
 
         ``filled`` counts bytes that aren't in ``data`` because they were put where ``connection.decoder.body_room()``
         says.
@@ -144,6 +158,7 @@ class Peer:
         if self.connection.state is not State.TRAFFIC:
             return
         self.ready = True
+        self.news += (News.READY,)
         level = _level(self.connection.peer_properties)
         self.level = min(level, EXTENSION_LEVEL)
         if self.connection.socket_type.subscribes:
@@ -160,6 +175,11 @@ class Peer:
 
     def take_output(self) -> list[Frame]:
         return self.connection.take_output()
+
+    def take_news(self) -> tuple[News, ...]:
+        """What happened to it since the last time."""
+        news, self.news = self.news, _NO_NEWS
+        return news
 
     def close(self, error: Exception) -> list[Any]:
         """The connection is gone: end what lived on it and return it."""

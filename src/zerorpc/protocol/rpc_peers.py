@@ -40,7 +40,7 @@ from zerorpc.protocol.events import (
     decode_usual,
     encode,
 )
-from zerorpc.protocol.peer import FOREVER, Peer, lost
+from zerorpc.protocol.peer import FOREVER, News, Peer, lost
 from zerorpc.zmtp import Limits, Message, SocketType
 
 __all__ = ["ClientPeer", "ServerPeer", "late"]
@@ -102,8 +102,7 @@ class ClientPeer(Peer):
         if channel is None:
             if event.name == GOAWAY and self.level >= 1 and not self.goes_away:
                 self.goes_away = True
-                if self.link is not None:
-                    self.link.peer_goes_away()
+                self.news += (News.LEAVING,)
             return  # or of a call that was given up
         channel.last_seen = now
         if event.name == OK and type(event) is not BadEvent and channel.state is STATE_SENT:
@@ -263,11 +262,6 @@ class ServerPeer(Peer):
     def identity(self) -> bytes:
         """The client's routing id: the one that it announced, or one of ours that no other client has."""
         return self.connection.peer_identity or self.routing_id
-
-    @property
-    def caller(self) -> str | None:
-        """Where the client is, as the shell knows it."""
-        return self.link.name if self.link is not None else None
 
     def send_goaway(self) -> None:
         """Tell a client of ours that this server is shutting down, so that it takes its next calls elsewhere."""

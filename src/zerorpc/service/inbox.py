@@ -241,6 +241,8 @@ class Inbox:
 
     def peer_writable(self, link: AioLink) -> None: ...
 
+    def peer_leaves(self, link: AioLink) -> None: ...
+
     def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
         if link in self._paused:
             self._paused.remove(link)

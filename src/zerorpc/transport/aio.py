@@ -15,9 +15,11 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
 from zerorpc.transport import forks
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.endpoints import Address, is_literal, resolve
-from zerorpc.transport.hub import Dialer, Hub, Owner, address_text
+from zerorpc.transport.dialer import Dialer
+from zerorpc.transport.endpoints import Address, address_text, is_literal, resolve
+from zerorpc.transport.hub import Hub
 from zerorpc.transport.inproc import connect_inproc
+from zerorpc.transport.link import Owner
 from zerorpc.transport.lookups import look_up
 from zerorpc.transport.loops import running_loop
 from zerorpc.transport.proxied import caller_behind
@@ -206,8 +208,8 @@ class AioHub(Hub):
                 if not issubclass(type(error), OSError):
                     logger.error("connecting to %s failed; it will be tried again", dialer.endpoint.text, raised=error)
             else:
-                assert link.lost is not None
-                why = await asyncio.shield(link.lost)
+                assert link.over is not None
+                why = await asyncio.shield(link.over)
             if not dialer.closed:
                 await asyncio.sleep(dialer.failed(why, took))
 

@@ -1,4 +1,4 @@
-"""One connection on an event loop: an asyncio protocol that drives one pure peer.
+"""One connection on an event loop, as an asyncio protocol.
 
 What is sent in one turn of the loop goes out in one write; a lone call is written through at once, because waiting
 for the end of the turn would cost it another turn (measured.md: 54 instead of 30 us on plain asyncio).
@@ -7,13 +7,14 @@ for the end of the turn would cost it another turn (measured.md: 54 instead of 3
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger
 from zerorpc.protocol.peer import Peer
-from zerorpc.transport.hub import LEAVING, Dialer, lost_connection
-from zerorpc.transport.sockets import taken_octets, unsent_octets
+from zerorpc.transport.dialer import LEAVING, Dialer
+from zerorpc.transport.link import Link, lost_connection
+from zerorpc.transport.sockets import output_progress
 from zerorpc.zmtp.frames import FrameDecoder
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are re
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is cheaper than handing over many
 
 
-class AioLink(asyncio.Protocol):
+class AioLink(Link, asyncio.Protocol):
     """One connection on an event loop.
 
     ``name`` is the other side: the endpoint that ``dialer`` connected to, or the one that the connection came from.
@@ -36,36 +37,29 @@ class AioLink(asyncio.Protocol):
 
     __slots__ = (
         "_loop",
-        "_owner",
+        "_name",
         "_time",
         "_timer",
         "_timer_at",
         "_transport",
         "_writing",
-        "closed",
-        "dialer",
         "flush_scheduled",
         "hub",
-        "lost",
-        "name",
-        "peer",
+        "over",
         "reason",
     )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, hub: AioHub, peer: Peer, dialer: Dialer | None, name: str
     ) -> None:
-        self.peer: Any = peer
-        peer.link = self
-        self.dialer = dialer
-        self.name = name
-        self.lost: asyncio.Future[str] | None = loop.create_future() if dialer else None
+        super().__init__(hub.owner, peer, dialer)
+        peer.name = name
+        self.over: asyncio.Future[str] | None = loop.create_future() if dialer else None  # why, once it is
         self.reason: Exception | None = None  # why we closed it
-        self.closed = False
+        self.hub = hub
+        self._name = name
         self._loop = loop
         self._time = loop.time
-        self.hub = hub
-        self._owner = hub.owner
         self._transport: asyncio.Transport
         self.flush_scheduled = False
         self._writing = False
@@ -83,19 +77,8 @@ class AioLink(asyncio.Protocol):
 
     def data_received(self, data: bytes, filled: int = 0) -> None:
         """Take octets: those in ``data``, or so many that ``_BodyReader`` had put into their place."""
-        peer = self.peer
-        was_ready = peer.ready
-        touched = peer.receive_data(data, self._time(), filled)
-        if peer.ready is not was_ready:
-            if self.dialer is not None:
-                self.dialer.succeeded()
-            self._owner.peer_ready(self)
-        if touched:
-            self._owner.received(self, touched)
-        self.flush()
-        if peer.error is not None:
-            self._fail(peer.error)
-        decoder = peer.connection.decoder
+        self.feed(data, self._time(), filled)
+        decoder = self.peer.connection.decoder
         if filled and decoder.body is None:
             self._transport.set_protocol(self)
         elif decoder.body is not None and not filled and decoder.missing >= _IN_PLACE_MIN:
@@ -111,7 +94,7 @@ class AioLink(asyncio.Protocol):
         self.peer.take_again()
         if self.peer.pauses_reading and not self.closed:
             self._transport.resume_reading()
-        self._owner.peer_writable(self)
+        self.owner.peer_writable(self)
         self.flush()
 
     def eof_received(self) -> None:
@@ -125,26 +108,23 @@ class AioLink(asyncio.Protocol):
         error = self.reason or lost_connection(self.name, exc)
         self.peer.writable = True
         self.hub.links.discard(self)
-        self._owner.peer_lost(self, self.peer.close(error))
-        if self.lost is not None and not self.lost.done():
-            self.lost.set_result(str(error))
+        self.lost(error)
+        self._end(str(error))
 
-    def peer_goes_away(self) -> None:
-        """The server answers what it has; what is new takes another connection.
+    def replace(self) -> None:
+        self._end(LEAVING)
 
-        Perhaps to the same endpoint: if that is a proxy's, there are other servers behind it.
-        """
-        self._owner.peer_lost(self, [])
-        if self.lost is not None and not self.lost.done():
-            self.lost.set_result(LEAVING)
+    def _end(self, why: str) -> None:
+        """Its dialer may connect anew."""
+        if self.over is not None and not self.over.done():
+            self.over.set_result(why)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """The peer broke the protocol, and is told so, or is silent, and isn't."""
-        if not isinstance(error, LostRemote):
-            logger.warning("refused %s: %s", self.name, error)
         if isinstance(error, LostRemote):
             self.abort(error)
         else:
+            logger.warning("refused %s: %s", self.name, error)
             self.close(error)
 
     # The owner calls these
@@ -203,11 +183,6 @@ class AioLink(asyncio.Protocol):
             self.reason = self.reason or reason
             self._transport.abort()
 
-    @property
-    def unsent(self) -> int:
-        """Octets that the loop holds for this peer."""
-        return self._transport.get_write_buffer_size()
-
     # Timing
 
     def _set_timer(self, when: float) -> None:
@@ -218,23 +193,22 @@ class AioLink(asyncio.Protocol):
 
     def _wake(self) -> None:
         self._timer = None
-        peer = self.peer
-        now = self._time()
-        if peer.next_wake is not None and now >= peer.next_wake:
-            sock = self._transport.get_extra_info("socket")
-            unsent = self.unsent + unsent_octets(self.fileno())
-            peer.progress(taken_octets(sock, unsent), unsent, now)
-            ended = peer.sweep(now)
-            if ended:
-                self._owner.received(self, ended)
-        self.flush()
-        if peer.error is not None:
-            self._fail(peer.error)
+        self.sweep(self._time())
+        self.flush()  # which sets the next one
 
-    def fileno(self) -> int:
-        """Its socket's; below 0 when it is closed."""
-        sock = self._transport.get_extra_info("socket")
-        return -1 if sock is None else sock.fileno()
+    # What it is
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def unsent(self) -> int:
+        """Octets that the loop holds for this peer."""
+        return self._transport.get_write_buffer_size()
+
+    def output_progress(self) -> tuple[int, int]:
+        return output_progress(self._transport.get_extra_info("socket"), self.unsent)
 
     def __repr__(self) -> str:
         return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"

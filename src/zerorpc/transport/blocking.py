@@ -28,9 +28,11 @@ from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger
 from zerorpc.transport import forks
 from zerorpc.transport.blocking_link import BlockingLink
+from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.dialing import Dial
-from zerorpc.transport.hub import Dialer, Hub, Owner
+from zerorpc.transport.hub import Hub
 from zerorpc.transport.keeper import Keeper
+from zerorpc.transport.link import Owner
 from zerorpc.transport.poller import READABLE, WRITABLE, Poller, new_poller
 from zerorpc.transport.sockets import Listener, tune
 from zerorpc.transport.waking import Bell, Gate

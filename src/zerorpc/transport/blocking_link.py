@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
-from zerorpc.transport.hub import LEAVING, Dialer, address_text, lost_connection
-from zerorpc.transport.sockets import taken_octets, unsent_octets
+from zerorpc.transport.dialer import LEAVING, Dialer
+from zerorpc.transport.endpoints import address_text
+from zerorpc.transport.link import Link, lost_connection
+from zerorpc.transport.sockets import output_progress
 from zerorpc.zmtp import Frame
 
 if TYPE_CHECKING:
@@ -23,68 +25,51 @@ _READ_MAX = 64 * 1024  # octets a read; the rest of a large frame is read into i
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one send is cheaper than several sends
 
 
-class BlockingLink:
+class BlockingLink(Link):
     """One connection over a non-blocking socket. All methods need the hub's lock."""
 
     __slots__ = (
         "_hub",
         "_reason",
         "_unsent",
-        "_unsent_size",
-        "closed",
-        "dialer",
         "fileno",
         "leaving",
-        "peer",
         "sock",
+        "unsent",
         "watched",
     )
 
     def __init__(self, hub: BlockingHub, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
+        super().__init__(hub.owner, peer, dialer)
         self.sock = sock
         self.fileno = sock.fileno()
-        self.peer: Any = peer
-        peer.link = self
-        self.dialer = dialer
-        self.closed = False
         self.leaving = False  # its dialer makes another, or has made it
         self._reason: Exception | None = None  # for which it is over; none if the work on it was interrupted
         self._hub = hub
         self._unsent: deque[memoryview] = deque()
-        self._unsent_size = 0
+        self.unsent = 0
         self.watched = False  # for being writable
 
     def read(self, now: float) -> None:
         """Take what the socket has; tell the owner."""
         if self.closed:  # and not finished yet
             return
-        peer = self.peer
-        was_ready = peer.ready
-        data: bytes | int
+        decoder = self.peer.connection.decoder
+        data, filled = b"", 0
         try:
-            if peer.connection.decoder.body is None:
+            if decoder.body is None:
                 data = self.sock.recv(_READ_MAX)
             else:
-                data = self.sock.recv_into(peer.connection.decoder.body_room())
+                filled = self.sock.recv_into(decoder.body_room())
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self.lose(lost_connection(self.name, error))
             return
-        if not data:
+        if data or filled:
+            self.feed(data, now, filled)
+        else:
             self.lose(lost_connection(self.name))
-            return
-        touched = peer.receive_data(data, now) if type(data) is bytes else peer.receive_data(b"", now, data)
-        if peer.ready is not was_ready:
-            if self.dialer is not None:
-                self.dialer.succeeded()
-            self._hub.owner.peer_ready(self)
-        if touched:
-            self._hub.owner.received(self, touched)
-        if peer.connection.output:
-            self.flush()
-        if peer.error is not None:
-            self.lose(peer.error)
 
     def flush(self) -> None:
         """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
@@ -111,7 +96,7 @@ class BlockingLink:
         """Not all went out at once; ``sent`` octets of the first frame did."""
         self._unsent.append(memoryview(output[0])[sent:])
         self._unsent.extend(map(memoryview, output[1:]))
-        self._unsent_size = sum(map(len, self._unsent))
+        self.unsent = sum(map(len, self._unsent))
         self.write()
 
     def write(self) -> None:
@@ -119,7 +104,7 @@ class BlockingLink:
         unsent = self._unsent
         while unsent:
             sent = self._send(unsent[0])
-            self._unsent_size -= sent
+            self.unsent -= sent
             if sent < len(unsent[0]):
                 unsent[0] = unsent[0][sent:]
                 break
@@ -129,12 +114,12 @@ class BlockingLink:
         if self.watched is not bool(unsent):
             self.watched = bool(unsent)
             self._hub.watch(self, self.watched)
-        writable = self._unsent_size <= _UNSENT_HIGH
+        writable = self.unsent <= _UNSENT_HIGH
         if writable is not self.peer.writable:
             self.peer.writable = writable
             if writable:
                 self.peer.take_again()
-                self._hub.owner.peer_writable(self)
+                self.owner.peer_writable(self)
 
     def _send(self, data: Frame | memoryview) -> int:
         """How much the socket took."""
@@ -146,26 +131,10 @@ class BlockingLink:
             self.lose(lost_connection(self.name, error))
             return 0
 
-    def sweep(self, now: float) -> None:
-        """Heartbeats, liveness and deadlines, if it is time."""
-        peer = self.peer
-        if peer.next_wake is None or now < peer.next_wake:
-            return
-        unsent = self._unsent_size + unsent_octets(self.fileno)
-        peer.progress(taken_octets(self.sock, unsent), unsent, now)
-        ended = peer.sweep(now)
-        if ended:
-            self._hub.owner.received(self, ended)
-        self.flush()
-        if peer.error is not None:
-            self.lose(peer.error)
+    def output_progress(self) -> tuple[int, int]:
+        return output_progress(self.sock, self.unsent)
 
-    def peer_goes_away(self) -> None:
-        """The server answers what it has; what is new takes another connection.
-
-        Perhaps to the same endpoint: if that is a proxy's, there are other servers behind it.
-        """
-        self._hub.owner.peer_lost(self, [])
+    def replace(self) -> None:
         self.leaving = True
         self._redial(LEAVING)
 
@@ -177,6 +146,9 @@ class BlockingLink:
         with contextlib.suppress(OSError):
             return address_text(self.sock.getpeername())
         return address_text(None)
+
+    def fail(self, error: Exception) -> None:
+        self.lose(error)
 
     def lose(self, reason: Exception) -> None:
         """The connection is over."""
@@ -201,7 +173,7 @@ class BlockingLink:
         if self._reason is None:
             self._reason = LostRemote(f"the work on the connection to {self.name} was interrupted")
         self.sock.close()
-        hub.owner.peer_lost(self, self.peer.close(self._reason))
+        self.lost(self._reason)
         if hub.links.get(self.fileno) is self:  # by now another may have got the descriptor
             del hub.links[self.fileno]
         if not self.leaving:

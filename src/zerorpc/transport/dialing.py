@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from zerorpc.logs import Logger
-from zerorpc.transport.hub import Dialer
+from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.sockets import connect_blocking
 from zerorpc.transport.waking import Gate
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from zerorpc.errors import EndpointError
 
-__all__ = ["Address", "Endpoint", "parse", "resolve"]
+__all__ = ["Address", "Endpoint", "address_text", "parse", "resolve"]
 
 Address: TypeAlias = "tuple[socket.AddressFamily, Any]"  # what socket.connect wants
 
@@ -129,3 +129,11 @@ def is_literal(endpoint: Endpoint) -> bool:
     except ValueError:
         return False
     return True
+
+
+def address_text(address: Any) -> str:
+    """A socket's address as an endpoint; an ipc or inproc peer has none of its own."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        return f"tcp://{host}:{address[1]}"
+    return "a peer on this machine"

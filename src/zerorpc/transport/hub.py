@@ -2,99 +2,19 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from zerorpc.errors import Closed, EndpointError, LostRemote
-from zerorpc.protocol.peer import Peer
-from zerorpc.transport.endpoints import Endpoint, parse
+from zerorpc.errors import Closed, EndpointError
+from zerorpc.transport.dialer import Dialer
+from zerorpc.transport.endpoints import parse
+from zerorpc.transport.link import Owner
 from zerorpc.transport.sockets import Listener, lead_nowhere, listen
 
-__all__ = ["LEAVING", "Dialer", "Hub", "Link", "Owner", "address_text", "lost_connection"]
-
-LEAVING = "the server is shutting down"  # a dialer's status
-
-_FIRST_DELAY = 0.05  # s; half of libzmq's fixed 0.1, since ours doubles
-_LONGEST_DELAY = 2.0  # s; a server that comes back is found this soon
-
-
-class Link(Protocol):
-    """A shell's end of one connection. ``name`` is the other side, for errors, logs and hooks: an endpoint."""
-
-    peer: Any
-
-    @property
-    def name(self) -> str: ...
-
-    def flush(self) -> None:
-        """Send what the peer has to send."""
-
-
-class Owner(Protocol):
-    """Who is told of what happens on a hub's links. Called by the thread that drives the hub."""
-
-    def make_peer(self) -> Peer: ...
-
-    def peer_ready(self, link: Any) -> None:
-        """The handshake is over."""
-
-    def received(self, link: Any, touched: list[Any]) -> None:
-        """What arrived, or ended, on a link. The shell flushes afterwards."""
-
-    def peer_writable(self, link: Any) -> None:
-        """The peer takes data again."""
-
-    def peer_lost(self, link: Any, ended: list[Any]) -> None:
-        """The connection is gone; ``ended`` lived on it. Before that, of a server: it wants nothing new."""
-
-    def forked(self) -> None:
-        """This is a forked child: what was under way is the parent's."""
-
-
-def lost_connection(name: str, error: Exception | None = None) -> LostRemote:
-    """The error of what ran over a connection that ended without our doing."""
-    return LostRemote(f"the connection to {name} was closed" + (f" ({error})" if error else ""))
-
-
-def address_text(address: Any) -> str:
-    """A socket's address as an endpoint; an ipc or inproc peer has none of its own."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        return f"tcp://{host}:{address[1]}"
-    return "a peer on this machine"
-
-
-class Dialer:
-    """One address to stay connected to: how the attempts went, and when to try again."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-        self.closed = False
-        self.status = "not tried yet"
-        self._delay = _FIRST_DELAY
-
-    def succeeded(self) -> None:
-        """The handshake is over: the next loss is retried quickly."""
-        self.status = "connected"
-        self._delay = _FIRST_DELAY
-
-    def failed(self, why: object, took: float = 0.0) -> float:
-        """An attempt failed, or the connection was lost: how long to wait, in seconds.
-
-        Exponential, with jitter so that many clients of a restarted server don't return in step. What the attempt
-        ``took`` counts: after one that nobody answered the next follows at once.
-        """
-        self.status = str(why) or type(why).__name__
-        delay = self._delay
-        self._delay = min(delay * 2, _LONGEST_DELAY)
-        return max(0.0, delay * random.uniform(0.5, 1.5) - took)
-
-    def __repr__(self) -> str:
-        return f"<Dialer {self.endpoint.text} {self.status}>"
+__all__ = ["Hub"]
 
 
 class Hub:

@@ -196,6 +196,8 @@ class Outbox:
     def peer_writable(self, link: AioLink) -> None:
         self._drain()
 
+    def peer_leaves(self, link: AioLink) -> None: ...
+
     def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
         if link in self._links:
             self._links.remove(link)

@@ -10,7 +10,7 @@ import socket
 import struct
 
 from zerorpc.errors import ProtocolError
-from zerorpc.transport.hub import address_text
+from zerorpc.transport.endpoints import address_text
 
 __all__ = ["ProxyHeader"]
 

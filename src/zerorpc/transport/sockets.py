@@ -29,6 +29,7 @@ __all__ = [
     "listen",
     "occupy_standard_descriptors",
     "open_socket",
+    "output_progress",
     "taken_octets",
     "tune",
     "unsent_octets",
@@ -262,6 +263,14 @@ def _open_null(spare: int) -> int:
     with contextlib.suppress(OSError):  # somebody closed it who had no business to
         os.close(spare)
     return os.open(os.devnull, os.O_RDWR)
+
+
+def output_progress(sock: Any, kept: int) -> tuple[int, int]:
+    """How many octets of our output the peer's system has taken, by a count that only grows, and how many it has not:
+    those that the socket holds, and those that were ``kept`` back from it. The socket is None when it is closed.
+    """
+    unsent = kept + (0 if sock is None else unsent_octets(sock.fileno()))
+    return taken_octets(sock, unsent), unsent
 
 
 def unsent_octets(fileno: int) -> int:

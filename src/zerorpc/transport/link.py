@@ -1,0 +1,116 @@
+"""One connection, whatever moves its octets: the step that both shells make with a peer, and who is told of it.
+
+A peer is pure: it takes octets and time, and returns what they did. A link feeds it, tells the owner, and sends what
+the peer has to say. Its two kinds, ``AioLink`` and ``BlockingLink``, only know how octets come and go.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from zerorpc.errors import LostRemote
+from zerorpc.protocol.peer import News, Peer
+from zerorpc.transport.dialer import Dialer
+
+__all__ = ["Link", "Owner", "lost_connection"]
+
+
+class Owner(Protocol):
+    """Who is told of what happens on a hub's links. Called by the thread that drives the hub."""
+
+    def make_peer(self) -> Peer: ...
+
+    def peer_ready(self, link: Any) -> None:
+        """The handshake is over."""
+
+    def received(self, link: Any, touched: list[Any]) -> None:
+        """What arrived, or ended, on a link. The shell flushes afterwards."""
+
+    def peer_writable(self, link: Any) -> None:
+        """The peer takes data again."""
+
+    def peer_leaves(self, link: Any) -> None:
+        """The server answers what it has, and wants nothing new."""
+
+    def peer_lost(self, link: Any, ended: list[Any]) -> None:
+        """The connection is gone; ``ended`` lived on it."""
+
+    def forked(self) -> None:
+        """This is a forked child: what was under way is the parent's."""
+
+
+class Link:
+    """One connection and its peer. ``dialer`` is what made it, None for a connection that was accepted."""
+
+    __slots__ = ("closed", "dialer", "owner", "peer")
+
+    def __init__(self, owner: Owner, peer: Peer, dialer: Dialer | None) -> None:
+        self.owner = owner
+        self.peer: Any = peer
+        self.dialer = dialer
+        self.closed = False
+
+    def feed(self, data: bytes, now: float, filled: int = 0) -> None:
+        """Octets have come: those in ``data``, or so many that were ``filled`` into their place."""
+        self._step(self.peer.receive_data(data, now, filled))
+
+    def sweep(self, now: float) -> None:
+        """Heartbeats, liveness and deadlines, if it is time."""
+        peer = self.peer
+        if peer.next_wake is not None and now >= peer.next_wake:
+            peer.progress(*self.output_progress(), now)
+            self._step(peer.sweep(now))
+
+    def _step(self, touched: list[Any]) -> None:
+        """Act on what the peer returned, in the one order that works: replies before their connection's end."""
+        peer = self.peer
+        if peer.news:
+            self._heed(peer.take_news())
+        if touched:
+            self.owner.received(self, touched)
+        self.flush()
+        if peer.error is not None:
+            self.fail(peer.error)
+
+    def _heed(self, news: tuple[News, ...]) -> None:
+        if News.READY in news:
+            if self.dialer is not None:
+                self.dialer.succeeded()
+            self.owner.peer_ready(self)
+        if News.LEAVING in news:
+            # What is new takes another connection. Perhaps to the same endpoint: if that is a proxy's, there are other
+            # servers behind it.
+            self.owner.peer_leaves(self)
+            self.replace()
+
+    def lost(self, reason: Exception) -> None:
+        """The connection is gone: end what lived on it."""
+        self.owner.peer_lost(self, self.peer.close(reason))
+
+    # What the two kinds do
+
+    @property
+    def name(self) -> str:
+        """The other side, for errors, logs and hooks: an endpoint."""
+        raise NotImplementedError
+
+    def output_progress(self) -> tuple[int, int]:
+        """How many octets of the output the other side has taken, by a count that only grows, and how many not yet."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Send what the peer has to send."""
+        raise NotImplementedError
+
+    def replace(self) -> None:
+        """Have the dialer make another connection. This one goes on until its peer ends it."""
+        raise NotImplementedError
+
+    def fail(self, error: Exception) -> None:
+        """End the connection, since the peer broke the protocol, or is silent."""
+        raise NotImplementedError
+
+
+def lost_connection(name: str, error: Exception | None = None) -> LostRemote:
+    """The error of what ran over a connection that ended without our doing."""
+    return LostRemote(f"the connection to {name} was closed" + (f" ({error})" if error else ""))
