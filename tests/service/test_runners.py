@@ -364,13 +364,13 @@ async def _all(call: Any) -> list[Any]:
 def test_heartbeats_go_on_while_requests_wait_for_the_pool() -> None:
     release = threading.Event()
     with (
-        serving({"f": lambda: release.wait(PATIENCE)}, pool_size=1, heartbeat=0.1) as server,
-        zerorpc.Client(server.endpoints[0], heartbeat=0.1) as client,
+        serving({"f": lambda: release.wait(PATIENCE)}, pool_size=1, heartbeat=0.5) as server,
+        zerorpc.Client(server.endpoints[0], heartbeat=0.5) as client,
         RawPeer.to(server.endpoints[0]) as old,
     ):
         calls = [client.f(async_=True) for _ in range(3)]
         old.send(HEADER, "f", [])
-        for _ in range(5):
+        for _ in range(3):
             assert old.next_event().name == "_zpc_hb"
             old.send({"message_id": b"2" * 32, "v": 3, "response_to": b"1" * 32}, "_zpc_hb", [0])
         assert not any(call.ready() for call in calls)

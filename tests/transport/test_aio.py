@@ -332,6 +332,31 @@ def test_disconnecting_from_another_thread_just_as_the_connection_is_made() -> N
     loop.close()
 
 
+def test_a_cancellation_in_the_very_turn_in_which_the_connection_is_made_ends_the_task() -> None:
+    """Or ``asyncio.run`` would wait for it for ever: it cancels all tasks, and most of all in a short program."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        async def sock_connect(self, *_: Any) -> None:
+            await made
+
+    async def main() -> None:
+        hub = AioHub(Owner(), lambda endpoint: endpoint)
+        hub.attach(loop)
+        hub.connect("tcp://127.0.0.1:1")
+        (task,) = hub._tasks.values()
+        await eventually_async(lambda: made._callbacks)  # it waits
+        made.set_result(None)
+        task.cancel()
+        await asyncio.wait([task], timeout=PATIENCE)
+        assert task.cancelled()
+        await hub.aclose(LostRemote("the end"))
+
+    loop = Loop()
+    made: Any = asyncio.Future(loop=loop)
+    loop.run_until_complete(asyncio.wait_for(main(), 2 * PATIENCE))
+    loop.close()
+
+
 def test_a_socket_that_the_loop_does_not_take_is_closed_and_another_tried() -> None:
     refusals = [OSError(errno.ENOMEM, "Cannot allocate memory")] * 2
 

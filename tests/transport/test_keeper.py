@@ -38,9 +38,10 @@ def test_it_looks_in_now_and_then_and_at_once_when_nudged_until_that_is_all() ->
 def test_the_keeper_survives_whatever_is_raised_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr("zerorpc.transport.blocking._KEEPER_LONGEST", 0.02)
     with (
         serving({"echo": lambda value: value}) as server,
-        zerorpc.Client(server.endpoints[0], heartbeat=0.04, timeout=PATIENCE) as client,
+        zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client,
     ):
         assert client.echo(1) == 1
         hub, mends = client._core.hub, []

@@ -141,15 +141,13 @@ class ProcessPool:
             worker.close()
             self._jobs.put(_STOP)
         try:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._all_ended(ended), _END_TIMEOUT)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_TIMEOUT):
+                    for _ in self._threads:
+                        await ended.acquire()
         finally:
             self._kill_all()
             atexit.unregister(self._kill_all)
-
-    async def _all_ended(self, ended: asyncio.Semaphore) -> None:
-        for _ in self._threads:
-            await ended.acquire()
 
     def _kill_all(self) -> None:
         if os.getpid() == self._pid:  # not in a child that a method has forked

@@ -210,8 +210,9 @@ class Runners:
             self._turn_away(execution)
             link.flush_soon()
         if self.running:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), grace)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._idle.wait()
 
     def _turn_away(self, execution: Execution) -> None:
         error = ServerStopping(f"{execution.channel.name}: the server is shutting down")

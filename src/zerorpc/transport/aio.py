@@ -238,7 +238,8 @@ class AioHub(Hub):
         sock = open_socket(address)
         self.sockets.add(sock)
         try:
-            await asyncio.wait_for(self.loop.sock_connect(sock, address[1]), CONNECT_TIMEOUT)
+            async with asyncio.timeout(CONNECT_TIMEOUT):  # wait_for() may swallow a cancellation, before Python 3.12
+                await self.loop.sock_connect(sock, address[1])
         except TimeoutError:
             sock.close()
             raise TimeoutError(f"no answer within {CONNECT_TIMEOUT:g} s") from None

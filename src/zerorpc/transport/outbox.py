@@ -221,8 +221,9 @@ class Outbox:
         """Until nothing waits here any more, or ``linger`` seconds are over."""
         if self._waiting and self._worth_waiting():
             self._emptied = self._emptied or asyncio.Event()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), linger)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(linger):
+                    await self._emptied.wait()
             self._emptied = None
 
     def _worth_waiting(self) -> bool:

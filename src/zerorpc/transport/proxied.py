@@ -19,7 +19,8 @@ async def caller_behind(proxy: str, sock: socket.socket, loop: asyncio.AbstractE
     """For whom a proxy connects: its header comes before all else. Raises OSError when there is none."""
     why: Exception
     try:
-        return await asyncio.wait_for(_read_header(sock, loop), HANDSHAKE_TIMEOUT) or proxy
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            return await _read_header(sock, loop) or proxy
     except TimeoutError:
         why = ProtocolError(f"no PROXY protocol header within {HANDSHAKE_TIMEOUT:g} s")
     except ProtocolError as error:
