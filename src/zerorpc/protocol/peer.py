@@ -2,8 +2,8 @@
 
 This is the object that both shells drive, and it knows neither of them. Bytes received go in with ``receive_data``,
 bytes to send come out with ``take_output``; ``next_wake`` is when ``sweep`` wants to be called next. Both return the
-channels that they touched; what happened to the peer itself is in ``news``, and ``error`` is set when the connection
-has to end. One sweep serves all channels: there is no timer per call.
+channels that they touched; what happened to the peer itself is in ``news``. One sweep serves all channels: there is no
+timer per call.
 
 Between two of our peers liveness belongs to the connection (ZMTP's PING); with older ones each channel has its own
 heartbeats, as they expect (wire.md §5).
@@ -37,6 +37,7 @@ class News(enum.Enum):
 
     READY = "the handshake is over"
     LEAVING = "it answers what it has, and wants nothing new"
+    BROKEN = "the connection has to end; the peer's error says why"
 
 
 _NO_NEWS: tuple[News, ...] = ()
@@ -145,7 +146,7 @@ class Peer:
         connection = self.connection
         connection.news = False
         if connection.error is not None:
-            self.error = connection.error
+            self._break(connection.error)
             return
         if connection.peer_ttl is not None:
             self.wake_by(now + connection.peer_ttl)
@@ -163,6 +164,10 @@ class Peer:
         self.level = min(level, EXTENSION_LEVEL)
         if self.connection.socket_type.subscribes:
             self.connection.send_subscribe(b"")
+
+    def _break(self, error: ZeroRPCError) -> None:
+        self.error = error
+        self.news += (News.BROKEN,)
 
     def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
         """Act on one message, appending to ``touched``."""
@@ -245,12 +250,12 @@ class Peer:
         wake = FOREVER
         if not self.ready:
             if now >= self._handshake_by:
-                self.error = ProtocolError(f"no ZMTP handshake within {HANDSHAKE_TIMEOUT:g} s")
+                self._break(ProtocolError(f"no ZMTP handshake within {HANDSHAKE_TIMEOUT:g} s"))
             return self._handshake_by
         ttl = self.connection.peer_ttl
         if ttl is not None:
             if now - self.last_received >= ttl:
-                self.error = LostRemote(f"the peer sent nothing for the {ttl:g} s it had announced")
+                self._break(LostRemote(f"the peer sent nothing for the {ttl:g} s it had announced"))
             wake = self.last_received + ttl
         if self.writable:
             self.connection.send_pong()
@@ -273,7 +278,7 @@ class Peer:
         if self._pinged > self.last_received:
             lost_at = max(self._pinged + heartbeat, self.last_received + _LOST_AFTER * heartbeat)
             if now >= lost_at:
-                self.error = lost(_LOST_AFTER * heartbeat)
+                self._break(lost(_LOST_AFTER * heartbeat))
                 return FOREVER
         if now - self._spoke >= heartbeat:
             if self._pinged <= self.last_received:

@@ -77,8 +77,9 @@ class AioLink(Link, asyncio.Protocol):
 
     def data_received(self, data: bytes, filled: int = 0) -> None:
         """Take octets: those in ``data``, or so many that ``_BodyReader`` had put into their place."""
-        self.feed(data, self._time(), filled)
-        decoder = self.peer.connection.decoder
+        peer = self.peer
+        self.act_on(peer.receive_data(data, self._time(), filled))
+        decoder = peer.connection.decoder
         if filled and decoder.body is None:
             self._transport.set_protocol(self)
         elif decoder.body is not None and not filled and decoder.missing >= _IN_PLACE_MIN:

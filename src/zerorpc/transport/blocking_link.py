@@ -54,7 +54,8 @@ class BlockingLink(Link):
         """Take what the socket has; tell the owner."""
         if self.closed:  # and not finished yet
             return
-        decoder = self.peer.connection.decoder
+        peer = self.peer
+        decoder = peer.connection.decoder
         data, filled = b"", 0
         try:
             if decoder.body is None:
@@ -67,17 +68,17 @@ class BlockingLink(Link):
             self.lose(lost_connection(self.name, error))
             return
         if data or filled:
-            self.feed(data, now, filled)
+            self.act_on(peer.receive_data(data, now, filled))
         else:
             self.lose(lost_connection(self.name))
 
     def flush(self) -> None:
         """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
+        connection = self.peer.connection
+        output = connection.output
+        if not output:
+            return
         try:
-            connection = self.peer.connection
-            output = connection.output
-            if not output:
-                return
             connection.output = []  # take_output(), without the call
             if self.closed:
                 return

@@ -1,7 +1,7 @@
 """One connection, whatever moves its octets: the step that both shells make with a peer, and who is told of it.
 
-A peer is pure: it takes octets and time, and returns what they did. A link feeds it, tells the owner, and sends what
-the peer has to say. Its two kinds, ``AioLink`` and ``BlockingLink``, only know how octets come and go.
+A peer is pure: it takes octets and time, and returns what they did. A link tells the owner, and sends what the peer
+has to say. Its two kinds, ``AioLink`` and ``BlockingLink``, only know how octets come and go.
 """
 
 from __future__ import annotations
@@ -50,27 +50,22 @@ class Link:
         self.dialer = dialer
         self.closed = False
 
-    def feed(self, data: bytes, now: float, filled: int = 0) -> None:
-        """Octets have come: those in ``data``, or so many that were ``filled`` into their place."""
-        self._step(self.peer.receive_data(data, now, filled))
-
     def sweep(self, now: float) -> None:
         """Heartbeats, liveness and deadlines, if it is time."""
         peer = self.peer
         if peer.next_wake is not None and now >= peer.next_wake:
             peer.progress(*self.output_progress(), now)
-            self._step(peer.sweep(now))
+            self.act_on(peer.sweep(now))
 
-    def _step(self, touched: list[Any]) -> None:
-        """Act on what the peer returned, in the one order that works: replies before their connection's end."""
-        peer = self.peer
-        if peer.news:
-            self._heed(peer.take_news())
+    def act_on(self, touched: list[Any]) -> None:
+        """Whatever the peer took or did: tell the owner and send, in the one order that works. Replies come before the
+        end of their connection.
+        """
         if touched:
             self.owner.received(self, touched)
         self.flush()
-        if peer.error is not None:
-            self.fail(peer.error)
+        if self.peer.news:
+            self._heed(self.peer.take_news())
 
     def _heed(self, news: tuple[News, ...]) -> None:
         if News.READY in news:
@@ -82,6 +77,8 @@ class Link:
             # servers behind it.
             self.owner.peer_leaves(self)
             self.replace()
+        if News.BROKEN in news:
+            self.fail(self.peer.error)
 
     def lost(self, reason: Exception) -> None:
         """The connection is gone: end what lived on it."""
