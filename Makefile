@@ -36,9 +36,9 @@ $(STAMP): pyproject.toml
 
 # Tests mostly wait for something, so a few files at once take half of the time. A file's tests share what they start.
 # Those with other programs wait the most; they are not measured for coverage, which would double what the others take.
-AT_ONCE := --dist loadfile --numprocesses
+AT_ONCE := --numprocesses 4 --dist loadfile
 WITH_OTHERS := tests/interop tests/conformance tests/faults tests/benchmarks tests/soak
-TEST_WITH_OTHERS := $(BIN)/python -m pytest $(AT_ONCE) 6 $(WITH_OTHERS)
+TEST_WITH_OTHERS := $(BIN)/python -m pytest $(AT_ONCE) $(WITH_OTHERS)
 
 test: $(STAMP)
 	$(BIN)/python -m tests.interop.set_up
@@ -46,7 +46,7 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(AT_ONCE) 4 $(WITH_OTHERS:%=--ignore=%)
+	$(BIN)/coverage run -m pytest $(AT_ONCE) $(WITH_OTHERS:%=--ignore=%)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include="*/zerorpc/zmtp/*,*/zerorpc/protocol/*" --fail-under=100

@@ -10,7 +10,7 @@ from tests.conformance.driver.cases import Case
 from tests.conformance.driver.conversation import PATIENCE, Conversation, DeviationError
 from tests.conformance.driver.programs import ClientProgram, Implementation, ServerProgram
 
-TOGETHER = 24  # threads; those that wait in vain for five seconds are the most
+TOGETHER = 12  # threads; those that wait in vain for five seconds are the most. More would starve each other
 
 PATIENCE_KNOWN = 1.5  # seconds for what is known not to come; if it came after all, it would come at once
 
