@@ -22,7 +22,7 @@ from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote, ZeroRPCError
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
-from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import STREAM, Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.settings import above_zero, seconds
@@ -525,11 +525,25 @@ class _Peers:
     def received(self, link: AioLink | None, touched: list[ClientChannel]) -> None:
         for channel in touched:
             waiter = channel.waiter
-            if waiter is not None:
+            if channel.state is STATE_REFUSED and self._try_elsewhere(channel):
+                pass
+            elif waiter is not None:
                 try:  # noqa: SIM105 - suppress() costs 0.2 us
                     waiter.set_result(None)
                 except asyncio.InvalidStateError:
                     pass  # it was cancelled in this very turn
+
+    def _try_elsewhere(self, channel: ClientChannel) -> bool:
+        """Whether another server gets a call that one has refused."""
+        now = self._loop.time()
+        if not self.calls.retry(channel, now):
+            return False
+        peer = self.calls.start(channel, now)
+        if peer is None:
+            self.set_timer()
+        else:
+            self.flush_soon(peer)
+        return True
 
     def peer_leaves(self, link: AioLink) -> None:
         self.calls.remove(link.peer)

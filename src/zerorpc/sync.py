@@ -22,7 +22,7 @@ from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout
 from zerorpc.errors import Closed, LostRemote, TimeoutExpired
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
-from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.settings import above_zero, seconds
@@ -240,7 +240,7 @@ class AsyncResult:
         self._done = Gate()
         self._value: Any = None
         self._error: BaseException | None = None
-        args = (weakref.ref(self), core.hub, request)
+        args = (weakref.ref(self), core.peers, request)
         threading.Thread(target=_finish_in_background, args=args, name="zerorpc-async-call", daemon=True).start()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
@@ -294,11 +294,14 @@ class AsyncResult:
         return self._error
 
 
-def _finish_in_background(reference: weakref.ref[AsyncResult], hub: BlockingHub, request: Request) -> None:
+def _finish_in_background(reference: weakref.ref[AsyncResult], peers: _Peers, request: Request) -> None:
     """Keeps neither the result nor its client: nobody may want them any more."""
+    hub = peers.hub
     value = failed = None
     try:
         hub.wait(request.channel, _answered, monotonic())
+        if request.channel.state is STATE_REFUSED:
+            peers.try_elsewhere(request.channel)
         value = request.outcome()
     except BaseException as error:
         failed = error
@@ -325,21 +328,21 @@ class _Core:
     def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
         self.context = context
         self.timeout = timeout
-        self._peers = _Peers(context, heartbeat, passive)
-        self.hub = self._peers.hub
+        self.peers = _Peers(context, heartbeat, passive)
+        self.hub = self.peers.hub
 
     @property
     def calls(self) -> Calls:
         """The open and the waiting ones."""
-        return self._peers.calls
+        return self.peers.calls
 
     @property
     def tap(self) -> Callable[[str, Buffer], None] | None:
-        return self._peers.tap
+        return self.peers.tap
 
     @tap.setter
     def tap(self, value: Callable[[str, Buffer], None] | None) -> None:
-        self._peers.tap = value
+        self.peers.tap = value
 
     # A call
 
@@ -354,6 +357,8 @@ class _Core:
         channel = request.channel
         try:
             self.hub.wait(channel, _answered, now, self._begin)
+            if channel.state is STATE_REFUSED:
+                self.peers.try_elsewhere(channel)
         except BaseException:
             self.abandon(channel)
             raise
@@ -387,7 +392,7 @@ class _Core:
         hub.look(now)
         if self.context.own_ids:  # another thread may have begun one with the same id, since it was checked
             self.calls.check_unused(channel.message_id)
-        self._peers.start(channel, now)
+        self.peers.start(channel, now)
 
     def make_stream(self, request: Request) -> Stream:
         return Stream(self, request)
@@ -414,25 +419,25 @@ class _Core:
         with hub.lock:
             channel.grant()
             if channel.state is STATE_STREAMING and channel.peer is not None:
-                self._peers.flush(channel.peer)
+                self.peers.flush(channel.peer)
 
     def abandon(self, channel: ClientChannel, wait: bool = True) -> None:
         """Nobody wants the rest of a call. Without ``wait`` also for finalizers: another thread may be at work."""
         if getpid() != forks.pid:
             forks.catch_up()
-        self.hub.settle(functools.partial(self._peers.abandon, channel), wait)
+        self.hub.settle(functools.partial(self.peers.abandon, channel), wait)
 
     def close(self) -> None:
         if getpid() != forks.pid:
             forks.catch_up()
-        self.hub.settle(self._peers.close, wait=True)
+        self.hub.settle(self.peers.close, wait=True)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if is_finalizing() or "hub" not in self.__dict__:
             return
         if getpid() != forks.pid:
             forks.catch_up()
-        self.hub.settle(self._peers.close, wait=False)
+        self.hub.settle(self.peers.close, wait=False)
 
 
 class _Peers:
@@ -462,6 +467,16 @@ class _Peers:
             self.hub.mend()
         if self.hub.leader is not None:
             self.hub.hurry(self.calls.next_wake if peer is None else peer.next_wake)
+
+    def try_elsewhere(self, channel: ClientChannel) -> None:
+        """Wait for the reply of another server, if there is one, to a call that one has refused."""
+        while channel.state is STATE_REFUSED:
+            self.hub.wait(channel, _answered, monotonic(), self._start_again)
+
+    def _start_again(self, channel: ClientChannel, now: float) -> None:
+        """With the hub's lock held."""
+        if self.calls.retry(channel, now):
+            self.start(channel, now)
 
     def make_peer(self) -> ClientPeer:
         peer = ClientPeer(self._heartbeat, self.context.next_msgid, self._passive)

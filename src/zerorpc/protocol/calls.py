@@ -40,6 +40,17 @@ class Calls:
         peer.open(channel, now)
         return peer
 
+    def retry(self, channel: ClientChannel, now: float) -> bool:
+        """Whether a call whose attempt certainly did not run is to be started again: there is another live server, and
+        time. Otherwise it has failed.
+        """
+        again = bool(self.peers) and now < channel.deadline
+        if again:
+            channel.try_again()
+        else:
+            channel.settle()
+        return again
+
     def check_unused(self, message_id: Any) -> None:
         """Raises ValueError if a call under way has this id: replies have to find their way back by it."""
         waiting = any(c.message_id == message_id and c.state is STATE_WAITING for c in tuple(self.waiting))

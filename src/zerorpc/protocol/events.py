@@ -29,6 +29,7 @@ __all__ = [
     "MORE",
     "NO_ID",
     "OK",
+    "RAN_KEY",
     "STREAM",
     "TIMEOUT_KEY",
     "USUAL_TIMEOUT",
@@ -55,6 +56,7 @@ __all__ = [
 
 VERSION = 3
 TIMEOUT_KEY = "_zpc_timeout"  # a request's header: seconds that its caller waits for the first reply, nil for ever,
+RAN_KEY = "_zpc_ran"  # an ERR's header, to peers of extension level 1: whether the method ran, nil if that isn't known
 USUAL_TIMEOUT = 30  # absent if it is what every client of zerorpc waits when it isn't told otherwise
 ID_MAX = 64 * 1024  # octets of a message id, which every further event of its channel carries; ours have 34
 _JOIN_MAX = 16 * 1024  # octets of a result up to which another copy costs less than ``encode``

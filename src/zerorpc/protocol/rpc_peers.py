@@ -22,12 +22,14 @@ from zerorpc.protocol.channel import (
 from zerorpc.protocol.events import (
     CANCEL,
     DECODE_ERRORS,
+    ERR,
     GOAWAY,
     HEARTBEAT,
     ID_MAX,
     MORE,
     NO_ID,
     OK,
+    RAN_KEY,
     STREAM,
     VERSION,
     BadEvent,
@@ -35,13 +37,14 @@ from zerorpc.protocol.events import (
     Reply,
     WireEvent,
     decode,
+    decode_header,
     decode_id,
     decode_reply,
     decode_usual,
     encode,
 )
 from zerorpc.protocol.peer import FOREVER, News, Peer, lost
-from zerorpc.zmtp import Limits, Message, SocketType
+from zerorpc.zmtp import Frame, Limits, Message, SocketType
 
 __all__ = ["ClientPeer", "ServerPeer", "late"]
 
@@ -84,7 +87,6 @@ class ClientPeer(Peer):
         if self.tap is not None:
             self.tap("-->", channel.data)
         self.connection.send_delimited(channel.data)
-        channel.data = b""
 
     def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
         data = message[-1]
@@ -124,6 +126,11 @@ class ClientPeer(Peer):
             self.heed_heartbeat(channel, now)
         elif event.name == MORE:
             pass  # credit for events of ours: we send none but the request
+        elif event.name == ERR and self.goes_away and channel.state is STATE_SENT and _ran(data) is False:
+            channel.reply, channel.reply_data = event, data
+            self.channels.pop(channel.message_id, None)
+            channel.refuse(None)
+            touched.append(channel)
         else:
             channel.receive(event, data)
             if channel.state is STATE_DONE:
@@ -155,8 +162,13 @@ class ClientPeer(Peer):
         self.channels.pop(channel.message_id, None)
 
     def close(self, error: Exception) -> list[Any]:
+        kept = self.connection.output
         for channel in self.channels.values():  # first, so that none is forgotten if this is interrupted
-            channel.fail(LostRemote(f"calling remote method {channel.method}: {error}"))
+            why = LostRemote(f"calling remote method {channel.method}: {error}")
+            if kept and channel.state is STATE_SENT and _is_in(channel.data, kept):
+                channel.refuse(why)
+            else:
+                channel.fail(why)
         return super().close(error)
 
     def sweep_channel(self, channel: ClientChannel, now: float, ended: list[Any]) -> float:
@@ -312,6 +324,16 @@ class ServerPeer(Peer):
 def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
     """The error of a call that got no reply by its deadline."""
     return TimeoutExpired(channel.timeout, f"calling remote method {channel.method}{why}")
+
+
+def _ran(data: Buffer) -> Any:
+    """Whether the method of an ERR ran, as a server of ours says; None if it doesn't."""
+    return decode_header(data).get(RAN_KEY)
+
+
+def _is_in(request: bytes, frames: list[Frame]) -> bool:
+    """Whether a request is among what was not sent. Its message id tells it from all others."""
+    return any(frame.endswith(request) for frame in frames)
 
 
 def _routing(message: Message) -> tuple[bytes, ...] | None:

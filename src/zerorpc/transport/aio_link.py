@@ -100,6 +100,7 @@ class AioLink(Link, asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The peer has closed. The loop would first try to send what waits, and for as long as that takes."""
+        self.peer.writable = False  # calls made before the loop tells that it is lost go elsewhere
         self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -176,12 +177,14 @@ class AioLink(Link, asyncio.Protocol):
         """End the connection after sending what is buffered."""
         if not self.closed:
             self.reason = self.reason or reason
+            self.peer.writable = False
             self._transport.close()
 
     def abort(self, reason: Exception) -> None:
         """End the connection at once."""
         if not self.closed:
             self.reason = self.reason or reason
+            self.peer.writable = False
             self._transport.abort()
 
     # Timing

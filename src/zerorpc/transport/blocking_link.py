@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 from collections import deque
 from typing import TYPE_CHECKING
@@ -85,7 +86,10 @@ class BlockingLink(Link):
             if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
                 output = [b"".join(output)]
             sent = 0 if self._unsent else self._send(output[0])
-            if sent < len(output[0]) or len(output) > 1:
+            if sent < 0:
+                connection.output = output  # of which nothing has left
+                self._lose()
+            elif sent < len(output[0]) or len(output) > 1:
                 self._keep(output, sent)
         except BaseException:  # Ctrl-C: nobody knows how much of a message is out
             self.peer.writable = False
@@ -105,13 +109,14 @@ class BlockingLink(Link):
         unsent = self._unsent
         while unsent:
             sent = self._send(unsent[0])
+            if sent < 0:
+                self._lose()
+                return
             self.unsent -= sent
             if sent < len(unsent[0]):
                 unsent[0] = unsent[0][sent:]
                 break
             unsent.popleft()
-        if self.closed:
-            return
         if self.watched is not bool(unsent):
             self.watched = bool(unsent)
             self._hub.watch(self, self.watched)
@@ -123,14 +128,14 @@ class BlockingLink(Link):
                 self.owner.peer_writable(self)
 
     def _send(self, data: Frame | memoryview) -> int:
-        """How much the socket took."""
+        """How much the socket took; -1 when it takes nothing any more, and ``_reason`` says why."""
         try:
             return self.sock.send(data)
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:
-            self.lose(lost_connection(self.name, error))
-            return 0
+            self._reason = lost_connection(self.name, error)
+            return -1
 
     def output_progress(self) -> tuple[int, int]:
         return output_progress(self.sock, self.unsent)
@@ -155,12 +160,16 @@ class BlockingLink(Link):
         """The connection is over."""
         if self.closed:
             return
-        self.peer.writable = False
-        self.closed = True
         self._reason = reason
         if self._unsent and not isinstance(reason, LostRemote):
             with contextlib.suppress(OSError):
                 self.sock.send(self._unsent[0])  # a last word, such as ERROR
+        self._lose()
+
+    def _lose(self) -> None:
+        self.peer.writable = False
+        self.closed = True
+        self.peer.connection.output[:0] = map(bytes, itertools.islice(self._unsent, 1, None))  # has not left either
         self.finish()
 
     def finish(self) -> None:
