@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocol.pairs import call, new_ids
 from tests.zmtp.links import handshake
-from zerorpc.errors import Closed, TimeoutExpired
+from zerorpc.errors import Closed, LostRemote, TimeoutExpired
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import ClientState
 from zerorpc.protocol.rpc_peers import ClientPeer
@@ -41,6 +41,40 @@ def test_a_call_goes_to_a_live_peer_at_once(count: int) -> None:
     assert sent(peers[0])
     assert channel.state is ClientState.SENT
     assert not calls.waiting
+
+
+def test_a_refused_call_goes_to_another_peer() -> None:
+    calls, peers = calls_with(2)
+    channel = call()
+    assert calls.start(channel, 0.0) is peers[0]
+    calls.remove(peers[0])
+    channel.refuse(LostRemote("gone"))
+    assert calls.retry(channel, 1.0)
+    assert calls.start(channel, 1.0) is peers[1]
+    assert sent(peers[1])
+
+
+def test_a_refused_call_waits_for_another_peer_that_is_busy() -> None:
+    calls, peers = calls_with(2)
+    channel = call()
+    calls.start(channel, 0.0)
+    calls.remove(peers[0])
+    peers[1].writable = False
+    channel.refuse(LostRemote("gone"))
+    assert calls.retry(channel, 1.0)
+    assert calls.start(channel, 1.0) is None
+    assert calls.next_wake == channel.deadline
+
+
+@pytest.mark.parametrize(("others", "now"), [(0, 1.0), (1, 31.0)], ids=["nobody else", "too late"])
+def test_a_refused_call_has_failed(others: int, now: float) -> None:
+    calls, peers = calls_with(1 + others)
+    channel = call(timeout=30)
+    calls.start(channel, 0.0)
+    calls.remove(peers[0])
+    channel.refuse(error := LostRemote("gone"))
+    assert not calls.retry(channel, now)
+    assert (channel.state, channel.error, channel.answered) == (ClientState.DONE, error, True)
 
 
 def test_calls_are_spread_evenly() -> None:

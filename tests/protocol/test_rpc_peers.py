@@ -29,7 +29,7 @@ from tests.protocol.pairs import reply as answer
 from tests.protocol.test_events import EXACT_IDS, values
 from tests.zmtp.links import encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError
-from zerorpc.protocol.channel import ClientChannel, ServerChannel
+from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
 from zerorpc.protocol.events import decode
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
@@ -292,6 +292,80 @@ def test_the_shell_is_told_once_that_a_server_goes_away() -> None:
     pair.exchange()
     assert pair.client.take_news() == (News.LEAVING,)
     assert pair.client.take_news() == ()
+
+
+# An attempt that certainly did not run
+
+
+def refusal(channel: Any, ran: Any) -> tuple[dict[str, Any], str, list[str]]:
+    header = {"message_id": b"r", "v": 3, "response_to": channel.message_id, "_zpc_ran": ran}
+    return header, "ERR", ["ServerStopping", "echo: the server is shutting down", ""]
+
+
+def leaving_server(clock: Clock) -> tuple[Any, Any]:
+    client, server = old_server(clock, **{"X-Zerorpc": b"1"})
+    server.send({"message_id": b"g", "v": 3}, "_zpc_goaway", [])
+    return client, server
+
+
+def test_a_leaving_server_refuses_a_call_which_may_be_made_again(clock: Clock) -> None:
+    client, server = leaving_server(clock)
+    channel = call("echo", 5, now=clock.now)
+    client.open(channel, clock.now)
+    (first,) = server.events()
+    assert server.send(*refusal(channel, False)) == [channel]
+    assert channel.state is ClientState.REFUSED
+    assert channel.answered  # so who doesn't make it again has the refusal
+    assert channel.reply.args[0] == "ServerStopping"
+    assert not client.channels
+    channel.try_again()
+    assert (channel.state, channel.answered, channel.reply, channel.peer) == (ClientState.WAITING, False, None, None)
+    other, second_server = old_server(clock)
+    other.open(channel, clock.now)
+    assert second_server.events() == [first]
+
+
+@pytest.mark.parametrize("ran", [True, None, 0, "no"])
+def test_what_may_have_run_is_not_made_again(clock: Clock, ran: Any) -> None:
+    client, server = leaving_server(clock)
+    channel = call("echo", 5, now=clock.now)
+    client.open(channel, clock.now)
+    assert server.send(*refusal(channel, ran)) == [channel]
+    assert channel.state is ClientState.DONE
+
+
+def test_what_a_server_refuses_that_stays_is_not_made_again(clock: Clock) -> None:
+    """It is overloaded, or has no such method: others would fare no better."""
+    client, server = old_server(clock, **{"X-Zerorpc": b"1"})
+    channel = call("echo", 5, now=clock.now)
+    client.open(channel, clock.now)
+    assert server.send(*refusal(channel, False)) == [channel]
+    assert channel.state is ClientState.DONE
+
+
+def test_an_error_in_a_stream_is_its_end_whatever_it_says(clock: Clock) -> None:
+    client, server = leaving_server(clock)
+    channel = call("count", 5, now=clock.now)
+    client.open(channel, clock.now)
+    server.send({"message_id": b"s", "v": 3, "response_to": channel.message_id}, "STREAM", 0)
+    assert channel.data == b""
+    server.send(*refusal(channel, False))
+    assert channel.state is ClientState.DONE
+
+
+@pytest.mark.parametrize("size", [10, 300, 100_000])
+def test_calls_that_had_not_left_when_the_connection_was_lost_may_be_made_again(clock: Clock, size: int) -> None:
+    client, server = old_server(clock)
+    gone, kept, streams = (call("echo", name + "x" * size, now=clock.now) for name in ("gone", "kept", "streams"))
+    client.open(streams, clock.now)
+    client.open(gone, clock.now)
+    server.events()
+    server.send({"message_id": b"s", "v": 3, "response_to": streams.message_id}, "STREAM", 0)
+    client.open(kept, clock.now)
+    assert set(client.close(LostRemote("gone"))) == {gone, kept, streams}
+    assert [c.state for c in (gone, kept, streams)] == [ClientState.DONE, ClientState.REFUSED, ClientState.DONE]
+    assert all(c.answered for c in (gone, kept, streams))
+    assert isinstance(kept.error, LostRemote)
 
 
 def test_a_client_that_says_it_goes_away_is_asking_for_a_method(clock: Clock) -> None:
