@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
-from zerorpc.protocol.channel import CREDIT_MAX, DEFAULT_SLOTS, Answer, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     DONE,
     ERR,
@@ -26,6 +26,7 @@ from zerorpc.protocol.events import (
     too_large,
     unsendable,
 )
+from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.protocol.peer import FOREVER
 from zerorpc.settings import seconds

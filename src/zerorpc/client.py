@@ -169,9 +169,9 @@ class Call(Request, Coroutine[Any, Any, Any]):
             for item in result if result is not None else ():  # an empty stream of Node is OK [nil]: wire.md §3
                 yield item
             return
-        channel = self.channel
+        inbox = result._inbox
         try:
-            while channel.inbox or await result._wait():
+            while inbox or await result._wait():
                 item = result._take()
                 if item is _END:
                     return
@@ -270,11 +270,14 @@ class AsyncStream:
     the client's event loop only.
     """
 
-    __slots__ = ("_core", "_ended", "_request")
+    __slots__ = ("_core", "_ended", "_inbox", "_request")
 
     def __init__(self, core: _Core, request: Request) -> None:
         self._core = core
         self._request = request
+        inflow = request.channel.inflow
+        assert inflow is not None
+        self._inbox = inflow.inbox
         self._ended = False
 
     def __aiter__(self) -> AsyncStream:
@@ -287,7 +290,7 @@ class AsyncStream:
         """
         if self._ended:
             raise StopAsyncIteration
-        if not self._request.channel.inbox and not await self._wait():
+        if not self._inbox and not await self._wait():
             raise StopAsyncIteration
         item = self._take()
         if item is _END:
@@ -311,7 +314,7 @@ class AsyncStream:
         """The next item, once the channel is readable; _END, or the error raised."""
         request, channel = self._request, self._request.channel
         self._ended = True  # unless it is an item
-        if not channel.inbox:
+        if not self._inbox:
             error, channel.error = channel.error, None  # or they would be a circle, by way of the error's traceback
             assert error is not None
             try:

@@ -136,6 +136,9 @@ class Stream:
         self._core = core
         self._request = request
         self._channel = request.channel
+        inflow = request.channel.inflow
+        assert inflow is not None
+        self._inflow = inflow
         self._reader: object | None = None  # who waits for an item
         self._ended = False
 
@@ -148,8 +151,8 @@ class Stream:
         Raises RuntimeError while another thread waits for an item; that thread still gets it. Waits without a limit, as
         long as the server is alive. Interrupting it (Ctrl-C) gives the stream up.
         """
-        channel = self._channel
-        inbox: Any = channel.inbox
+        channel, inflow = self._channel, self._inflow
+        inbox = inflow.inbox
         while True:
             if not inbox or self._reader is not None or self._ended:
                 self._wait()
@@ -158,7 +161,7 @@ class Stream:
             except IndexError:
                 continue  # another thread was quicker
             break
-        if channel.granted + len(inbox) <= channel.slots // 2:
+        if inflow.granted + len(inbox) <= inflow.low:
             self._core.grant(channel)
         is_item = False
         try:
@@ -185,7 +188,7 @@ class Stream:
         self._reader = None
         if self._ended:
             raise StopIteration
-        if not channel.inbox:
+        if not self._inflow.inbox:
             self._ended = True
             error, channel.error = channel.error, None  # or they would be a circle: error, traceback, frame, channel
             assert error is not None

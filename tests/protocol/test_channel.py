@@ -32,7 +32,7 @@ def further(stranger: Stranger, name: str, args: Any) -> list[Any]:
 def taken(channel: ClientChannel) -> list[tuple[str, Any]]:
     """All that can be read of a stream now."""
     events = []
-    while channel.inbox:
+    while channel.inflow and channel.inflow.inbox:
         event, _ = channel.next_event()
         events.append((event.name, event.args))
     return events
@@ -180,9 +180,9 @@ def test_a_long_stream_arrives_and_never_more_than_slots_wait(
     for _ in range(2000):
         for name, args in window.send(sends):
             server.send({"message_id": b"x", "v": 3, "response_to": header["message_id"]}, name, args)
-        assert channel.inbox is not None
-        assert len(channel.inbox) <= max(slots, 1)
-        for _ in range(min(reads, len(channel.inbox))):
+        assert channel.inflow is not None
+        assert len(channel.inflow.inbox) <= max(slots, 1)
+        for _ in range(min(reads, len(channel.inflow.inbox))):
             event, _ = channel.next_event()
             got.append((event.name, event.args))
         for _, name, (count,) in server.events():
@@ -225,8 +225,8 @@ def test_a_server_that_ignores_credit_ends_its_stream_and_no_other(clock: Clock)
     ids = [header["message_id"] for header, _, _ in server.events()]
     for number in range(1000):
         server.send({"message_id": b"x", "v": 3, "response_to": ids[0]}, STREAM, number)
-    assert flooded.inbox is not None
-    assert len(flooded.inbox) <= 2 * 10
+    assert flooded.inflow is not None
+    assert len(flooded.inflow.inbox) <= 2 * 10
     assert [args for _, args in taken(flooded)] == list(range(11))
     with pytest.raises(ProtocolError, match="sent more of count than it was granted"):
         flooded.next_event()

@@ -125,8 +125,8 @@ def test_a_stream_that_has_begun(act: Callable[[Scene], object]) -> None:
     def begin(scene: Scene) -> None:
         scene.send()
         reply(STREAM, 1)(scene)
-        assert scene.channel.inbox is not None
-        scene.channel.inbox.clear()
+        assert scene.channel.inflow is not None
+        scene.channel.inflow.inbox.clear()
 
     for scene in every_interrupt(begin, act):
         assert scene.end().readable

@@ -544,7 +544,7 @@ def test_no_event_makes_a_client_raise(
     for start in range(0, len(messages), per_chunk):
         for touched in client.receive_data(b"".join(map(encoded, messages[start : start + per_chunk])), clock.now):
             assert touched is channel
-            while channel.inbox:
+            while channel.inflow and channel.inflow.inbox:
                 channel.next_event()
         clock.advance(7, client)
         client.take_output()

@@ -7,7 +7,6 @@ made the request, ``ServerChannel`` answers it. Both know credit; the peer they 
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
@@ -26,9 +25,9 @@ from zerorpc.protocol.events import (
     WireEvent,
     decode_header,
 )
+from zerorpc.protocol.flow import Inflow, Outflow
 
 __all__ = [
-    "CREDIT_MAX",
     "DEFAULT_SLOTS",
     "STATE_DONE",
     "STATE_REFUSED",
@@ -44,7 +43,6 @@ __all__ = [
 Answer: TypeAlias = "Reply | WireEvent"
 
 DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
-CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
 _FOREVER = float("inf")
 
 
@@ -100,8 +98,8 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     ``data`` is the packed request, kept until there is a reply: an attempt on one peer may be followed by another.
     ``timeout`` is what ``deadline`` was made of, ``slots`` how many events the server may send ahead of the reader.
 
-    ``reply`` is the first reply (OK, ERR or STREAM); ``inbox`` holds the stream's events that nobody took yet, the
-    last of them STREAM_DONE or ERR; ``error`` is what ended the call instead. ``waiter`` is the shell's own.
+    ``reply`` is the first reply (OK, ERR or STREAM). The last event of a stream's ``inflow`` is STREAM_DONE or ERR.
+    ``error`` is what ended the call instead. ``waiter`` is the shell's own.
     """
 
     message_id: Any  # bytes; what a program's own ``Context.new_msgid`` makes may be a str or an int
@@ -115,8 +113,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     answered: bool = False  # the wait for the first reply is over
     reply: Answer | None = None
     reply_data: Buffer = b""
-    inbox: deque[tuple[Answer, Buffer]] | None = None
-    granted: int = 1  # events the server may still send: wire.md §4
+    inflow: Inflow | None = None  # of a stream
     error: Exception | None = None
     waiter: Any = None
     last_seen: float = 0.0  # these two: only towards older peers
@@ -131,10 +128,11 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
                 return
             self.state = STATE_STREAMING
             self.data = b""
-            self.inbox = deque()
-        self.granted -= 1
-        assert self.inbox is not None
-        self.inbox.append((event, data))
+            self.inflow = Inflow(self.slots, self.slots // 2)
+        inflow = self.inflow
+        assert inflow is not None
+        inflow.granted -= 1
+        inflow.inbox.append((event, data))
         if event.name != STREAM:
             self.state = STATE_DONE
 
@@ -162,29 +160,24 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     @property
     def readable(self) -> bool:
         """Whether the wait for the stream's next event is over."""
-        return bool(self.inbox) or self.error is not None
+        return self.error is not None or (self.inflow is not None and bool(self.inflow.inbox))
 
     def next_event(self) -> tuple[Answer, Buffer]:
-        """The stream's next event; only when ``readable``. Grants more credit when less than half is left.
-
-        Credit goes out in batches because Node overwrites its window where Python adds to it (wire.md §4).
-        """
-        inbox = self.inbox
-        if not inbox:
+        """The stream's next event; only when ``readable``. Grants more credit when it is time."""
+        inflow = self.inflow
+        if inflow is None or not inflow.inbox:
             assert self.error is not None
             raise self.error
-        event = inbox.popleft()
-        if self.granted + len(inbox) <= self.slots // 2:
+        event = inflow.inbox.popleft()
+        if inflow.granted + len(inflow.inbox) <= inflow.low:
             self.grant()
         return event
 
     def grant(self) -> None:
-        """Grant more credit if less than half is left. Safe to call at any time."""
-        ahead = self.granted + len(self.inbox or ())
-        if ahead <= self.slots // 2 and self.state is STATE_STREAMING:
+        """Grant more credit if it is time. Safe to call at any time."""
+        if self.state is STATE_STREAMING and self.inflow is not None and (more := self.inflow.replenish()):
             assert self.peer is not None
-            self.granted += self.slots - ahead
-            self.peer.emit(self, MORE, [self.slots - ahead])
+            self.peer.emit(self, MORE, [more])
 
     def abandon(self, error: Exception | None = None) -> None:
         """Nobody wants the rest, because of an error, perhaps: leave the peer, and tell it if it understands.
@@ -208,8 +201,9 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
 class ServerChannel(Struct, eq=False):
     """A request being answered.
 
-    ``send`` takes packed events; what goes beyond the credit waits here. ``closed`` becomes true when the caller is
-    gone or gave up (``error`` says which): then whatever still works for it should stop. ``runner`` is the shell's.
+    ``send`` takes packed events; what goes beyond the credit waits in ``outflow``. ``closed`` becomes true when the
+    caller is gone or gave up (``error`` says which): then whatever still works for it should stop. ``runner`` is the
+    shell's.
     """
 
     peer: RequestBringer
@@ -217,8 +211,7 @@ class ServerChannel(Struct, eq=False):
     event: WireEvent | BadEvent  # the request
     data: Buffer  # the same, packed
     routing: tuple[bytes, ...] | None
-    credit: int = 1  # wire.md §4
-    backlog: deque[bytes] | None = None
+    outflow: Outflow | None = None  # from when more than the one event that needs no grant is to go
     finished: bool = False  # the last event was handed to ``send``
     closed: bool = False
     error: Exception | None = None
@@ -257,38 +250,39 @@ class ServerChannel(Struct, eq=False):
         if self.closed:
             return
         self.finished = last
-        if self.credit > 0:
-            self.credit -= 1
+        outflow = self.outflow
+        if outflow is None:
+            if not last:
+                self.outflow = Outflow(0)
             self.peer.send_event(self, data, last)
-        elif self.backlog is None:
-            self.backlog = deque((data,))
-        else:
-            self.backlog.append(data)
+        elif outflow.admit(data):
+            self.peer.send_event(self, data, last)
 
     @property
     def room(self) -> int:
         """How many events may go out now without waiting for credit."""
-        return self.credit
+        return 1 if self.outflow is None else self.outflow.credit
 
     def add_credit(self, count: object) -> None:
         """The caller grants ``count`` more events; nonsense is ignored."""
-        if type(count) is not int or not count > 0:
-            return
-        self.credit = min(self.credit + count, CREDIT_MAX)
-        while self.backlog and self.credit > 0:
-            self.credit -= 1
-            self.peer.send_event(self, self.backlog.popleft())
-        if self.finished and not self.backlog:
+        outflow = self.outflow
+        if outflow is None:
+            outflow = self.outflow = Outflow()
+        outflow.add_credit(count)
+        while (data := outflow.next_admitted()) is not None:
+            self.peer.send_event(self, data)
+        if self.finished and not outflow.backlog:
             self.peer.forget(self)
 
     def close(self, error: Exception) -> None:
         self.closed = True
         self.error = error
-        self.backlog = None
+        if self.outflow is not None:
+            self.outflow.backlog = None
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "finished" if self.finished else "open"
-        return f"<ServerChannel {self.name} {state} credit={self.credit}>"
+        return f"<ServerChannel {self.name} {state} credit={self.room}>"
 
 
 def credit_violation(channel: ClientChannel) -> ProtocolError:

@@ -113,13 +113,14 @@ class ClientPeer(Peer):
             self.channels.pop(channel.message_id, None)  # now: until it is answered it must not be forgotten
             touched.append(channel)
         elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is not BadEvent:
-            channel.granted -= 1
-            if channel.granted < -channel.slots:
+            inflow = channel.inflow
+            inflow.granted -= 1
+            if inflow.granted < 0 and inflow.flooded:
                 self._end(channel, credit_violation(channel), touched)
                 return
-            if not channel.inbox:  # or else its reader isn't waiting
+            if not inflow.inbox:  # or else its reader isn't waiting
                 touched.append(channel)
-            channel.inbox.append((event, data))
+            inflow.inbox.append((event, data))
         elif isinstance(event, BadEvent):
             self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
         elif event.name == HEARTBEAT:

@@ -153,7 +153,7 @@ class LoopCalls:
                 if made >= AHEAD_ITEMS or octets >= AHEAD_OCTETS:  # a generator that never waits must not hog the loop
                     made = octets = 0
                     await asyncio.sleep(0)
-                while (channel.credit <= 0 or not channel.peer.writable) and not channel.closed:
+                while (channel.room <= 0 or not channel.peer.writable) and not channel.closed:
                     running.room = self._loop.create_future()
                     await running.room
                 if channel.closed:

@@ -1,0 +1,74 @@
+"""The two directions of a channel: what may still be sent, and what came and was not taken yet. Counted in events.
+
+A side sends no more events than the other has granted it. The first event of a direction needs no grant, so a call
+with one reply never grants any. Credit goes out in batches, when half of it is used up: a batch costs the wire one
+event, and Node's implementation overwrites its window with a new one where Python's adds to it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
+
+from zerorpc.protocol.events import Buffer
+
+if TYPE_CHECKING:
+    from zerorpc.protocol.events import Reply, WireEvent
+
+__all__ = ["CREDIT_MAX", "Inflow", "Outflow"]
+
+Arrived: TypeAlias = "tuple[Reply | WireEvent, Buffer]"
+
+CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
+
+
+class Outflow(Struct, eq=False):
+    """Events on their way to the other side. Those beyond its ``credit`` wait in ``backlog``."""
+
+    credit: int = 1
+    backlog: deque[bytes] | None = None
+
+    def admit(self, data: bytes) -> bool:
+        """Whether a packed event may go now. If not, it waits here."""
+        if self.credit > 0:
+            self.credit -= 1
+            return True
+        if self.backlog is None:
+            self.backlog = deque()
+        self.backlog.append(data)
+        return False
+
+    def add_credit(self, count: object) -> None:
+        """The other side grants ``count`` more events; nonsense is ignored."""
+        if type(count) is int and count > 0:
+            self.credit = min(self.credit + count, CREDIT_MAX)
+
+    def next_admitted(self) -> bytes | None:
+        """The next event that waited and may go now; None if there is none."""
+        if not self.backlog or self.credit <= 0:
+            return None
+        self.credit -= 1
+        return self.backlog.popleft()
+
+
+class Inflow(Struct, eq=False):
+    """Events that came: those that nobody took yet, in ``inbox``, and how many more were ``granted``."""
+
+    slots: int  # how many events the other side may send ahead of the reader
+    low: int  # of these, how many are left when more are granted
+    granted: int = 1
+    inbox: deque[Arrived] = field(default_factory=deque)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether the other side disregards its credit. A little is forgiven: old peers count in other ways."""
+        return self.granted < -self.slots
+
+    def replenish(self) -> int:
+        """How many further events to grant now; 0 while more than half is left."""
+        ahead = self.granted + len(self.inbox)
+        more = self.slots - ahead if ahead <= self.low else 0
+        self.granted += more
+        return more
