@@ -19,7 +19,7 @@ from zerorpc.protocol.channel import ClientChannel
 from zerorpc.transport.loops import new_event_loop
 
 HEARTBEAT = 1.0  # s; the keeper looks in twice as often
-DROPPED = 100  # streams, by each thread or task that drops some
+DROPPED = 40  # streams, by each thread or task that drops some
 COLLECT_AFTER = 40  # allocations until the collector runs: so in the middle of everything
 
 
@@ -272,7 +272,7 @@ def test_streams_that_are_collected_while_others_call(service: Blocking) -> None
                 drop_in_a_cycle(client.count(10**6))
 
         def call() -> None:
-            for n in range(200):
+            for n in range(80):
                 assert client.echo([n, [[k] for k in range(20)]]) == [n, [[k] for k in range(20)]]
 
         with collecting_often():

@@ -501,7 +501,7 @@ REQUEST = [b"", pack([{"message_id": 1}, "m", []])]
 BEAT = [b"", pack([{"response_to": 1}, "_zpc_hb", [0]])]
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(frames, max_size=8), levels, heartbeats, st.integers(1, 4), st.sampled_from(["DEALER", "REQ"]))
 @example(
     [[b"", pack([{"message_id": 1}, "m", []])], [b"", pack([{"response_to": 1}, "_zpc_hb", [0]])]],
@@ -530,7 +530,7 @@ def test_no_event_makes_a_server_raise(
     server.close(LostRemote("over"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(frames, max_size=8), levels, heartbeats, st.integers(1, 4), st.booleans())
 def test_no_event_makes_a_client_raise(
     messages: list[list[bytes]], level: dict[str, bytes], heartbeat: float | None, per_chunk: int, passive: bool

@@ -87,7 +87,8 @@ def on_thread(runs: R) -> Iterator[R]:
 def serving(
     methods: Any, *, bind: str = TCP, connect: str = "", grace: float = 0.1, **options: Any
 ) -> Iterator[zerorpc.Server]:
-    """A running server; ``server.endpoints[0]`` is where."""
+    """A running server; ``server.endpoints[0]`` is where. Its heartbeats are rare, so that busy cores harm nobody."""
+    options.setdefault("heartbeat", 30.0)
     server = zerorpc.Server(methods, grace=grace, **options)
     if connect:
         server.connect(connect)

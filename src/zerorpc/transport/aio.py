@@ -31,7 +31,7 @@ __all__ = ["AioHub"]
 logger = Logger("zerorpc.transport")
 
 _LINGER = 5.0  # s that peers get to take what is buffered when we close,
-_STALLED = 0.2  # s, unless they take nothing at all for so long
+_STALLED = 1.0  # s, unless they take nothing at all for so long: on a busy machine a reader waits for its turn
 _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
 _ACCEPT_PAUSE = 0.1  # s without accepting when that fails, mostly since the process has no descriptors left
