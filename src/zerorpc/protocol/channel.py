@@ -62,6 +62,7 @@ class RequestBringer(Protocol):
     """The peer that a server's channel lives on."""
 
     channels: dict[Any, Any]
+    level: int
     new_id: Callable[[], Any]
     writable: bool
 
