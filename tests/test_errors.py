@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import pickle
+import traceback
+from collections.abc import Callable
 
 import pytest
 
@@ -17,6 +20,11 @@ TREE = {
     errors.TimeoutExpired: (TimeoutError, errors.TimeoutExpired(1)),
     errors.LostRemote: (ConnectionError, errors.LostRemote("lost")),
     errors.RemoteError: (Exception, errors.RemoteError("ValueError", "why", "Traceback ...")),
+    errors.UnknownMethod: (LookupError, errors.UnknownMethod("NameError", "f", "Traceback ...", ran=False, method="f")),
+    errors.WrongArguments: (TypeError, errors.WrongArguments("TypeError", "f()", "Traceback ...", ran=False)),
+    errors.ServerOverloaded: (errors.RemoteError, errors.ServerOverloaded("ServerOverloaded", "why", None, ran=False)),
+    errors.ServerStopping: (errors.RemoteError, errors.ServerStopping("ServerStopping", "why", None, ran=False)),
+    errors.WorkerDied: (errors.RemoteError, errors.WorkerDied("WorkerDied", "why", "Traceback ...", method="f")),
     errors.SerializationError: (TypeError, errors.SerializationError("no")),
     errors.ProtocolError: (Exception, errors.ProtocolError("no")),
 }
@@ -65,11 +73,50 @@ def test_what_they_carry() -> None:
     assert (remote.name, remote.msg, remote.traceback) == ("ValueError", "why", "Traceback ...")
 
 
+def pickled(error: errors.ZeroRPCError) -> object:
+    """As multiprocessing and concurrent.futures send it."""
+    return pickle.loads(pickle.dumps(error))
+
+
+@pytest.mark.parametrize("again", [pickled, copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("kind", TREE)
-def test_they_travel_between_processes(kind: type[Exception]) -> None:
-    """As multiprocessing and concurrent.futures send them."""
-    error = TREE[kind][1]
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is kind
-    assert str(copy) == str(error)
-    assert vars(copy) == vars(error)
+@pytest.mark.parametrize(("ran", "method"), [(None, None), (False, "f"), (True, "f")])
+def test_a_copy_is_the_same(
+    kind: type[errors.ZeroRPCError],
+    again: Callable[[errors.ZeroRPCError], errors.ZeroRPCError],
+    ran: bool | None,
+    method: str | None,
+) -> None:
+    error = copy.copy(TREE[kind][1])
+    assert isinstance(error, errors.ZeroRPCError)
+    if method is not None:
+        error.ran, error.method = ran, method
+    made = again(error)
+    assert type(made) is kind
+    assert (str(made), made.args) == (str(error), error.args)
+    assert vars(made) == vars(error)
+    assert (made.ran, made.method) == (error.ran, error.method)
+
+
+def test_what_a_server_says_itself_is_a_remote_error() -> None:
+    """So that programs that catch RemoteError, and look at its name, go on working."""
+    assert set(errors.SERVER_ERRORS) == {
+        "UnknownMethod", "WrongArguments", "ServerOverloaded", "ServerStopping", "WorkerDied",
+    }  # fmt: skip
+    for name, kind in errors.SERVER_ERRORS.items():
+        assert kind.__name__ == name
+        assert issubclass(kind, errors.RemoteError)
+
+
+def test_an_unknown_method_is_printed_as_it_came() -> None:
+    """Python would add "Did you mean: 'TypeError'?" to what is a NameError and has a name."""
+    error = errors.UnknownMethod("NameError", "multiply", None)
+    assert not isinstance(error, NameError)
+    assert traceback.format_exception(error) == ["zerorpc.errors.UnknownMethod: NameError: multiply\n"]
+
+
+def test_ran_is_not_known_unless_it_is_said() -> None:
+    assert errors.ZeroRPCError().ran is None
+    assert errors.LostRemote("lost").ran is None
+    assert errors.RemoteError("ValueError", "why", None).ran is None
+    assert errors.Closed("closed").ran is False  # nothing was sent, whatever it was

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zerorpc.errors import ProtocolError, SerializationError
+from zerorpc.errors import SERVER_ERRORS, LostRemote, ProtocolError, RemoteError, SerializationError, ZeroRPCError
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     DONE,
     ERR,
+    ERROR_KEY,
     OK,
+    RAN_KEY,
     STREAM,
     TIMEOUT_KEY,
     USUAL_TIMEOUT,
@@ -33,7 +36,7 @@ from zerorpc.settings import seconds
 from zerorpc.socket_base import SocketBase
 from zerorpc.zmtp import frames
 
-__all__ = ["ClientBase", "RemoteMethod", "Request", "default_timeout", "method_name"]
+__all__ = ["ClientBase", "RemoteMethod", "Request", "default_timeout", "lost_with", "method_name"]
 
 default_timeout: Any = object()  # "the client's own", where None means "no timeout"
 
@@ -163,6 +166,7 @@ class Request:
         channel = self.channel
         reply = channel.reply
         if reply is None:
+            self.complete_error()
             assert channel.error is not None
             self.failed(channel.error)
             raise channel.error
@@ -171,7 +175,7 @@ class Request:
         if reply.name == OK:
             return reply_value(reply.args)
         if reply.name == ERR:
-            raise remote_error(reply.args, reply.header.version)
+            raise self._remote_error(_event(reply, channel.reply_data))
         if reply.name in (STREAM, DONE):
             return self._caller.make_stream(self)
         self._caller.abandon(channel)
@@ -191,17 +195,21 @@ class Request:
             self._caller.abandon(self.channel)
             raise
         self._caller.abandon(self.channel)
-        error = self._no_pattern(reply.name)
-        self.failed(error)
-        raise error
+        unknown = self._no_pattern(reply.name)
+        self.failed(unknown)
+        raise unknown
 
     def _no_pattern(self, name: str) -> ProtocolError:
-        return ProtocolError(f"Unable to find a pattern for: {self.channel.method} (the first reply is {name!r})")
+        method = self.channel.method
+        error = ProtocolError(f"Unable to find a pattern for: {method} (the first reply is {name!r})")
+        error.method = method
+        return error
 
     def item(self, wire: Answer, data: Buffer) -> tuple[bool, Any]:
         """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
         if wire.name not in _STREAM_EVENTS:
             error = ProtocolError(f"{wire.name!r} in the middle of the stream of {self.channel.method}")
+            error.method, error.ran = self.channel.method, True
             self.failed(error)
             raise error
         if self.event is not None:
@@ -209,8 +217,19 @@ class Request:
                 self._caller.context, self.event, _event(wire, data), self._handle_remote_error
             )
         if wire.name == ERR:
-            raise remote_error(wire.args, wire.header.version)
+            raise self._remote_error(_event(wire, data))
         return (True, wire.args) if wire.name == STREAM else (False, None)
+
+    def complete_error(self) -> None:
+        """Before the channel's error is raised: it says which call it is about, and whether the method ran."""
+        channel = self.channel
+        if isinstance(channel.error, ZeroRPCError) and channel.error.method is None:
+            channel.error = error = copy.copy(channel.error)  # when a client is closed, its calls share one
+            error.method = channel.method
+            if channel.peer is None:
+                error.ran = False  # it still waited for a server
+            elif channel.inflow is not None:
+                error.ran = True  # a stream has begun
 
     def failed(self, error: BaseException) -> None:
         """A call ended without a reply: the hook hears of it."""
@@ -218,9 +237,17 @@ class Request:
             self._caller.context.hook_client_after_request(self.event, None, error)
 
     def _handle_remote_error(self, event: Event) -> BaseException:
-        exception = self._caller.context.hook_client_handle_remote_error(event)
-        version = event.header.get("v", 1)
-        return exception or remote_error(event.args, version if isinstance(version, int) else 1)
+        return self._caller.context.hook_client_handle_remote_error(event) or self._remote_error(event)
+
+    def _remote_error(self, event: Event) -> RemoteError:
+        """The exception that an ERR stands for. Only its header tells a server's own error from one of the method's."""
+        channel, header = self.channel, event.header
+        version, ran, kind = header.get("v", 1), header.get(RAN_KEY), header.get(ERROR_KEY)
+        told = remote_error(event.args, version if type(version) is int else 1)
+        if not isinstance(ran, bool):
+            ran = None if channel.inflow is None else True  # a stream has begun
+        made = SERVER_ERRORS.get(kind, RemoteError) if isinstance(kind, str) else RemoteError
+        return made(told.name, told.msg, told.traceback, ran=ran, method=channel.method)
 
 
 class PatternChannel:
@@ -275,8 +302,16 @@ def method_name(method: object) -> str:
 
 def _not_sent(method: str, error: Exception) -> Exception:
     if isinstance(error, SerializationError):
-        return SerializationError(f"the arguments of {method} can't be sent: {error}")
+        error = SerializationError(f"the arguments of {method} can't be sent: {error}")
+        error.method, error.ran = method, False
     return error
+
+
+def lost_with(endpoint: str | None, ended: list[ClientChannel]) -> None:
+    """The connection to ``endpoint`` is gone, and ended these calls: their errors tell where that was."""
+    for channel in ended:
+        if isinstance(channel.error, LostRemote):
+            channel.error.endpoint = endpoint
 
 
 def _event(wire: Answer, data: Buffer) -> Event:

@@ -18,7 +18,7 @@ from os import getpid
 from threading import get_ident
 from typing import Any
 
-from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout
+from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout, lost_with
 from zerorpc.errors import Closed, LostRemote, ZeroRPCError
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
@@ -315,6 +315,7 @@ class AsyncStream:
         request, channel = self._request, self._request.channel
         self._ended = True  # unless it is an item
         if not self._inbox:
+            request.complete_error()
             error, channel.error = channel.error, None  # or they would be a circle, by way of the error's traceback
             assert error is not None
             try:
@@ -554,6 +555,7 @@ class _Peers:
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
         self.calls.remove(link.peer)
+        lost_with(link.name, ended)
         self.received(link, ended)
 
     def forked(self) -> None:

@@ -8,17 +8,24 @@
     ├── Closed               (RuntimeError)     used after close()
     ├── TimeoutExpired       (TimeoutError)     the deadline passed
     ├── LostRemote           (ConnectionError)  the peer went away in the middle of a call
-    ├── RemoteError                             the remote method raised
+    ├── RemoteError                             the remote method raised, or the server didn't run it:
+    │   ├── UnknownMethod    (LookupError)      it has no method of that name
+    │   ├── WrongArguments   (TypeError)        they don't fit the method
+    │   ├── ServerOverloaded                    the method's turn would come too late
+    │   ├── ServerStopping                      the server is shutting down
+    │   └── WorkerDied                          the process of a @zerorpc.process method ended
     ├── SerializationError   (TypeError)        a value that can't be sent
     └── ProtocolError        (RuntimeError)     the peer sent what the protocol doesn't allow
 
 Each also derives from the built-in exception that means the same, so that ``except TimeoutError`` works too.
+
+Each has ``ran``, which tells whether the method that was called has run: False (certainly not, so that the call may be
+made again without its being done twice), True (at least in part), or None (not known, or not about a call).
 """
 
 from __future__ import annotations
 
 import errno
-from typing import Any
 
 __all__ = [
     "AddressInUse",
@@ -28,13 +35,25 @@ __all__ = [
     "ProtocolError",
     "RemoteError",
     "SerializationError",
+    "ServerOverloaded",
+    "ServerStopping",
     "TimeoutExpired",
+    "UnknownMethod",
+    "WorkerDied",
+    "WrongArguments",
     "ZeroRPCError",
 ]
 
 
 class ZeroRPCError(Exception):
-    """The root: catches everything that zerorpc itself raises."""
+    """The root: catches everything that zerorpc itself raises.
+
+    Attributes of each exception: ``ran`` tells whether the method that was called has run: False, True (at least in
+    part), or None where that is not known. ``method`` is the name of that method, None if it isn't about a call.
+    """
+
+    ran: bool | None = None
+    method: str | None = None
 
 
 class EndpointError(ZeroRPCError, ValueError):
@@ -66,16 +85,24 @@ class AddressInUse(ZeroRPCError, OSError):
     def __str__(self) -> str:
         return f"address already in use: {self.endpoint}"
 
-    def __reduce__(self) -> tuple[Any, ...]:  # what args alone would give is not what __init__ takes
-        return type(self), (self.endpoint,)
+    def __reduce__(self) -> tuple[type[AddressInUse], tuple[str], dict[str, object]]:
+        return type(self), (self.endpoint,), self.__dict__  # args alone are not what __init__ takes
 
 
 class Closed(ZeroRPCError, RuntimeError):
-    """The object was used after ``close()``."""
+    """The object was used after ``close()``, or a call still waited for a server at that moment.
+
+    ``ran`` is False: nothing was sent.
+    """
+
+    ran = False
 
 
 class TimeoutExpired(ZeroRPCError, TimeoutError):
-    """A deadline passed. Attributes: ``timeout`` in seconds and ``when`` (what was being done, or None)."""
+    """A deadline passed. Attributes: ``timeout`` in seconds and ``when`` (what was being done, or None).
+
+    ``ran`` is False if no server was reached in time, and None if the request was sent.
+    """
 
     def __init__(self, timeout_s: float | None, when: str | None = None) -> None:
         self.timeout = timeout_s
@@ -83,31 +110,47 @@ class TimeoutExpired(ZeroRPCError, TimeoutError):
         message = f"timeout after {timeout_s}s"
         super().__init__(f"{message}, when {when}" if when else message)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.timeout, self.when)
+    def __reduce__(self) -> tuple[type[TimeoutExpired], tuple[float | None, str | None], dict[str, object]]:
+        return type(self), (self.timeout, self.when), self.__dict__
 
 
 class LostRemote(ZeroRPCError, ConnectionError):
     """The peer that a call ran on is gone: its connection closed (also by ``close`` or ``disconnect`` here), or it has
     been silent for two heartbeats.
 
-    The method may or may not have run; zerorpc never sends a call twice.
+    Attribute: ``endpoint``, where the peer was; None if that isn't known. The method may or may not have run, so that
+    ``ran`` is None; it is True once a stream has begun, and False if the request had not left. Calls whose request
+    has not left go to another server, if there is one.
     """
+
+    endpoint: str | None = None
 
 
 class RemoteError(ZeroRPCError):
-    """The remote method raised, or the server couldn't run it. ``str()`` of it is the traceback, if there is one.
+    """The remote method raised, or the server didn't run it. ``str()`` of it is the traceback, if there is one.
 
     Attributes: ``name`` of the exception's class, such as ``"ValueError"``, ``msg`` and ``traceback``, all strings
-    (``traceback`` may be None). Names that the server itself gives: ``"NameError"`` for an unknown method,
-    ``"ServerOverloaded"``, ``"WorkerDied"``, and ``"TypeError"`` for a result that can't be sent.
+    (``traceback`` may be None). For what the server itself has to say there are the classes below, if the server is one
+    of zerorpc 1. An older server's errors are RemoteErrors without ``ran``, whatever their name.
+
+    A result that can't be sent is a RemoteError with the name ``"TypeError"``.
     """
 
-    def __init__(self, name: str, human_msg: str, human_traceback: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        human_msg: str,
+        human_traceback: str | None,
+        *,
+        ran: bool | None = None,
+        method: str | None = None,
+    ) -> None:
         super().__init__(name, human_msg, human_traceback)
         self.name = name
         self.msg = human_msg
         self.traceback = human_traceback
+        self.ran = ran
+        self.method = method
 
     def __str__(self) -> str:
         if self.traceback is not None:
@@ -115,8 +158,44 @@ class RemoteError(ZeroRPCError):
         return f"{self.name}: {self.msg}"
 
 
+# LookupError and not NameError: Python takes a NameError's ``name`` for a misspelt variable, and suggests others.
+class UnknownMethod(RemoteError, LookupError):
+    """The server has no method of that name: ``method``. Its ``name`` is ``"NameError"``; ``ran`` is False."""
+
+
+class WrongArguments(RemoteError, TypeError):
+    """The arguments don't fit the method, by their number or as no list. ``name`` is ``"TypeError"``; ``ran`` is False.
+
+    A TypeError that the method itself has raised is a plain RemoteError.
+    """
+
+
+class ServerOverloaded(RemoteError):
+    """The method's turn would come too late for its caller, who is told so at once. ``ran`` is False."""
+
+
+class ServerStopping(RemoteError):
+    """The server is shutting down, and begins nothing new. ``ran`` is False."""
+
+
+class WorkerDied(RemoteError):
+    """The worker process for a method marked with ``@zerorpc.process`` ended, or couldn't be started.
+
+    ``ran`` is None if it ended with the method: it may have done its work. It is False if it didn't come to that.
+    """
+
+
+# What a server says of itself, and not a method: by the names that travel in an error's header (docs/protocol.md).
+SERVER_ERRORS: dict[str, type[RemoteError]] = {
+    kind.__name__: kind for kind in (UnknownMethod, WrongArguments, ServerOverloaded, ServerStopping, WorkerDied)
+}
+
+
 class SerializationError(ZeroRPCError, TypeError):
-    """A value that MessagePack can't carry, or a message above 128 MiB. The text names the method and the reason."""
+    """A value that MessagePack can't carry, or a message above 128 MiB. The text names the method and the reason.
+
+    ``ran`` is False for a call's arguments: nothing was sent.
+    """
 
 
 class ProtocolError(ZeroRPCError, RuntimeError):

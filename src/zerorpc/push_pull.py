@@ -75,7 +75,9 @@ class Pusher(SocketBase):
         try:
             data = encode(header, name, args)
         except SerializationError as error:
-            raise SerializationError(f"the arguments of {name} can't be sent: {error}") from None
+            unsendable = SerializationError(f"the arguments of {name} can't be sent: {error}")
+            unsendable.method, unsendable.ran = name, False
+            raise unsendable from None
         return self._core.put(data)
 
     def close(self) -> None:

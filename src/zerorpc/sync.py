@@ -18,7 +18,7 @@ from os import getpid
 from time import monotonic
 from typing import Any
 
-from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout
+from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout, lost_with
 from zerorpc.errors import Closed, LostRemote, TimeoutExpired
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
@@ -190,6 +190,7 @@ class Stream:
             raise StopIteration
         if not self._inflow.inbox:
             self._ended = True
+            self._request.complete_error()
             error, channel.error = channel.error, None  # or they would be a circle: error, traceback, frame, channel
             assert error is not None
             try:
@@ -255,7 +256,9 @@ class AsyncResult:
         timeout = seconds("timeout", timeout)
         self._wait(timeout if block else 0)
         if not self._done.is_open:
-            raise TimeoutExpired(timeout, f"waiting for the result of {self._method}")
+            late = TimeoutExpired(timeout, f"waiting for the result of {self._method}")
+            late.method = self._method
+            raise late
         if self._error is not None:
             try:
                 raise self._error
@@ -269,7 +272,9 @@ class AsyncResult:
 
     def _wait(self, timeout: float | None) -> None:
         if not self._done.is_open and self._pid != getpid():
-            self.settle(None, LostRemote("the process was forked, and the call is the parent's"))
+            lost = LostRemote("the process was forked, and the call is the parent's")
+            lost.method = self._method
+            self.settle(None, lost)
         if not self._done.is_open and (timeout is None or timeout > 0):
             self._core.hub.wait_for(self._done, timeout)
 
@@ -527,6 +532,7 @@ class _Peers:
     def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
         self.calls.remove(link.peer)
+        lost_with(None if link.dialer is None else link.dialer.endpoint.text, ended)
         self.received(link, ended)
 
     @property

@@ -286,8 +286,14 @@ def test_remote_errors(run: Run, shared: str) -> None:
     assert failed.err.splitlines()[-1] == "ValueError: out of numbers"
     assert failed.err.count("Traceback") == 1  # the remote one, and none of ours
     unknown = run(shared, "nothing")
-    assert unknown.code == 1
-    assert "nothing" in unknown.err.splitlines()[-1]
+    assert (unknown.code, unknown.out) == (1, "")
+    assert unknown.err.splitlines()[1:] == ["Traceback (most recent call last):", "NameError: nothing"]
+    wrong = run(shared, "boom", "now")
+    assert wrong.code == 1
+    assert wrong.err.splitlines()[1:] == [
+        "Traceback (most recent call last):",
+        "TypeError: Shop.boom() takes 1 positional argument but 2 were given",
+    ]
 
 
 def test_inspection(run: Run, shared: str) -> None:

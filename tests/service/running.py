@@ -155,11 +155,15 @@ class RawPeer:
 
     def next_event(self) -> WireEvent:
         """The next event; EOFError at the end."""
-        while not self._received:
-            self._receive()
-        event = decode(self._received.pop(0)[-1])
+        event = decode(self.next_data())
         assert isinstance(event, WireEvent)
         return event
+
+    def next_data(self) -> bytes:
+        """The same, as it came."""
+        while not self._received:
+            self._receive()
+        return bytes(self._received.pop(0)[-1])
 
     def _receive(self) -> None:
         data = self.sock.recv(65536)

@@ -60,6 +60,7 @@ class RequestBringer(Protocol):
     """The peer that a server's channel lives on."""
 
     channels: dict[Any, Any]
+    level: int
     new_id: Callable[[], Any]
     writable: bool
     name: str | None

@@ -23,6 +23,7 @@ __all__ = [
     "DECODE_ERRORS",
     "DONE",
     "ERR",
+    "ERROR_KEY",
     "GOAWAY",
     "HEARTBEAT",
     "ID_MAX",
@@ -56,8 +57,9 @@ __all__ = [
 
 VERSION = 3
 TIMEOUT_KEY = "_zpc_timeout"  # a request's header: seconds that its caller waits for the first reply, nil for ever,
-RAN_KEY = "_zpc_ran"  # an ERR's header, to peers of extension level 1: whether the method ran, nil if that isn't known
 USUAL_TIMEOUT = 30  # absent if it is what every client of zerorpc waits when it isn't told otherwise
+RAN_KEY = "_zpc_ran"  # an ERR's header, to peers of extension level 1: whether the method ran, nil if that isn't known;
+ERROR_KEY = "_zpc_error"  # the same, if the server itself refused: which of ``errors.SERVER_ERRORS`` it is
 ID_MAX = 64 * 1024  # octets of a message id, which every further event of its channel carries; ours have 34
 _JOIN_MAX = 16 * 1024  # octets of a result up to which another copy costs less than ``encode``
 

@@ -167,6 +167,7 @@ class ClientPeer(Peer):
         for channel in self.channels.values():  # first, so that none is forgotten if this is interrupted
             why = LostRemote(f"calling remote method {channel.method}: {error}")
             if kept and channel.state is STATE_SENT and _is_in(channel.data, kept):
+                why.ran = False
                 channel.refuse(why)
             else:
                 channel.fail(why)

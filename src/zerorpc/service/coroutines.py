@@ -75,6 +75,7 @@ class LoopCalls:
         self._tasks.discard(task)
         if not execution.over:  # the task was cancelled before its first step
             _close(value)
+            execution.ran = None
             self._owner.finish(link, execution, _error(execution, asyncio.CancelledError()))
 
     # In the call's task

@@ -71,8 +71,8 @@ def process(function: _F) -> _F:
 
     For work that keeps a core busy, which on a thread would slow down everything else. Its result, exception and
     traceback come back as any other's; when its caller gives up or is gone, the process is ended. If the process
-    crashes, the caller gets a RemoteError with the name ``WorkerDied``. If you call the function yourself, it runs
-    where you call it; it also does in a Puller or Subscriber. Arguments and results have to be picklable.
+    crashes, the caller gets a WorkerDied. If you call the function yourself, it runs where you call it; it also does in
+    a Puller or Subscriber. Arguments and results have to be picklable.
 
     The function has to be one of a module or class, so that a worker process can import it. A method's object is
     pickled for each call: the method gets a copy, and what it changes there is lost. Raises TypeError for anything
@@ -115,13 +115,14 @@ class Kind(enum.Enum):
 class Method:
     """One exposed callable."""
 
-    __slots__ = ("functor", "kind", "name", "on_loop", "streams", "unary")
+    __slots__ = ("entered", "functor", "kind", "name", "on_loop", "streams", "unary")
 
     def __init__(self, name: str, functor: Callable[..., Any]) -> None:
         self.name = name
         said = functor if isinstance(functor, DecoratorBase) else None
         inner = _innermost(functor)
         self.functor: Callable[..., Any] = said.functor if said else functor
+        self.entered = self.functor  # the program's own, without what is put around it below
         self.kind = _kind(inner)
         if self.kind is Kind.PROCESS:
             _check_marks(name, inner, said)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any
 
-from zerorpc.errors import SerializationError
+from zerorpc.errors import SerializationError, WorkerDied
 from zerorpc.service.execution import Execution
 from zerorpc.service.methods import Method
-from zerorpc.service.process_pool import WorkerDied, WorkerProcess
+from zerorpc.service.process_pool import WorkerProcess, died
 from zerorpc.service.process_worker import Outcome
 from zerorpc.shown import message_of
 
@@ -40,40 +40,47 @@ class ProcessJob:
             try:
                 data = self._answer(self.execution.begin(), worker)
             except BaseException as error:
-                data = self._error(error)
+                data = self.execution.error(error)
         self._post((self, data, True))
 
     def _answer(self, method: Method, worker: WorkerProcess) -> bytes | None:
         """The reply to send; None if the caller is gone."""
         execution, name = self.execution, self.execution.channel.name
+        execution.ran = False  # until it is handed over
         try:
             request = pickle.dumps((method.functor, execution.channel.args), pickle.HIGHEST_PROTOCOL)
         except BaseException as error:
             raise TypeError(f"{name} can't be sent to a worker process: {message_of(error)}; {_WHAT_CAN}") from None
-        with worker.lent_to(self):
-            self._worker = worker  # first, so that wake() either finds it or has closed the channel by now
+        try:
+            with worker.lent_to(self):
+                self._worker = worker  # first, so that wake() either finds it or has closed the channel by now
+                if execution.channel.closed:
+                    return None
+                execution.ran = None
+                reply = worker.call(name, request)
+        except WorkerDied as error:
             if execution.channel.closed:
-                return None
-            reply = worker.call(name, request)
-        outcome, value = _load(reply)
+                return None  # cancelled: nobody wants to know
+            return execution.refusal(error, logged=True)
+        return self._reply(*_load(reply))
+
+    def _reply(self, outcome: Outcome, value: Any) -> bytes:
+        execution, name = self.execution, self.execution.channel.name
+        execution.ran = outcome is not Outcome.UNLOADABLE
         if outcome is Outcome.VALUE:
             return execution.result(value)
-        elif outcome is Outcome.RAISED:
-            return self._error(value.unpack())
-        elif outcome is Outcome.UNSENDABLE:
+        if outcome is Outcome.RAISED:
+            return execution.error(value.unpack())
+        if outcome is Outcome.UNSENDABLE:
             raise SerializationError(f"the result of {name} can't be sent: {value}")
         raise TypeError(f"{name} can't be loaded in a worker process: {value}; {_WHAT_CAN}")
 
-    def _error(self, error: BaseException) -> bytes | None:
-        if self.execution.channel.closed and issubclass(type(error), WorkerDied):
-            return None  # cancelled: nobody wants to know
-        return self.execution.error(error)
-
     # On the loop
 
-    def refuse(self, error: WorkerDied) -> None:
+    def refuse(self, why: str) -> None:
         """There is no thread to run it."""
-        self._post((self, self.execution.error(WorkerDied(f"{self.execution.channel.name}: {error}")), True))
+        error = died(self.execution.channel.name, why, ran=False)
+        self._post((self, self.execution.refusal(error, logged=True), True))
 
     def wake(self) -> None:
         """The channel changed; a closed one ends the method."""

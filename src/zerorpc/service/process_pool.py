@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from zerorpc.errors import ZeroRPCError
+from zerorpc.errors import WorkerDied
 from zerorpc.logs import Logger
 from zerorpc.service.process_worker import CANCEL_SIGNAL, READY, work
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
-__all__ = ["Job", "ProcessPool", "WorkerDied", "WorkerProcess", "check_not_importing_main", "usable_cores"]
+__all__ = ["Job", "ProcessPool", "WorkerProcess", "check_not_importing_main", "died", "usable_cores"]
 
 logger = Logger("zerorpc.server")
 
@@ -42,10 +42,6 @@ _MAIN_FILE = getattr(sys.modules.get("__main__"), "__file__", None)
 _GUARD = 'a script that starts a server has to do so under `if __name__ == "__main__":`'
 
 _STOPPING = "the server is shutting down"
-
-
-class WorkerDied(ZeroRPCError):
-    """The error that a caller gets when the process that ran its method ended. The method may have done its work."""
 
 
 def check_not_importing_main() -> None:
@@ -70,7 +66,7 @@ class Job(Protocol):
 
     def run(self, worker: WorkerProcess, /) -> None: ...
 
-    def refuse(self, error: WorkerDied, /) -> None:
+    def refuse(self, why: str, /) -> None:
         """There is no thread to run it. On the loop."""
 
 
@@ -97,7 +93,7 @@ class ProcessPool:
                 self._start_thread()
             except (RuntimeError, MemoryError) as error:  # no more threads: the job waits for those that there are
                 if not self._threads:
-                    job.refuse(WorkerDied(f"no thread can be started for it: {error}"))
+                    job.refuse(f"no thread can be started for it: {error}")
                     return
         self._jobs.put(job)
 
@@ -203,7 +199,7 @@ class WorkerProcess:
     def call(self, name: str, request: bytes) -> bytes:
         """Have a request answered. Raises WorkerDied if the process doesn't live to do it; ``name`` is the method's."""
         if self._cancelled_at is not None:
-            raise WorkerDied(f"{name}: {_STOPPING}")
+            raise died(name, _STOPPING, ran=False)
         if self._process is None or not self._process.is_alive():
             self.end()
             self._start(name)
@@ -214,9 +210,9 @@ class WorkerProcess:
             self._pipe.send_bytes(request)
             return self._receive(self._pipe)
         except (EOFError, OSError):
-            why = self._obituary()
+            why, ran = self._obituary(), None if self._started else False
             self.end()  # a thread that the method left may keep it, deaf, and the next job would find it alive
-            raise WorkerDied(f"{name}: {why}") from None
+            raise died(name, why, ran) from None
         except BaseException:  # no memory for the reply, perhaps: what is left of it would be taken for the next one
             self.end()
             raise
@@ -232,7 +228,7 @@ class WorkerProcess:
             _block_signals()
             process.start()
         except Exception as error:  # no more processes, no memory, or this process is a daemon of multiprocessing
-            raise WorkerDied(f"{name}: no process can be started for it: {error}") from error
+            raise died(name, f"no process can be started for it: {error}", ran=False) from error
         finally:
             theirs.close()
         self._started = False
@@ -309,6 +305,11 @@ class WorkerProcess:
         process = self._process
         if process is not None:
             process.kill()
+
+
+def died(method: str, why: str, ran: bool | None) -> WorkerDied:
+    """What the caller of a method is told whose process ended, or couldn't be started; ``ran``: if the method did."""
+    return WorkerDied("WorkerDied", f"{method}: {why}", None, ran=ran, method=method)
 
 
 def _join(process: BaseProcess, seconds: float) -> None:

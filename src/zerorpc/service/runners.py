@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from zerorpc.errors import ZeroRPCError
+from zerorpc.errors import ServerOverloaded, ServerStopping, WrongArguments
 from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent
@@ -26,7 +26,7 @@ from zerorpc.service.thread_jobs import ThreadJob
 from zerorpc.service.turns import Turns, patience
 from zerorpc.service.workers import DEFAULT_THREADS, Workers
 
-__all__ = ["Runners", "ServerOverloaded", "ServerStopping"]
+__all__ = ["Runners"]
 
 logger = Logger("zerorpc.server")
 
@@ -38,14 +38,6 @@ _WAIT_SHARE = 0.5  # of its caller's patience that a request may wait: the rest 
 _MAX_WAIT_SHARE = 0.75  # of ``max_wait``: guesses err, and who is refused when the turn has come has waited in vain
 _CANCEL_TIMEOUT = 1.0  # s that cancelled coroutines get for their ``finally`` when the server stops
 _WAITING_OCTETS_MAX = 256 * 1024 * 1024  # and what they may hold together: two of the largest messages
-
-
-class ServerOverloaded(ZeroRPCError):
-    """The error that a caller gets at once when its turn would come too late. The method was not run."""
-
-
-class ServerStopping(ZeroRPCError):
-    """The error that a caller gets from a server that is shutting down. The method was not run."""
 
 
 class Runners:
@@ -84,6 +76,7 @@ class Runners:
         """Run a request, now or when its turn comes. Afterwards flush the link."""
         execution = Execution(channel, method, self._context, self._context.hooks_server)
         if type(channel.event) is BadEvent:
+            execution.ran, execution.refused = False, WrongArguments
             channel.send(execution.error(TypeError(f"{channel.name}: {channel.problem}")), last=True)
         elif self.stopping:
             self._turn_away(execution)
@@ -115,7 +108,8 @@ class Runners:
         if not self._overloaded:  # once for all: a line for each would be one more thing to do
             logger.warning("overloaded, and refuses calls: %s", why)
             self._overloaded = True
-        channel.send(execution.refusal(ServerOverloaded(why)), last=True)
+        error = ServerOverloaded("ServerOverloaded", why, None, ran=False, method=channel.name)
+        channel.send(execution.refusal(error), last=True)
 
     def _start(self, link: Any, execution: Execution) -> None:
         """Run a request that is counted as running already."""
@@ -215,8 +209,10 @@ class Runners:
                     await self._idle.wait()
 
     def _turn_away(self, execution: Execution) -> None:
-        error = ServerStopping(f"{execution.channel.name}: the server is shutting down")
-        execution.channel.send(execution.refusal(error), last=True)
+        channel = execution.channel
+        why = f"{channel.name}: the server is shutting down"
+        error = ServerStopping("ServerStopping", why, None, ran=False, method=channel.name)
+        channel.send(execution.refusal(error), last=True)
 
     async def aclose(self) -> None:
         """Cancel what still runs and end the threads and processes."""

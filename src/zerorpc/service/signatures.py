@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
 from zerorpc.protocol.events import encode
 from zerorpc.service.methods import Method
 from zerorpc.shown import LONGEST, text_of
 
-__all__ = ["argspec", "describe", "misfit"]
+__all__ = ["argspec", "cannot_begin", "describe", "misfit"]
 
 _T = TypeVar("_T")
 
@@ -36,6 +37,25 @@ def misfit(method: Method, args: list[Any]) -> str | None:
         return None
 
     return _of_signature(method, why)
+
+
+def cannot_begin(method: Method, args: list[Any]) -> bool:
+    """Whether these arguments certainly keep the method's code from being entered.
+
+    By what Python itself goes by. What ``misfit`` goes by is what the method shows, which a decorator may have chosen.
+    """
+    function: object = method.entered
+    if isinstance(function, MethodType):
+        args = [function.__self__, *args]
+        function = function.__func__
+    if not isinstance(function, FunctionType) or "__signature__" in vars(function):
+        return False
+    signature = inspect.signature(function, follow_wrapped=False)
+    try:
+        signature.bind(*args)
+    except TypeError:
+        return True
+    return False
 
 
 def _of_signature(method: Method, tell: Callable[[inspect.Signature], _T]) -> _T | None:

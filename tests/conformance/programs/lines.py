@@ -36,5 +36,9 @@ def error_outcome(error, zerorpc):
     kinds = {"remote": zerorpc.RemoteError, "timeout": zerorpc.TimeoutExpired, "lost": zerorpc.LostRemote}
     kind = next((kind for kind, class_ in kinds.items() if isinstance(error, class_)), "other")
     if kind == "remote":
-        return {"kind": kind, "name": error.name, "message": error.msg, "traceback": error.traceback}
+        told = {"kind": kind, "name": error.name, "message": error.msg, "traceback": error.traceback}
+        if hasattr(error, "ran"):
+            told["ran"] = error.ran
+            told["server"] = None if type(error) is kinds["remote"] else type(error).__name__
+        return told
     return {"kind": kind, "name": type(error).__name__, "message": str(error)}

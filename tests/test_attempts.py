@@ -1,0 +1,195 @@
+"""Calls that certainly did not run on one server go to another, with both clients."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service.running import PATIENCE, RawPeer, eventually, run, serving
+from zerorpc.protocol.events import encode
+from zerorpc.zmtp import SocketType
+
+
+class Slow:
+    """Runs one call at a time; the others wait, and are refused when the server stops."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.runs: Counter[int] = Counter()
+        self.begun = threading.Event()
+        self.release = threading.Event()
+
+    def work(self, n: int) -> list[Any]:
+        self.runs[n] += 1
+        self.begun.set()
+        self.release.wait(PATIENCE)
+        return [self.name, n]
+
+    def items(self, n: int) -> Iterator[int]:
+        self.runs[n] += 1
+        self.begun.set()
+        self.release.wait(PATIENCE)
+        yield n
+
+
+def blocking(endpoints: list[str], count: int, at_work: Callable[[], None], method: str = "work") -> list[Any]:
+    """Makes calls, all at once, and something while they are at work."""
+    with zerorpc.Client(endpoints, timeout=PATIENCE) as client, ThreadPoolExecutor(count) as pool:
+        wait_for(client, len(endpoints))
+
+        def call(n: int) -> Any:
+            result = client(method, n)
+            return list(result) if method == "items" else result
+
+        calls = [pool.submit(call, n) for n in range(count)]
+        at_work()
+        return [call.result() for call in calls]
+
+
+def background(endpoints: list[str], count: int, at_work: Callable[[], None], method: str = "work") -> list[Any]:
+    """The same with ``async_=True``."""
+    with zerorpc.Client(endpoints, timeout=PATIENCE) as client, ThreadPoolExecutor(count) as pool:
+        wait_for(client, len(endpoints))
+        calls = [client(method, n, async_=True) for n in range(count)]
+        at_work()
+        results = pool.map(lambda call: list(call.get()) if method == "items" else call.get(), calls)
+        return list(results)
+
+
+def asynchronous(endpoints: list[str], count: int, at_work: Callable[[], None], method: str = "work") -> list[Any]:
+    async def main() -> list[Any]:
+        async with zerorpc.AsyncClient(endpoints, timeout=PATIENCE) as client:
+            await asyncio.to_thread(wait_for, client, len(endpoints))
+            calls = [client(method, n) for n in range(count)]
+            await asyncio.to_thread(at_work)  # and until then nobody awaits them
+
+            async def result(call: Any) -> Any:
+                return [item async for item in call] if method == "items" else await call
+
+            return await asyncio.gather(*map(result, calls))
+
+    found: list[Any] = run(main())
+    return found
+
+
+def wait_for(client: Any, servers: int) -> None:
+    """Until so many servers are connected."""
+    eventually(lambda: len(client._core.calls.peers) == servers)
+
+
+EACH = pytest.mark.parametrize("make", [blocking, background, asynchronous])
+
+
+@EACH
+@pytest.mark.parametrize("method", ["work", "items"])
+def test_stopping_one_of_two_servers_fails_no_call_and_runs_none_twice(make: Any, method: str) -> None:
+    stops, stays = Slow("stops"), Slow("stays")
+    with (
+        serving(stops, pool_size=1, grace=PATIENCE) as stopping,
+        serving(stays, pool_size=1, grace=PATIENCE) as staying,
+    ):
+
+        def at_work() -> None:
+            assert stops.begun.wait(PATIENCE)
+            assert stays.begun.wait(PATIENCE)
+            stopping.stop()
+            eventually(stopping._core.deaf.is_set)
+            stops.release.set()
+            stays.release.set()
+
+        results = make([stopping.endpoints[0], staying.endpoints[0]], 100, at_work, method)
+    if method == "work":
+        assert [n for _, n in results] == list(range(100))
+        assert Counter(name for name, _ in results) == {"stops": 1, "stays": 99}
+    else:
+        assert results == [[n] for n in range(100)]
+    assert stops.runs + stays.runs == Counter(range(100))
+
+
+@EACH
+def test_with_no_other_server_the_refusal_is_the_error(make: Any) -> None:
+    slow = Slow("stops")
+    with serving(slow, pool_size=1, grace=PATIENCE) as server:
+
+        def at_work() -> None:
+            assert slow.begun.wait(PATIENCE)
+            server.stop()
+            eventually(server._core.deaf.is_set)
+            slow.release.set()
+
+        with pytest.raises(zerorpc.ServerStopping) as caught:
+            make([server.endpoints[0]], 5, at_work)
+    assert caught.value.ran is False
+    assert slow.runs == Counter([0])
+
+
+def test_a_call_that_could_not_leave_goes_to_the_other_server() -> None:
+    """Its first server has gone, and the system says so when the request is sent."""
+    with serving({"who": lambda: "stays"}) as server, socket.create_server(("127.0.0.1", 0)) as listener:
+        gone = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with zerorpc.Client(gone, timeout=PATIENCE) as client:
+            client.connect(server.endpoints[0])
+            peer = RawPeer(listener.accept()[0], SocketType.ROUTER)
+            peer.handshake()
+            wait_for(client, 2)
+            (dead,) = [link for link in client._core.hub.links.values() if link.name == gone]
+            with client._core.hub.lock:
+                dead.sock.shutdown(socket.SHUT_WR)
+                client._core.calls.peers.sort(key=lambda each: each is not dead.peer)  # it is next in turn
+            assert client.who() == "stays"
+            peer.sock.close()
+
+
+@pytest.mark.parametrize("level", [{}, {"X-Zerorpc": b"1"}], ids=["an old server", "one of ours"])
+def test_an_error_of_that_name_which_does_not_say_that_nothing_ran_is_the_calls_own(level: dict[str, bytes]) -> None:
+    with serving({"echo": lambda value: value}) as other, socket.create_server(("127.0.0.1", 0)) as listener:
+        first = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with zerorpc.Client([first, other.endpoints[0]], timeout=PATIENCE) as client:
+            with RawPeer(listener.accept()[0], SocketType.ROUTER, level) as peer:
+                peer.handshake()
+                wait_for(client, 2)
+                calls = [client.echo(n, async_=True) for n in range(2)]
+                request = peer.next_event()
+                peer.send({"message_id": b"g", "v": 3}, "_zpc_goaway", [])
+                header = {"message_id": b"r", "v": 3, "response_to": request.header.message_id}
+                peer.send_data(encode(header, "ERR", ["ServerStopping", "echo: the server is shutting down", ""]))
+                errors = []
+                for call in calls:
+                    try:
+                        call.get()
+                    except zerorpc.RemoteError as error:
+                        errors.append(error.name)
+                assert errors == ["ServerStopping"]
+
+
+def test_the_deadline_is_for_all_attempts_together() -> None:
+    """The second server never gets to it."""
+    stops, stays = Slow("stops"), Slow("stays")
+    with (
+        serving(stops, pool_size=1, grace=PATIENCE) as stopping,
+        serving(stays, pool_size=1, grace=PATIENCE) as staying,
+        zerorpc.Client([stopping.endpoints[0], staying.endpoints[0]], timeout=PATIENCE) as client,
+    ):
+        wait_for(client, 2)
+        busy = [client.work(n, async_=True) for n in range(2)]
+        assert stops.begun.wait(PATIENCE)
+        assert stays.begun.wait(PATIENCE)
+        late = [client.work(n, async_=True, timeout=1.0) for n in (7, 8)]
+        eventually(lambda: sum(len(peer.channels) for peer in client._core.calls.peers) == 4)
+        stopping.stop()
+        for call in late:
+            with pytest.raises(zerorpc.TimeoutExpired):
+                call.get()
+        stops.release.set()
+        stays.release.set()
+        assert sorted(call.get()[1] for call in busy) == [0, 1]
+    assert 7 not in stops.runs
+    assert 8 not in stops.runs
