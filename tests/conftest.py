@@ -38,9 +38,9 @@ def no_second_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     So what is found at such a look only is never found, and the test fails without a clock.
     """
-    for name in ("_POLL_LONGEST", "_LEAD_LONGEST", "_LOOK_UP"):
-        monkeypatch.setattr(f"zerorpc.transport.blocking.{name}", 3600.0)
-    monkeypatch.setattr("zerorpc.transport.blocking._POLL_LONGEST_MS", 3_600_000)
+    for name in ("polling._POLL_LONGEST", "leading._LEAD_LONGEST", "leading._LOOK_UP"):
+        monkeypatch.setattr(f"zerorpc.transport.{name}", 3600.0)
+    monkeypatch.setattr("zerorpc.transport.polling._POLL_LONGEST_MS", 3_600_000)
 
 
 @pytest.hookimpl(wrapper=True)

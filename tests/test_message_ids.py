@@ -202,7 +202,7 @@ def test_of_two_threads_that_get_the_same_id_at_once_one_is_refused() -> None:
 
         def check_together(message_id: Any) -> None:
             check(message_id)
-            if not client._core.hub.holds_lock():
+            if not client._core.hub.leading.holds_lock():
                 both.wait(PATIENCE)  # neither has begun
 
         def call(value: int) -> None:

@@ -489,7 +489,7 @@ def test_closing_a_stream_ends_the_iteration_of_who_waits(
 ) -> None:
     call = client.block(async_=True) if follows else None
     if call is not None:
-        eventually(lambda: client._core.hub.leader is not None)
+        eventually(lambda: client._core.hub.leading.leader is not None)
     items, got = client.block_after(1), []
     reader = threading.Thread(target=lambda: got.extend([*items, "ended"]))
     reader.start()

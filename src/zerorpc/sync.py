@@ -27,8 +27,9 @@ from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.settings import above_zero, seconds
 from zerorpc.transport import forks
-from zerorpc.transport.blocking import BlockingHub, InUse
+from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
+from zerorpc.transport.leading import InUse
 from zerorpc.transport.waking import Gate
 
 __all__ = ["AsyncResult", "Client", "Stream"]
@@ -276,7 +277,7 @@ class AsyncResult:
             lost.method = self._method
             self.settle(None, lost)
         if not self._done.is_open and (timeout is None or timeout > 0):
-            self._core.hub.wait_for(self._done, timeout)
+            self._core.hub.leading.wait_for(self._done, timeout)
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """This is the outcome."""
@@ -307,7 +308,7 @@ def _finish_in_background(reference: weakref.ref[AsyncResult], peers: _Peers, re
     hub = peers.hub
     value = failed = None
     try:
-        hub.wait(request.channel, _answered, monotonic())
+        hub.leading.wait(request.channel, _answered, monotonic())
         if request.channel.state is STATE_REFUSED:
             peers.try_elsewhere(request.channel)
         value = request.outcome()
@@ -364,7 +365,7 @@ class _Core:
         request = Request(self, method, args, options, now)
         channel = request.channel
         try:
-            self.hub.wait(channel, _answered, now, self._begin)
+            self.hub.leading.wait(channel, _answered, now, self._begin)
             if channel.state is STATE_REFUSED:
                 self.peers.try_elsewhere(channel)
         except BaseException:
@@ -381,7 +382,7 @@ class _Core:
     def _call_async(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> AsyncResult:
         now = monotonic()
         request = Request(weakref.proxy(self), method, args, options, now)  # it belongs to a thread that goes on
-        self.hub.check_idle()
+        self.hub.leading.check_idle()
         try:
             with self.hub.lock:
                 self._begin(request.channel, now)
@@ -397,7 +398,7 @@ class _Core:
             raise Closed("this client is closed")
         if hub.stale:
             hub.revive()
-        hub.look(now)
+        hub.polling.look(now)
         if self.context.own_ids:  # another thread may have begun one with the same id, since it was checked
             self.calls.check_unused(channel.message_id)
         self.peers.start(channel, now)
@@ -415,14 +416,14 @@ class _Core:
         if getpid() != forks.pid:
             forks.catch_up()
         self.grant(channel)
-        self.hub.wait(channel, ready, monotonic(), begin)
+        self.hub.leading.wait(channel, ready, monotonic(), begin)
 
     def grant(self, channel: ClientChannel) -> None:
         """Let the server send more of a stream, if it is time."""
         if getpid() != forks.pid:
             forks.catch_up()
         hub = self.hub
-        if hub.holds_lock():
+        if hub.leading.holds_lock():
             return  # in a signal handler, in the middle of something: with the next item, or before the next wait
         with hub.lock:
             channel.grant()
@@ -473,13 +474,13 @@ class _Peers:
             self.links[peer].flush()
         else:
             self.hub.mend()
-        if self.hub.leader is not None:
-            self.hub.hurry(self.calls.next_wake if peer is None else peer.next_wake)
+        if self.hub.leading.leader is not None:
+            self.hub.polling.hurry(self.calls.next_wake if peer is None else peer.next_wake)
 
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
         while channel.state is STATE_REFUSED:
-            self.hub.wait(channel, _answered, monotonic(), self._start_again)
+            self.hub.leading.wait(channel, _answered, monotonic(), self._start_again)
 
     def _start_again(self, channel: ClientChannel, now: float) -> None:
         """With the hub's lock held."""
@@ -524,7 +525,7 @@ class _Peers:
     def received(self, link: BlockingLink, touched: list[ClientChannel]) -> None:
         for channel in touched:
             if channel.waiter is not None:
-                self.hub.wake(channel)
+                self.hub.leading.wake(channel)
 
     def peer_leaves(self, link: BlockingLink) -> None:
         self.calls.remove(link.peer)
@@ -542,18 +543,18 @@ class _Peers:
     def sweep(self, now: float) -> None:
         if self.calls.next_wake is not None and now >= self.calls.next_wake:
             for channel in self.calls.sweep(now, f": no server was reached ({self.hub.describe()})"):
-                self.hub.wake(channel)
+                self.hub.leading.wake(channel)
 
     def abandon(self, channel: ClientChannel) -> None:
         """Nobody wants the rest of a call."""
         channel.abandon()
         if channel.peer is not None:
             self.flush(channel.peer)
-        self.hub.wake(channel)  # a stream that another thread reads
-        self.hub.ring()
+        self.hub.leading.wake(channel)  # a stream that another thread reads
+        self.hub.polling.ring()
 
     def close(self) -> None:
         with self.hub.lock:
             for channel in self.calls.close(Closed("the client was closed")):
-                self.hub.wake(channel)
+                self.hub.leading.wake(channel)
             self.hub.close(LostRemote("the client was closed"))

@@ -245,13 +245,16 @@ class Program:
         self.process.communicate()
 
 
+_WAITS = (("zerorpc.transport.polling", "poll"), ("zerorpc.transport.leading", "_follow"))
+
+
 def main_thread_waits() -> bool:
     """Whether the main thread waits for a reply in a blocking client."""
     main = threading.main_thread().ident
     assert main is not None
     frame = sys._current_frames().get(main)
     while frame is not None:
-        if frame.f_code.co_name in ("_poll", "_follow") and frame.f_globals["__name__"].endswith("blocking"):
+        if (frame.f_globals["__name__"], frame.f_code.co_name) in _WAITS:
             return True
         frame = frame.f_back
     return False

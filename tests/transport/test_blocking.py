@@ -250,7 +250,7 @@ def test_unbinding_while_out_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> 
         with serving(Blocking("worker"), connect=endpoint):
             eventually(lambda: out.attempts)
             client.unbind(endpoint)
-            eventually(lambda: not client._core.hub._resting)
+            eventually(lambda: not client._core.hub.polling._resting)
             eventually(lambda: client.bind(endpoint) or True)
             assert client.who() == "worker"
 
@@ -361,7 +361,7 @@ def test_close_by_another_thread_between_a_poll_and_what_it_found() -> None:
         endpoint = client.bind(TCP)[0]
         call = client.who(async_=True)
         hub = client._core.hub
-        eventually(lambda: hub.leader is not None)
+        eventually(lambda: hub.leading.leader is not None)
         with hub.lock:  # the leader gets no further than its poll
             sock = connect(endpoint)
             readable, _, _ = select.select([hub.listeners[endpoint].fileno()], [], [], PATIENCE)

@@ -15,6 +15,7 @@ from tests.service.running import PATIENCE, serving
 
 TIMEOUT = 3.0  # s a call
 SOON = PATIENCE  # s for a call after the interrupted one: longer than its timeout
+FILES = {"leading.py", "polling.py", "blocking_link.py", "link.py"}
 OUTCOMES = (zerorpc.LostRemote, zerorpc.TimeoutExpired)
 # CPython runs no signal handler between taking a lock and entering its block; a tracer does.
 LOCKING = ("with self.lock", "with hub.lock", "with self.hub.lock")
@@ -40,7 +41,7 @@ def test_an_interrupt_at_any_line_of_a_call_leaves_a_client_that_works() -> None
                 attempt.client.close()
     assert not problems, "\n".join(problems)
     assert len(interrupted) > 30, "the call's path was interrupted in few places only"
-    assert {where.partition(":")[0] for where in interrupted} == {"blocking.py", "blocking_link.py"}
+    assert {where.partition(":")[0] for where in interrupted} == FILES
 
 
 def lines_of_a_call(endpoint: str) -> int:
@@ -73,7 +74,7 @@ class Tracer:
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
         path = Path(frame.f_code.co_filename)
-        if path.parent.name != "transport" or not path.name.startswith("blocking") or self.where:
+        if path.parent.name != "transport" or path.name not in FILES or self.where:
             return None
         source = linecache.getline(str(path), frame.f_lineno).strip()
         if event == "line" and not source.startswith(LOCKING):

@@ -22,7 +22,8 @@ from tests.service.services import Blocking, open_calls
 from zerorpc.transport.dialing import Dial
 from zerorpc.transport.keeper import Keeper
 
-FILES = {"blocking.py", "blocking_link.py", "sync.py", "hub.py", "waking.py", "channel.py", "calls.py", "rpc_peers.py"}
+FILES = {"blocking.py", "blocking_link.py", "link.py", "leading.py", "polling.py", "sync.py", "hub.py", "waking.py"}
+FILES |= {"channel.py", "calls.py", "rpc_peers.py", "flow.py"}
 MANY = "A" * 300  # more than one piece to send
 
 
@@ -244,7 +245,7 @@ def test_a_call_in_a_handler_while_the_main_thread_waits(service: Blocking, lead
         handling(handler)
         others = [] if leads else [client.block(async_=True)]
         if others:
-            eventually(lambda: client._core.hub.leader is not None)
+            eventually(lambda: client._core.hub.leading.leader is not None)
         _signal_when(lambda: open_calls(client) == 1 + len(others) and main_thread_waits())
         assert client.block() == "released"
         assert [other.get(timeout=PATIENCE) for other in others] == ["released"] * len(others)

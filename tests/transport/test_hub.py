@@ -253,7 +253,7 @@ def test_a_connect_that_failed_may_be_called_again(monkeypatch: pytest.MonkeyPat
 
     with serving({"ping": lambda: "pong"}) as server, zerorpc.Client(timeout=PATIENCE) as client:
         with monkeypatch.context() as patch:
-            patch.setattr("zerorpc.transport.blocking.Bell", refuse)
+            patch.setattr("zerorpc.transport.polling.Bell", refuse)
             with pytest.raises(OSError, match="Too many open files"):
                 client.connect(server.endpoints[0])
         client.connect(server.endpoints[0])
@@ -343,7 +343,7 @@ def test_a_listener_that_can_not_be_started_is_not_left_bound(monkeypatch: pytes
     endpoint = f"tcp://127.0.0.1:{unused_port()}"
     with zerorpc.Client() as client, zerorpc.Client() as other:
         with monkeypatch.context() as patch:
-            patch.setattr("zerorpc.transport.blocking.Bell", refuse)
+            patch.setattr("zerorpc.transport.polling.Bell", refuse)
             with pytest.raises(OSError, match="Too many open files"):
                 client.bind(endpoint)
         assert client.endpoints == []

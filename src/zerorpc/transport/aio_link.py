@@ -7,7 +7,7 @@ for the end of the turn would cost it another turn (measured.md: 54 instead of 3
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import Any, Protocol, cast
 
 from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger
@@ -17,9 +17,6 @@ from zerorpc.transport.link import Link, lost_connection
 from zerorpc.transport.sockets import output_progress
 from zerorpc.zmtp.frames import FrameDecoder
 
-if TYPE_CHECKING:
-    from zerorpc.transport.aio import AioHub
-
 __all__ = ["AioLink"]
 
 logger = Logger("zerorpc.transport")
@@ -27,6 +24,14 @@ logger = Logger("zerorpc.transport")
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is cheaper than handing over many
+
+
+class AioLinks(Protocol):
+    """What a link needs of its hub."""
+
+    owner: Any
+    links: set[AioLink]
+    stale: bool  # forked: what is connected belongs to the parent
 
 
 class AioLink(Link, asyncio.Protocol):
@@ -50,7 +55,7 @@ class AioLink(Link, asyncio.Protocol):
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, hub: AioHub, peer: Peer, dialer: Dialer | None, name: str
+        self, loop: asyncio.AbstractEventLoop, hub: AioLinks, peer: Peer, dialer: Dialer | None, name: str
     ) -> None:
         super().__init__(hub.owner, peer, dialer)
         peer.name = name

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import socket
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
@@ -16,14 +16,35 @@ from zerorpc.transport.link import Link, lost_connection
 from zerorpc.transport.sockets import output_progress
 from zerorpc.zmtp import Frame
 
-if TYPE_CHECKING:
-    from zerorpc.transport.blocking import BlockingHub
-
 __all__ = ["BlockingLink"]
 
 _UNSENT_HIGH = 1024 * 1024  # octets unsent to one peer above which it gets no further calls
 _READ_MAX = 64 * 1024  # octets a read; the rest of a large frame is read into its place
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one send is cheaper than several sends
+
+
+class Polled(Protocol):
+    """What polls the sockets of links."""
+
+    links: dict[int, BlockingLink]
+
+    def watch(self, link: BlockingLink, for_writing: bool, /) -> None:
+        """Whether to tell when the link's socket takes more."""
+
+    def forget(self, link: BlockingLink, /) -> None:
+        """The link is over, its socket not closed yet."""
+
+
+class BlockingLinks(Protocol):
+    """What a link needs of its hub."""
+
+    owner: Any
+
+    @property
+    def polling(self) -> Polled: ...
+
+    def connect_again(self, dialer: Dialer, why: object, /) -> None:
+        """The dialer's connection is over."""
 
 
 class BlockingLink(Link):
@@ -40,7 +61,7 @@ class BlockingLink(Link):
         "watched",
     )
 
-    def __init__(self, hub: BlockingHub, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
+    def __init__(self, hub: BlockingLinks, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
         super().__init__(hub.owner, peer, dialer)
         self.sock = sock
         self.fileno = sock.fileno()
@@ -119,7 +140,7 @@ class BlockingLink(Link):
             unsent.popleft()
         if self.watched is not bool(unsent):
             self.watched = bool(unsent)
-            self._hub.watch(self, self.watched)
+            self._hub.polling.watch(self, self.watched)
         writable = self.unsent <= _UNSENT_HIGH
         if writable is not self.peer.writable:
             self.peer.writable = writable
@@ -142,7 +163,8 @@ class BlockingLink(Link):
 
     def replace(self) -> None:
         self.leaving = True
-        self._redial(LEAVING)
+        if self.dialer is not None:
+            self._hub.connect_again(self.dialer, LEAVING)
 
     @property
     def name(self) -> str:
@@ -178,21 +200,16 @@ class BlockingLink(Link):
         Who was interrupted in the middle of the work on it (by Ctrl-C, an alarm, RecursionError) takes the
         peer's ``writable``, sets ``closed`` and calls this: an assignment always comes through.
         """
-        hub = self._hub
-        hub.forget(self)
+        polling = self._hub.polling
+        polling.forget(self)
         if self._reason is None:
             self._reason = LostRemote(f"the work on the connection to {self.name} was interrupted")
         self.sock.close()
         self.lost(self._reason)
-        if hub.links.get(self.fileno) is self:  # by now another may have got the descriptor
-            del hub.links[self.fileno]
-        if not self.leaving:
-            self._redial(self._reason)
-
-    def _redial(self, why: object) -> None:
-        hub, dialer = self._hub, self.dialer
-        if dialer is not None and not dialer.closed and not hub.closed and dialer not in hub.dialing:
-            hub.redial(dialer, dialer.failed(why))
+        if polling.links.get(self.fileno) is self:  # by now another may have got the descriptor
+            del polling.links[self.fileno]
+        if self.dialer is not None and not self.leaving:
+            self._hub.connect_again(self.dialer, self._reason)
 
     def __repr__(self) -> str:
         return f"<BlockingLink {self.peer!r}{' closed' if self.closed else ''}>"
