@@ -25,7 +25,7 @@ from zerorpc.protocol.events import WireEvent, decode, encode
 from zerorpc.transport.endpoints import parse, resolve
 from zerorpc.zmtp import Connection, SocketType, State
 
-PATIENCE = 10.0  # s until a test gives up on a condition; a loaded machine is slow
+PATIENCE = 30.0  # s until a test gives up on a condition; a loaded machine is slow
 TCP = "tcp://127.0.0.1:0"
 
 
