@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import errno
 import pickle
+import textwrap
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +98,13 @@ def test_a_copy_is_the_same(
     assert (str(made), made.args) == (str(error), error.args)
     assert vars(made) == vars(error)
     assert (made.ran, made.method) == (error.ran, error.method)
+
+
+def test_the_guide_shows_the_tree() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "guide.md").read_text(encoding="utf-8")
+    tree = textwrap.dedent((errors.__doc__ or "").partition("::\n\n")[2].partition("\n\n")[0])
+    assert tree.startswith("ZeroRPCError\n├── ")
+    assert f"\n{tree}\n" in guide
 
 
 def test_what_a_server_says_itself_is_a_remote_error() -> None:

@@ -20,6 +20,7 @@ from tests.cli.programs import Program
 from tests.service.running import TCP, RawPeer, connect, eventually, refused, unused_port
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.processes import Restarts, Supervisor
+from zerorpc.settings import ServerSettings
 from zerorpc.transport.handover import Outlet, choose
 from zerorpc.zmtp.greeting import Greeting
 
@@ -673,7 +674,7 @@ zerorpc.transport.handover.Outlet.give = refuse
 
 
 def test_what_a_supervisor_shows_of_itself() -> None:
-    supervisor = Supervisor([], 2, lambda *_: None, lambda: None, 1.0)
+    supervisor = Supervisor([], ServerSettings(processes=2), lambda *_: None, lambda: None)
     assert repr(supervisor) == "<Supervisor running []>"
     supervisor.stop()
     supervisor.run()

@@ -41,7 +41,7 @@ ROOMS = [
     "settings",
     "errors",
 ]
-NARROWER = {"cli": {"cli", "__init__", "errors"}}  # a user of zerorpc like any other
+NARROWER = {"cli": {"cli", "__init__", "errors", "settings"}}  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 
 PURE = {"protocol", "zmtp"}

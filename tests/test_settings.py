@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import zerorpc
 from tests.service.running import PATIENCE, TCP, on_thread, run, serving
-from zerorpc.settings import FOREVER, above_zero, count, not_negative, seconds
+from zerorpc.cli import arguments as command_line
+from zerorpc.protocol.events import USUAL_TIMEOUT
+from zerorpc.settings import (
+    FOREVER,
+    TIMEOUT,
+    ClientSettings,
+    ServerSettings,
+    Setting,
+    above_zero,
+    checked,
+    count,
+    declared,
+    not_negative,
+    seconds,
+)
 
 
 class Float64(float):
@@ -119,6 +136,85 @@ def test_count(value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="processes has to be "):
         count("processes", value)
     assert count("processes", Index()) == 20
+
+
+# Declared once
+
+
+KINDS: list[tuple[type[Any], type[ClientSettings] | type[ServerSettings]]] = [
+    (zerorpc.Client, ClientSettings), (zerorpc.AsyncClient, ClientSettings), (zerorpc.Server, ServerSettings),
+]  # fmt: skip
+GUIDE = (Path(__file__).parents[1] / "docs" / "guide.md").read_text(encoding="utf-8")
+NOT_ON_THE_COMMAND_LINE = {"passive_heartbeat": "`--active-hb` turns it off"}  # where it is on
+
+
+@pytest.mark.parametrize(("public", "kind"), KINDS)
+def test_constructors_take_what_is_declared_and_have_its_defaults(public: type[Any], kind: type[Any]) -> None:
+    parameters = inspect.signature(public).parameters
+    assert set(parameters) - set(declared(kind)) <= {"methods", "name", "context", "connect_to"}
+    for name in declared(kind):
+        assert parameters[name].default == getattr(kind(), name)
+        assert type(parameters[name].default) is type(getattr(kind(), name))
+        assert f"``{name}``" in public.__doc__
+
+
+@pytest.mark.parametrize("kind", [ClientSettings, ServerSettings])
+def test_they_are_frozen_and_checked(kind: type[Any]) -> None:
+    settings = kind()
+    for name in declared(kind):
+        with pytest.raises(AttributeError):
+            setattr(settings, name, getattr(settings, name))
+    assert checked(kind(heartbeat=Decimal("2.5"))) == kind(heartbeat=2.5)
+    with pytest.raises(ValueError, match="heartbeat has to be a number of seconds above 0, or None for none, not 0"):
+        checked(kind(heartbeat=0))
+    assert repr(kind(heartbeat=None)).startswith(f"{kind.__name__}(")
+
+
+@pytest.mark.parametrize("kind", [ClientSettings, ServerSettings])
+def test_defaults_pass_their_own_check(kind: type[Any]) -> None:
+    for name, setting in declared(kind).items():
+        default = getattr(kind(), name)
+        assert setting.check(name, default) == default
+
+
+def test_what_requests_leave_unsaid_is_every_clients_default() -> None:
+    assert ClientSettings().timeout == TIMEOUT == USUAL_TIMEOUT
+
+
+@pytest.mark.parametrize("kind", [ClientSettings, ServerSettings])
+def test_the_command_line_has_what_is_declared(kind: type[Any]) -> None:
+    typed = command_line.parse(["tcp://127.0.0.1:1"])
+    told = " ".join(command_line.build_parser().format_help().split())
+    for name, setting in declared(kind).items():
+        if name in NOT_ON_THE_COMMAND_LINE:
+            continue
+        default = getattr(kind(), name)
+        assert getattr(typed, name) == default
+        assert f"--{name.replace('_', '-')} " in told
+        assert f"{setting.meaning} (" in told
+        if setting.unit:
+            assert re.search(re.escape(setting.meaning) + rf" \([^)]*default {shown(setting, default)}\)", told)
+
+
+@pytest.mark.parametrize("kind", [ClientSettings, ServerSettings])
+def test_the_guide_has_what_is_declared(kind: type[Any]) -> None:
+    rows = [row(name, setting, getattr(kind(), name)) for name, setting in declared(kind).items()]
+    assert "\n".join([*HEAD, *rows, ""]) in GUIDE
+
+
+HEAD = ["| | command line | default | |", "|---|---|---|---|"]
+
+
+def row(name: str, setting: Setting, default: Any) -> str:
+    flag = NOT_ON_THE_COMMAND_LINE.get(name, f"`--{name.replace('_', '-')}`")
+    none = f"; None: {setting.without}" if setting.without and default is not None else ""
+    return f"| `{name}` | {flag} | {shown(setting, default)} | {setting.meaning}{none} |"
+
+
+def shown(setting: Setting, default: Any) -> str:
+    if not setting.unit:
+        return str(default)
+    return setting.without if default is None else f"{default:g}"
 
 
 # Where they are given

@@ -32,7 +32,7 @@ from zerorpc.protocol.events import (
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.protocol.peer import FOREVER
-from zerorpc.settings import seconds
+from zerorpc.settings import ClientSettings, declared, seconds
 from zerorpc.socket_base import SocketBase
 from zerorpc.zmtp import frames
 
@@ -88,7 +88,7 @@ class ClientBase(SocketBase):
         super().__setattr__(name, value)
 
 
-_GIVEN_AT_THE_START = ("heartbeat", "passive_heartbeat")
+_GIVEN_AT_THE_START = declared(ClientSettings).keys() - {"timeout"}
 _OURS = ("zerorpc.client", "zerorpc.sync")
 
 

@@ -25,7 +25,7 @@ from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import STREAM, Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.settings import above_zero, seconds
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
 from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -63,12 +63,12 @@ class AsyncClient(ClientBase):
         self,
         connect_to: Any = None,
         context: Context | None = None,
-        timeout: float | None = 30,
-        heartbeat: float | None = 5,
+        timeout: float | None = TIMEOUT,
+        heartbeat: float | None = HEARTBEAT,
         passive_heartbeat: bool = False,
     ) -> None:
-        timeout, heartbeat = seconds("timeout", timeout), above_zero("heartbeat", heartbeat, "None for none")
-        self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
+        settings = ClientSettings(timeout, heartbeat, passive_heartbeat)
+        self._core: _Core = _Core(context or Context.get_instance(), checked(settings))
         if connect_to:
             self.connect(connect_to)
 
@@ -361,11 +361,11 @@ class _Core:
 
     keywords = "timeout and slots"
 
-    def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
+    def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
-        self.timeout = timeout
+        self.timeout = settings.timeout  # as it is now: a program may set it
         self.calls = Calls()
-        self._peers = _Peers(self, heartbeat, passive)
+        self._peers = _Peers(self, settings)
         self.hub = self._peers.hub
         self._links = self._peers.links
         self.loop: asyncio.AbstractEventLoop
@@ -488,15 +488,14 @@ def _closed_here() -> LostRemote:
 class _Peers:
     """What a client knows of its peers, and what the hub tells. It keeps no client alive."""
 
-    def __init__(self, core: _Core, heartbeat: float | None, passive: bool) -> None:
+    def __init__(self, core: _Core, settings: ClientSettings) -> None:
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls = core.calls
         self.links: dict[ClientPeer, AioLink] = {}  # of those that are not lost
         self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
         self._core = weakref.ref(core)
         self._context = core.context
-        self._heartbeat = heartbeat
-        self._passive = passive
+        self._settings = settings
         self._loop: asyncio.AbstractEventLoop
         self.hub = AioHub(self, core.context.hook_resolve_endpoint)
 
@@ -505,7 +504,7 @@ class _Peers:
         self.hub.attach(loop)
 
     def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._heartbeat, self._context.next_msgid, self._passive)
+        peer = ClientPeer(self._settings.heartbeat, self._context.next_msgid, self._settings.passive_heartbeat)
         peer.tap = self.tap
         return peer
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from zerorpc.logs import Logger
 from zerorpc.service.signals import ENDING, Signals, hold_signals, release_signals
+from zerorpc.settings import ServerSettings
 from zerorpc.transport.handover import Intake, Outlet, choose
 from zerorpc.transport.sockets import OUT_OF_DESCRIPTORS, Listener
 
@@ -59,25 +60,24 @@ class Restarts:
 class Supervisor:
     """The parent's part of a server: starts the processes, feeds them, replaces them, ends them.
 
-    Arguments: ``listeners`` where to accept; ``count`` of processes; ``work`` is a process's life, called in each of
-    them with its intake and the signals to let through once it can take them; ``deafen`` closes the listeners;
-    ``grace`` in seconds.
+    Arguments: ``listeners`` where to accept; the server's ``settings``; ``work`` is a process's life, called in each of
+    them with its intake and the signals to let through once it can take them; ``deafen`` closes the listeners.
     """
 
     def __init__(
         self,
         listeners: list[Listener],
-        count: int,
+        settings: ServerSettings,
         work: Callable[[Intake, set[Any]], None],
         deafen: Callable[[], None],
-        grace: float,
     ) -> None:
+        count = settings.processes
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(f"processes={count} needs run() on the main thread, where signals arrive")
         self._listeners = listeners
         self._work = work
         self._deafen = deafen
-        self._grace = grace
+        self._grace = settings.grace
         self._places = [_Place(number) for number in range(1, count + 1)]
         self._workers: list[_Worker] = []  # all that live, also those that leave
         self._homeless: deque[socket.socket] = deque()  # accepted, and with no process

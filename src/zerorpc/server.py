@@ -23,7 +23,7 @@ from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
 from zerorpc.service.signals import ENDING, Signals, children_apart, hold_signals, release_signals
 from zerorpc.service.signatures import argspec, describe
-from zerorpc.settings import above_zero, count, not_negative
+from zerorpc.settings import GRACE, HEARTBEAT, ServerSettings, checked
 from zerorpc.socket_base import SocketBase
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -36,7 +36,6 @@ __all__ = ["Server"]
 
 _Self = TypeVar("_Self", bound="Server")  # typing.Self is Python 3.11's
 _CLOSE_TIMEOUT = 1.0  # s that close() waits for the serving thread to close the listeners
-_GRACE = 10.0  # s that running calls get when the server is asked to stop, as common process managers give
 
 
 class Server(SocketBase):
@@ -78,23 +77,26 @@ class Server(SocketBase):
         name: str | None = None,
         context: Context | None = None,
         pool_size: int | None = None,
-        heartbeat: float | None = 5,
+        heartbeat: float | None = HEARTBEAT,
         *,
-        grace: float = _GRACE,
+        grace: float = GRACE,
         processes: int = 1,
         proxy_protocol: bool = False,
         max_wait: float | None = None,
     ) -> None:
-        pool_size = None if pool_size is None else count("pool_size", pool_size, ", or None for no limit")
-        max_wait = above_zero("max_wait", max_wait)
-        heartbeat = above_zero("heartbeat", heartbeat, "None for none")
+        settings = ServerSettings(
+            pool_size=pool_size,
+            heartbeat=heartbeat,
+            grace=grace,
+            processes=processes,
+            proxy_protocol=proxy_protocol,
+            max_wait=max_wait,
+        )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
         context.check_ids()
-        core = _Service(name, context, heartbeat, pool_size, max_wait)
-        core.processes, core.hub.proxied = count("processes", processes), proxy_protocol
-        core.grace = not_negative("grace", grace)
-        if core.processes > 1 and hasattr(os, "fork"):
+        core = _Service(name, context, checked(settings))
+        if core.settings.processes > 1 and hasattr(os, "fork"):
             import zerorpc.processes  # noqa: F401 - now, for ``run`` to be quick to take signals
         self._core: _Service = core  # all there is: a subclass may name things as it likes
         if not (methods is None and type(self) is Server):
@@ -129,7 +131,7 @@ class Server(SocketBase):
         for ``inproc://``. SIGTERM to one of the processes lets it finish what it runs; then it is replaced.
         """
         process_pool.check_not_importing_main()
-        processes = self._core.processes
+        processes = self._core.settings.processes
         if running_loop() is not None:
             remedy = "use `await server.serve()`" if processes == 1 else f"processes={processes} can't run inside one"
             raise RuntimeError(f"server.run() would block the running event loop: {remedy}")
@@ -145,7 +147,7 @@ class Server(SocketBase):
         at once. In the end it raises CancelledError. It handles no signals. Raises Closed if the server is closed or
         serving already, and RuntimeError with several ``processes``: a running event loop can't be forked.
         """
-        if (processes := self._core.processes) > 1:
+        if (processes := self._core.settings.processes) > 1:
             raise RuntimeError(f"processes={processes} needs server.run(): a running event loop can't be forked")
         with children_apart():
             await self._core.serve()
@@ -182,18 +184,13 @@ class Server(SocketBase):
 class _Service:
     """What a server does with its peers. Apart from Server, so that subclasses of it can name methods freely."""
 
-    def __init__(
-        self, name: str, context: Context, heartbeat: float | None, pool_size: int | None, max_wait: float | None
-    ) -> None:
+    def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
         self.name = name
         self.context = context
-        self.heartbeat = heartbeat
-        self.pool_size = pool_size
-        self.processes = 1
-        self.grace = _GRACE
-        self.max_wait = max_wait
+        self.settings = settings
         self.tap: Callable[[str, Buffer], None] | None = None
         self.hub = AioHub(self, context.hook_resolve_endpoint)
+        self.hub.proxied = settings.proxy_protocol
         self.runners: Runners | None = None
         self.methods: dict[str, Method] = {}
         self.builtins = self._make_builtins()
@@ -301,8 +298,7 @@ class _Service:
             self.serving = True
 
     def _startup(self, loop: asyncio.AbstractEventLoop) -> None:
-        cores = max(1, process_pool.usable_cores() // self.processes)
-        self.runners = Runners(loop, self.context, self.pool_size, cores, self.max_wait)
+        self.runners = Runners(loop, self.context, self.settings)
         self.hub.attach(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)
@@ -339,7 +335,7 @@ class _Service:
         for link in list(self.hub.links):
             link.peer.send_goaway()
             link.flush()
-        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._hurried else self.grace))
+        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._hurried else self.settings.grace))
         try:
             with contextlib.suppress(asyncio.CancelledError):  # by hurry()
                 await self._draining
@@ -379,16 +375,17 @@ class _Service:
     def supervise(self) -> None:
         """The parent's part."""
         if not hasattr(os, "fork"):
-            raise RuntimeError(f"processes={self.processes} needs os.fork(), which this system doesn't have")
+            raise RuntimeError(f"processes={self.settings.processes} needs os.fork(), which this system doesn't have")
         from zerorpc.processes import Supervisor  # few need it, and multiprocessing along with it
 
         self._begin()
         try:
             for endpoint in (*self.hub.listeners, *self.hub.dialers):
                 if endpoint.startswith("inproc:"):
-                    raise EndpointError(endpoint, f"it reaches one process only, not processes={self.processes}")
+                    count = self.settings.processes
+                    raise EndpointError(endpoint, f"it reaches one process only, not processes={count}")
             listeners = list(self.hub.listeners.values())
-            supervisor = Supervisor(listeners, self.processes, self.work, self.deafen, self.grace)
+            supervisor = Supervisor(listeners, self.settings, self.work, self.deafen)
             self.hub.seal()
             self._wake = supervisor.stop
             if self._stop_asked:
@@ -415,7 +412,7 @@ class _Service:
     # The hub tells
 
     def make_peer(self) -> ServerPeer:
-        peer = ServerPeer(self.heartbeat, self.context.next_msgid)
+        peer = ServerPeer(self.settings.heartbeat, self.context.next_msgid)
         peer.tap = self.tap
         return peer
 

@@ -1,14 +1,47 @@
-"""What a setting may be: seconds and counts, of whatever number they are given as, and refused when they are given."""
+"""Each setting of clients and servers, declared once: its default, what a value has to be, and what it means.
+
+The constructors take them one by one, and hand them down as one frozen object. The command line's flags and help, and
+the tables in docs/guide.md, come from the same declarations.
+
+Seconds and counts may be given as whatever kind of number. What is none is refused when it is given.
+"""
 
 from __future__ import annotations
 
+import functools
 import operator
+from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, get_type_hints
 
-__all__ = ["FOREVER", "above_zero", "count", "seconds"]
+__all__ = [
+    "FOREVER",
+    "GRACE",
+    "HEARTBEAT",
+    "TIMEOUT",
+    "ClientSettings",
+    "ServerSettings",
+    "Setting",
+    "above_zero",
+    "checked",
+    "count",
+    "declared",
+    "seconds",
+]
 
 FOREVER = 1e9  # s, 31 years; as much or more is no limit, since not every clock and lock takes it
+TIMEOUT = 30  # s; of every client of zerorpc since its first version, so that a request says it only if it is another
+HEARTBEAT = 5  # s; of every zerorpc peer, Node's too: the two sides of an older peer's connection need the same
+GRACE = 10.0  # s; what ``docker stop`` gives before it kills. Kubernetes and systemd give more
+
+
+class Setting(NamedTuple):
+    """What is declared of a setting besides its name, type and default."""
+
+    check: Callable[[str, Any], object]  # the name and a value given; the value to use. Raises TypeError or ValueError
+    meaning: str  # for the help of the command line, and for docs/guide.md
+    unit: str = ""  # of the number that the command line takes; without, it is a yes or a no
+    without: str = ""  # what None means
 
 
 def seconds(name: str, value: Any) -> float | None:
@@ -69,3 +102,91 @@ def _as_float(name: str, value: Any) -> float:
 
 def _described(value: Any) -> str:
     return f"a {type(value).__name__}"
+
+
+def _yes_or_no(_: str, value: object) -> bool:
+    return bool(value)
+
+
+def _count_or_no_limit(name: str, value: object) -> int | None:
+    return None if value is None else count(name, value, ", or None for no limit")
+
+
+_Heartbeat: TypeAlias = Annotated[
+    float | None,
+    Setting(
+        functools.partial(above_zero, unless="None for none"),
+        "seconds between heartbeats, the same on both ends",
+        "seconds",
+        without="no heartbeats",
+    ),
+]
+
+
+class ClientSettings(NamedTuple):
+    """A client's. A tuple, since the command line is to start quickly: dataclasses import much."""
+
+    timeout: Annotated[
+        float | None,
+        Setting(
+            seconds,
+            "seconds that a call may take to connect, send and get its first reply",
+            "seconds",
+            without="no limit",
+        ),
+    ] = TIMEOUT
+    heartbeat: _Heartbeat = HEARTBEAT
+    passive_heartbeat: Annotated[
+        bool, Setting(_yes_or_no, "send heartbeats only after the server's first, as servers of zerorpc 0.6 want it")
+    ] = False
+
+
+class ServerSettings(NamedTuple):
+    """A server's."""
+
+    pool_size: Annotated[
+        int | None,
+        Setting(
+            _count_or_no_limit,
+            "how many methods may run at once; further requests wait for their turn",
+            "count",
+            without="no limit",
+        ),
+    ] = None
+    max_wait: Annotated[
+        float | None,
+        Setting(
+            above_zero,
+            "seconds that a request may wait for its turn",
+            "seconds",
+            without="half of its caller's timeout",
+        ),
+    ] = None
+    heartbeat: _Heartbeat = HEARTBEAT
+    processes: Annotated[int, Setting(count, "how many processes serve", "count")] = 1
+    grace: Annotated[
+        float, Setting(not_negative, "seconds that running calls get when the server stops", "seconds or 0")
+    ] = GRACE
+    proxy_protocol: Annotated[
+        bool, Setting(_yes_or_no, "all connections come from a proxy, which sends a PROXY protocol header, version 2")
+    ] = False
+
+
+_Kind = TypeVar("_Kind", ClientSettings, ServerSettings)
+
+
+def checked(settings: _Kind) -> _Kind:
+    """The same settings, each as its check makes it. Raises TypeError or ValueError for the first that is refused."""
+    kind = type(settings)
+    return kind._make(each.check(name, getattr(settings, name)) for name, each in declared(kind).items())
+
+
+def declared(kind: type[ClientSettings | ServerSettings]) -> dict[str, Setting]:
+    """What is declared of each setting, by name."""
+    return _DECLARED[kind]
+
+
+_DECLARED: dict[type, dict[str, Setting]] = {
+    kind: {name: hint.__metadata__[0] for name, hint in get_type_hints(kind, include_extras=True).items()}
+    for kind in (ClientSettings, ServerSettings)
+}

@@ -25,7 +25,7 @@ from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.settings import above_zero, seconds
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked, seconds
 from zerorpc.transport import forks
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
@@ -67,12 +67,12 @@ class Client(ClientBase):
         self,
         connect_to: Any = None,
         context: Context | None = None,
-        timeout: float | None = 30,
-        heartbeat: float | None = 5,
+        timeout: float | None = TIMEOUT,
+        heartbeat: float | None = HEARTBEAT,
         passive_heartbeat: bool = False,
     ) -> None:
-        timeout, heartbeat = seconds("timeout", timeout), above_zero("heartbeat", heartbeat, "None for none")
-        self._core: _Core = _Core(context or Context.get_instance(), timeout, heartbeat, passive_heartbeat)
+        settings = ClientSettings(timeout, heartbeat, passive_heartbeat)
+        self._core: _Core = _Core(context or Context.get_instance(), checked(settings))
         if connect_to:
             self.connect(connect_to)
 
@@ -334,10 +334,10 @@ class _Core:
 
     keywords = "timeout, slots and async_"
 
-    def __init__(self, context: Context, timeout: float | None, heartbeat: float | None, passive: bool) -> None:
+    def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
-        self.timeout = timeout
-        self.peers = _Peers(context, heartbeat, passive)
+        self.timeout = settings.timeout  # as it is now: a program may set it
+        self.peers = _Peers(context, settings)
         self.hub = self.peers.hub
 
     @property
@@ -452,14 +452,13 @@ class _Core:
 class _Peers:
     """What a client knows of its peers: what the hub tells, and asks. With the hub's lock held."""
 
-    def __init__(self, context: Context, heartbeat: float | None, passive: bool) -> None:
+    def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls = Calls()
         self.links: dict[Any, BlockingLink] = {}  # by peer, of those that are not lost
-        self._heartbeat = heartbeat
-        self._passive = passive
-        self.hub = BlockingHub(self, context.hook_resolve_endpoint, heartbeat)
+        self._settings = settings
+        self.hub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
 
     def start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""
@@ -488,7 +487,7 @@ class _Peers:
             self.start(channel, now)
 
     def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._heartbeat, self.context.next_msgid, self._passive)
+        peer = ClientPeer(self._settings.heartbeat, self.context.next_msgid, self._settings.passive_heartbeat)
         peer.tap = self.tap
         return peer
 

@@ -61,10 +61,14 @@ def test_an_empty_parameter_stays_a_parameter() -> None:
 def test_flags_and_their_defaults() -> None:
     arguments = parse([HERE])
     assert (arguments.timeout, arguments.heartbeat, arguments.pool_size, arguments.processes) == (30, 5, None, 1)
+    assert (arguments.grace, arguments.max_wait, arguments.proxy_protocol) == (10, None, False)
     assert not any([arguments.print_json, arguments.inspect, arguments.active_hb, arguments.debug])
     line = "-pj -? --active-hb -d --timeout 0.5 --heartbeat 1.5 --pool-size 8 --processes 2"
     arguments = parse([*line.split(), HERE])
     assert (arguments.timeout, arguments.heartbeat, arguments.pool_size, arguments.processes) == (0.5, 1.5, 8, 2)
+    arguments = parse(["--grace", "0", "--max-wait", "2.5", "--proxy-protocol", HERE])
+    assert (arguments.grace, arguments.max_wait, arguments.proxy_protocol) == (0, 2.5, True)
+    arguments = parse([*line.split(), HERE])
     assert all([arguments.print_json, arguments.inspect, arguments.active_hb, arguments.debug])
 
 
@@ -106,6 +110,16 @@ def test_long_flags(flag: str) -> None:
         (
             "--pool-size 0 ipc://s",
             "argument --pool-size: '0' is not a whole number above 0",
+            "type: zerorpc-client --help",
+        ),
+        (
+            "--grace -1 ipc://s",
+            "argument --grace: '-1' is not a number of seconds, 0 or above",
+            "type: zerorpc-client --help",
+        ),
+        (
+            "--max-wait 0 ipc://s",
+            "argument --max-wait: '0' is not a number of seconds above 0",
             "type: zerorpc-client --help",
         ),
         ("ipc://s --connect", "argument --connect: expected one argument", "type: zerorpc-client --help"),

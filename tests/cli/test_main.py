@@ -29,6 +29,19 @@ def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
         (errors.RemoteError("Error", "no", "at line 3"), 1, ["at line 3", "Error: no"]),
         (errors.RemoteError("RemoteError", "ValueError('no')", None), 1, ["RemoteError: ValueError('no')"]),
         (errors.RemoteError("E", "\x1b[2J", None), 1, ["E: \\x1b[2J"]),
+        (
+            errors.UnknownMethod("NameError", "m", "Traceback (most recent call last):\nNameError: m\n", ran=False),
+            1,
+            ["Traceback (most recent call last):", "NameError: m"],
+        ),
+        (
+            errors.WrongArguments("TypeError", "m() takes none", "at line 3"),
+            1,
+            ["at line 3", "TypeError: m() takes none"],
+        ),
+        (errors.ServerOverloaded("ServerOverloaded", "m: busy", None), 1, ["ServerOverloaded: m: busy"]),
+        (errors.ServerStopping("ServerStopping", "m: no", None), 1, ["ServerStopping: m: no"]),
+        (errors.WorkerDied("WorkerDied", "m: gone", None), 1, ["WorkerDied: m: gone"]),
         (errors.TimeoutExpired(3, "calling m"), 1, ["zerorpc: timeout after 3s, when calling m"]),
         (errors.LostRemote("tcp://h:1 is gone"), 1, ["zerorpc: tcp://h:1 is gone"]),
         (errors.ProtocolError("not ZMTP\nat all"), 1, ["zerorpc: not ZMTP; at all"]),
@@ -63,7 +76,7 @@ def test_every_failure_has_its_words_and_its_exit_code(
 
 def test_every_error_of_ours_is_in_that_table() -> None:
     """So that a new one is thought about here too. Closed can't come: nothing here is used after its end."""
-    tested = {"RemoteError", "TimeoutExpired", "LostRemote", "ProtocolError", "AddressInUse"}
+    tested = {"RemoteError", "TimeoutExpired", "LostRemote", "ProtocolError", "AddressInUse", *errors.SERVER_ERRORS}
     assert set(errors.__all__) == tested | {"SerializationError", "EndpointError", "ZeroRPCError", "Closed"}
 
 

@@ -68,7 +68,8 @@ class Outcome(NamedTuple):
     """One end of one call, as plain values, so that it can come from another process.
 
     ``error`` is the name of the exception's class, empty for a result; ``remote`` the name of what the method
-    raised, for a RemoteError; ``at`` the moment in ``time.monotonic()``, which all processes of a machine share.
+    raised, for a RemoteError of any kind; ``at`` the moment in ``time.monotonic()``, which all processes of a machine
+    share; ``ran`` what the error says of the method.
     """
 
     call_id: int
@@ -77,6 +78,7 @@ class Outcome(NamedTuple):
     text: str = ""
     answer: Any = None
     at: float = 0.0
+    ran: bool | None = None
 
     @classmethod
     def of(cls, call_id: int, result: Any) -> Outcome:
@@ -84,9 +86,10 @@ class Outcome(NamedTuple):
         at = time.monotonic()
         if not isinstance(result, BaseException):
             return cls(call_id, answer=result, at=at)
-        remote = result.name if isinstance(result, errors.RemoteError) else ""
-        text = result.msg if isinstance(result, errors.RemoteError) else str(result)
-        return cls(call_id, type(result).__name__, remote, text, at=at)
+        ran = getattr(result, "ran", None)
+        if isinstance(result, errors.RemoteError):
+            return cls(call_id, "RemoteError", result.name, result.msg, at=at, ran=ran)
+        return cls(call_id, type(result).__name__, "", str(result), at=at, ran=ran)
 
 
 class Outcomes:
@@ -188,7 +191,10 @@ def check(
         "ran, though the error says it didn't": [
             (e.call_id, e.remote or e.text)
             for e in failures
-            if e.call_id in run and (e.remote in _REFUSED or (not e.remote and _NEVER_SENT in e.text))
+            if e.call_id in run and (e.ran is False or e.remote in _REFUSED or (not e.remote and _NEVER_SENT in e.text))
+        ],
+        "didn't run, though the error says it did": [
+            (e.call_id, e.remote or e.text) for e in failures if e.ran and e.call_id not in run
         ],
     }
     lines = [f"{what}: {len(ids)}, {ids[:5]}" for what, ids in wrong.items() if ids]

@@ -102,7 +102,7 @@ def test_programs_that_a_handler_starts_do_not_inherit_it(tmp_path: Path) -> Non
 
 def test_notes_how_blocking_calls_end() -> None:
     seen = Outcomes()
-    error = errors.RemoteError("KeyError", "salt", None)
+    error = errors.WrongArguments("KeyError", "salt", None, ran=False)  # whatever its kind
 
     def method(call_id: int) -> int:
         if call_id == 2:
@@ -114,6 +114,7 @@ def test_notes_how_blocking_calls_end() -> None:
     assert seen.asked == [1, 2]
     assert seen.ends[0][:5] == (1, "", "", "", 1)
     assert seen.ends[1][:5] == (2, "RemoteError", "KeyError", "salt", None)
+    assert (seen.ends[0].ran, seen.ends[1].ran) == (None, False)
     assert seen.ends[0].at <= seen.ends[1].at
 
 
@@ -194,6 +195,16 @@ WRONG: dict[str, tuple[Outcomes, list[int], str]] = {
         outcomes(ended(1), failed(2, "RemoteError", "ServerOverloaded")),
         [1, 2],
         r"ran, though the error says it didn't: 1, \[\(2, 'ServerOverloaded'\)\]",
+    ),
+    "not run, but run": (
+        outcomes(ended(1), Outcome(2, "LostRemote", text="gone", ran=False)),
+        [1, 2],
+        r"ran, though the error says it didn't: 1, \[\(2, 'gone'\)\]",
+    ),
+    "run, but not run": (
+        outcomes(ended(1), Outcome(2, "LostRemote", text="gone", ran=True)),
+        [1],
+        r"didn't run, though the error says it did: 1, \[\(2, 'gone'\)\]",
     ),
     "never sent, but run": (
         outcomes(ended(1), Outcome(2, "TimeoutExpired", text="timeout after 1s: no server was reached (...)")),

@@ -42,7 +42,8 @@ class Ledger:
         try:
             yield
         except BaseException as error:
-            name = getattr(error, "name", type(error).__name__) if type(error).__name__ == "RemoteError" else ""
+            remote = any(kind.__name__ == "RemoteError" for kind in type(error).__mro__)  # of 0.6 too
+            name = getattr(error, "name", "") if remote else ""
             self._close(key, name or type(error).__name__, repr(error))
         else:
             self._close(key, "ok", "a result")

@@ -17,13 +17,15 @@ def test_calls_that_end_as_they_should() -> None:
         pass
     with book.entry("failing", 10.0):
         raise zerorpc.RemoteError("ValueError", "on purpose", None)
+    with book.entry("unknown", 10.0):
+        raise zerorpc.UnknownMethod("NameError", "m", None)
     with book.entry("late", 10.0):
         raise zerorpc.TimeoutExpired(1)
     with book.entry("cancelled", 10.0):
         raise asyncio.CancelledError
     book.end()
     found = book.as_dict()
-    assert found["calls"] == {"cancelled": 1, "failing": 1, "late": 1, "plain": 1}
+    assert found["calls"] == {"cancelled": 1, "failing": 1, "late": 1, "plain": 1, "unknown": 1}
     assert found["wrong"] == found["hung"] == []
 
 

@@ -13,11 +13,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from zerorpc.settings import ClientSettings, ServerSettings, Setting, declared
 
-DEFAULT_TIMEOUT = 30  # seconds; zerorpc's since ever, and that of zerorpc.Client
-DEFAULT_HEARTBEAT = 5  # seconds; both ends of a connection must agree, and every peer's default is 5
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 EPILOG = """\
 examples:
@@ -47,7 +46,10 @@ class Arguments(argparse.Namespace):
     timeout: float
     heartbeat: float
     pool_size: int | None
+    max_wait: float | None
     processes: int
+    grace: float
+    proxy_protocol: bool
     json: bool
     print_json: bool
     inspect: bool
@@ -180,27 +182,36 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--connect", action="append", default=[], metavar="address", help=f"connect here; {repeatable} --bind")
     add("--bind", action="append", default=[], metavar="address", help=f"listen here; {repeatable} --connect")
+    client, server = declared(ClientSettings), declared(ServerSettings)
+    add_setting(parser, "timeout", client["timeout"], ClientSettings().timeout, "client only")
+    add_setting(parser, "heartbeat", client["heartbeat"], ClientSettings().heartbeat)
     add(
-        "--timeout",
-        type=seconds,
-        default=DEFAULT_TIMEOUT,
-        metavar="seconds",
-        help=f"give a call up after so long (client only, default {DEFAULT_TIMEOUT:g})",
-    )
-    add(
-        "--heartbeat",
-        type=seconds,
-        default=DEFAULT_HEARTBEAT,
-        metavar="seconds",
-        help=f"time between heartbeats, the same on both ends (default {DEFAULT_HEARTBEAT:g})",
-    )
-    add(
-        "--active-hb",
+        "--active-hb",  # the opposite of ``passive_heartbeat``, since what the command line calls may be an old server
         action="store_true",
         help="send heartbeats at once, not only after the server's first (client only)",
     )
-    add("--pool-size", type=count, metavar="count", help="how many calls may run at once (server only)")
-    add("--processes", type=count, default=1, metavar="count", help="how many processes serve (server only, default 1)")
+    for name in server:
+        if name not in client:
+            add_setting(parser, name, server[name], getattr(ServerSettings(), name), "server only")
+
+
+def add_setting(
+    parser: argparse.ArgumentParser, name: str, setting: Setting, default: float | None, whose: str = ""
+) -> None:
+    """The flag of one setting of zerorpc's; ``whose`` it is, if it isn't of both."""
+    flag = f"--{name.replace('_', '-')}"
+    if not setting.unit:
+        parser.add_argument(flag, action="store_true", help=f"{setting.meaning} ({whose})")
+        return
+    shown = setting.without if default is None else f"{default:g}"
+    remarks = ", ".join(filter(None, (whose, f"default {shown}")))
+    parser.add_argument(
+        flag,
+        type=_UNITS[setting.unit],
+        default=default,
+        metavar=setting.unit.split()[0],
+        help=f"{setting.meaning} ({remarks})",
+    )
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:
@@ -256,11 +267,24 @@ def seconds(text: str) -> float:
     return int(number) if number.is_integer() else number  # so that messages say 30s, not 30.0s
 
 
+def seconds_or_0(text: str) -> float:
+    """A number of seconds, which may be 0, for argparse."""
+    if _is_number(text) and float(text) == 0:
+        return 0
+    try:
+        return seconds(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or above") from None
+
+
 def count(text: str) -> int:
     """A whole number above 0, for argparse."""
     if not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+_UNITS: dict[str, Callable[[str], float]] = {"seconds": seconds, "seconds or 0": seconds_or_0, "count": count}
 
 
 def program_name() -> str:

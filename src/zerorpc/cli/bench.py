@@ -18,10 +18,9 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from zerorpc.cli.arguments import (
-    DEFAULT_HEARTBEAT,
-    DEFAULT_TIMEOUT,
     Parser,
     UsageError,
+    add_setting,
     count,
     parse_with,
     program_name,
@@ -32,6 +31,7 @@ from zerorpc.cli.bench_report import Subject, number, print_json, print_text
 from zerorpc.cli.calling import decode_parameters
 from zerorpc.cli.printing import note, write
 from zerorpc.errors import RemoteError
+from zerorpc.settings import ClientSettings, declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -312,20 +312,8 @@ def _add_call_flags(parser: argparse.ArgumentParser) -> None:
         metavar="size",
         help="one more parameter: so many random bytes, as 1000, 64KiB or 1MB",
     )
-    add(
-        "--timeout",
-        type=seconds,
-        default=DEFAULT_TIMEOUT,
-        metavar="seconds",
-        help=f"give a call up after so long (default {DEFAULT_TIMEOUT:g})",
-    )
-    add(
-        "--heartbeat",
-        type=seconds,
-        default=DEFAULT_HEARTBEAT,
-        metavar="seconds",
-        help=f"time between heartbeats, as the service's (default {DEFAULT_HEARTBEAT:g})",
-    )
+    for name in ("timeout", "heartbeat"):
+        add_setting(parser, name, declared(ClientSettings)[name], getattr(ClientSettings(), name))
     add("--report", choices=("text", "json"), default="text", help="for people, or for programs (default text)")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from zerorpc.cli.links import open_links
 from zerorpc.cli.loading import load, make_current_folder_importable
 from zerorpc.cli.printing import note
+from zerorpc.settings import ServerSettings, declared
 
 if TYPE_CHECKING:
     from zerorpc.cli.arguments import Arguments
@@ -34,12 +35,7 @@ def _serve(arguments: Arguments, target: str) -> None:
 
     make_current_folder_importable()
     service = load(target)
-    with Server(
-        service,
-        pool_size=arguments.pool_size,
-        heartbeat=arguments.heartbeat,
-        processes=arguments.processes,
-    ) as server:
+    with Server(service, **{name: getattr(arguments, name) for name in declared(ServerSettings)}) as server:
         server.debug = arguments.debug
         open_links(server, arguments, EXPOSURE)
         note(f'serving "{target}"')

@@ -17,14 +17,15 @@ from zerorpc.errors import ServerOverloaded, ServerStopping, WrongArguments
 from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent
+from zerorpc.service import process_pool
 from zerorpc.service.coroutines import LoopCalls
 from zerorpc.service.execution import Execution, ServerHooks
 from zerorpc.service.methods import Kind, Method
 from zerorpc.service.process_jobs import ProcessJob
-from zerorpc.service.process_pool import ProcessPool, check_not_importing_main
 from zerorpc.service.thread_jobs import ThreadJob
 from zerorpc.service.turns import Turns, patience
 from zerorpc.service.workers import DEFAULT_THREADS, Workers
+from zerorpc.settings import ServerSettings
 
 __all__ = ["Runners"]
 
@@ -47,28 +48,21 @@ class Runners:
     ``max_wait`` or half of what their caller waits. Reading never waits for them.
     """
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        context: ServerHooks,
-        pool_size: int | None,
-        process_pool: int | None = None,
-        max_wait: float | None = None,
-    ) -> None:
-        check_not_importing_main()
+    def __init__(self, loop: asyncio.AbstractEventLoop, context: ServerHooks, settings: ServerSettings) -> None:
+        process_pool.check_not_importing_main()
         self.running = 0
         self.stopping = False
         self._idle = asyncio.Event()  # for the drain
         self._loop = loop
         self._context = context
-        self._limit = pool_size or _RUNNING_MAX
+        self._limit = settings.pool_size or _RUNNING_MAX
         self._waiting: deque[tuple[Any, Execution, float]] = deque()  # the last: when it is too late to begin
         self._waiting_octets = 0
         self._turns = Turns(self._limit)
-        self._max_wait = float("inf") if max_wait is None else max_wait
+        self._max_wait = float("inf") if settings.max_wait is None else settings.max_wait
         self._overloaded = False  # somebody was refused, and others wait still
-        self._workers = Workers(loop, self._receive_posted, pool_size or DEFAULT_THREADS)
-        self._processes = ProcessPool(process_pool)
+        self._workers = Workers(loop, self._receive_posted, settings.pool_size or DEFAULT_THREADS)
+        self._processes = process_pool.ProcessPool(max(1, process_pool.usable_cores() // settings.processes))
         self._base = contextvars.copy_context()
         self._on_loop = LoopCalls(loop, self)
 
