@@ -166,7 +166,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
         """The items: of the stream, or of the list that the method returned."""
         result = await self
         if not isinstance(result, AsyncStream):
-            for item in result if result is not None else ():  # an empty stream of Node is OK [nil]: wire.md §3
+            for item in result if result is not None else ():  # Node sends OK [nil] for an empty stream
                 yield item
             return
         inbox = result._inbox

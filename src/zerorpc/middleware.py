@@ -93,7 +93,7 @@ class Context:
         self.hooks_server = not self._plain or any(self._hooks[name] for name in (*_SERVER_HOOKS, "get_task_context"))
         return count
 
-    # Message ids: random digits that stay, and ten that count; uuid4 for each would cost 1.7 us (measured.md). Digits
+    # Message ids: random digits that stay, and ten that count; uuid4 for each would cost 1.7 µs. Digits
     # come from lists, since formatting a number takes twice as long. No iterator here ends by an exception
     # (RecursionError, MemoryError): a generator or itertools.chain would, and with it every later call.
 

@@ -212,7 +212,7 @@ class _Service:
             self.methods[full] = method
 
     def _make_builtins(self) -> dict[str, Method]:
-        """What every zerorpc service answers, for the command line and for tools (wire.md §3)."""
+        """What every zerorpc service answers, for the command line and for tools (docs/protocol.md, Events)."""
         functions: dict[str, Callable[..., Any]] = {
             "_zerorpc_list": lambda: [name for name in self.methods if not name.startswith("_")],
             "_zerorpc_name": lambda: self.name,

@@ -1,6 +1,6 @@
 """Raw libzmq clients, alone or behind libzmq's proxy, and our server: each event is packed and unpacked by hand.
 
-What is sent here is what old, foreign and broken peers send (wire.md sections 1 to 5).
+What is sent here is what old, foreign and broken peers send.
 """
 
 from __future__ import annotations

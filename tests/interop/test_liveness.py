@@ -1,7 +1,7 @@
 """Heartbeats between the old side and ours: who is alive, who is lost, and how soon that is known.
 
 With a heartbeat of h the old side finds a silent peer lost at its third beat, so 2 h to 3 h after the last sign of
-life (wire.md section 5). Ours promises two heartbeats, with one more of tolerance for old peers. Both get SLACK for
+life. Ours promises two heartbeats, with one more of tolerance for old peers. Both get SLACK for
 busy cores. All callers of one kind wait at once, each on a thread, since it is waiting that takes the time here.
 """
 

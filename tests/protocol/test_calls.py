@@ -1,4 +1,4 @@
-"""Calls: which peer takes a call, and what becomes of those that wait for one (wire.md §6)."""
+"""Calls: which peer takes a call, and what becomes of those that wait for one."""
 
 from __future__ import annotations
 

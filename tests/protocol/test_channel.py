@@ -1,4 +1,4 @@
-"""Channels: credit both ways, what ends a conversation, and what is still readable then (wire.md §4 and §6)."""
+"""Channels: credit both ways, what ends a conversation, and what is still readable then."""
 
 from __future__ import annotations
 

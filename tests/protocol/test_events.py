@@ -1,4 +1,4 @@
-"""Events: round trips, what can't be sent, and the best that can be made of what came (wire.md §2)."""
+"""Events: round trips, what can't be sent, and the best that can be made of what came."""
 
 from __future__ import annotations
 

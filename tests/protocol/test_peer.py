@@ -1,4 +1,4 @@
-"""Peer: who is alive, who is lost and when, who is late (wire.md §5). All of it under a fake clock."""
+"""Peer: who is alive, who is lost and when, who is late. All of it under a fake clock."""
 
 from __future__ import annotations
 

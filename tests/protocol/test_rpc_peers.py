@@ -1,4 +1,4 @@
-"""Peers: how requests and replies find their channels, and that nothing a peer sends can make us raise (wire.md §1-§3).
+"""Peers: how requests and replies find their channels, and that nothing a peer sends can make us raise.
 
 Whether a peer is alive is the matter of test_peer.py.
 """

@@ -1,4 +1,4 @@
-"""One client's calls over its peers: which peer a call goes to, and the calls that wait for one (wire.md §6).
+"""One client's calls over its peers: which peer a call goes to, and the calls that wait for one.
 
 A call takes a live peer, the one with the fewest calls open; with none it waits here up to its deadline.
 """

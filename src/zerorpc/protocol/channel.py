@@ -1,4 +1,4 @@
-"""Channels: one conversation each, a request and what belongs to it (wire.md §4 to §6).
+"""Channels: one conversation each, a request and what belongs to it (docs/protocol.md, Channels and credit).
 
 A channel lives on one peer from its first event to its last. The two halves stand side by side: ``ClientChannel``
 made the request, ``ServerChannel`` answers it. Both know credit; the peer they live on knows liveness and bytes.

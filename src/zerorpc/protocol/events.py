@@ -1,4 +1,4 @@
-"""Events, ``[header, name, args]`` in MessagePack: the only thing that zerorpc peers say to each other (wire.md §2).
+"""Events, ``[header, name, args]`` in MessagePack: all that zerorpc peers say to each other (docs/protocol.md, Events).
 
 On the way in an event is a ``WireEvent``: decoded once, ids kept as the very octets that came, so that they go back
 exact to the byte and the type. Hooks see an ``Event``, whose header is a plain dict; it is only built for them.

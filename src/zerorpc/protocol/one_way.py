@@ -1,4 +1,4 @@
-"""The peers of PUSH/PULL and PUB/SUB: events without channels, one frame each (wire.md §1)."""
+"""The peers of PUSH/PULL and PUB/SUB: events without channels, one frame each (docs/protocol.md, Frames)."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def reply_value(args: Any) -> Any:
 
 
 def remote_error(args: Any, version: int) -> RemoteError:
-    """The exception that an ERR event carries: three strings, or one from a peer of protocol 1 (wire.md §3)."""
+    """The exception that an ERR event carries: three strings, or one from a peer of protocol 1."""
     fields = args if isinstance(args, list) else [args]
     if version >= 2 and len(fields) == 3:
         name, message, traceback = fields

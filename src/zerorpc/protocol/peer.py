@@ -6,7 +6,7 @@ channels that they touched; what happened to the peer itself is in ``news``. One
 timer per call.
 
 Between two of our peers liveness belongs to the connection (ZMTP's PING); with older ones each channel has its own
-heartbeats, as they expect (wire.md §5).
+heartbeats, as they expect (docs/protocol.md, Liveness).
 """
 
 from __future__ import annotations

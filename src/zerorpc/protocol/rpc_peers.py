@@ -48,7 +48,7 @@ from zerorpc.zmtp import Frame, Limits, Message, SocketType
 
 __all__ = ["ClientPeer", "ServerPeer", "late"]
 
-_LOST_AFTER_OLD = 3  # heartbeats; what the old ones' "two" comes to: they look only once a period (wire.md §5)
+_LOST_AFTER_OLD = 3  # heartbeats; what the old ones' "two" comes to: they look only once a period
 _NIL = Raw(b"\xc0")
 
 
@@ -139,7 +139,7 @@ class ClientPeer(Peer):
             touched.append(channel)
 
     def _find(self, message_id: Any) -> Any:
-        """The call with an id that a program made itself. A float may be an int that Node sent back (wire.md §2)."""
+        """The call with an id that a program made itself. A float may be an int that Node sent back."""
         return self.channels.get(message_id) if isinstance(message_id, (str, int, float)) else None
 
     def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
@@ -150,7 +150,7 @@ class ClientPeer(Peer):
     def emit(self, channel: ClientChannel, name: str, args: Any) -> None:
         """Send a further event of a channel: credit, heartbeats, cancel."""
         if name == MORE and channel.reply is not None and channel.reply.header.version < VERSION:
-            name = HEARTBEAT  # wire.md §4: before version 3 heartbeats carried the credit
+            name = HEARTBEAT  # before version 3 heartbeats carried the credit
         header = {"message_id": self._new_id(), "v": VERSION, "response_to": channel.message_id}
         self._send(encode(header, name, args))
 

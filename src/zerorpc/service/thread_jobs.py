@@ -40,7 +40,7 @@ class ThreadJob:
         self._condition: threading.Condition | None = None  # made when a stream begins
         self._made = 0  # items posted, counted by the worker
         self._sent = 0  # items sent, counted by the loop
-        self._allowed = 1  # items that may have been posted: wire.md §4
+        self._allowed = 1  # items that may have been posted: the first one needs no credit
         self._ahead = 1  # of these, how many may be on their way to the loop
 
     # In the worker
