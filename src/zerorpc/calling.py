@@ -79,7 +79,7 @@ class ClientBase(SocketBase):
 
     _timeout = timeout  # as zerorpc 0.6 has it
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if (
             name in _GIVEN_AT_THE_START and type(self).__module__ in _OURS
         ):  # a subclass may mean an attribute of its own
@@ -105,7 +105,7 @@ class RemoteMethod:
         self._call = call
         self._name = name
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, *args: object, **options: object) -> Any:
         return self._call(self._name, args, options)
 
     def __getattr__(self, name: str) -> RemoteMethod:
@@ -271,7 +271,7 @@ _STREAM_EVENTS = (STREAM, DONE, ERR)
 
 
 def _read_options(
-    caller: Caller, timeout: float | None = default_timeout, slots: int = DEFAULT_SLOTS, **unknown: Any
+    caller: Caller, timeout: float | None = default_timeout, slots: int = DEFAULT_SLOTS, **unknown: object
 ) -> tuple[float | None, int]:
     """A call's own timeout and slots. TypeError for any other keyword."""
     if unknown:

@@ -61,7 +61,7 @@ class AsyncClient(ClientBase):
 
     def __init__(
         self,
-        connect_to: Any = None,
+        connect_to: object = None,
         context: Context | None = None,
         timeout: float | None = TIMEOUT,
         heartbeat: float | None = HEARTBEAT,
@@ -84,7 +84,7 @@ class AsyncClient(ClientBase):
         self,
         method: str | bytes,
         /,
-        *args: Any,
+        *args: object,
         timeout: float | None = default_timeout,
         slots: int = DEFAULT_SLOTS,
     ) -> Call:
@@ -182,7 +182,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
     def _awaited_already(self) -> RuntimeError:
         return RuntimeError(f"this call of {self.channel.method} is being awaited already")
 
-    def send(self, value: Any, /) -> Any:
+    def send(self, value: object, /) -> Any:
         """For event loops, as a coroutine's."""
         steps = getattr(self, "_steps", None)
         waiter = self.channel.waiter
@@ -192,7 +192,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
             raise self._awaited_already()
         return self._step(steps.send, value)
 
-    def throw(self, *error: Any) -> Any:
+    def throw(self, *error: object) -> Any:
         """For event loops, as a coroutine's. Before the first step, too, it gives the call up."""
         steps = getattr(self, "_steps", None)
         if steps is None:
@@ -201,7 +201,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
             steps = self._steps = self.__await__()
         return self._step(steps.throw, *error)
 
-    def _step(self, act: Callable[..., Any], *args: Any) -> Any:
+    def _step(self, act: Callable[..., Any], *args: object) -> Any:
         try:
             return act(*args)
         except BaseException:

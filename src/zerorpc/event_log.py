@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from zerorpc.errors import ProtocolError
 from zerorpc.logs import Logger
 from zerorpc.protocol.events import BadEvent, Buffer, decode, decode_header
@@ -30,7 +28,7 @@ def _describe(data: Buffer) -> str:
     return f"{event.name} {_shown(decode_header(data))} {_shown(event.args)}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     try:
         text = repr(value)
     except RecursionError:

@@ -34,7 +34,7 @@ class Logger:
     def warning(self, message: str, *args: object) -> None:
         self._log(_WARNING, message, args)
 
-    def error(self, message: str, *args: object, exc_info: Any = None, raised: BaseException | None = None) -> None:
+    def error(self, message: str, *args: object, exc_info: object = None, raised: BaseException | None = None) -> None:
         """``raised`` is shown with its traceback, whatever it is like. ``exc_info`` goes to handlers as it is."""
         if raised is not None:
             trace = trace_of(raised)

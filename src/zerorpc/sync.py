@@ -65,7 +65,7 @@ class Client(ClientBase):
 
     def __init__(
         self,
-        connect_to: Any = None,
+        connect_to: object = None,
         context: Context | None = None,
         timeout: float | None = TIMEOUT,
         heartbeat: float | None = HEARTBEAT,
@@ -88,11 +88,11 @@ class Client(ClientBase):
         self,
         method: str | bytes,
         /,
-        *args: Any,
+        *args: object,
         timeout: float | None = default_timeout,
         slots: int = DEFAULT_SLOTS,
         async_: bool = False,
-        **options: Any,
+        **options: object,
     ) -> Any:
         """Call a method. Returns its result, a Stream if it streams, or at once an AsyncResult with ``async_=True``.
 
@@ -279,7 +279,7 @@ class AsyncResult:
         if not self._done.is_open and (timeout is None or timeout > 0):
             self._core.hub.leading.wait_for(self._done, timeout)
 
-    def settle(self, value: Any, error: BaseException | None) -> None:
+    def settle(self, value: object, error: BaseException | None) -> None:
         """This is the outcome."""
         self._value, self._error = value, error
         self._done.open()
@@ -515,7 +515,7 @@ class _Peers:
                 link.finish()
             raise
 
-    def flush(self, peer: Any) -> None:
+    def flush(self, peer: object) -> None:
         """Send what the peer has to send, unless it is lost."""
         link = self.links.get(peer)
         if link is not None:

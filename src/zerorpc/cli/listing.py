@@ -127,7 +127,7 @@ def _from_argspecs(told: list[Any]) -> Iterable[Method]:
         yield Method(_text(name), _argspec_parameters(argspec), _text(doc))
 
 
-def _argspec_parameters(argspec: Any) -> str:
+def _argspec_parameters(argspec: object) -> str:
     """A signature from `[names, name of *args, name of **kwargs, defaults of the last names]`."""
     if not isinstance(argspec, list) or len(argspec) != 4 or not isinstance(argspec[0], list):
         return UNKNOWN_SIGNATURE

@@ -78,7 +78,7 @@ class AioHub(Hub):
     def stop_dialer(self, dialer: Dialer) -> None:
         self._on_loop(self._hang_up, dialer)
 
-    def _on_loop(self, act: Callable[[Any], None], item: Any, otherwise: Callable[[], None] | None = None) -> None:
+    def _on_loop(self, act: Callable[[Any], None], item: object, otherwise: Callable[[], None] | None = None) -> None:
         """Run ``act(item)`` on the loop: now when we are there, soon from another thread, later if there is none."""
         if self.loop is None or self.loop.is_closed():
             if otherwise is not None:
@@ -175,7 +175,7 @@ class AioHub(Hub):
         for listener in self.listeners.values():
             listener.close()
 
-    def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
+    def _expand(self, endpoint: object, resolve: bool) -> list[str]:
         if os.getpid() != forks.pid:
             forks.catch_up()
         if self._sealed and not self.closed:

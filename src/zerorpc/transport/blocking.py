@@ -112,7 +112,7 @@ class BlockingHub(Hub):
 
     # Endpoints
 
-    def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
+    def _expand(self, endpoint: object, resolve: bool) -> list[str]:
         if getpid() != forks.pid:
             forks.catch_up()
         self.leading.check_idle()

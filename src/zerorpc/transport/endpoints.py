@@ -131,7 +131,7 @@ def is_literal(endpoint: Endpoint) -> bool:
     return True
 
 
-def address_text(address: Any) -> str:
+def address_text(address: object) -> str:
     """A socket's address as an endpoint; an ipc or inproc peer has none of its own."""
     if isinstance(address, tuple) and len(address) >= 2:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]

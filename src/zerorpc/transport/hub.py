@@ -36,7 +36,7 @@ class Hub:
         self.sockets: weakref.WeakSet[Listener | socket.socket] = weakref.WeakSet()
         self._resolve = resolve
 
-    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
+    def bind(self, endpoint: object, resolve: bool = True) -> list[str]:
         """Listen; the endpoints really bound. Raises at once for a bad or taken address, and then binds none."""
         bound: list[Listener] = []
         try:
@@ -65,7 +65,7 @@ class Hub:
             else:
                 listener.close()
 
-    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
+    def unbind(self, endpoint: object, resolve: bool = True) -> None:
         """Stop listening on an endpoint; connections made through it live on."""
         for text in self._expand(endpoint, resolve):
             with self.lock:
@@ -74,7 +74,7 @@ class Hub:
                     raise EndpointError(text, "not bound to it")
                 self._remove_listener(listener)
 
-    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
+    def connect(self, endpoint: object, resolve: bool = True) -> list[str]:
         """Stay connected to an endpoint; returns at once, whether somebody listens there or not."""
         added = []
         for text in self._expand(endpoint, resolve):
@@ -100,7 +100,7 @@ class Hub:
         dialer.closed = True
         self.dialers = {text: other for text, other in self.dialers.items() if other is not dialer}
 
-    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
+    def disconnect(self, endpoint: object, resolve: bool = True) -> None:
         """Undo ``connect``; what runs over the connection is lost."""
         for text in self._expand(endpoint, resolve):
             with self.lock:

@@ -129,7 +129,7 @@ class Leading:
                 "in another thread, or with a client of its own"
             )
 
-    def _lead(self, channel: Any, ready: Callable[[Any], bool], timeout: int) -> bool:
+    def _lead(self, channel: object, ready: Callable[[Any], bool], timeout: int) -> bool:
         """Drive the sockets until ``ready(channel)``; False if another thread has taken over meanwhile."""
         drive = self._drive
         while True:
@@ -145,7 +145,7 @@ class Leading:
                 self._lead_until = now + _LEAD_LONGEST
                 timeout = drive.plan(now)
 
-    def _lead_within(self, channel: Any, ready: Callable[[Any], bool]) -> None:
+    def _lead_within(self, channel: object, ready: Callable[[Any], bool]) -> None:
         """The same for a call in a signal handler that has interrupted this very thread leading: which goes on to."""
         drive = self._drive
         try:
@@ -184,7 +184,7 @@ class Leading:
             self.leader = None
             self.promote()
 
-    def _follow(self, channel: Any, turn: Any) -> None:
+    def _follow(self, channel: object, turn: Any) -> None:
         """Wait until the leader has something for the channel, or it is this thread's turn to lead."""
         try:
             turn.acquire(timeout=_LOOK_UP)
