@@ -78,7 +78,7 @@ class Context:
             Context._instance = Context()
         return Context._instance
 
-    def register_middleware(self, middleware_instance: Any) -> int:
+    def register_middleware(self, middleware_instance: object) -> int:
         """Plug in a middleware; returns how many hooks it has."""
         self._middlewares.append(middleware_instance)
         count = 0
@@ -122,7 +122,7 @@ class Context:
 
     # Endpoints and task context
 
-    def hook_resolve_endpoint(self, endpoint: Any) -> Any:
+    def hook_resolve_endpoint(self, endpoint: object) -> Any:
         for functor in self._hooks["resolve_endpoint"]:
             endpoint = functor(endpoint)
         return endpoint
@@ -149,7 +149,7 @@ class Context:
         for functor in self._hooks["server_after_exec"]:
             functor(request_event, reply_event)
 
-    def hook_server_inspect_exception(self, request_event: Event, reply_event: Event | None, exc_infos: Any) -> None:
+    def hook_server_inspect_exception(self, request_event: Event, reply_event: Event | None, exc_infos: object) -> None:
         """A method raised. ``reply_event`` is None for Puller and Subscriber."""
         task_context = self.hook_get_task_context()
         for functor in self._hooks["server_inspect_exception"]:
@@ -199,7 +199,7 @@ def fork_task_context(functor: Callable[..., Any], context: Context | None = Non
     context = context or Context.get_instance()
     xheader = context.hook_get_task_context()
 
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: object, **kwargs: object) -> Any:
         context.hook_load_task_context(xheader)
         return functor(*args, **kwargs)
 

@@ -341,7 +341,7 @@ class _Process(multiprocessing.context.ForkProcess):
     A thread of the parent that reads stdin holds its lock, in the child for good: closing it would wait for ever.
     """
 
-    def _bootstrap(self, *args: Any, **options: Any) -> int:
+    def _bootstrap(self, *args: object, **options: object) -> int:
         if sys.stdin is not None:  # else 0 is whatever the program opened first
             os.closerange(0, 1)  # so that it becomes 0; the old object lives on as sys.__stdin__: its end would wait
             sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - multiprocessing closes it

@@ -64,7 +64,7 @@ class Pusher(SocketBase):
             raise AttributeError(name)
         return RemoteMethod(lambda event, args, options: self(event, *args, **options), name)
 
-    def __call__(self, method: str, /, *args: Any) -> Awaitable[None] | None:
+    def __call__(self, method: str, /, *args: object) -> Awaitable[None] | None:
         """Send an event; inside ``async with``, await it. Returns when it is queued, not when it arrived.
 
         The method's own arguments are positional. Raises SerializationError for arguments that can't be sent or are
@@ -136,7 +136,7 @@ class Puller(SocketBase):
 
     _socket_type: ClassVar[SocketType] = SocketType.PULL
 
-    def __init__(self, methods: Any = None, context: Context | None = None) -> None:
+    def __init__(self, methods: object = None, context: Context | None = None) -> None:
         service = self if methods is None else methods
         exposed = collect(service, Puller if isinstance(service, Puller) else None)
         self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), exposed)
@@ -169,7 +169,7 @@ class Puller(SocketBase):
         """Stop, and close all connections; events that wait are lost. Safe from any thread, and twice."""
         self._core.close()
 
-    def __call__(self, method: str, /, *args: Any) -> Any:
+    def __call__(self, method: str, /, *args: object) -> Any:
         """Run one of the methods here, and return what it returns. Raises NameError for an unknown one."""
         found = self._core.methods.get(method)
         if found is None:

@@ -73,7 +73,7 @@ class Server(SocketBase):
 
     def __init__(
         self,
-        methods: Any = None,
+        methods: object = None,
         name: str | None = None,
         context: Context | None = None,
         pool_size: int | None = None,
@@ -104,7 +104,7 @@ class Server(SocketBase):
 
     # Before serving
 
-    def register(self, methods: Any, prefix: str = "") -> None:
+    def register(self, methods: object, prefix: str = "") -> None:
         """Expose another object, module or dict; with a prefix its methods are called ``prefix.method``.
 
         Call it before the server serves. Raises ValueError when a method of that name is exposed already, and TypeError
@@ -166,7 +166,7 @@ class Server(SocketBase):
         """
         self._core.close()
 
-    def __call__(self, method: str, /, *args: Any) -> Any:
+    def __call__(self, method: str, /, *args: object) -> Any:
         """Call one of the exposed methods here, without a client. Raises NameError for an unknown one."""
         return self._core.known(method).functor(*args)
 
@@ -204,7 +204,7 @@ class _Service:
         self._hurried = False
         self._draining: asyncio.Future[None] | None = None
 
-    def register(self, methods: Any, prefix: str, hidden_base: type | None) -> None:
+    def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
         for name, method in collect(methods, hidden_base).items():
             full = f"{prefix}.{name}" if prefix else name
             if full in self.methods:

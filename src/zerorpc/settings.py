@@ -57,7 +57,7 @@ def seconds(name: str, value: Any) -> float | None:
     return None if number >= FOREVER else max(number, -FOREVER)
 
 
-def above_zero(name: str, value: Any, unless: str = "None") -> float | None:
+def above_zero(name: str, value: object, unless: str = "None") -> float | None:
     """The same for what has to be above 0. Raises ValueError for what isn't."""
     try:
         number = seconds(name, value)
@@ -68,7 +68,7 @@ def above_zero(name: str, value: Any, unless: str = "None") -> float | None:
     return number
 
 
-def not_negative(name: str, value: Any) -> float:
+def not_negative(name: str, value: object) -> float:
     """The same for what may be 0, and has no special value: no limit is FOREVER. Raises ValueError below 0."""
     number = seconds(name, value)
     if number is not None and number < 0:
@@ -100,7 +100,7 @@ def _as_float(name: str, value: Any) -> float:
     raise TypeError(f"{name} has to be a number of seconds, or None, not {_described(value)}{hint}")
 
 
-def _described(value: Any) -> str:
+def _described(value: object) -> str:
     return f"a {type(value).__name__}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from zerorpc.protocol.events import Buffer
 from zerorpc.transport.hub import Hub
@@ -30,7 +30,7 @@ class SocketBase:
 
     _core: Core
 
-    def bind(self, endpoint: Any, resolve: bool = True) -> list[str]:
+    def bind(self, endpoint: object, resolve: bool = True) -> list[str]:
         """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0 or ``*``.
 
         Raises AddressInUse, EndpointError for an address that this machine doesn't have, or another OSError. Peers may
@@ -39,7 +39,7 @@ class SocketBase:
         """
         return self._core.hub.bind(endpoint, resolve)
 
-    def connect(self, endpoint: Any, resolve: bool = True) -> list[str]:
+    def connect(self, endpoint: object, resolve: bool = True) -> list[str]:
         """Stay connected to an endpoint; returns it, as ``bind`` does, without waiting for the connection.
 
         Nobody has to listen there yet. A lost connection is made again. Errors of the network raise nothing here: the
@@ -47,11 +47,11 @@ class SocketBase:
         """
         return self._core.hub.connect(endpoint, resolve)
 
-    def unbind(self, endpoint: Any, resolve: bool = True) -> None:
+    def unbind(self, endpoint: object, resolve: bool = True) -> None:
         """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound."""
         self._core.hub.unbind(endpoint, resolve)
 
-    def disconnect(self, endpoint: Any, resolve: bool = True) -> None:
+    def disconnect(self, endpoint: object, resolve: bool = True) -> None:
         """Undo ``connect``; calls that run there end with LostRemote. Raises EndpointError if it isn't connected."""
         self._core.hub.disconnect(endpoint, resolve)
 

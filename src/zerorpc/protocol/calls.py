@@ -6,7 +6,6 @@ A call takes a live peer, the one with the fewest calls open; with none it waits
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
 from zerorpc.protocol.channel import STATE_WAITING, ClientChannel
 from zerorpc.protocol.peer import next_sweep
@@ -51,7 +50,7 @@ class Calls:
             channel.settle()
         return again
 
-    def check_unused(self, message_id: Any) -> None:
+    def check_unused(self, message_id: object) -> None:
         """Raises ValueError if a call under way has this id: replies have to find their way back by it."""
         waiting = any(c.message_id == message_id and c.state is STATE_WAITING for c in tuple(self.waiting))
         if waiting or any(message_id in peer.channels for peer in tuple(self.peers)):

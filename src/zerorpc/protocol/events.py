@@ -136,7 +136,7 @@ class Event:
     __slots__ = ("args", "caller", "header", "identity", "name")
 
     def __init__(
-        self, name: str, args: Any, header: dict[str, Any], identity: Any = None, caller: str | None = None
+        self, name: str, args: Any, header: dict[str, Any], identity: object = None, caller: str | None = None
     ) -> None:
         self.name = name
         self.args = args
@@ -151,7 +151,7 @@ class Event:
 # Out
 
 
-def encode(header: dict[str, Any], name: str, args: Any) -> bytes:
+def encode(header: dict[str, Any], name: str, args: object) -> bytes:
     """Pack one event. Raises SerializationError when a value has no MessagePack form, or all are too large."""
     try:
         data = encode_usual((header, name, args))
@@ -162,7 +162,7 @@ def encode(header: dict[str, Any], name: str, args: Any) -> bytes:
     return data
 
 
-def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
+def encode_ok(message_id: bytes, response_to: Raw, value: object) -> bytes:
     """``encode({"message_id": …, "v": 3, "response_to": …}, OK, [value])`` for an id of 32 octets, in less time."""
     if type(value) is bytes and len(value) > _JOIN_MAX:
         return encode({"message_id": message_id, "v": VERSION, "response_to": response_to}, OK, (value,))
@@ -175,7 +175,7 @@ def encode_ok(message_id: bytes, response_to: Raw, value: Any) -> bytes:
     return data
 
 
-def encode_item(message_id: bytes, response_to: Raw, value: Any) -> bytes:
+def encode_item(message_id: bytes, response_to: Raw, value: object) -> bytes:
     """The same for STREAM."""
     if type(value) is bytes and len(value) > _JOIN_MAX:
         return encode({"message_id": message_id, "v": VERSION, "response_to": response_to}, STREAM, value)
@@ -308,7 +308,7 @@ _raw_map_decoder = msgspec.msgpack.Decoder(dict[Any, Raw])
 _any_decoder = msgspec.msgpack.Decoder()
 
 
-def no_array(method: str, args: Any) -> str:
+def no_array(method: str, args: object) -> str:
     """What to tell the caller whose arguments are no array, in MessagePack's words."""
     came = _KINDS.get(type(args), "a value of another type")
     return f"the arguments of {method} have to be an array, such as [1, 2] or [], but {came} came"

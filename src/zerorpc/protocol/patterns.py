@@ -83,12 +83,12 @@ class ReqStream:
 patterns_list: list[Any] = [ReqStream(), ReqRep()]
 
 
-def reply_value(args: Any) -> Any:
+def reply_value(args: object) -> Any:
     """The value that an OK event carries: an array of one. A peer that forgot the array is understood."""
     return args[0] if isinstance(args, list) and args else args
 
 
-def remote_error(args: Any, version: int) -> RemoteError:
+def remote_error(args: object, version: int) -> RemoteError:
     """The exception that an ERR event carries: three strings, or one from a peer of protocol 1."""
     fields = args if isinstance(args, list) else [args]
     if version >= 2 and len(fields) == 3:
@@ -97,7 +97,7 @@ def remote_error(args: Any, version: int) -> RemoteError:
     return RemoteError("RemoteError", ", ".join(_text(field) for field in fields), None)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A string, or what can be said of a value where one should be."""
     if isinstance(value, bytes):  # of a peer of protocol 1 or 2, not in UTF-8
         return value.decode("utf-8", "backslashreplace")

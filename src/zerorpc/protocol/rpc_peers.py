@@ -138,7 +138,7 @@ class ClientPeer(Peer):
                 self.channels.pop(channel.message_id, None)
             touched.append(channel)
 
-    def _find(self, message_id: Any) -> Any:
+    def _find(self, message_id: object) -> Any:
         """The call with an id that a program made itself. A float may be an int that Node sent back."""
         return self.channels.get(message_id) if isinstance(message_id, (str, int, float)) else None
 
@@ -147,7 +147,7 @@ class ClientPeer(Peer):
         channel.abandon(error)
         touched.append(channel)
 
-    def emit(self, channel: ClientChannel, name: str, args: Any) -> None:
+    def emit(self, channel: ClientChannel, name: str, args: object) -> None:
         """Send a further event of a channel: credit, heartbeats, cancel."""
         if name == MORE and channel.reply is not None and channel.reply.header.version < VERSION:
             name = HEARTBEAT  # before version 3 heartbeats carried the credit

@@ -11,7 +11,7 @@ from types import CoroutineType
 from typing import Any, Protocol
 
 from zerorpc.service.eager_tasks import new_starter
-from zerorpc.service.execution import Execution
+from zerorpc.service.execution import Execution, Outlet
 from zerorpc.service.forks import end_child, end_child_where_it_waits
 from zerorpc.transport.loops import running_loop
 
@@ -27,10 +27,10 @@ VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict, tuple)
 class Owner(Protocol):
     """Whoever counts the calls that run."""
 
-    def finish(self, link: Any, execution: Execution, data: bytes | None, at_once: bool = False, /) -> None:
+    def finish(self, link: Outlet, execution: Execution, data: bytes | None, at_once: bool = False, /) -> None:
         """A call is over; ``data`` is its last event, None if nobody wants it. ``at_once``: before ``run`` returned."""
 
-    def advance(self, link: Any, execution: Execution, items: Iterator[Any], /) -> None:
+    def advance(self, link: Outlet, execution: Execution, items: Iterator[Any], /) -> None:
         """Stream the items of a plain iterator, which may block. From then on the call is the owner's."""
 
 
@@ -45,7 +45,7 @@ class LoopCalls:
         self._starting: Execution | None = None  # the call that takes its first step just now
         self._tasks: set[asyncio.Task[Any]] = set()  # of those that had to wait
 
-    def run(self, link: Any, execution: Execution) -> None:
+    def run(self, link: Outlet, execution: Execution) -> None:
         """Begin a call. It is over when this returns, unless it has to wait for something."""
         self._starting = execution
         try:
@@ -55,7 +55,7 @@ class LoopCalls:
         if task is not None:
             self._keep(task, link, execution)
 
-    def go_on(self, link: Any, execution: Execution, value: Any, context: contextvars.Context) -> None:
+    def go_on(self, link: Outlet, execution: Execution, value: object, context: contextvars.Context) -> None:
         """Go on with what a plain function has returned on a thread: something to await, or an async iterator."""
         if execution.channel.closed:
             _close(value)
@@ -65,13 +65,13 @@ class LoopCalls:
         task = asyncio.Task(self._settle(link, execution, value), loop=self._loop, context=context)
         self._keep(task, link, execution, value)
 
-    def _keep(self, task: asyncio.Task[Any], link: Any, execution: Execution, value: Any = None) -> None:
+    def _keep(self, task: asyncio.Task[Any], link: Outlet, execution: Execution, value: object = None) -> None:
         if execution.channel.runner is None:
             execution.channel.runner = Running(task, execution)
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._ended, link, execution, value))
 
-    def _ended(self, link: Any, execution: Execution, value: Any, task: asyncio.Task[Any]) -> None:
+    def _ended(self, link: Outlet, execution: Execution, value: object, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not execution.over:  # the task was cancelled before its first step
             _close(value)
@@ -80,7 +80,7 @@ class LoopCalls:
 
     # In the call's task
 
-    async def _call(self, link: Any, execution: Execution) -> None:
+    async def _call(self, link: Outlet, execution: Execution) -> None:
         """The method from its first step to its last event."""
         data: bytes | None
         try:
@@ -103,7 +103,7 @@ class LoopCalls:
             data = _error(execution, error)
         self._finish(link, execution, data)
 
-    async def _settle(self, link: Any, execution: Execution, value: Any) -> None:
+    async def _settle(self, link: Outlet, execution: Execution, value: Any) -> None:
         """Await or iterate over what a method has returned, as long as that makes sense; then answer."""
         data: bytes | None
         try:
@@ -131,11 +131,11 @@ class LoopCalls:
             data = _error(execution, error)
         self._finish(link, execution, data)
 
-    def _finish(self, link: Any, execution: Execution, data: bytes | None) -> None:
+    def _finish(self, link: Outlet, execution: Execution, data: bytes | None) -> None:
         execution.over = True
         self._owner.finish(link, execution, data, self._starting is execution)
 
-    async def _stream(self, link: Any, execution: Execution, items: AsyncIterator[Any]) -> bytes:
+    async def _stream(self, link: Outlet, execution: Execution, items: AsyncIterator[Any]) -> bytes:
         """Send the items, as fast as credit and the peer's reading allow; the last event."""
         channel = execution.channel
         channel.runner = running = Running(asyncio.current_task(), execution)
@@ -213,13 +213,13 @@ def _error(execution: Execution, error: BaseException) -> bytes | None:
     return None if execution.channel.closed else execution.error(error)
 
 
-def _close(value: Any) -> None:
+def _close(value: object) -> None:
     """Nobody will await it: not from here. One that has begun already is somebody else's as well."""
     if isinstance(value, CoroutineType) and inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
         value.close()
 
 
-async def _listed(value: Any) -> Any:
+async def _listed(value: object) -> Any:
     """An iterator's items as one list, for ``@rep``; anything else as it is."""
     if isinstance(value, AsyncIterator):
         return [item async for item in value]

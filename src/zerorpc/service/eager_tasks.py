@@ -137,7 +137,7 @@ else:
                 or bool(task._callbacks)
             )
 
-        def take_over(self, work: _Work, context: contextvars.Context, yielded: Any) -> None:
+        def take_over(self, work: _Work, context: contextvars.Context, yielded: object) -> None:
             """Go on with a coroutine that waits for ``yielded``."""
             self._work = (work, context, yielded)
             self.end()

@@ -33,7 +33,7 @@ from zerorpc.service.methods import Method
 from zerorpc.service.signatures import cannot_begin, misfit
 from zerorpc.shown import message_of, name_of, trace_of, traceback_of, without_frames_of
 
-__all__ = ["Execution", "ServerHooks"]
+__all__ = ["Execution", "Outlet", "ServerHooks"]
 
 logger = Logger("zerorpc.server")
 
@@ -52,8 +52,29 @@ class ServerHooks(Protocol):
     def hook_server_after_exec(self, request_event: Event, reply_event: Event | None, /) -> None: ...
 
     def hook_server_inspect_exception(
-        self, request_event: Event, reply_event: Event | None, exc_infos: Any, /
+        self, request_event: Event, reply_event: Event | None, exc_infos: object, /
     ) -> None: ...
+
+
+class ComesFrom(Protocol):
+    """What a connection belongs to. It is ``stale`` in a forked child: then its peers are the parent's."""
+
+    stale: bool
+
+
+class Outlet(Protocol):
+    """The connection that a request came by, and its reply goes out by."""
+
+    flush_scheduled: bool
+
+    @property
+    def hub(self) -> ComesFrom: ...
+
+    def flush(self) -> None:
+        """Send what waits."""
+
+    def flush_soon(self) -> None:
+        """Send what waits, at the end of this turn of the loop."""
 
 
 class Execution(Struct, eq=False):
@@ -99,7 +120,7 @@ class Execution(Struct, eq=False):
         if self.event is not None and self.header_extra is None:
             self.header_extra = self.context.hook_get_task_context()
 
-    def result(self, value: Any) -> bytes:
+    def result(self, value: object) -> bytes:
         """The method returned."""
         channel = self.channel
         try:
@@ -113,7 +134,7 @@ class Execution(Struct, eq=False):
         except SerializationError as error:
             raise self._unsendable("result", error) from None
 
-    def item(self, value: Any) -> bytes:
+    def item(self, value: object) -> bytes:
         """The method yielded."""
         channel = self.channel
         try:

@@ -42,7 +42,7 @@ _QUEUED_MAX = 1000  # events waiting for their method, before the links are read
 class InboxHooks(ServerHooks, Protocol):
     """The hooks of ``zerorpc.Context`` that an event passes on its way in."""
 
-    def hook_resolve_endpoint(self, endpoint: Any, /) -> Any: ...
+    def hook_resolve_endpoint(self, endpoint: object, /) -> Any: ...
 
 
 _Outcome: TypeAlias = "BaseException | None"
@@ -192,7 +192,7 @@ class Inbox:
             self._stepping = None
         self._heed_fork(pid)
 
-    async def _finish(self, method: Method, result: Any) -> None:
+    async def _finish(self, method: Method, result: object) -> None:
         """Run what a method returned to its end, on a loop; a child that it forks ends with it."""
         pid = os.getpid()
         self._stepping = asyncio.current_task()
@@ -206,7 +206,7 @@ class Inbox:
             self._stepping = None
         self._heed_fork(pid)
 
-    def _run_elsewhere(self, run: _Run, method: Method, result: Any) -> _Outcome:
+    def _run_elsewhere(self, run: _Run, method: Method, result: object) -> _Outcome:
         try:
             return run(self._outcome(method, result))
         except BaseException:
@@ -214,7 +214,7 @@ class Inbox:
                 result.close()  # it may not have begun: there was no thread for it
             raise
 
-    async def _outcome(self, method: Method, result: Any) -> _Outcome:
+    async def _outcome(self, method: Method, result: object) -> _Outcome:
         """``_finish`` for a thread that waits; what it raised is given to it, since a loop ends with some errors."""
         try:
             await self._finish(method, result)
@@ -338,7 +338,7 @@ def _exhaust(method: Method, result: Any) -> None:
             pass
 
 
-def _raised_by(act: Callable[..., object], *args: Any, **options: Any) -> BaseException | None:
+def _raised_by(act: Callable[..., object], *args: object, **options: object) -> BaseException | None:
     """Call it; what it raised."""
     try:
         act(*args, **options)

@@ -26,12 +26,12 @@ class DecoratorBase:
         self._functor = functor
         functools.update_wrapper(self, functor, updated=())
 
-    def __get__(self, instance: Any, owner: type | None = None) -> DecoratorBase:
+    def __get__(self, instance: object, owner: type | None = None) -> DecoratorBase:
         if instance is None:
             return self
         return type(self)(self._functor.__get__(instance, owner))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         return self._functor(*args, **kwargs)
 
     @property
@@ -88,7 +88,7 @@ def process(function: _F) -> _F:
     return function
 
 
-def _unfit_for_process(function: Any) -> str | None:
+def _unfit_for_process(function: object) -> str | None:
     """Why a function can't run in a worker process; None if it can."""
     if not inspect.isfunction(function):
         return f"marks functions, not {function!r}"
@@ -155,7 +155,7 @@ class Method:
         return f"<Method {self.name} {self.kind.value}>"
 
 
-def _innermost(functor: Any) -> Any:
+def _innermost(functor: object) -> Any:
     """The callable that was written: without our decorators, partial(), or a callable object around it."""
     while True:
         if isinstance(functor, DecoratorBase):
@@ -171,14 +171,14 @@ def _innermost(functor: Any) -> Any:
     return functor
 
 
-def _check_marks(name: str, inner: Any, said: DecoratorBase | None) -> None:
+def _check_marks(name: str, inner: object, said: DecoratorBase | None) -> None:
     """Raises TypeError for a method of a process that is also marked to be something else."""
     other = "stream" if said is not None and said.streams else "on_loop"
     if other == "stream" or hasattr(inner, "_zerorpc_on_loop"):
         raise TypeError(f"{name}: @zerorpc.process and @zerorpc.{other} don't go together")
 
 
-def _kind(functor: Any) -> Kind:
+def _kind(functor: object) -> Kind:
     if inspect.iscoroutinefunction(functor):
         return Kind.COROUTINE
     if inspect.isasyncgenfunction(functor):
@@ -193,13 +193,13 @@ def _listing(functor: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
     if kind is Kind.GENERATOR:
 
         @functools.wraps(functor)
-        def collected(*args: Any) -> list[Any]:
+        def collected(*args: object) -> list[Any]:
             return list(functor(*args))
 
         return collected
 
     @functools.wraps(functor)
-    async def acollected(*args: Any) -> list[Any]:
+    async def acollected(*args: object) -> list[Any]:
         return [item async for item in functor(*args)]
 
     return acollected
@@ -209,7 +209,7 @@ def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
     """``@stream`` on a coroutine: the items of what it returns."""
 
     @functools.wraps(functor)
-    async def streamed(*args: Any) -> AsyncIterator[Any]:
+    async def streamed(*args: object) -> AsyncIterator[Any]:
         items = await functor(*args)
         if isinstance(items, AsyncGenerator):
             async with contextlib.aclosing(items):  # ended in this task, not by the garbage collector in another
@@ -225,7 +225,7 @@ def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
     return streamed
 
 
-def collect(service: Any, hidden_base: type | None = None) -> dict[str, Method]:
+def collect(service: object, hidden_base: type | None = None) -> dict[str, Method]:
     """The methods of an object, module, or dict (or any other mapping).
 
     Public callables are exposed. Properties are not, and are not even read: on an instrument, reading one can move
@@ -250,7 +250,7 @@ def _checked_item(item: tuple[Any, Any]) -> tuple[str, Callable[..., Any]]:
     return str.__str__(name), functor
 
 
-def _check_service(service: Any) -> None:
+def _check_service(service: object) -> None:
     """Raises TypeError for what is no service; it says what to give instead."""
     if isinstance(service, type):
         _check_class(service)
@@ -282,14 +282,14 @@ def _check_class(service: type) -> None:
 _ALWAYS_HIDDEN = {"bind", "close", "connect", "debug", "disconnect", "run", "stop"}
 
 
-def _names_of(base: type, service: Any) -> set[str]:
+def _names_of(base: type, service: object) -> set[str]:
     """The names that ``service`` has from ``base``. One that 0.6 didn't have is exposed if the subclass defines it."""
     return _ALWAYS_HIDDEN | {
         name for name in dir(base) if inspect.getattr_static(service, name, None) is inspect.getattr_static(base, name)
     }
 
 
-def _public_callables(service: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
+def _public_callables(service: object) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name in dir(service):
         if name.startswith("_"):
             continue
@@ -300,7 +300,7 @@ def _public_callables(service: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield name, functor
 
 
-def service_name(service: Any) -> str:
+def service_name(service: object) -> str:
     """The name of a service that wasn't given one: the module's or the class's."""
     try:
         name = getattr(service, "__name__", None)

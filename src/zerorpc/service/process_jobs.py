@@ -8,7 +8,7 @@ from contextvars import Context
 from typing import Any
 
 from zerorpc.errors import SerializationError, WorkerDied
-from zerorpc.service.execution import Execution
+from zerorpc.service.execution import Execution, Outlet
 from zerorpc.service.methods import Method
 from zerorpc.service.process_pool import WorkerProcess, died
 from zerorpc.service.process_worker import Outcome
@@ -22,7 +22,7 @@ class ProcessJob:
 
     __slots__ = ("_context", "_post", "_worker", "execution", "link")
 
-    def __init__(self, link: Any, execution: Execution, post: Callable[[Any], None], context: Context) -> None:
+    def __init__(self, link: Outlet, execution: Execution, post: Callable[[Any], None], context: Context) -> None:
         self.link = link
         self.execution = execution
         self._post = post

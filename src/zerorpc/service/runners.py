@@ -19,7 +19,7 @@ from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent
 from zerorpc.service import process_pool
 from zerorpc.service.coroutines import LoopCalls
-from zerorpc.service.execution import Execution, ServerHooks
+from zerorpc.service.execution import Execution, Outlet, ServerHooks
 from zerorpc.service.methods import Kind, Method
 from zerorpc.service.process_jobs import ProcessJob
 from zerorpc.service.thread_jobs import ThreadJob
@@ -56,7 +56,7 @@ class Runners:
         self._loop = loop
         self._context = context
         self._limit = settings.pool_size or _RUNNING_MAX
-        self._waiting: deque[tuple[Any, Execution, float]] = deque()  # the last: when it is too late to begin
+        self._waiting: deque[tuple[Outlet, Execution, float]] = deque()  # the last: when it is too late to begin
         self._waiting_octets = 0
         self._turns = Turns(self._limit)
         self._max_wait = float("inf") if settings.max_wait is None else settings.max_wait
@@ -66,7 +66,7 @@ class Runners:
         self._base = contextvars.copy_context()
         self._on_loop = LoopCalls(loop, self)
 
-    def submit(self, link: Any, channel: ServerChannel, method: Method | None) -> None:
+    def submit(self, link: Outlet, channel: ServerChannel, method: Method | None) -> None:
         """Run a request, now or when its turn comes. Afterwards flush the link."""
         execution = Execution(channel, method, self._context, self._context.hooks_server)
         if type(channel.event) is BadEvent:
@@ -80,7 +80,7 @@ class Runners:
         else:
             self._let_wait(link, execution)
 
-    def _let_wait(self, link: Any, execution: Execution) -> None:
+    def _let_wait(self, link: Outlet, execution: Execution) -> None:
         """Keep a request until its turn, or refuse it at once if that would come too late for its caller."""
         channel, now, ahead = execution.channel, self._loop.time(), len(self._waiting)
         if not ahead:
@@ -105,7 +105,7 @@ class Runners:
         error = ServerOverloaded("ServerOverloaded", why, None, ran=False, method=channel.name)
         channel.send(execution.refusal(error), last=True)
 
-    def _start(self, link: Any, execution: Execution) -> None:
+    def _start(self, link: Outlet, execution: Execution) -> None:
         """Run a request that is counted as running already."""
         method = execution.method
         if method is None or method.on_loop:
@@ -121,12 +121,12 @@ class Runners:
         job.execution.channel.runner = job
         self._workers.submit(context.run, job.run)
 
-    def advance(self, link: Any, execution: Execution, items: Iterator[Any]) -> None:
+    def advance(self, link: Outlet, execution: Execution, items: Iterator[Any]) -> None:
         """Stream the items of an iterator that a method on the loop has returned: on a thread, since it may block."""
         job = ThreadJob(link, execution, self._workers.post, self._workers.park, items)
         self._start_on_thread(job, contextvars.copy_context())
 
-    def finish(self, link: Any, execution: Execution, data: bytes | None, at_once: bool = False) -> None:
+    def finish(self, link: Outlet, execution: Execution, data: bytes | None, at_once: bool = False) -> None:
         """Send a method's last event (None: nobody wants it) and let the next one run.
 
         ``at_once``: inside of ``submit``, whose caller flushes.

@@ -55,7 +55,7 @@ class Signals:
                 self._before[number] = handler
                 signal.signal(number, self._handle)
 
-    def _handle(self, number: int, frame: Any) -> None:
+    def _handle(self, number: int, frame: object) -> None:
         """Between any two instructions of the main thread."""
         before = self._before[number]
         if _active is not self or os.getpid() != self._pid:  # over, or a child of a fork that Python heard nothing of
@@ -102,7 +102,7 @@ class Signals:
         self._bell.close()
 
 
-def _is_default(number: int, handler: Any) -> bool:
+def _is_default(number: int, handler: object) -> bool:
     """Whether nobody has said what is to be done with a signal. Python itself has for SIGINT: KeyboardInterrupt."""
     if number == signal.SIGINT:
         return handler is signal.default_int_handler
@@ -166,7 +166,7 @@ def _let_go_of_loops() -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
-def _is_a_loops(handler: Any) -> bool:
+def _is_a_loops(handler: object) -> bool:
     """Whether asyncio or uvloop has set it."""
     function = getattr(handler, "func", handler)  # that of asyncio.run for Ctrl-C is a partial
     return str(getattr(function, "__module__", "")).partition(".")[0] in ("asyncio", "uvloop")

@@ -82,7 +82,7 @@ def _argument(parameter: inspect.Parameter) -> dict[str, Any]:
 _STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
 
 
-def _annotation(annotation: Any) -> str:
+def _annotation(annotation: object) -> str:
     return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
@@ -95,7 +95,7 @@ def _argspec(signature: inspect.Signature) -> list[Any]:
     return [[p.name for p in positional], varargs, keywords, defaults or None]
 
 
-def _sendable(value: Any) -> Any:
+def _sendable(value: object) -> Any:
     """A default as it is, or described where MessagePack has no form for it, or one that is too long."""
     try:
         if len(encode({}, "", value)) <= LONGEST:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from typing import Any
 
 from zerorpc.service.coroutines import AHEAD_ITEMS, AHEAD_OCTETS, VALUES
-from zerorpc.service.execution import Execution
+from zerorpc.service.execution import Execution, Outlet
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Method
 
@@ -26,7 +26,7 @@ class ThreadJob:
 
     def __init__(
         self,
-        link: Any,
+        link: Outlet,
         execution: Execution,
         post: Callable[[Any], None],
         park: Callable[[int], None],
@@ -136,7 +136,7 @@ class ThreadJob:
                 condition.notify()
 
 
-def is_for_the_loop(value: Any, method: Method | None) -> bool:
+def is_for_the_loop(value: object, method: Method | None) -> bool:
     """Whether what a plain function has returned, as decorators do it, is to be awaited or iterated over there."""
     if type(value) in VALUES:
         return False

@@ -53,7 +53,7 @@ class Workers:
         self._growing: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def submit(self, function: Callable[[Any], None], argument: Any) -> None:
+    def submit(self, function: Callable[[Any], None], argument: object) -> None:
         """Run ``function(argument)`` on a worker. What it raises is logged: it should answer for that itself."""
         self._submitted += 1
         self._jobs.put((function, argument))
@@ -63,7 +63,7 @@ class Workers:
             self._done_before = self._done
             self._growing = self._loop.call_later(_GROW_AFTER, self._grow)
 
-    def post(self, item: Any) -> None:
+    def post(self, item: object) -> None:
         """Hand something to the loop, from a worker."""
         self._posted.append(item)
         if not self._drain_scheduled:
