@@ -88,7 +88,7 @@ class ClientPeer(Peer):
             self.tap("-->", channel.data)
         self.connection.send_delimited(channel.data)
 
-    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+    def receive_message(self, message: Message, now: float, touched: list[ClientChannel]) -> None:
         data = message[-1]
         event: Reply | WireEvent | BadEvent
         try:
@@ -142,7 +142,7 @@ class ClientPeer(Peer):
         """The call with an id that a program made itself. A float may be an int that Node sent back."""
         return self.channels.get(message_id) if isinstance(message_id, (str, int, float)) else None
 
-    def _end(self, channel: ClientChannel, error: Exception, touched: list[Any]) -> None:
+    def _end(self, channel: ClientChannel, error: Exception, touched: list[ClientChannel]) -> None:
         """A channel fails while the connection lives on."""
         channel.abandon(error)
         touched.append(channel)
@@ -173,7 +173,7 @@ class ClientPeer(Peer):
                 channel.fail(why)
         return super().close(error)
 
-    def sweep_channel(self, channel: ClientChannel, now: float, ended: list[Any]) -> float:
+    def sweep_channel(self, channel: ClientChannel, now: float, ended: list[ClientChannel]) -> float:
         wake = FOREVER
         if channel.state is STATE_SENT:
             if now >= channel.deadline:
@@ -214,7 +214,7 @@ class ServerPeer(Peer):
         # for hooks: what tells this client from the others, until it says it by itself
         self.routing_id = own_id if type(own_id) is bytes else str(own_id).encode()
 
-    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+    def receive_message(self, message: Message, now: float, touched: list[ServerChannel]) -> None:
         data = message[-1]
         event: WireEvent | BadEvent
         try:
@@ -252,7 +252,9 @@ class ServerPeer(Peer):
         if self.next_wake is None or self.next_wake > now + self.heartbeat:
             self.next_wake = now + self.heartbeat
 
-    def _receive_further(self, channel: ServerChannel, event: WireEvent, now: float, touched: list[Any]) -> None:
+    def _receive_further(
+        self, channel: ServerChannel, event: WireEvent, now: float, touched: list[ServerChannel]
+    ) -> None:
         """Credit, a heartbeat or a cancel of an open channel."""
         name = event.name
         if name == HEARTBEAT:
@@ -267,7 +269,7 @@ class ServerPeer(Peer):
         elif name == CANCEL and self.level >= 1:
             self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
 
-    def _end(self, channel: ServerChannel, error: Exception, touched: list[Any]) -> None:
+    def _end(self, channel: ServerChannel, error: Exception, touched: list[ServerChannel]) -> None:
         self.forget(channel)
         channel.close(error)
         touched.append(channel)
@@ -306,7 +308,7 @@ class ServerPeer(Peer):
             channel.close(LostRemote(f"the caller of {channel.name} is gone: {error}"))
         return ended
 
-    def sweep_channel(self, channel: ServerChannel, now: float, ended: list[Any]) -> float:
+    def sweep_channel(self, channel: ServerChannel, now: float, ended: list[ServerChannel]) -> float:
         if not self.beats_channels:
             return FOREVER
         assert self.heartbeat

@@ -43,7 +43,7 @@ class AioHub(Hub):
     With ``proxied``, what connects is a proxy, which first says for whom.
     """
 
-    def __init__(self, owner: Owner, resolve_hook: Callable[[Any], Any]) -> None:
+    def __init__(self, owner: Owner[AioLink, Any], resolve_hook: Callable[[Any], Any]) -> None:
         super().__init__(owner, resolve_hook)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.links: set[AioLink] = set()

@@ -25,7 +25,7 @@ class Hub:
     ``listeners`` and ``dialers`` are replaced, never changed, and with ``lock`` held: whoever reads them needs no lock.
     """
 
-    def __init__(self, owner: Owner, resolve: Callable[[Any], Any]) -> None:
+    def __init__(self, owner: Owner[Any, Any], resolve: Callable[[Any], Any]) -> None:
         self.owner = owner
         self.lock: Any = threading.RLock()
         self.listeners: dict[str, Listener] = {}

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from threading import get_ident
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from zerorpc.transport.waking import Gate
 
@@ -30,6 +30,16 @@ WITHIN_MS = 50  # ms that a signal handler's call polls at a time: what it waits
 
 class InUse(RuntimeError):
     """Refused for what is just being done in the same thread, or with the same stream; nothing was changed."""
+
+
+class Waits(Protocol):
+    """What a thread waits for. ``waiter`` is the lock that it then waits on, None if there is no such thread."""
+
+    waiter: Any
+
+
+T = TypeVar("T")
+W = TypeVar("W", bound=Waits)
 
 
 class Drive(Protocol):
@@ -64,10 +74,10 @@ class Leading:
         self.holds_lock: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]  # by this thread
         self.leader: int | None = None  # the thread that polls
         self._lead_until = 0.0  # when it has to have looked up; later than that it must have been interrupted
-        self._followers: deque[Any] = deque()
+        self._followers: deque[Waits] = deque()
 
     def wait(
-        self, channel: Any, ready: Callable[[Any], bool], now: float, begin: Callable[[Any, float], None] | None = None
+        self, channel: W, ready: Callable[[W], bool], now: float, begin: Callable[[W, float], None] | None = None
     ) -> None:
         """Block until ``ready(channel)``, driving the sockets if no other thread does. ``now`` is about now.
 
@@ -129,7 +139,7 @@ class Leading:
                 "in another thread, or with a client of its own"
             )
 
-    def _lead(self, channel: object, ready: Callable[[Any], bool], timeout: int) -> bool:
+    def _lead(self, channel: W, ready: Callable[[W], bool], timeout: int) -> bool:
         """Drive the sockets until ``ready(channel)``; False if another thread has taken over meanwhile."""
         drive = self._drive
         while True:
@@ -145,7 +155,7 @@ class Leading:
                 self._lead_until = now + _LEAD_LONGEST
                 timeout = drive.plan(now)
 
-    def _lead_within(self, channel: object, ready: Callable[[Any], bool]) -> None:
+    def _lead_within(self, thing: T, ready: Callable[[T], bool]) -> None:
         """The same for a call in a signal handler that has interrupted this very thread leading: which goes on to."""
         drive = self._drive
         try:
@@ -154,7 +164,7 @@ class Leading:
                 with self.lock:
                     now = monotonic()
                     drive.act(events, now)
-                    if ready(channel):
+                    if ready(thing):
                         return
                     drive.plan(now)
         finally:
@@ -184,7 +194,7 @@ class Leading:
             self.leader = None
             self.promote()
 
-    def _follow(self, channel: object, turn: Any) -> None:
+    def _follow(self, channel: Waits, turn: threading.Lock) -> None:
         """Wait until the leader has something for the channel, or it is this thread's turn to lead."""
         try:
             turn.acquire(timeout=_LOOK_UP)
@@ -192,7 +202,7 @@ class Leading:
             with self.lock:
                 self._unfollow(channel)
 
-    def _unfollow(self, channel: Any) -> None:
+    def _unfollow(self, channel: Waits) -> None:
         channel.waiter = None
         if channel in self._followers:
             self._followers.remove(channel)
@@ -213,7 +223,7 @@ class Leading:
                 self.wake(channel)
                 return
 
-    def wake(self, channel: Any) -> None:
+    def wake(self, channel: Waits) -> None:
         """The channel's thread has something to look at. With the lock held."""
         turn = channel.waiter
         if turn is not None:

@@ -6,7 +6,7 @@ has to say. Its two kinds, ``AioLink`` and ``BlockingLink``, only know how octet
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import News, Peer
@@ -15,24 +15,28 @@ from zerorpc.transport.dialer import Dialer
 __all__ = ["Link", "Owner", "lost_connection"]
 
 
-class Owner(Protocol):
+L_contra = TypeVar("L_contra", contravariant=True)  # the kind of link
+T = TypeVar("T")  # what its peer returns: channels, or events
+
+
+class Owner(Protocol[L_contra, T]):
     """Who is told of what happens on a hub's links. Called by the thread that drives the hub."""
 
     def make_peer(self) -> Peer: ...
 
-    def peer_ready(self, link: Any) -> None:
+    def peer_ready(self, link: L_contra) -> None:
         """The handshake is over."""
 
-    def received(self, link: Any, touched: list[Any]) -> None:
+    def received(self, link: L_contra, touched: list[T]) -> None:
         """What arrived, or ended, on a link. The shell flushes afterwards."""
 
-    def peer_writable(self, link: Any) -> None:
+    def peer_writable(self, link: L_contra) -> None:
         """The peer takes data again."""
 
-    def peer_leaves(self, link: Any) -> None:
+    def peer_leaves(self, link: L_contra) -> None:
         """The server answers what it has, and wants nothing new."""
 
-    def peer_lost(self, link: Any, ended: list[Any]) -> None:
+    def peer_lost(self, link: L_contra, ended: list[T]) -> None:
         """The connection is gone; ``ended`` lived on it."""
 
     def forked(self) -> None:
@@ -44,7 +48,7 @@ class Link:
 
     __slots__ = ("closed", "dialer", "owner", "peer")
 
-    def __init__(self, owner: Owner, peer: Peer, dialer: Dialer | None) -> None:
+    def __init__(self, owner: Owner[Any, Any], peer: Peer, dialer: Dialer | None) -> None:
         self.owner = owner
         self.peer: Any = peer
         self.dialer = dialer

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Protocol
 
 from zerorpc.logs import Logger
+from zerorpc.protocol.channel import ClientChannel
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.leading import WITHIN_MS, Leading
 from zerorpc.transport.link import Owner
@@ -27,7 +28,7 @@ _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
 _POLL_LONGEST_MS = 1000
 
 
-class BlockingOwner(Owner, Protocol):
+class BlockingOwner(Owner[BlockingLink, ClientChannel], Protocol):
     """Who a blocking hub works for: besides what happened, it is asked what is due. With the lock held."""
 
     @property
