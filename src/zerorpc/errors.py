@@ -164,9 +164,10 @@ class UnknownMethod(RemoteError, LookupError):
 
 
 class WrongArguments(RemoteError, TypeError):
-    """The arguments don't fit the method, by their number or as no list. ``name`` is ``"TypeError"``; ``ran`` is False.
+    """The arguments don't fit the method, are no list, or can't be decoded. ``name`` is ``"TypeError"``.
 
-    A TypeError that the method itself has raised is a plain RemoteError.
+    ``ran`` is False, or None where Python can't tell, as with many built-ins. A TypeError that the method itself has
+    raised is a plain RemoteError.
     """
 
 
