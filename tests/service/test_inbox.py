@@ -31,6 +31,7 @@ from tests.service.running import (
 from tests.service.services import Work
 from tests.transport.forking import EACH_WAY as EACH_WAY_TO_FORK
 from zerorpc.protocol.events import encode
+from zerorpc.transport.aio_link import AioLink
 from zerorpc.zmtp import SocketType
 
 
@@ -109,6 +110,29 @@ def test_a_puller_takes_no_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch
         work.release.set()
         thread.join(PATIENCE)
         eventually(lambda: len(work.taken) == 5000)
+
+
+def test_what_is_paused_just_when_the_last_event_has_been_taken_is_read_on(
+    monkeypatch: pytest.MonkeyPatch, work: Work
+) -> None:
+    """The methods' thread may take all that is queued between the look at the queue and the pause."""
+    monkeypatch.setattr("zerorpc.service.inbox._QUEUED_MAX", 10)
+    pause = AioLink.pause_reading
+
+    def pause_late(link: AioLink) -> None:
+        work.release.set()
+        eventually(puller._core._arrived.empty)
+        pause(link)
+
+    monkeypatch.setattr(AioLink, "pause_reading", pause_late)
+    puller = zerorpc.Puller(work)
+    endpoint = puller.bind(TCP)[0]
+    with on_thread(puller), zerorpc.Pusher() as pusher:
+        pusher.connect(endpoint)
+        pusher.block()
+        for _ in range(500):
+            pusher.take(b"x" * 1000)
+        eventually(lambda: len(work.taken) == 500)
 
 
 def test_a_pusher_that_goes_while_it_is_read_no_further(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:

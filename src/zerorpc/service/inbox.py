@@ -261,10 +261,15 @@ class Inbox:
         if self._arrived.qsize() >= _QUEUED_MAX and link not in self._paused:
             link.pause_reading()
             self._paused.append(link)
+            if self._has_room():  # who took the last event may not have seen it
+                self._resume_links()
 
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._paused and self._arrived.qsize() <= _QUEUED_MAX // 2:
+        if self._paused and self._has_room():
             loop.call_soon_threadsafe(self._resume_links)
+
+    def _has_room(self) -> bool:
+        return self._arrived.qsize() <= _QUEUED_MAX // 2
 
     def _resume_links(self) -> None:
         paused, self._paused = self._paused, []
