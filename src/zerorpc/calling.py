@@ -159,7 +159,7 @@ class Request:
         if len(data) > frames.MESSAGE_MAX:
             raise _not_sent(name, too_large(len(data)))
         deadline = FOREVER if timeout is None else now + timeout
-        self.channel = ClientChannel(message_id, name, data, timeout, deadline, slots)
+        self.channel: ClientChannel = ClientChannel(message_id, name, data, timeout, deadline, slots)
 
     def outcome(self) -> Any:
         """What the first reply means: the value, the stream that the caller makes, or the error raised."""

@@ -363,10 +363,10 @@ class _Core:
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
-        self.timeout = settings.timeout  # as it is now: a program may set it
-        self.calls = Calls()
+        self.timeout: float | None = settings.timeout  # as it is now: a program may set it
+        self.calls: Calls = Calls()
         self._peers = _Peers(self, settings)
-        self.hub = self._peers.hub
+        self.hub: AioHub = self._peers.hub
         self._links = self._peers.links
         self.loop: asyncio.AbstractEventLoop
         self._attached: asyncio.AbstractEventLoop | None = None
@@ -397,7 +397,7 @@ class _Core:
         if self._attached is not None:
             raise RuntimeError("this AsyncClient belongs to another event loop")
         self.loop = loop
-        self.time = loop.time
+        self.time: Callable[[], float] = loop.time
         self._peers.attach(loop)
         self._attached = loop  # now: if that failed (RecursionError), the next call tries again
         self._thread = get_ident()

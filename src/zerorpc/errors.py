@@ -95,7 +95,7 @@ class Closed(ZeroRPCError, RuntimeError):
     ``ran`` is False: nothing was sent.
     """
 
-    ran = False
+    ran: bool | None = False
 
 
 class TimeoutExpired(ZeroRPCError, TimeoutError):

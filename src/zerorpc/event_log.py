@@ -8,7 +8,7 @@ from zerorpc.protocol.events import BadEvent, Buffer, decode, decode_header
 
 __all__ = ["log_event"]
 
-logger = Logger("zerorpc.events")
+logger: Logger = Logger("zerorpc.events")
 _SHOWN = 200  # characters of the header, and of the arguments
 
 

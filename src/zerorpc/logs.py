@@ -25,7 +25,7 @@ class Logger:
     __slots__ = ("_logger", "name")
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name: str = name
         self._logger: logging.Logger | None = None
 
     def debug(self, message: str, *args: object) -> None:

@@ -55,9 +55,10 @@ class Context:
         self._hooks: dict[str, list[Callable[..., Any]]] = {
             name: [] for name in ("resolve_endpoint", "get_task_context", *_SERVER_HOOKS, *_CLIENT_HOOKS)
         }
-        self.own_ids = type(self).new_msgid is not Context.new_msgid  # whether a program makes the message ids
+        self.own_ids: bool = type(self).new_msgid is not Context.new_msgid  # whether a program makes the message ids
         self._plain = type(self) is Context  # a subclass may override hook_* methods: then they are always called
-        self.hooks_client = self.hooks_server = not self._plain  # whether calls have to build events for hooks
+        self.hooks_client: bool = not self._plain  # whether calls have to build events for hooks
+        self.hooks_server: bool = not self._plain
         self.forked()
         forks.watch(self)
 

@@ -29,7 +29,7 @@ from zerorpc.transport.sockets import OUT_OF_DESCRIPTORS, Listener
 
 __all__ = ["Restarts", "Supervisor"]
 
-logger = Logger("zerorpc.server")
+logger: Logger = Logger("zerorpc.server")
 
 _STEADY = 1.0  # s; a process that lived so long was no failed start: it is replaced at once
 _PATIENCE = 2.0  # s that connections wait for a process that is starting; measured: 0.03 s from fork to ready

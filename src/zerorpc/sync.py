@@ -336,9 +336,9 @@ class _Core:
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
-        self.timeout = settings.timeout  # as it is now: a program may set it
-        self.peers = _Peers(context, settings)
-        self.hub = self.peers.hub
+        self.timeout: float | None = settings.timeout  # as it is now: a program may set it
+        self.peers: _Peers = _Peers(context, settings)
+        self.hub: BlockingHub = self.peers.hub
 
     @property
     def calls(self) -> Calls:
@@ -455,10 +455,10 @@ class _Peers:
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
-        self.calls = Calls()
+        self.calls: Calls = Calls()
         self.links: dict[Any, BlockingLink] = {}  # by peer, of those that are not lost
         self._settings = settings
-        self.hub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
+        self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
 
     def start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""

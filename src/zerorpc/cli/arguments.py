@@ -34,7 +34,7 @@ class UsageError(Exception):
     def __init__(self, problem: str, remedy: str | None = None) -> None:
         super().__init__(problem)
         self.problem = problem
-        self.remedy = remedy or f"type: {program_name()} --help"
+        self.remedy: str = remedy or f"type: {program_name()} --help"
 
 
 class Arguments(argparse.Namespace):

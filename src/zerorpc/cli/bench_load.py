@@ -50,8 +50,8 @@ class Tally:
         self.begin = begin
         self.until = until
         self.last = 0  # when the last of them ended
-        self.latency = Histogram()  # of those answered; of a stream, until its first item
-        self.lateness = Histogram()  # how long after it was due a call was sent; open loop only
+        self.latency: Histogram = Histogram()  # of those answered; of a stream, until its first item
+        self.lateness: Histogram = Histogram()  # how long after it was due a call was sent; open loop only
         self.items = 0
         self.streams = 0
         self.failures: dict[str, Failures] = {}
@@ -91,11 +91,11 @@ class Load:
     ) -> None:
         self.concurrency = concurrency
         self.rate = rate
-        self.interrupted = False
-        self.unfinished = 0  # calls still not answered after the grace
-        self.unsent = 0  # with a rate: calls that were due, and still not sent at the end
+        self.interrupted: bool = False
+        self.unfinished: int = 0  # calls still not answered after the grace
+        self.unsent: int = 0  # with a rate: calls that were due, and still not sent at the end
         self.was_full = False  # with a rate: calls were due, and not sent since `concurrency` were under way
-        self.cpu = 0.0  # cores that this process kept busy
+        self.cpu: float = 0.0  # cores that this process kept busy
         self._calls = calls
         self._tasks: set[asyncio.Task[None]] = set()
         self._pace: _Pace | None = None
@@ -104,7 +104,7 @@ class Load:
         self._stop = self._loop.create_future()
         begin = time.perf_counter_ns()
         self._warm = Tally(begin, begin + int(warmup * SECOND))
-        self.tally = Tally(self._warm.until, self._warm.until + int(seconds * SECOND))
+        self.tally: Tally = Tally(self._warm.until, self._warm.until + int(seconds * SECOND))
 
     async def run(self, progress: Callable[[Load], None] | None = None) -> None:
         """Make the calls, until the time is over or `interrupt`; tell `progress` now and then.

@@ -17,7 +17,7 @@ LONGEST_BITS = 63  # 292 years
 SIZE = (LONGEST_BITS - SIGNIFICANT_BITS + 2) << HALF
 
 # Where the lines of a drawn histogram may begin: steps per power of ten, the finest first.
-STEPS = [
+STEPS: list[tuple[float, ...]] = [
     (1, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 3.9, 4.7, 5.6, 6.8, 8.2),
     (1, 1.5, 2, 3, 5, 7),
     (1, 2, 5),
@@ -39,7 +39,7 @@ class Histogram:
     __slots__ = ("_buckets", "longest")
 
     def __init__(self) -> None:
-        self.longest = 0
+        self.longest: int = 0
         self._buckets = [0] * SIZE
 
     def record(self, nanoseconds: int) -> None:

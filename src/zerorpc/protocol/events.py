@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import msgspec
@@ -138,11 +139,11 @@ class Event:
     def __init__(
         self, name: str, args: Any, header: dict[str, Any], identity: object = None, caller: str | None = None
     ) -> None:
-        self.name = name
-        self.args = args
-        self.header = header
-        self.identity = identity
-        self.caller = caller
+        self.name: str = name
+        self.args: Any = args
+        self.header: dict[str, Any] = header
+        self.identity: object = identity
+        self.caller: str | None = caller
 
     def __repr__(self) -> str:
         return f"<Event {self.name} {self.header!r}>"
@@ -236,7 +237,7 @@ _SUBCLASSED: tuple[tuple[type, Any], ...] = (
 )
 # ``encode`` of a (header, name, args), for where a call costs: what it raises goes through ``unsendable``, and whether
 # the event is too large is up to the caller.
-encode_usual = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+encode_usual: Callable[[Any], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 # A reply as ``encode`` packs it, with gaps for what differs.
 _REPLY_HEAD = b"\x93\x83" + encode_usual("message_id") + b"\xc4\x20"  # a bin of 32 octets
@@ -248,8 +249,8 @@ _STREAM_TAIL = encode_usual(STREAM)
 # In
 
 # ``decode`` without its second try, for where a call costs: they raise one of DECODE_ERRORS instead.
-decode_usual = msgspec.msgpack.Decoder(WireEvent).decode
-decode_reply = msgspec.msgpack.Decoder(Reply).decode
+decode_usual: Callable[[Buffer], WireEvent] = msgspec.msgpack.Decoder(WireEvent).decode
+decode_reply: Callable[[Buffer], Reply] = msgspec.msgpack.Decoder(Reply).decode
 DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError, MemoryError)
 
 

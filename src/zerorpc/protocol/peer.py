@@ -83,18 +83,18 @@ class Peer:
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         level = {_EXTENSION_PROPERTY: str(EXTENSION_LEVEL).encode()}
-        self.connection = Connection(socket_type, identity=identity, properties=level, limits=limits)
-        self.heartbeat = heartbeat
+        self.connection: Connection = Connection(socket_type, identity=identity, properties=level, limits=limits)
+        self.heartbeat: float | None = heartbeat
         self.channels: dict[Any, Any] = {}
-        self.ready = False  # the handshake is over
-        self.level = 0  # extensions that both sides know
+        self.ready: bool = False  # the handshake is over
+        self.level: int = 0  # extensions that both sides know
         self.error: ZeroRPCError | None = None
-        self.writable = True  # the shell's: False while too much is unsent
-        self.pauses_reading = False  # whether to read no more while not writable: bounds a server's memory
+        self.writable: bool = True  # the shell's: False while too much is unsent
+        self.pauses_reading: bool = False  # whether to read no more while not writable: bounds a server's memory
         self.name: str | None = None  # where it is, as the shell knows it: for hooks
-        self.news = _NO_NEWS  # what happened since the shell last looked
+        self.news: tuple[News, ...] = _NO_NEWS  # what happened since the shell last looked
         self.tap: Callable[[str, Buffer], None] | None = None  # sees every event: for debugging
-        self.last_received = 0.0
+        self.last_received: float = 0.0
         self.next_wake: float | None = None
         self._pinged = 0.0  # when the first of the PINGs that may still be unanswered was sent, or came through
         self._spoke = 0.0  # when we last sent a PING, or a PONG at once: one held back spares no question of ours

@@ -57,6 +57,8 @@ class ClientPeer(Peer):
 
     __slots__ = ("_new_id", "goes_away", "passive")
 
+    news: tuple[News, ...]
+
     def __init__(
         self,
         heartbeat: float | None,
@@ -66,8 +68,8 @@ class ClientPeer(Peer):
     ) -> None:
         super().__init__(SocketType.DEALER, heartbeat, limits=limits)
         self._new_id = new_id
-        self.passive = passive
-        self.goes_away = False  # the server is shutting down: it answers what it has, and wants no more
+        self.passive: bool = passive
+        self.goes_away: bool = False  # the server is shutting down: it answers what it has, and wants no more
 
     def open(self, channel: ClientChannel, now: float) -> None:
         """Send a call's request; the channel lives here from now on."""
@@ -201,6 +203,8 @@ class ServerPeer(Peer):
 
     __slots__ = ("new_id", "routing_id")
 
+    next_wake: float | None
+
     def __init__(
         self,
         heartbeat: float | None,
@@ -208,11 +212,11 @@ class ServerPeer(Peer):
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
-        self.new_id = new_id
+        self.new_id: Callable[[], Any] = new_id
         self.pauses_reading = True
         own_id = new_id()
         # for hooks: what tells this client from the others, until it says it by itself
-        self.routing_id = own_id if type(own_id) is bytes else str(own_id).encode()
+        self.routing_id: bytes = own_id if type(own_id) is bytes else str(own_id).encode()
 
     def receive_message(self, message: Message, now: float, touched: list[ServerChannel]) -> None:
         data = message[-1]

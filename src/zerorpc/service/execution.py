@@ -35,7 +35,7 @@ from zerorpc.shown import message_of, name_of, trace_of, traceback_of, without_f
 
 __all__ = ["Execution", "Outlet", "ServerHooks"]
 
-logger = Logger("zerorpc.server")
+logger: Logger = Logger("zerorpc.server")
 
 
 class ServerHooks(Protocol):

@@ -34,7 +34,7 @@ from zerorpc.zmtp import SocketType
 
 __all__ = ["Inbox"]
 
-logger = Logger("zerorpc.server")
+logger: Logger = Logger("zerorpc.server")
 
 _QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark
 
@@ -59,7 +59,7 @@ class Inbox:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.methods = methods
-        self.hub = AioHub(self, context.hook_resolve_endpoint)
+        self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint)
         self._socket_type = socket_type
         self._running = False
         self._set_up()

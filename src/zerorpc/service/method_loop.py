@@ -19,7 +19,7 @@ from zerorpc.transport.loops import new_event_loop
 
 __all__ = ["GLANCE", "MethodLoop"]
 
-logger = Logger("zerorpc.server")
+logger: Logger = Logger("zerorpc.server")
 
 _T = TypeVar("_T")
 

@@ -118,12 +118,12 @@ class Method:
     __slots__ = ("entered", "functor", "kind", "name", "on_loop", "streams", "unary")
 
     def __init__(self, name: str, functor: Callable[..., Any]) -> None:
-        self.name = name
+        self.name: str = name
         said = functor if isinstance(functor, DecoratorBase) else None
         inner = _innermost(functor)
         self.functor: Callable[..., Any] = said.functor if said else functor
-        self.entered = self.functor  # the program's own, without what is put around it below
-        self.kind = _kind(inner)
+        self.entered: Callable[..., Any] = self.functor  # the program's own, without what is put around it below
+        self.kind: Kind = _kind(inner)
         if self.kind is Kind.PROCESS:
             _check_marks(name, inner, said)
         if said is not None and said.streams and self.kind is Kind.PLAIN:
@@ -131,15 +131,15 @@ class Method:
         elif said is not None and said.streams and self.kind is Kind.COROUTINE:
             self.functor = _streaming(self.functor)
             self.kind = Kind.ASYNC_GENERATOR
-        self.unary = said is not None and not said.streams  # said to be: then an iterator is a list to be
+        self.unary: bool = said is not None and not said.streams  # said to be: then an iterator is a list to be
         if said is None:
-            self.streams = self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
+            self.streams: bool = self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
         else:
             self.streams = said.streams
         if not self.streams and self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR):
             self.functor = _listing(self.functor, self.kind)
             self.kind = Kind.PLAIN if self.kind is Kind.GENERATOR else Kind.COROUTINE
-        self.on_loop = self.kind in (Kind.COROUTINE, Kind.ASYNC_GENERATOR) or (
+        self.on_loop: Any | bool = self.kind in (Kind.COROUTINE, Kind.ASYNC_GENERATOR) or (
             self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False)
         )
 

@@ -23,8 +23,8 @@ class ProcessJob:
     __slots__ = ("_context", "_post", "_worker", "execution", "link")
 
     def __init__(self, link: Outlet, execution: Execution, post: Callable[[Any], None], context: Context) -> None:
-        self.link = link
-        self.execution = execution
+        self.link: Outlet = link
+        self.execution: Execution = execution
         self._post = post
         self._context = context
         self._worker: WorkerProcess | None = None

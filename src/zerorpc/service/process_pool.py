@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "ProcessPool", "WorkerProcess", "check_not_importing_main", "died", "usable_cores"]
 
-logger = Logger("zerorpc.server")
+logger: Logger = Logger("zerorpc.server")
 
 _GRACE = 1.0  # s that a cancelled method gets for its ``finally``, as coroutines get when the server stops
 _END_TIMEOUT = 1.5  # s for all processes to end when the server does: that grace, and a process's own exit
@@ -78,7 +78,7 @@ class ProcessPool:
     """
 
     def __init__(self, size: int | None = None) -> None:
-        self.size = size or usable_cores()
+        self.size: int = size or usable_cores()
         self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._idle = threading.Semaphore(0)  # threads that wait for a job, less the jobs on their way to them
         self._threads: set[threading.Thread] = set()

@@ -29,7 +29,7 @@ from zerorpc.settings import ServerSettings
 
 __all__ = ["Runners"]
 
-logger = Logger("zerorpc.server")
+logger: Logger = Logger("zerorpc.server")
 
 # A global, because looking a member up in its enum takes 116 ns on CPython 3.11.
 _PROCESS = Kind.PROCESS
@@ -50,8 +50,8 @@ class Runners:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, context: ServerHooks, settings: ServerSettings) -> None:
         process_pool.check_not_importing_main()
-        self.running = 0
-        self.stopping = False
+        self.running: int = 0
+        self.stopping: bool = False
         self._idle = asyncio.Event()  # for the drain
         self._loop = loop
         self._context = context

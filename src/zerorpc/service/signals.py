@@ -34,6 +34,7 @@ class Signals:
     """
 
     def __init__(self, *numbers: int) -> None:
+        self.ear: socket.socket
         self.ear, self._bell = socket.socketpair()
         self.ear.setblocking(False)
         self._bell.setblocking(False)

@@ -32,8 +32,8 @@ class ThreadJob:
         park: Callable[[int], None],
         items: Iterator[Any] | None = None,
     ) -> None:
-        self.link = link
-        self.execution = execution
+        self.link: Outlet = link
+        self.execution: Execution = execution
         self._post = post
         self._park = park
         self._items = items

@@ -18,7 +18,7 @@ from zerorpc.logs import Logger
 
 __all__ = ["DEFAULT_THREADS", "Workers"]
 
-logger = Logger("zerorpc.server")
+logger: Logger = Logger("zerorpc.server")
 
 DEFAULT_THREADS = 512  # enough for that many methods that block; measured: 13 KiB each
 _GROW_AFTER = 0.002  # s that jobs may wait before more threads are tried
@@ -38,8 +38,8 @@ class Workers:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, receive: Callable[[Any], None], limit: int) -> None:
-        self.threads = 0
-        self.parked = 0  # threads whose stream waits for its reader: they don't count towards the limit
+        self.threads: int = 0
+        self.parked: int = 0  # threads whose stream waits for its reader: they don't count towards the limit
         self._counting = threading.Lock()  # of threads and parked
         self._loop = loop
         self._receive = receive

@@ -28,7 +28,7 @@ from zerorpc.zmtp.frames import keep_memory_for
 
 __all__ = ["AioHub"]
 
-logger = Logger("zerorpc.transport")
+logger: Logger = Logger("zerorpc.transport")
 
 _LINGER = 5.0  # s that peers get to take what is buffered when we close,
 _STALLED = 1.0  # s, unless they take nothing at all for so long: on a busy machine a reader waits for its turn
@@ -43,6 +43,10 @@ class AioHub(Hub):
     With ``proxied``, what connects is a proxy, which first says for whom.
     """
 
+    lock: Any
+    listeners: dict[str, Listener]
+    sockets: weakref.WeakSet[Listener | socket.socket]
+
     def __init__(self, owner: Owner[AioLink, Any], resolve_hook: Callable[[Any], Any]) -> None:
         super().__init__(owner, resolve_hook)
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -51,7 +55,7 @@ class AioHub(Hub):
         self._accepting: set[asyncio.Task[bool]] = set()
         self.proxied = False
         self._sealed = False
-        self.leaving = False  # about to close: it is bound and connected to nothing new
+        self.leaving: bool = False  # about to close: it is bound and connected to nothing new
         forks.watch(self)
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -289,7 +293,7 @@ class AioHub(Hub):
     def close_soon(self, reason: Exception) -> None:
         """``aclose`` in the background. On the loop."""
         assert self.loop is not None
-        self.closed = True
+        self.closed: bool = True
         self._closing = self.loop.create_task(self.aclose(reason))
 
     def _begin_close(self, reason: Exception) -> list[asyncio.Task[Any]]:
@@ -358,7 +362,7 @@ class AioHub(Hub):
         """Whatever this child's copy of a loop may still do, the parent's peers don't hear of it."""
         self.lock = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
         if self.loop is not None:
-            self.stale = self.stale or not self.closed
+            self.stale: bool = self.stale or not self.closed
             with contextlib.suppress(Exception):  # one that can't let go keeps no other from being the parent's
                 self.lead_nowhere()
         self.owner.forked()

@@ -19,7 +19,7 @@ from zerorpc.zmtp.frames import FrameDecoder
 
 __all__ = ["AioLink"]
 
-logger = Logger("zerorpc.transport")
+logger: Logger = Logger("zerorpc.transport")
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
@@ -61,12 +61,12 @@ class AioLink(Link, asyncio.Protocol):
         peer.name = name
         self.over: asyncio.Future[str] | None = loop.create_future() if dialer else None  # why, once it is
         self.reason: Exception | None = None  # why we closed it
-        self.hub = hub
+        self.hub: AioLinks = hub
         self._name = name
         self._loop = loop
         self._time = loop.time
         self._transport: asyncio.Transport
-        self.flush_scheduled = False
+        self.flush_scheduled: bool = False
         self._writing = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0

@@ -22,12 +22,13 @@ from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.dialing import Dial
 from zerorpc.transport.hub import Hub
 from zerorpc.transport.keeper import Keeper
+from zerorpc.transport.leading import Leading
 from zerorpc.transport.polling import BlockingOwner, Polling
 from zerorpc.transport.sockets import Listener, tune
 
 __all__ = ["BlockingHub"]
 
-logger = Logger("zerorpc.transport")
+logger: Logger = Logger("zerorpc.transport")
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 us
 _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
@@ -46,19 +47,22 @@ class BlockingHub(Hub):
     """
 
     owner: BlockingOwner
+    lock: Any
+    listeners: dict[str, Listener]
+    sockets: weakref.WeakSet[Listener | socket.socket]
 
     def __init__(self, owner: BlockingOwner, resolve_hook: Callable[[Any], Any], heartbeat: float | None) -> None:
         super().__init__(owner, resolve_hook)
         self._keeper_interval = min(max((heartbeat or 2.0) / 2, _KEEPER_SHORTEST), _KEEPER_LONGEST)
         self._inherited: list[Listener | socket.socket] = []  # the parent's, to be closed at the first use in a child
-        self.polling = Polling(owner, self._accepted)
-        self.leading = self.polling.leading
+        self.polling: Polling = Polling(owner, self._accepted)
+        self.leading: Leading = self.polling.leading
         self._set_up()
         forks.watch(self)
 
     def _set_up(self) -> None:
         """State that is new after a fork, too."""
-        self.links = self.polling.links
+        self.links: dict[int, BlockingLink] = self.polling.links
         self.lock = self.leading.lock
         self._deferred: deque[Callable[[], None]] = deque()  # what the keeper shall do
         self._keeper: Keeper | None = None
@@ -245,7 +249,7 @@ class BlockingHub(Hub):
         """In a forked child: let go of what is the parent's, without a word to its peers. Takes no lock: the thread
         that held it may not exist here.
         """
-        self.stale = True  # until the first use: many children never use it
+        self.stale: bool = True  # until the first use: many children never use it
         error = LostRemote("the process was forked, and the call is the parent's")
         for link in list(self.links.values()):
             link.closed = True

@@ -63,14 +63,14 @@ class BlockingLink(Link):
 
     def __init__(self, hub: BlockingLinks, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
         super().__init__(hub.owner, peer, dialer)
-        self.sock = sock
-        self.fileno = sock.fileno()
-        self.leaving = False  # its dialer makes another, or has made it
+        self.sock: socket.socket = sock
+        self.fileno: int = sock.fileno()
+        self.leaving: bool = False  # its dialer makes another, or has made it
         self._reason: Exception | None = None  # for which it is over; none if the work on it was interrupted
         self._hub = hub
         self._unsent: deque[memoryview] = deque()
-        self.unsent = 0
-        self.watched = False  # for being writable
+        self.unsent: int = 0
+        self.watched: bool = False  # for being writable
 
     def read(self, now: float) -> None:
         """Take what the socket has; tell the owner."""
@@ -114,7 +114,7 @@ class BlockingLink(Link):
                 self._keep(output, sent)
         except BaseException:  # Ctrl-C: nobody knows how much of a message is out
             self.peer.writable = False
-            self.closed = True
+            self.closed: bool = True
             self.finish()
             raise
 

@@ -20,7 +20,7 @@ class Dialer:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.closed = False
-        self.status = "not tried yet"
+        self.status: str = "not tried yet"
         self._delay = _FIRST_DELAY
 
     def succeeded(self) -> None:

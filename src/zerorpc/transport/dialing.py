@@ -15,7 +15,7 @@ from zerorpc.transport.waking import Gate
 
 __all__ = ["Dial"]
 
-logger = Logger("zerorpc.transport")
+logger: Logger = Logger("zerorpc.transport")
 
 
 class Dialing(Protocol):

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 __all__ = ["catch_up", "in_child", "pid", "watch"]
 
-pid = os.getpid()  # the process for which everything has been done
+pid: int = os.getpid()  # the process for which everything has been done
 
 _acts: list[Callable[[], None]] = []
 _watched: dict[weakref.ref[Any], None] = {}

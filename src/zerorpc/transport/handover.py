@@ -50,11 +50,11 @@ class Outlet:
         self._unanswered: deque[socket.socket] = deque()
         self._refused: list[socket.socket] = []
         self._taken = 0
-        self.ready = False
-        self.leaving = False
-        self.stops_all = False
-        self.last_turn = 0  # when it was given its last connection, compared with others
-        self.fileno = sock.fileno
+        self.ready: bool = False
+        self.leaving: bool = False
+        self.stops_all: bool = False
+        self.last_turn: int = 0  # when it was given its last connection, compared with others
+        self.fileno: Callable[[], int] = sock.fileno
 
     @property
     def connections(self) -> int:

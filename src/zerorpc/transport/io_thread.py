@@ -16,7 +16,7 @@ from zerorpc.transport.loops import new_event_loop
 
 __all__ = ["io_loop"]
 
-logger = Logger("zerorpc.transport")
+logger: Logger = Logger("zerorpc.transport")
 
 _lock = threading.RLock()  # a finalizer or signal handler may come in the middle, and use a socket as well
 _loop: asyncio.AbstractEventLoop | None = None

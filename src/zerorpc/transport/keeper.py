@@ -10,7 +10,7 @@ from zerorpc.logs import Logger
 
 __all__ = ["Keeper"]
 
-logger = Logger("zerorpc.transport")
+logger: Logger = Logger("zerorpc.transport")
 
 
 class Keeper(threading.Thread):

@@ -70,7 +70,7 @@ class Leading:
 
     def set_up(self) -> None:
         """In a forked child as well: the parent's lock may be held by a thread that doesn't exist here."""
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.holds_lock: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]  # by this thread
         self.leader: int | None = None  # the thread that polls
         self._lead_until = 0.0  # when it has to have looked up; later than that it must have been interrupted

@@ -49,10 +49,10 @@ class Link:
     __slots__ = ("closed", "dialer", "owner", "peer")
 
     def __init__(self, owner: Owner[Any, Any], peer: Peer, dialer: Dialer | None) -> None:
-        self.owner = owner
+        self.owner: Owner[Any, Any] = owner
         self.peer: Any = peer
-        self.dialer = dialer
-        self.closed = False
+        self.dialer: Dialer | None = dialer
+        self.closed: bool = False
 
     def sweep(self, now: float) -> None:
         """Heartbeats, liveness and deadlines, if it is time."""

@@ -45,8 +45,8 @@ class Outbox:
 
     def __init__(self, socket_type: SocketType, resolve: Callable[[Any], Any]) -> None:
         self.tap: Callable[[str, Buffer], None] | None = None
-        self.hub = AioHub(self, resolve)
-        self.is_async = False
+        self.hub: AioHub = AioHub(self, resolve)
+        self.is_async: bool = False
         self._socket_type = socket_type
         self._set_up()
         _open_outboxes.add(self)

@@ -21,7 +21,7 @@ from zerorpc.transport.waking import Bell
 
 __all__ = ["BlockingOwner", "Polling"]
 
-logger = Logger("zerorpc.transport")
+logger: Logger = Logger("zerorpc.transport")
 
 _QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 µs
 _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
@@ -47,7 +47,7 @@ class Polling:
     def __init__(self, owner: BlockingOwner, accepted: Callable[[socket.socket], object]) -> None:
         self._owner = owner
         self._accepted = accepted
-        self.leading = Leading(self)
+        self.leading: Leading = Leading(self)
         self.closed = False  # whether nothing is to be polled when nobody leads any more
         self.set_up()
 

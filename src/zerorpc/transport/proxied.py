@@ -12,7 +12,7 @@ from zerorpc.transport.proxy_protocol import ProxyHeader
 
 __all__ = ["caller_behind"]
 
-logger = Logger("zerorpc.transport")
+logger: Logger = Logger("zerorpc.transport")
 
 
 async def caller_behind(proxy: str, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> str:

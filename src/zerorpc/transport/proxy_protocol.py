@@ -42,7 +42,7 @@ class ProxyHeader:
     __slots__ = ("_addresses", "_data", "caller", "missing")
 
     def __init__(self) -> None:
-        self.missing = _HEAD.size
+        self.missing: int = _HEAD.size
         self.caller: str | None = None
         self._data = bytearray()
         self._addresses: struct.Struct | None = None

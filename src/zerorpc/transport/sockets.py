@@ -64,8 +64,8 @@ class Listener:
 
     def __init__(self, endpoint: str, acceptor: Acceptor) -> None:
         self.endpoint = endpoint
-        self.fileno = acceptor.fileno
-        self.accept = acceptor.accept
+        self.fileno: Callable[[], int] = acceptor.fileno
+        self.accept: Callable[[], socket.socket] = acceptor.accept
         self._close = acceptor.close
 
     def close(self) -> None:

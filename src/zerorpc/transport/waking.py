@@ -67,7 +67,7 @@ class Gate:
     """Opens once, and lets through who waits."""
 
     def __init__(self) -> None:
-        self.is_open = False
+        self.is_open: bool = False
         self._waiting: list[threading.Lock] = []
 
     def open(self) -> None:

@@ -79,18 +79,18 @@ class Connection:
         properties: Mapping[str, bytes] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
-        self.socket_type = socket_type
-        self.publishes = socket_type.publishes
-        self.state = _GREETING
+        self.socket_type: SocketType = socket_type
+        self.publishes: bool = socket_type.publishes
+        self.state: State = _GREETING
         self.error: ProtocolError | None = None
         self.peer_greeting: Greeting | None = None
         self.peer_properties: dict[str, bytes] = {}
         self.peer_socket_type: SocketType | None = None
-        self.peer_identity = b""
+        self.peer_identity: bytes = b""
         self.peer_ttl: float | None = None  # seconds of silence after which the peer asks us to give it up
-        self.quick = False  # in traffic, and messages are what the decoder makes of them
-        self.news = False  # an error or a PING came; whoever has looked sets it back
-        self.subscriptions = Subscriptions(limits.subscriptions)  # the peer's, when we publish
+        self.quick: bool = False  # in traffic, and messages are what the decoder makes of them
+        self.news: bool = False  # an error or a PING came; whoever has looked sets it back
+        self.subscriptions: Subscriptions = Subscriptions(limits.subscriptions)  # the peer's, when we publish
         self._ping_context: bytes | None = None  # of the last PING, until ``send_pong``
         self._mechanism = mechanism()
         self._seals = self._mechanism.seals
@@ -98,7 +98,7 @@ class Connection:
         self._metadata = encode_metadata(
             {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
         )
-        self.decoder = FrameDecoder(limits)
+        self.decoder: FrameDecoder = FrameDecoder(limits)
         self._buffer = bytearray()  # the greeting, until it is whole
         # What has to be sent, in order; for ``take_output``.
         self.output: list[Frame] = [Greeting(self._mechanism.name, self._mechanism.as_server).encode()]

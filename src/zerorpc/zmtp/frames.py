@@ -83,8 +83,8 @@ class FrameDecoder:
         self._flags = 0
         self._parts: Message = []  # frames of the message under way
         self._message_size = 0
-        self.idle = True  # nothing of a frame or message is held here
-        self.has_commands = False  # set when a command was appended, for the user to clear
+        self.idle: bool = True  # nothing of a frame or message is held here
+        self.has_commands: bool = False  # set when a command was appended, for the user to clear
 
     @property
     def in_message(self) -> bool:
