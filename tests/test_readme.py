@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -193,10 +194,18 @@ def play_command(line: str, expected: str, keeps_running: bool, surroundings: Su
     if command[0] == "make":  # would run this test again; that there is such a target can be seen
         subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
         return
+    if command[:2] == ["pip", "install"]:  # tests/packages do it, in fresh venvs
+        assert set(re.findall(r"(?<=\[)[^],]+", line)) <= extras(), line
+        return
     started = surroundings.start(*command, says=expected if keeps_running else None)
     if not keeps_running:
         assert bool(started.finish()) == bool(FAILS.search(expected)), started
         assert first_missing(expected, started.said) is None, started
+
+
+def extras() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return set(project["optional-dependencies"])
 
 
 def play_python(text: str, surroundings: Surroundings) -> None:
