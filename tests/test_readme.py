@@ -1,4 +1,4 @@
-"""What README.md, docs/ and examples/ show is run here, as printed.
+"""What README.md, CONTRIBUTING.md, docs/ and examples/ show is run here, as printed.
 
 Each section of a page (from one ``##`` to the next) is one test in a folder of its own, and its code blocks are
 played in order:
@@ -34,7 +34,7 @@ from tests.service.running import unused_port
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PATIENCE = 20.0  # seconds for a command to end or to say what it should; a loaded machine is slow
 NOBODY = "tcp://127.0.0.1:9"  # the pages' address where nobody listens
 STRICT_PYTHON = ("python", "-W", "error", "-W", "ignore::DeprecationWarning:uvloop")  # as pyproject.toml has it
