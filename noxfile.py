@@ -17,8 +17,19 @@ import nox
 VERSIONS = ["3.11", "3.12", "3.13"]  # pyproject.toml names the same
 WHEN_FOUND = ["3.14", "3.14t"]  # tested where they are, but no machine of our CI has had them yet: nothing is promised
 
-# What depends on our code's own interpreter runs on each version. The rest is about other programs, once is enough.
-ONCE = ["tests/benchmarks"]
+# `make test` alone runs these, which can't depend on the version: what measures others, programs of other people whose
+# interpreters are their own, and the packages. Beginnings of tests' names.
+ONCE = [
+    "tests/benchmarks/",
+    "tests/packages/",
+    "tests/interop/test_gevent.py",
+    "tests/interop/test_wsgi.py",
+    *[
+        f"tests/conformance/test_conformance.py::test_{role}[{peer}"
+        for role in ("client", "server")
+        for peer in ("python-0.6.3", "node-0.9.8")
+    ],
+]
 
 # Where pyenv and uv keep interpreters, which need not be in PATH.
 KEPT = [
@@ -64,5 +75,5 @@ def tests(session: nox.Session) -> None:
     session.install("--only-binary", ":all:", "--editable", ".[dev]")
     session.run("python", "-m", "tests.interop.set_up")
     at_once = ["--dist", "loadfile", "--numprocesses", "6"]
-    once = [f"--ignore={folder}" for folder in ONCE]
+    once = [f"--deselect={beginning}" for beginning in ONCE]
     session.run("python", "-m", "pytest", *at_once, *once, *session.posargs)

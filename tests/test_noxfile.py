@@ -14,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from tests.conformance.implementations import IMPLEMENTATIONS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -51,6 +53,12 @@ def test_what_is_tested_is_what_is_promised(noxfile: ModuleType) -> None:
     promised = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
     assert promised == noxfile.VERSIONS
     assert project["requires-python"] == f">={promised[0]}"
+
+
+def test_what_runs_once_is_still_called_so(noxfile: ModuleType) -> None:
+    files, peers = zip(*[re.split(r"::|$", beginning, maxsplit=1) for beginning in noxfile.ONCE], strict=True)
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    assert {peer.partition("[")[2] for peer in peers if peer} < set(IMPLEMENTATIONS)
 
 
 def test_one_in_path_comes_first(noxfile: ModuleType, tmp_path: Path) -> None:
