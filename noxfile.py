@@ -57,7 +57,10 @@ def _numbers(folder: Path) -> list[int]:
 def _is_good(path: Path, version: str) -> bool:
     """Tried, not guessed: version managers leave programs that only complain, and Debian packs venv apart."""
     tell = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2] + sys.abiflags)"
-    told = subprocess.run([path, "-c", tell], capture_output=True, text=True, check=False)
+    try:
+        told = subprocess.run([path, "-c", tell], capture_output=True, text=True, check=False)
+    except OSError:  # no program
+        return False
     return told.returncode == 0 and told.stdout.strip() == version
 
 

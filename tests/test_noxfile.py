@@ -84,6 +84,11 @@ def test_a_free_threaded_one_is_another_version(noxfile: ModuleType, tmp_path: P
     assert noxfile.find("3.14") is None
 
 
+def test_what_is_no_program_is_none(noxfile: ModuleType, tmp_path: Path) -> None:
+    pretend(tmp_path / "path" / "python3.12", "echo 3.12").chmod(0o644)
+    assert noxfile.find("3.12") is None
+
+
 def test_an_interpreter_without_venv_is_none(noxfile: ModuleType, tmp_path: Path) -> None:
     pretend(tmp_path / "path" / "python3.12", "echo \"No module named 'ensurepip'\" >&2; exit 1")
     assert noxfile.find("3.12") is None
