@@ -296,3 +296,16 @@ def test_every_example_is_run_here() -> None:
         "tracing",
         "workers",
     }
+
+
+def test_the_parts_that_contributing_names_are_there() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    names = re.findall(r"`([^`]+)`", " ".join(rows))
+    assert len(names) > 5
+    assert [name for name in names if not (ROOT / "src" / "zerorpc" / name).exists()] == []
+
+
+def test_links_to_our_own_files_lead_somewhere() -> None:
+    for page in [*PAGES, ROOT / "SECURITY.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
