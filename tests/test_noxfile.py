@@ -107,27 +107,28 @@ def nox(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
     )
 
 
+# Neither is the version that runs this test, which nox finds anywhere, and could really use.
+OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
+TESTED, OTHER = [version for version in ("3.11", "3.12", "3.13") if version != OURS][:2]
+
+
 @pytest.fixture
 def only_these(tmp_path: Path) -> dict[str, str]:
     """An environment in which two versions are found, which can do nothing but tell what they are."""
-    for version in ("3.12", "3.13"):
+    for version in (TESTED, OTHER):
         pretend(tmp_path / f"python{version}", f'[ "$1" = -c ] && echo {version}')
-    return {"PATH": str(tmp_path), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
+    return {"TESTED": TESTED, "PATH": str(tmp_path), "HOME": str(tmp_path), "PYENV_ROOT": str(tmp_path)}
 
 
 def test_all_that_are_found_are_run_but_the_one_that_was_tested(only_these: dict[str, str], tmp_path: Path) -> None:
-    listed = nox(tmp_path, "--list", TESTED="3.12", **only_these).stdout
+    listed = nox(tmp_path, "--list", **only_these).stdout
     assert re.findall(r"^([*-]) tests-(.*)$", listed, re.MULTILINE) == [
-        ("-", "3.11"),
-        ("-", "3.12"),
-        ("*", "3.13"),
-        ("-", "3.14"),
-        ("-", "3.14t"),
+        ("*" if version == OTHER else "-", version) for version in ("3.11", "3.12", "3.13", "3.14", "3.14t")
     ]
 
 
 def test_one_that_is_found_and_cannot_be_used_fails(only_these: dict[str, str], tmp_path: Path) -> None:
     """It is not skipped."""
-    ended = nox(tmp_path, TESTED="3.12", **only_these)
+    ended = nox(tmp_path, **only_these)
     assert ended.returncode != 0
-    assert "tests-3.13" in ended.stderr
+    assert f"tests-{OTHER}" in ended.stderr
