@@ -1,7 +1,7 @@
 # `make help` says what there is. Set-up happens by itself, in .venv, and only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-interop demo model soak bench bench-quick format clean
+.PHONY: help setup test test-interop test-packages test-pythons demo model soak bench bench-quick format clean
 SHELL := /bin/sh
 
 VENV := .venv
@@ -19,6 +19,8 @@ NO_PYTHON := no CPython >= 3.11 with its venv module found (tried $(or $(PYTHON)
 help:
 	@echo "make demo    run the main job for real, as separate processes"
 	@echo "make test    linters, types, all tests, coverage"
+	@echo "make test-pythons  all tests on every other Python from 3.11 to 3.14 that is found here, pyenv's too"
+	@echo "make test-packages  the wheel and the sdist, built, installed in fresh venvs and used"
 	@echo "make test-interop  only those with other programs: zerorpc 0.6, Node's, HAProxy, failing networks, loads"
 	@echo "make model   a minute of random operations on both clients at once, against a model; SECONDS=600 SEED=1 (Linux)"
 	@echo "make soak    2,000 connections for 10 minutes, then three times what a server can do; SECONDS=60 is quicker (Linux)"
@@ -45,8 +47,9 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pyright --verifytypes zerorpc --ignoreexternal
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(AT_ONCE) $(WITH_OTHERS:%=--ignore=%)
+	$(BIN)/coverage run -m pytest $(AT_ONCE) $(patsubst %,--ignore=%,$(WITH_OTHERS) tests/packages)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include="*/zerorpc/zmtp/*,*/zerorpc/protocol/*" --fail-under=100
@@ -55,6 +58,13 @@ test: $(STAMP)
 test-interop: $(STAMP)
 	$(BIN)/python -m tests.interop.set_up
 	$(TEST_WITH_OTHERS)
+
+test-packages: $(STAMP)
+	$(BIN)/python -m pytest tests/packages
+
+# All but the version of $(VENV), which is `make test`'s.
+test-pythons: $(STAMP)
+	TESTED=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2] + sys.abiflags)') $(BIN)/nox
 
 demo: $(STAMP)
 	@$(BIN)/python demo/run.py
@@ -80,5 +90,5 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venvs tests/interop/node/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	rm -rf $(VENV) .venvs .nox tests/interop/node/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
 	find . -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +

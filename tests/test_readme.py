@@ -1,4 +1,4 @@
-"""What README.md, docs/ and examples/ show is run here, as printed.
+"""What README.md, CONTRIBUTING.md, docs/ and examples/ show is run here, as printed.
 
 Each section of a page (from one ``##`` to the next) is one test in a folder of its own, and its code blocks are
 played in order:
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,7 @@ from tests.service.running import unused_port
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PATIENCE = 20.0  # seconds for a command to end or to say what it should; a loaded machine is slow
 NOBODY = "tcp://127.0.0.1:9"  # the pages' address where nobody listens
 STRICT_PYTHON = ("python", "-W", "error", "-W", "ignore::DeprecationWarning:uvloop")  # as pyproject.toml has it
@@ -193,10 +194,18 @@ def play_command(line: str, expected: str, keeps_running: bool, surroundings: Su
     if command[0] == "make":  # would run this test again; that there is such a target can be seen
         subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
         return
+    if command[:2] == ["pip", "install"]:  # tests/packages do it, in fresh venvs
+        assert set(re.findall(r"(?<=\[)[^],]+", line)) <= extras(), line
+        return
     started = surroundings.start(*command, says=expected if keeps_running else None)
     if not keeps_running:
         assert bool(started.finish()) == bool(FAILS.search(expected)), started
         assert first_missing(expected, started.said) is None, started
+
+
+def extras() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return set(project["optional-dependencies"])
 
 
 def play_python(text: str, surroundings: Surroundings) -> None:
@@ -287,3 +296,16 @@ def test_every_example_is_run_here() -> None:
         "tracing",
         "workers",
     }
+
+
+def test_the_parts_that_contributing_names_are_there() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    names = re.findall(r"`([^`]+)`", " ".join(rows))
+    assert len(names) > 5
+    assert [name for name in names if not (ROOT / "src" / "zerorpc" / name).exists()] == []
+
+
+def test_links_to_our_own_files_lead_somewhere() -> None:
+    for page in [*PAGES, ROOT / "SECURITY.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

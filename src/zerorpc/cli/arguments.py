@@ -6,7 +6,6 @@ This file opens no connection and prints nothing but the help.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import math
 import os
@@ -245,10 +244,11 @@ def _options_with_value(parser: argparse.ArgumentParser) -> list[str]:
 def _complete_in_shell(parser: argparse.ArgumentParser) -> None:
     """Answer the shell, when it is the shell that asks; this call then doesn't return."""
     if "_ARGCOMPLETE" in os.environ:
-        with contextlib.suppress(ImportError):
+        try:
             import argcomplete
-
-            argcomplete.autocomplete(parser)
+        except ImportError:
+            raise UsageError("the shell's completion needs argcomplete", "type: pip install 'zerorpc[cli]'") from None
+        argcomplete.autocomplete(parser)
 
 
 def _is_number(token: str) -> bool:

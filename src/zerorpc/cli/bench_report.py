@@ -1,26 +1,22 @@
 """What a measurement found, for people and for programs.
 
-The text is drawn with rich, colours and all on a terminal and plain elsewhere, in 80 columns at most.
+The text for people is drawn by drawing.py, with colours where there can be some.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from zerorpc.cli.bench_load import GRACE
+from zerorpc.cli.drawing import Cells, Line, Styled, draw
 from zerorpc.cli.printing import json_ready, to_json, visible, write
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
     from zerorpc.cli.bench_load import Load
     from zerorpc.cli.latency import Histogram, Row
 
-WIDTH = 80
 ROWS = 18  # of the histogram, at most: a report fits into a window of 40 lines
 BAR = 36  # columns
 EIGHTHS = "▏▎▍▌▋▊▉█"
@@ -29,7 +25,6 @@ UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
 LATE_MATTERS = 0.5  # of the median latency
 BUSY = 0.9  # of a core: from here on it may be this program that is too slow
 
-TRAILING_SPACE = re.compile(r"(?m) +$")
 IN_ASCII = str.maketrans({**dict.fromkeys(EIGHTHS, "#"), "µ": "u", "–": "-", "×": "x"})
 
 
@@ -45,20 +40,10 @@ class Subject(NamedTuple):
 
 def print_text(subject: Subject, load: Load) -> None:
     """Print the report for people."""
-    from rich.console import Console
-
-    console = Console(file=sys.stdout, highlight=False, emoji=False)
-    console.width = min(console.width, WIDTH)
-    with console.capture() as captured:
-        console.print(_figures(subject, load))
-        if load.tally.latency.count:
-            console.print()
-            console.print(_drawn(load.tally.latency))
-        remarks = _remarks(load)
-        if remarks:
-            console.print()
-            console.print(*remarks, sep="\n")
-    write(_in_encoding(TRAILING_SPACE.sub("", captured.get())))
+    tables = [_figures(subject, load)]
+    if load.tally.latency.count:
+        tables.append(_drawn(load.tally.latency))
+    write(_in_encoding(draw(tables, _remarks(load))))
 
 
 def print_json(subject: Subject, load: Load) -> None:
@@ -109,25 +94,30 @@ def _per_second(count: int, load: Load) -> float:
 # For people
 
 
-def _figures(subject: Subject, load: Load) -> Table:
+def _figures(subject: Subject, load: Load) -> list[Cells]:
     tally = load.tally
-    table = _grid()
     calls = tally.latency.count
-    table.add_row("calls", _bold(f"{calls:,}"), f"in {tally.seconds:.1f} s")
-    table.add_row("calls/s", _bold(number(_per_second(calls, load))), _asked(load))
+    rows = [
+        _figure("calls", f"{calls:,}", f"in {tally.seconds:.1f} s"),
+        _figure("calls/s", number(_per_second(calls, load)), _asked(load)),
+    ]
     if tally.streams:
-        table.add_row("items/s", _bold(number(_per_second(tally.items, load))), f"{tally.items:,} from streams")
+        rows.append(_figure("items/s", number(_per_second(tally.items, load)), f"{tally.items:,} from streams"))
     if subject.payload:
         sent = _per_second(calls * subject.payload, load) / 1e6
-        table.add_row("MB/s", _bold(number(sent)), f"sent, as payloads of {subject.payload:,} bytes")
-    table.add_row("errors", _colored(f"{tally.errors:,}", "red" if tally.errors else "green"), _share(load))
+        rows.append(_figure("MB/s", number(sent), f"sent, as payloads of {subject.payload:,} bytes"))
+    rows.append(_figure("errors", f"{tally.errors:,}", _share(load), "red" if tally.errors else "green"))
     if calls:
         until = "until the first item" if tally.streams else ""
         for percent in PERCENTILES:
-            table.add_row(f"p{percent}", _bold(duration(tally.latency.percentile(percent))), until)
+            rows.append(_figure(f"p{percent}", duration(tally.latency.percentile(percent)), until))
             until = ""
-        table.add_row("max", _bold(duration(tally.latency.longest)), "")
-    return table
+        rows.append(_figure("max", duration(tally.latency.longest), ""))
+    return rows
+
+
+def _figure(name: str, value: str, remark: str, style: str = "bold") -> Cells:
+    return Styled(name), Styled(value, style), Styled(remark)
 
 
 def _asked(load: Load) -> str:
@@ -140,14 +130,11 @@ def _share(load: Load) -> str:
     return f"{load.tally.errors / ended:.2%} of all" if load.tally.errors else ""
 
 
-def _drawn(latency: Histogram) -> Table:
+def _drawn(latency: Histogram) -> list[Cells]:
     """The histogram: a bar for each row."""
     rows = latency.rows(ROWS)
     most = max(row.calls for row in rows)
-    table = _grid()
-    for row in rows:
-        table.add_row(_span(row), f"{row.calls:,}", _colored(bar(row.calls / most), "cyan"))
-    return table
+    return [(Styled(_span(row)), Styled(f"{row.calls:,}"), Styled(bar(row.calls / most), "cyan")) for row in rows]
 
 
 def _span(row: Row) -> str:
@@ -160,15 +147,13 @@ def bar(share: float) -> str:
     return "█" * (eighths // 8) + (EIGHTHS[eighths % 8 - 1] if eighths % 8 else "")
 
 
-def _remarks(load: Load) -> list[Text]:
+def _remarks(load: Load) -> list[Line]:
     """What went wrong, and what a reader has to know before trusting the figures."""
-    from rich.text import Text
-
-    failed = [
-        Text.assemble((f"{calls:,} × {visible(kind)}", "red"), f", the first: {visible(first)}")
+    failed: list[Line] = [
+        (Styled(f"{calls:,} × {visible(kind)}", "red"), Styled(f", the first: {visible(first)}"))
         for kind, (calls, first) in load.tally.failures.items()
     ]
-    return failed + [Text(warning, style="yellow") for warning in warnings(load)]
+    return failed + [(Styled(warning, "yellow"),) for warning in warnings(load)]
 
 
 def warnings(load: Load) -> list[str]:
@@ -207,26 +192,6 @@ def duration(nanoseconds: float) -> str:
     size, unit = next((known for known in UNITS if nanoseconds >= 0.9995 * known[0]), UNITS[-1])
     value = nanoseconds / size
     return f"{value:.0f} {unit}" if value >= 99.95 else f"{value:.3g} {unit}"
-
-
-def _grid() -> Table:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column()
-    return table
-
-
-def _bold(text: str) -> Text:
-    return _colored(text, "bold")
-
-
-def _colored(text: str, style: str) -> Text:
-    from rich.text import Text
-
-    return Text(text, style=style)
 
 
 def _in_encoding(text: str) -> str:

@@ -285,6 +285,7 @@ class Outbox:
         """
         self.forked()
         loop = asyncio.SelectorEventLoop()  # for another one something would have to be imported
+        loop.set_debug(False)  # as well as for what it shows then, from CPython 3.13 on
         try:
             loop.run_until_complete(self._send_now(data))
         finally:
