@@ -47,7 +47,7 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
-	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pyright --verifytypes zerorpc --ignoreexternal
+	@told=$$(PATH=$(CURDIR)/$(BIN):$$PATH pyright --verifytypes zerorpc --ignoreexternal) || { echo "$$told"; exit 1; }
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(AT_ONCE) $(patsubst %,--ignore=%,$(WITH_OTHERS) tests/packages)
 	$(BIN)/coverage combine --quiet

@@ -58,6 +58,21 @@ def test_every_room_of_the_list_exists() -> None:
     assert found >= set(ROOMS), "a room was renamed or removed: the rule for it checks nothing any more"
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(SOURCE) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    write(tmp_path / "zmtp/__init__.py", "")
+    write(tmp_path / "zmtp/a.py", "from zerorpc.zmtp import b")
+    write(tmp_path / "zmtp/b.py", "def f():\n    from zerorpc.zmtp.c import C")
+    write(
+        tmp_path / "zmtp/c.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from zerorpc.zmtp.a import A"
+    )
+    write(tmp_path / "zmtp/d.py", "from zerorpc.zmtp.a import A")
+    assert circles(tmp_path) == ["zmtp/a.py, zmtp/b.py, zmtp/c.py"]
+
+
 def test_a_long_file_gives_its_reason() -> None:
     assert list(unexplained_lengths(SOURCE)) == []
 
@@ -122,6 +137,46 @@ def violations(root: Path) -> Iterator[str]:
         for line, module in imports(path, root):
             if reason := objection(room, module):
                 yield f"{file}:{line}: {reason}"
+
+
+def circles(root: Path) -> list[str]:
+    """The files of each circle of imports: those that can be reached from each other."""
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*.py")}
+    modules = {
+        f"zerorpc.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}": file for file in files
+    }
+    known = {
+        file: {modules[name] for name in imported_names(path, root) if name in modules and modules[name] != file}
+        for file, path in files.items()
+    }
+    reached = {file: reachable(file, known) for file in files}
+    found = {
+        ", ".join(sorted(f for f in reached[file] if file in reached[f])) for file in files if file in reached[file]
+    }
+    return sorted(found)
+
+
+def imported_names(path: Path, root: Path) -> Iterator[str]:
+    """Everything that a file imports; of ``from a import b`` both ``a`` and ``a.b``, since either may be a file."""
+    for _, name in imports(path, root):
+        yield name
+    package = ["zerorpc", *path.relative_to(root).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def reachable(file: str, known: dict[str, set[str]]) -> set[str]:
+    """The files that one imports, those that they import, and so on."""
+    found: set[str] = set()
+    ahead = [file]
+    while ahead:
+        new = known[ahead.pop()] - found
+        found |= new
+        ahead += new
+    return found
 
 
 def objection(room: str, module: str) -> str | None:
