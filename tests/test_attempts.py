@@ -101,7 +101,7 @@ def test_stopping_one_of_two_servers_fails_no_call_and_runs_none_twice(make: Any
             assert stops.begun.wait(PATIENCE)
             assert stays.begun.wait(PATIENCE)
             stopping.stop()
-            eventually(stopping._core.deaf.is_set)
+            eventually(stopping._core.unbound.is_set)
             stops.release.set()
             stays.release.set()
 
@@ -122,7 +122,7 @@ def test_with_no_other_server_the_refusal_is_the_error(make: Any) -> None:
         def at_work() -> None:
             assert slow.begun.wait(PATIENCE)
             server.stop()
-            eventually(server._core.deaf.is_set)
+            eventually(server._core.unbound.is_set)
             slow.release.set()
 
         with pytest.raises(zerorpc.ServerStopping) as caught:

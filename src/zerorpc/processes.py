@@ -61,7 +61,7 @@ class Supervisor:
     """The parent's part of a server: starts the processes, feeds them, replaces them, ends them.
 
     Arguments: ``listeners`` where to accept; the server's ``settings``; ``work`` is a process's life, called in each of
-    them with its intake and the signals to let through once it can take them; ``deafen`` closes the listeners.
+    them with its intake and the signals to let through once it can take them; ``stop_listening`` closes the listeners.
     """
 
     def __init__(
@@ -69,18 +69,18 @@ class Supervisor:
         listeners: list[Listener],
         settings: ServerSettings,
         work: Callable[[Intake, set[Any]], None],
-        deafen: Callable[[], None],
+        stop_listening: Callable[[], None],
     ) -> None:
         count = settings.processes
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(f"processes={count} needs run() on the main thread, where signals arrive")
         self._listeners = listeners
         self._work = work
-        self._deafen = deafen
+        self._stop_listening = stop_listening
         self._grace = settings.grace
-        self._places = [_Place(number) for number in range(1, count + 1)]
+        self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._workers: list[_Worker] = []  # all that live, also those that leave
-        self._homeless: deque[socket.socket] = deque()  # accepted, and with no process
+        self._unassigned: deque[socket.socket] = deque()  # accepted, and with no process
         self._selector = selectors.DefaultSelector()
         self._signals = Signals(*ENDING, signal.SIGCHLD)
         self._raised: BaseException | None = None  # by a handler of the program's
@@ -88,7 +88,7 @@ class Supervisor:
         self._listening = False
         self._accept_at = 0.0
         self._stopping = False
-        self._hurried = False
+        self._forced = False
         self._kill_at = math.inf
 
     # Its life
@@ -99,11 +99,11 @@ class Supervisor:
             held = hold_signals()
             self._signals.take()
             release_signals(held)
-            self._selector.register(self._signals.ear, selectors.EVENT_READ, self._wake)
+            self._selector.register(self._signals.wakeups, selectors.EVENT_READ, self._wake)
             self._wake()  # stopped before it began?
-            for place in self._places:
+            for slot in self._slots:
                 if not self._stopping:
-                    self._start(place)
+                    self._start(slot)
             while self._workers or not self._stopping:
                 try:
                     self._turn()
@@ -111,7 +111,7 @@ class Supervisor:
                     logger.error("what feeds the server processes failed, and goes on", raised=error)
                     time.sleep(_PAUSE)  # it may fail again
         finally:
-            self._deafen()
+            self._stop_listening()
             for worker in self._workers:  # only after an error of ours
                 worker.end()
             self._close()
@@ -128,9 +128,9 @@ class Supervisor:
         for key, _ in self._selector.select(self._patience(time.monotonic())):
             key.data()
         now = time.monotonic()
-        for place in self._places:
-            if place.start_at <= now and not self._stopping:
-                self._restart(place)
+        for slot in self._slots:
+            if slot.start_at <= now and not self._stopping:
+                self._restart(slot)
         self._kill_overdue(now)
         self._find_homes()
 
@@ -148,9 +148,9 @@ class Supervisor:
         """How long nothing has to be done unless something happens."""
         times = [self._kill_at, *(worker.ready_by for worker in self._workers)]
         if not self._stopping:
-            times += [place.start_at for place in self._places]
+            times += [slot.start_at for slot in self._slots]
             times += [moment for moment in self._accept_moments() if moment > now]
-            if self._homeless and choose(self._outlets) is not None:
+            if self._unassigned and choose(self._outlets) is not None:
                 times.append(now + _RETRY)
         soonest = min(times)
         return None if soonest == math.inf else max(0.0, soonest - now)
@@ -158,7 +158,7 @@ class Supervisor:
     def _close(self) -> None:
         for worker in self._workers:
             worker.outlet.close()
-        for connection in self._homeless:
+        for connection in self._unassigned:
             connection.close()
         self._selector.close()
         self._signals.close()
@@ -173,17 +173,17 @@ class Supervisor:
                 self._on_signal()
         if self._stop_asked:
             self._begin_to_stop()
-        self._bury()  # whatever it was: one signal may stand for several
+        self._reap()  # whatever it was: one signal may stand for several
 
     def _on_signal(self) -> None:
-        """The first one stops, the second hurries, the third kills."""
+        """The first one drains, the second one forces the shutdown, the third one kills."""
         if not self._stopping:
             self._begin_to_stop()
-        elif not self._hurried:
-            self._hurried = True
+        elif not self._forced:
+            self._forced = True
             self._kill_at = min(self._kill_at, time.monotonic() + _OVERTIME)
             for worker in self._workers:
-                worker.outlet.hurry()
+                worker.outlet.force()
         else:
             self._kill_at = 0.0
 
@@ -193,20 +193,20 @@ class Supervisor:
         self._stopping = True
         self._kill_at = time.monotonic() + self._grace + _OVERTIME
         self._heed_listeners(0.0)
-        self._deafen()
+        self._stop_listening()
         for worker in self._workers:
             worker.outlet.stop()
 
     # Processes
 
-    def _start(self, place: _Place) -> None:
+    def _start(self, slot: _Slot) -> None:
         """Fork. Raises OSError when the system has no room for one more."""
         ours, theirs = socket.socketpair()
-        place.start_at = math.inf
-        place.started = time.monotonic()
+        slot.start_at = math.inf
+        slot.started = time.monotonic()
         mask = hold_signals()  # the child lets them through when it heeds them
         try:
-            name = f"zerorpc-{place.number}"
+            name = f"zerorpc-{slot.number}"
             process = _Process(target=self._become_worker, args=(ours, theirs, mask), name=name)
             process.start()
         except BaseException:
@@ -215,15 +215,15 @@ class Supervisor:
         finally:
             release_signals(mask)
             theirs.close()
-        worker = _Worker(place, process, Outlet(ours))
+        worker = _Worker(slot, process, Outlet(ours))
         self._workers.append(worker)
         self._selector.register(worker.outlet, selectors.EVENT_READ, lambda: self._heed(worker))
 
-    def _restart(self, place: _Place) -> None:
+    def _restart(self, slot: _Slot) -> None:
         try:
-            self._start(place)
+            self._start(slot)
         except Exception as error:
-            place.start_at = time.monotonic() + place.restarts.delay(0.0)
+            slot.start_at = time.monotonic() + slot.restarts.delay(0.0)
             logger.error("a server process can't be started, it will be tried again: %s", error)
 
     def _become_worker(self, ours: socket.socket, theirs: socket.socket, mask: set[Any]) -> None:
@@ -241,20 +241,20 @@ class Supervisor:
             self._unhear(worker)
         if outlet.ready:
             worker.ready_by = math.inf
-        self._homeless.extend(outlet.take_back())
+        self._unassigned.extend(outlet.take_back())
         if outlet.stops_all:
             self._begin_to_stop()
         elif outlet.leaving:
             self._replace(worker)
 
     def _replace(self, worker: _Worker) -> None:
-        """Have another in its place, though it may still be busy ending."""
-        place = worker.place
-        if place is not None and not self._stopping:
-            place.start_at = time.monotonic() + place.restarts.delay(time.monotonic() - place.started)
-            worker.place = None
+        """Have another in its slot, though it may still be busy ending."""
+        slot = worker.slot
+        if slot is not None and not self._stopping:
+            slot.start_at = time.monotonic() + slot.restarts.delay(time.monotonic() - slot.started)
+            worker.slot = None
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Find those that have ended."""
         for worker in list(self._workers):
             code = worker.exit_code()
@@ -287,7 +287,7 @@ class Supervisor:
         one before it were back already, with the others.
         """
         wanted = not self._stopping and now >= max(self._accept_moments())
-        wanted = wanted and not self._homeless and choose(self._outlets) is not None
+        wanted = wanted and not self._unassigned and choose(self._outlets) is not None
         if wanted is self._listening:
             return
         self._listening = wanted
@@ -299,15 +299,15 @@ class Supervisor:
 
     def _accept_moments(self) -> list[float]:
         """When each reason to wait with accepting comes to an end, if nothing else ends it before."""
-        starting = [worker.place for worker in self._workers if worker.place is not None and not worker.outlet.ready]
-        return [self._accept_at, *(place.started + _PATIENCE for place in starting)]
+        starting = [worker.slot for worker in self._workers if worker.slot is not None and not worker.outlet.ready]
+        return [self._accept_at, *(slot.started + _PATIENCE for slot in starting)]
 
     def _accept(self, listener: Listener) -> None:
         for _ in range(_BATCH):
-            if self._stopping or self._homeless or choose(self._outlets) is None:
+            if self._stopping or self._unassigned or choose(self._outlets) is None:
                 return
             try:
-                self._homeless.append(listener.accept())
+                self._unassigned.append(listener.accept())
             except OSError as error:  # mostly BlockingIOError: that was the last one
                 if error.errno in OUT_OF_DESCRIPTORS:
                     self._accept_at = time.monotonic() + _PAUSE
@@ -315,17 +315,17 @@ class Supervisor:
             self._find_homes()
 
     def _find_homes(self) -> None:
-        while self._homeless and (outlet := choose(self._outlets)) is not None and outlet.give(self._homeless[0]):
-            self._homeless.popleft()
+        while self._unassigned and (outlet := choose(self._outlets)) is not None and outlet.give(self._unassigned[0]):
+            self._unassigned.popleft()
         if self._stopping:
-            while self._homeless:
-                self._homeless.popleft().close()
+            while self._unassigned:
+                self._unassigned.popleft().close()
 
     def __repr__(self) -> str:
         return f"<Supervisor {'stopping' if self._stopping else 'running'} {self._outlets}>"
 
 
-class _Place:
+class _Slot:
     """One of the ``count`` processes that there ought to be, whichever it is at the time."""
 
     def __init__(self, number: int) -> None:
@@ -351,13 +351,13 @@ class _Process(multiprocessing.context.ForkProcess):
 class _Worker:
     """One process, as its parent knows it."""
 
-    def __init__(self, place: _Place, process: _Process, outlet: Outlet) -> None:
-        self.place: _Place | None = place  # None once another has it
+    def __init__(self, slot: _Slot, process: _Process, outlet: Outlet) -> None:
+        self.slot: _Slot | None = slot  # None once another has it
         self.process = process
         self.outlet = outlet
         self.pid = process.pid
         self.is_heard = True
-        self.ready_by = place.started + _START_MAX
+        self.ready_by = slot.started + _START_MAX
 
     def exit_code(self) -> int | None:
         """None while it lives. Its parent's program may have waited for all of its children: then we say 0."""

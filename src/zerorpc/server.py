@@ -194,14 +194,14 @@ class _Service:
         self.runners: Runners | None = None
         self.methods: dict[str, Method] = {}
         self.builtins = self._make_builtins()
-        self.deaf = threading.Event()  # set when nothing listens any more
+        self.unbound = threading.Event()  # set when nothing listens any more
         self.intake: Intake | None = None  # where connections come from in one of several processes
         self.serving = False
         self._life = threading.RLock()  # whether it serves or is closed; a signal's handler may come in between
         self._stop_asked = False
         self._wake: Callable[[], object] | None = None
         self._raised: BaseException | None = None  # by a handler of the program's, for ``run`` to raise
-        self._hurried = False
+        self._forced = False
         self._draining: asyncio.Future[None] | None = None
 
     def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
@@ -247,7 +247,7 @@ class _Service:
             serving = loop.create_task(self.serve())
             stack.callback(self._end_loop, loop, serving, signals)
             if signals is not None:
-                loop.add_reader(signals.ear.fileno(), self._heed, signals)
+                loop.add_reader(signals.wakeups.fileno(), self._heed, signals)
             release_signals(held if mask is None else mask)
             loop.run_until_complete(serving)
         if self._raised is not None:
@@ -261,7 +261,7 @@ class _Service:
             self._heed(signals)
 
     def _heed(self, signals: Signals) -> None:
-        """The first signal stops, the second hurries."""
+        """The first signal drains, the second one forces the shutdown."""
         for number, error in signals.arrived():
             if self._raised is None:
                 self._raised = error
@@ -272,7 +272,7 @@ class _Service:
             else:  # the parent tells by the intake; though perhaps at the same moment, to all of us
                 again, self.intake.alone = self.intake.alone, True
             if again:
-                self.hurry()
+                self.force()
             self.stop()
 
     async def serve(self) -> None:
@@ -312,7 +312,7 @@ class _Service:
                 await asyncio.wait([ending])
             except asyncio.CancelledError as error:
                 cancelled = error
-                self.hurry()
+                self.force()
         if cancelled is not None:
             raise cancelled
         ending.result()
@@ -320,7 +320,7 @@ class _Service:
     async def _end(self) -> None:
         try:
             if self.runners is None:  # it failed to start
-                self.deafen()
+                self.stop_listening()
             else:
                 await self._end_running(self.runners)
         finally:
@@ -331,13 +331,13 @@ class _Service:
         if self.intake is not None:
             self.intake.leave()
         self.hub.stop_accepting()
-        self.deaf.set()
+        self.unbound.set()
         for link in list(self.hub.links):
             link.peer.send_goaway()
             link.flush()
-        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._hurried else self.settings.grace))
+        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._forced else self.settings.grace))
         try:
-            with contextlib.suppress(asyncio.CancelledError):  # by hurry()
+            with contextlib.suppress(asyncio.CancelledError):  # by force()
                 await self._draining
             await runners.aclose()
         finally:
@@ -362,11 +362,11 @@ class _Service:
                 self.hub.close_unattached()
                 return
         if (loop := running_loop()) is None or loop is not self.hub.loop:
-            self.deaf.wait(_CLOSE_TIMEOUT)
+            self.unbound.wait(_CLOSE_TIMEOUT)
 
-    def hurry(self) -> None:
+    def force(self) -> None:
         """Wait for nothing any more. On the loop."""
-        self._hurried = True
+        self._forced = True
         if self._draining is not None:
             self._draining.cancel()
 
@@ -385,7 +385,7 @@ class _Service:
                     count = self.settings.processes
                     raise EndpointError(endpoint, f"it reaches one process only, not processes={count}")
             listeners = list(self.hub.listeners.values())
-            supervisor = Supervisor(listeners, self.settings, self.work, self.deafen)
+            supervisor = Supervisor(listeners, self.settings, self.work, self.stop_listening)
             self.hub.seal()
             self._wake = supervisor.stop
             if self._stop_asked:
@@ -395,15 +395,15 @@ class _Service:
             self._wake = None
             self.serving = False
 
-    def deafen(self) -> None:
+    def stop_listening(self) -> None:
         """Listen no more, without a loop."""
         self.hub.close_unattached()
-        self.deaf.set()
+        self.unbound.set()
 
     def work(self, intake: Intake, mask: set[Any]) -> None:
         """One of the processes: serve what the parent hands over, until it says stop."""
         self.serving = False
-        intake.obey(self.stop, self.hurry)
+        intake.obey(self.stop, self.force)
         self.intake = intake
         self.hub.leave_listening()
         with contextlib.suppress(KeyboardInterrupt):  # by a handler of the program's; the parent's raises it too
@@ -417,7 +417,7 @@ class _Service:
         return peer
 
     def peer_ready(self, link: AioLink) -> None:
-        if self.deaf.is_set():  # it shook hands too late to be told with the others
+        if self.unbound.is_set():  # it shook hands too late to be told with the others
             link.peer.send_goaway()
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:

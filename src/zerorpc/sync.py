@@ -474,7 +474,7 @@ class _Peers:
         else:
             self.hub.mend()
         if self.hub.leading.leader is not None:
-            self.hub.polling.hurry(self.calls.next_wake if peer is None else peer.next_wake)
+            self.hub.polling.wake_by(self.calls.next_wake if peer is None else peer.next_wake)
 
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""

@@ -50,7 +50,7 @@ class Pair:
         self.asked: list[str] = []
         self.adopted: list[socket.socket] = []
         self.outcome: bool | BaseException = True
-        self.intake.obey(lambda: self.asked.append("stop"), lambda: self.asked.append("hurry"))
+        self.intake.obey(lambda: self.asked.append("stop"), lambda: self.asked.append("force"))
         self.intake.open(self.loop, self.adopt)  # type: ignore[arg-type]  # the fake loop
         self.opened = [ours, theirs]
 
@@ -169,9 +169,9 @@ def test_a_process_may_want_all_to_stop(pair: Pair) -> None:
 def test_commands(pair: Pair) -> None:
     pair.give()
     pair.outlet.stop()
-    pair.outlet.hurry()
+    pair.outlet.force()
     pair.turn()
-    assert pair.asked == ["stop", "hurry"]
+    assert pair.asked == ["stop", "force"]
     assert len(pair.adopted) == 1  # it was given before
 
 

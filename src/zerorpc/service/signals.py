@@ -26,7 +26,7 @@ _forking = threading.local()
 
 
 class Signals:
-    """Takes signals while it is active, and says by ``ear``, which becomes readable, that some have arrived.
+    """Takes signals while it is active, and says by ``wakeups``, which becomes readable, that some have arrived.
 
     A program's own handler is called, and what it raises is kept: raised right there it might end up in a method that
     happens to run. What the program ignores, and a SIGINT that it lets kill the process, isn't touched. On the main
@@ -34,9 +34,9 @@ class Signals:
     """
 
     def __init__(self, *numbers: int) -> None:
-        self.ear: socket.socket
-        self.ear, self._bell = socket.socketpair()
-        self.ear.setblocking(False)
+        self.wakeups: socket.socket
+        self.wakeups, self._bell = socket.socketpair()
+        self.wakeups.setblocking(False)
         self._bell.setblocking(False)
         self._numbers = numbers
         self._arrived: deque[tuple[int, BaseException | None]] = deque()
@@ -75,14 +75,14 @@ class Signals:
         self.ring()
 
     def ring(self) -> None:
-        """Make ``ear`` readable. Safe from any thread, and when closed."""
+        """Make ``wakeups`` readable. Safe from any thread, and when closed."""
         with contextlib.suppress(OSError):  # one that is full rings already
             self._bell.send(b"\0")
 
     def arrived(self) -> Iterator[tuple[int, BaseException | None]]:
         """What has arrived since the last time: each signal's number, and what a handler of the program's raised."""
         with contextlib.suppress(OSError):
-            self.ear.recv(4096)
+            self.wakeups.recv(4096)
         while self._arrived:
             yield self._arrived.popleft()
 
@@ -99,7 +99,7 @@ class Signals:
 
     def close(self) -> None:
         self.give_back()
-        self.ear.close()
+        self.wakeups.close()
         self._bell.close()
 
 

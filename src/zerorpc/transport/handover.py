@@ -23,7 +23,7 @@ __all__ = ["Intake", "Outlet", "choose"]
 # What the parent says
 CONNECTION = b"c"  # take this one
 STOP = b"s"  # also what the end of the parent means
-HURRY = b"h"
+FORCE = b"h"
 
 # What a process says
 READY = b"r"
@@ -80,8 +80,8 @@ class Outlet:
     def stop(self) -> None:
         self._tell(STOP)
 
-    def hurry(self) -> None:
-        self._tell(HURRY)
+    def force(self) -> None:
+        self._tell(FORCE)
 
     def _tell(self, what: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -155,9 +155,9 @@ class Intake:
         self._unsent = b""
         self._retrying = False
 
-    def obey(self, stop: Callable[[], None], hurry: Callable[[], None]) -> None:
+    def obey(self, stop: Callable[[], None], force: Callable[[], None]) -> None:
         """What to do when the parent says so. Before ``open``."""
-        self._stop, self._hurry = stop, hurry
+        self._stop, self._force = stop, force
 
     def open(self, loop: asyncio.AbstractEventLoop, adopt: Callable[[socket.socket], asyncio.Future[bool]]) -> None:
         """Begin to take connections. ``adopt`` tells whether it could make use of one."""
@@ -176,8 +176,8 @@ class Intake:
                 command, descriptors = b"", []
             if command == CONNECTION:
                 self._take(descriptors)
-            elif command == HURRY:
-                self._hurry()
+            elif command == FORCE:
+                self._force()
             else:
                 self._stop()
                 if not command:  # the parent is gone, and would be so at each turn of the loop

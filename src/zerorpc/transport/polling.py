@@ -63,7 +63,7 @@ class Polling:
     # A turn
 
     def plan(self, now: float) -> int:
-        """For how many milliseconds the leader may poll; ``hurry`` tells of what is due earlier."""
+        """For how many milliseconds the leader may poll; ``wake_by`` tells of what is due earlier."""
         wake: float | None = self._owner.next_wake
         for link in self.links.values():
             due = link.peer.next_wake
@@ -200,7 +200,7 @@ class Polling:
             self._bell = Bell()
             self._poller.register(self._bell.fileno(), READABLE)
 
-    def hurry(self, due: float | None) -> None:
+    def wake_by(self, due: float | None) -> None:
         """Something is due at a time that the leader may not know of."""
         if due is not None and (self._poll_until is None or due < self._poll_until):
             self.ring()
