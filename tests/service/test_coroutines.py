@@ -20,6 +20,7 @@ import zerorpc
 from tests.service.running import PATIENCE, TCP, RawPeer, eventually, eventually_async, joined, on_thread, run, serving
 from tests.service.services import HEADER, Endless, remote_error
 from zerorpc.protocol.events import encode
+from zerorpc.zmtp import SocketType
 
 
 def test_contextvars_are_each_requests_own_and_last_over_waits() -> None:
@@ -403,7 +404,7 @@ def test_a_call_whose_task_never_took_a_step_is_answered_and_gives_its_place_bac
 
 
 def test_what_a_plain_function_returned_for_a_caller_that_is_gone_is_closed() -> None:
-    gate, closed = threading.Event(), threading.Event()
+    begun, gate, closed = threading.Event(), threading.Event(), threading.Event()
 
     class Watched:
         """Tells when nothing holds it any more."""
@@ -415,13 +416,17 @@ def test_what_a_plain_function_returned_for_a_caller_that_is_gone_is_closed() ->
         raise AssertionError("nobody wants it")
 
     def returns_a_coroutine() -> Any:
+        begun.set()
         gate.wait(PATIENCE)
         return rest(Watched())
 
-    with joined({"f": returns_a_coroutine}) as client:
-        with pytest.raises(zerorpc.TimeoutExpired):
-            client.f(timeout=0.05)
-        assert client._zerorpc_ping()[0] == "pong"
+    ours = (SocketType.DEALER, {"X-Zerorpc": b"1"})
+    with serving({"f": returns_a_coroutine}) as server, RawPeer.to(server.endpoints[0], *ours) as peer:
+        peer.send(HEADER, "f", [])
+        assert begun.wait(PATIENCE)
+        peer.send({"message_id": b"c", "v": 3, "response_to": HEADER["message_id"]}, "_zpc_cancel", [])
+        peer.send({"message_id": b"p", "v": 3}, "_zerorpc_ping", [])
+        assert peer.next_event().args[0][0] == "pong"  # the server knows
         gate.set()
         assert closed.wait(PATIENCE)
 
