@@ -10,9 +10,10 @@ import pytest
 
 import zerorpc
 from zerorpc import Context, ProtocolError, RemoteError, SerializationError
-from zerorpc.calling import RemoteMethod, Request
+from zerorpc.client.request import Request
 from zerorpc.protocol.events import Event, WireEvent, decode, decode_header, encode
 from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.remote_method import RemoteMethod
 
 
 class Caller:

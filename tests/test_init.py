@@ -103,7 +103,7 @@ def test_a_blocking_call_needs_no_event_loop() -> None:
             "import zerorpc\nwith zerorpc.Client(sys.argv[1]) as client: assert client.echo(1) == 1",
             server.endpoints[0],
         )
-    assert "zerorpc.sync" in modules
+    assert "zerorpc.client.blocking" in modules
     assert modules & HEAVY == set()
 
 
@@ -113,13 +113,15 @@ def test_a_call_from_the_command_line_needs_no_event_loop() -> None:
             "from zerorpc.cli import main\nassert main([sys.argv[1], 'echo', '1']) == 0",
             server.endpoints[0],
         )
-    assert "zerorpc.sync" in modules
+    assert "zerorpc.client.blocking" in modules
     assert modules & (HEAVY | {"json", "pprint", "zerorpc.cli.serving"}) == set()
 
 
 def test_the_version_is_shown_without_a_look_at_whats_installed() -> None:
     assert (
-        imported("from zerorpc.cli import main\nassert main(['--version']) == 0") & (HEAVY | {"zerorpc.sync"}) == set()
+        imported("from zerorpc.cli import main\nassert main(['--version']) == 0")
+        & (HEAVY | {"zerorpc.client.blocking"})
+        == set()
     )
 
 
@@ -136,4 +138,4 @@ def test_each_name_can_be_the_first_to_be_used() -> None:
 def test_what_is_pickled_opens_where_nothing_was_used_yet() -> None:
     values = [zerorpc.Client, zerorpc.Server, zerorpc.stream, zerorpc.TimeoutExpired(1.5, "waiting")]
     opened = imported("import pickle\nprint(pickle.loads(bytes.fromhex(sys.argv[1])))", pickle.dumps(values).hex())
-    assert {"zerorpc.sync", "zerorpc.server", "zerorpc.service.methods", "zerorpc.errors"} <= opened
+    assert {"zerorpc.client.blocking", "zerorpc.server", "zerorpc.service.methods", "zerorpc.errors"} <= opened

@@ -15,7 +15,7 @@ from tests.service.running import PATIENCE, TCP, eventually, on_thread, run, ser
 from tests.service.services import remote_error
 from tests.test_calling import Caller
 from tests.zmtp.links import encoded
-from zerorpc.calling import Request
+from zerorpc.client.request import Request
 from zerorpc.protocol.events import encode, encode_item, encode_ok
 from zerorpc.zmtp import Limits, frames
 from zerorpc.zmtp.frames import FrameDecoder

@@ -31,7 +31,7 @@ from tests.service.running import (
     unused_port,
 )
 from tests.service.services import Blocking, open_calls
-from zerorpc.sync import Stream
+from zerorpc.client.stream import Stream
 from zerorpc.zmtp import SocketType
 
 

@@ -28,12 +28,12 @@ from zerorpc.errors import (
 )
 
 if TYPE_CHECKING:
-    from zerorpc.client import AsyncClient
+    from zerorpc.client.asynchronous import AsyncClient
+    from zerorpc.client.blocking import Client
     from zerorpc.middleware import Context, fork_task_context
     from zerorpc.push_pull import Publisher, Puller, Pusher, Subscriber
     from zerorpc.server import Server
     from zerorpc.service.methods import on_loop, process, rep, stream
-    from zerorpc.sync import Client
 
 __version__ = "1.0.0a1"
 
@@ -71,8 +71,8 @@ __all__ = [
 
 # Where those under TYPE_CHECKING really come from
 _MODULES = {
-    "AsyncClient": "zerorpc.client",
-    "Client": "zerorpc.sync",
+    "AsyncClient": "zerorpc.client.asynchronous",
+    "Client": "zerorpc.client.blocking",
     "Context": "zerorpc.middleware",
     "Publisher": "zerorpc.push_pull",
     "Puller": "zerorpc.push_pull",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from zerorpc.client import AsyncClient
+from zerorpc.client.asynchronous import AsyncClient
+from zerorpc.client.blocking import Client
 from zerorpc.middleware import fork_task_context
 from zerorpc.push_pull import Publisher, Puller, Pusher, Subscriber
 from zerorpc.server import Server
-from zerorpc.sync import Client
 
 __all__ = ["AsyncClient", "Client", "Publisher", "Puller", "Pusher", "Server", "Subscriber", "fork_task_context"]

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Awaitable
 from typing import Any, ClassVar, TypeVar
 
-from zerorpc.calling import RemoteMethod, method_name
 from zerorpc.errors import SerializationError
 from zerorpc.middleware import Context
 from zerorpc.protocol.events import VERSION, encode
+from zerorpc.remote_method import RemoteMethod, method_name
 from zerorpc.service.inbox import Inbox
 from zerorpc.service.methods import collect
 from zerorpc.service.signals import children_apart

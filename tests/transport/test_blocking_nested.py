@@ -22,8 +22,8 @@ from tests.service.services import Blocking, open_calls
 from zerorpc.transport.dialing import Dial
 from zerorpc.transport.keeper import Keeper
 
-FILES = {"blocking.py", "blocking_link.py", "link.py", "leading.py", "polling.py", "sync.py", "hub.py", "waking.py"}
-FILES |= {"channel.py", "calls.py", "rpc_peers.py", "flow.py"}
+FILES = {"blocking.py", "blocking_link.py", "link.py", "leading.py", "polling.py", "stream.py", "hub.py", "waking.py"}
+FILES |= {"background.py", "channel.py", "calls.py", "rpc_peers.py", "flow.py"}
 MANY = "A" * 300  # more than one piece to send
 
 

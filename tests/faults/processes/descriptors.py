@@ -15,8 +15,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))  # it is run as a script
 
-import zerorpc.client  # now: what is imported at its first use needs a descriptor
-import zerorpc.sync
+import zerorpc.client.asynchronous  # now: what is imported at its first use needs a descriptor
+import zerorpc.client.blocking
 from tests.faults.ledger import Outcomes
 
 TIMEOUT = 1.5  # s

@@ -25,8 +25,8 @@ import zerorpc
 from tests.faults.ledger import Outcome, Outcomes, Tally, check, read_ledger
 from tests.interop.programs import Program
 from tests.service.running import TCP, eventually
-from zerorpc.client import AsyncStream
-from zerorpc.sync import Stream
+from zerorpc.client.async_call import AsyncStream
+from zerorpc.client.stream import Stream
 
 __all__ = [
     "CASES",

@@ -2,37 +2,34 @@
 
 One call, in order: ``_Core.call`` packs the request and sends it from the caller's own thread, which then waits
 for the first reply; ``Stream`` takes a stream's items.
-
-Longer than most, because what a drop, an interrupt or a fork may cut short can only be followed in one place.
 """
 
 from __future__ import annotations
 
 import functools
-import operator
 import sys
-import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from os import getpid
 from time import monotonic
 from typing import Any
 
-from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout, lost_with
-from zerorpc.errors import Closed, LostRemote, TimeoutExpired
+from zerorpc.client.background import AsyncResult
+from zerorpc.client.request import ClientBase, Request, answered, default_timeout, lost_with
+from zerorpc.client.stream import Stream
+from zerorpc.errors import Closed, LostRemote
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked, seconds
+from zerorpc.remote_method import RemoteMethod
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
 from zerorpc.transport import forks
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
-from zerorpc.transport.leading import InUse
-from zerorpc.transport.waking import Gate
 
-__all__ = ["AsyncResult", "Client", "Stream"]
+__all__ = ["Client"]
 
 
 class Client(ClientBase):
@@ -124,207 +121,6 @@ def _take_async(options: dict[str, Any]) -> bool:
     return bool(options.pop("async", is_async))
 
 
-class Stream:
-    """The items of a streaming method, as an iterator and context manager. A blocking call returns it.
-
-    One thread may wait for an item at a time, another one may call ``close``. Closing or dropping it frees what the
-    stream holds here and at a server of ours, which ends the method.
-    """
-
-    _ended = True  # until it is whole: an interrupt may leave half of one to be dropped
-
-    def __init__(self, core: _Core, request: Request) -> None:
-        self._core = core
-        self._request = request
-        self._channel = request.channel
-        inflow = request.channel.inflow
-        assert inflow is not None
-        self._inflow = inflow
-        self._reader: object | None = None  # who waits for an item
-        self._ended = False
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        """The next item. Raises what a call raises, StopIteration at the end or when it was closed.
-
-        Raises RuntimeError while another thread waits for an item; that thread still gets it. Waits without a limit, as
-        long as the server is alive. Interrupting it (Ctrl-C) gives the stream up.
-        """
-        channel, inflow = self._channel, self._inflow
-        inbox = inflow.inbox
-        while True:
-            if not inbox or self._reader is not None or self._ended:
-                self._wait()
-            try:
-                event, data = inbox.popleft()
-            except IndexError:
-                continue  # another thread was quicker
-            break
-        if inflow.granted + len(inbox) <= inflow.low:
-            self._core.grant(channel)
-        is_item = False
-        try:
-            is_item, item = self._request.item(event, data)
-        finally:
-            if not is_item:  # if it is, another thread may have closed the stream meanwhile
-                self._ended = True
-        if not is_item:
-            raise StopIteration
-        return item
-
-    def _wait(self) -> None:
-        """Until the channel is readable. Raises what is to be raised instead."""
-        if self._ended:
-            raise StopIteration
-        channel, reader = self._channel, object()
-        try:
-            self._core.wait_for_item(channel, self._is_ready, functools.partial(self._begin_reading, reader))
-        except BaseException:
-            if self._reader is reader:
-                self._reader, self._ended = None, True
-                self._core.abandon(channel)
-            raise
-        self._reader = None
-        if self._ended:
-            raise StopIteration
-        if not self._inflow.inbox:
-            self._ended = True
-            self._request.complete_error()
-            error, channel.error = channel.error, None  # or they would be a circle: error, traceback, frame, channel
-            assert error is not None
-            try:
-                self._request.failed(error)
-                raise error
-            finally:
-                del error
-
-    def _begin_reading(self, reader: object, channel: ClientChannel, now: float) -> None:
-        """With the hub's lock held."""
-        if self._reader is not None:
-            raise InUse(
-                f"this stream of {channel.method} is being read by another thread, or by a call that a signal handler "
-                "has interrupted: only one may wait for its items at a time"
-            )
-        self._reader = reader
-
-    def _is_ready(self, channel: ClientChannel) -> bool:
-        return self._ended or channel.readable
-
-    def close(self) -> None:
-        """Take no more items; a server of ours is told. A thread that waits for one gets StopIteration.
-
-        Safe from any thread, and to call twice.
-        """
-        if not self._ended:
-            self._ended = True
-            self._core.abandon(self._channel)
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if not self._ended:
-            self._core.abandon(self._channel, wait=False)
-
-
-class AsyncResult:
-    """What ``async_=True`` returns: the call goes on in the background, and ``get`` waits for its outcome.
-
-    Safe from any thread.
-    """
-
-    def __init__(self, core: _Core, request: Request) -> None:
-        self._core = core  # whose connections would be closed if nobody kept it
-        self._method = request.channel.method
-        self._pid = getpid()
-        self._done = Gate()
-        self._value: Any = None
-        self._error: BaseException | None = None
-        args = (weakref.ref(self), core.peers, request)
-        threading.Thread(target=_finish_in_background, args=args, name="zerorpc-async-call", daemon=True).start()
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Wait for the call's result and return it, or raise its error; may be called again.
-
-        Raises TimeoutExpired if there is no outcome after ``timeout`` seconds (None: wait for the call's own timeout),
-        or now if not ``block``; the call goes on.
-        """
-        timeout = seconds("timeout", timeout)
-        self._wait(timeout if block else 0)
-        if not self._done.is_open:
-            late = TimeoutExpired(timeout, f"waiting for the result of {self._method}")
-            late.method = self._method
-            raise late
-        if self._error is not None:
-            try:
-                raise self._error
-            finally:
-                del self  # or the error, its traceback, this frame and the result would be a circle
-        return self._value
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait for the outcome, whatever it is, at most ``timeout`` seconds."""
-        self._wait(seconds("timeout", timeout))
-
-    def _wait(self, timeout: float | None) -> None:
-        if not self._done.is_open and self._pid != getpid():
-            lost = LostRemote("the process was forked, and the call is the parent's")
-            lost.method = self._method
-            self.settle(None, lost)
-        if not self._done.is_open and (timeout is None or timeout > 0):
-            self._core.hub.leading.wait_for(self._done, timeout)
-
-    def settle(self, value: object, error: BaseException | None) -> None:
-        """This is the outcome."""
-        self._value, self._error = value, error
-        self._done.open()
-
-    def ready(self) -> bool:
-        """Whether the outcome is there."""
-        return self._done.is_open
-
-    def successful(self) -> bool:
-        """Whether the outcome is there and is a result."""
-        return self.ready() and self._error is None
-
-    @property
-    def value(self) -> Any:
-        """The result; None as long as there is none."""
-        return self._value
-
-    @property
-    def exception(self) -> BaseException | None:
-        """The error; None as long as there is none."""
-        return self._error
-
-
-def _finish_in_background(reference: weakref.ref[AsyncResult], peers: _Peers, request: Request) -> None:
-    """Keeps neither the result nor its client: nobody may want them any more."""
-    hub = peers.hub
-    value = failed = None
-    try:
-        hub.leading.wait(request.channel, _answered, monotonic())
-        if request.channel.state is STATE_REFUSED:
-            peers.try_elsewhere(request.channel)
-        value = request.outcome()
-    except BaseException as error:
-        failed = error
-        request.channel.error = None
-    result = reference()
-    if result is not None:
-        result.settle(value, failed)
-    del value, failed, result  # a frame that a traceback keeps
-
-
-_answered: Callable[[Any], bool] = operator.attrgetter("answered")
-_readable: Callable[[Any], bool] = operator.attrgetter("readable")
-
-
 class _Core:
     """How a client calls. Apart from Client, whose attributes are remote methods.
 
@@ -365,7 +161,7 @@ class _Core:
         request = Request(self, method, args, options, now)
         channel = request.channel
         try:
-            self.hub.leading.wait(channel, _answered, now, self._begin)
+            self.hub.leading.wait(channel, answered, now, self._begin)
             if channel.state is STATE_REFUSED:
                 self.peers.try_elsewhere(channel)
         except BaseException:
@@ -479,7 +275,7 @@ class _Peers:
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
         while channel.state is STATE_REFUSED:
-            self.hub.leading.wait(channel, _answered, monotonic(), self._start_again)
+            self.hub.leading.wait(channel, answered, monotonic(), self._start_again)
 
     def _start_again(self, channel: ClientChannel, now: float) -> None:
         """With the hub's lock held."""

@@ -2,36 +2,35 @@
 
 One call, in order: ``AsyncClient.__call__`` packs the request and sends it, ``Call`` waits for the first reply and
 tells a value from a stream, ``AsyncStream`` takes the stream's items.
-
-Longer than most, because what a cancellation may cut short can only be followed in one place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import Callable
 from os import getpid
 from threading import get_ident
 from typing import Any
 
-from zerorpc.calling import ClientBase, RemoteMethod, Request, default_timeout, lost_with
-from zerorpc.errors import Closed, LostRemote, ZeroRPCError
+from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.request import ClientBase, Request, default_timeout, lost_with
+from zerorpc.errors import Closed, LostRemote
 from zerorpc.middleware import Context
 from zerorpc.protocol.calls import Calls
-from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
-from zerorpc.protocol.events import STREAM, Buffer
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, ClientChannel
+from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.remote_method import RemoteMethod
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
 from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.loops import running_loop
 
-__all__ = ["AsyncClient", "AsyncStream", "Call"]
+__all__ = ["AsyncClient"]
 
 
 class AsyncClient(ClientBase):
@@ -117,239 +116,6 @@ class AsyncClient(ClientBase):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
-
-
-class Call(Request, Coroutine[Any, Any, Any]):
-    """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
-
-    It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine, and awaited again for
-    the same value. It raises RuntimeError while another task awaits it, and when its stream was taken before: a call
-    gives its stream once.
-
-    A call that nobody awaits still runs on the server.
-    """
-
-    # Until it is awaited, a call is itself its channel's waiter: ``set_result`` below. A ``__del__`` in its place
-    # would cost each call 0.1 us.
-
-    __slots__ = ("__weakref__", "_steps", "_stream_taken")
-
-    _caller: _Core
-    _steps: Generator[Any, Any, Any] | None  # unset until the call is driven as a coroutine
-    _stream_taken: bool  # unset until there is a stream, and somebody has it
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        channel = self.channel
-        if not channel.answered:
-            if channel.waiter is not self:
-                raise self._awaited_already()
-            channel.waiter = future = self._caller.loop.create_future()
-            try:
-                yield from future
-            except BaseException:
-                channel.waiter = None
-                self._caller.abandon(
-                    channel
-                )  # a stream too, whose first item came in the very turn of the cancellation
-                raise
-            channel.waiter = None
-        elif type(channel.waiter) is _Unclaimed:
-            channel.waiter = None
-        try:
-            return self.outcome()
-        except ZeroRPCError as error:
-            if error is channel.error:  # else they are a circle: the error, its traceback, a frame there, the channel
-                channel.error = copy.copy(error)
-            raise
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """The items: of the stream, or of the list that the method returned."""
-        result = await self
-        if not isinstance(result, AsyncStream):
-            for item in result if result is not None else ():  # Node sends OK [nil] for an empty stream
-                yield item
-            return
-        inbox = result._inbox
-        try:
-            while inbox or await result._wait():
-                item = result._take()
-                if item is _END:
-                    return
-                yield item
-        finally:
-            result.close()
-
-    def _awaited_already(self) -> RuntimeError:
-        return RuntimeError(f"this call of {self.channel.method} is being awaited already")
-
-    def send(self, value: object, /) -> Any:
-        """For event loops, as a coroutine's."""
-        steps = getattr(self, "_steps", None)
-        waiter = self.channel.waiter
-        if steps is None:
-            steps = self._steps = self.__await__()
-        elif self._is_awaited and not waiter.done():
-            raise self._awaited_already()
-        return self._step(steps.send, value)
-
-    def throw(self, *error: object) -> Any:
-        """For event loops, as a coroutine's. Before the first step, too, it gives the call up."""
-        steps = getattr(self, "_steps", None)
-        if steps is None:
-            if not self._is_awaited:  # else it is another's to give up
-                self.close()
-            steps = self._steps = self.__await__()
-        return self._step(steps.throw, *error)
-
-    def _step(self, act: Callable[..., Any], *args: object) -> Any:
-        try:
-            return act(*args)
-        except BaseException:
-            self._steps = None  # over: a further task starts anew, as a further await does
-            raise
-
-    def close(self) -> None:
-        """Give the call up, if it is still under way."""
-        steps = getattr(self, "_steps", None)
-        if steps is not None:
-            steps.close()
-        channel = self.channel
-        if not channel.answered or type(channel.waiter) is _Unclaimed:
-            if not self._is_awaited:
-                channel.waiter = None
-            self._caller.abandon(channel)
-
-    @property
-    def _is_awaited(self) -> bool:
-        waiter = self.channel.waiter
-        return waiter is not None and waiter is not self and type(waiter) is not _Unclaimed
-
-    def take_stream(self) -> None:
-        """Its stream is handed out, which happens once. RuntimeError for the second who wants it."""
-        if getattr(self, "_stream_taken", False):
-            raise RuntimeError(
-                f"this stream of {self.channel.method} is being read by another task, or has been read: "
-                "a call gives its stream once"
-            )
-        self._stream_taken = True
-
-    def set_result(self, result: None) -> None:
-        """As a waiter: there is a reply, and nobody awaits it yet."""
-        channel = self.channel
-        channel.waiter = _Unclaimed(self) if channel.state is STATE_STREAMING else None
-
-    def __repr__(self) -> str:
-        return f"<Call {self.channel!r}>"
-
-
-class _Unclaimed(weakref.ref[Call]):
-    """The waiter of a stream that began before anybody awaited its Call: if that goes, so does the stream."""
-
-    __slots__ = ("_caller", "_channel")
-
-    def __new__(cls, call: Call) -> _Unclaimed:
-        return super().__new__(cls, call, _Unclaimed._give_up)
-
-    def __init__(self, call: Call) -> None:
-        self._caller = call._caller
-        self._channel = call.channel
-
-    def _give_up(self) -> None:
-        self._caller.drop(self._channel)
-
-    def set_result(self, result: None) -> None:
-        """As a waiter: there are further items, and still nobody awaits them."""
-
-
-class AsyncStream:
-    """The items of a streaming method, as an async iterator.
-
-    Closing it (or dropping it, or leaving ``async for`` over a Call early) frees what the stream holds here and at a
-    server of ours, and ends the iteration of a task that waits for an item. Cancelling the wait for an item is safe:
-    nothing is lost, and iteration can go on, in another task as well. Two tasks can't read at the same time. For use on
-    the client's event loop only.
-    """
-
-    __slots__ = ("_core", "_ended", "_inbox", "_request")
-
-    def __init__(self, core: _Core, request: Request) -> None:
-        self._core = core
-        self._request = request
-        inflow = request.channel.inflow
-        assert inflow is not None
-        self._inbox = inflow.inbox
-        self._ended = False
-
-    def __aiter__(self) -> AsyncStream:
-        return self
-
-    async def __anext__(self) -> Any:
-        """The next item. Raises what a call raises, StopAsyncIteration at the end.
-
-        Raises RuntimeError while another task waits for the next item; that task still gets it.
-        """
-        if self._ended:
-            raise StopAsyncIteration
-        if not self._inbox and not await self._wait():
-            raise StopAsyncIteration
-        item = self._take()
-        if item is _END:
-            raise StopAsyncIteration
-        return item
-
-    async def _wait(self) -> bool:
-        """Until the channel is readable; False when the stream was closed instead, or another reader had its end."""
-        channel = self._request.channel
-        while not channel.readable and not self._ended:
-            if channel.waiter is not None:
-                raise RuntimeError(f"this stream of {channel.method} is being read by another task")
-            channel.waiter = future = self._core.loop.create_future()
-            try:
-                await future
-            finally:
-                channel.waiter = None
-        return not self._ended
-
-    def _take(self) -> Any:
-        """The next item, once the channel is readable; _END, or the error raised."""
-        request, channel = self._request, self._request.channel
-        self._ended = True  # unless it is an item
-        if not self._inbox:
-            request.complete_error()
-            error, channel.error = channel.error, None  # or they would be a circle, by way of the error's traceback
-            assert error is not None
-            try:
-                request.failed(error)
-                raise error
-            finally:
-                del error
-        event, data = channel.next_event()
-        peer: Any = channel.peer
-        if peer.connection.output:  # credit
-            self._core.flush_soon(peer)
-        if event.name == STREAM and request.event is None:
-            self._ended = False
-            return event.args
-        is_item, item = request.item(event, data)
-        self._ended = not is_item
-        return item if is_item else _END
-
-    def close(self) -> None:
-        """Take no more items; a server of ours is told. Safe to call twice."""
-        if not self._ended:
-            self._ended = True
-            self._core.abandon(self._request.channel)
-
-    async def aclose(self) -> None:
-        """``close``, under the name that ``contextlib.aclosing`` wants."""
-        self.close()
-
-    def __del__(self) -> None:
-        if not self._ended:
-            self._core.drop(self._request.channel)
-
-
-_END: Any = object()
 
 
 class _Core:

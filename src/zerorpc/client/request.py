@@ -32,13 +32,17 @@ from zerorpc.protocol.events import (
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.protocol.peer import FOREVER
+from zerorpc.remote_method import method_name
 from zerorpc.settings import ClientSettings, declared, seconds
 from zerorpc.socket_base import SocketBase
 from zerorpc.zmtp import frames
 
-__all__ = ["ClientBase", "RemoteMethod", "Request", "default_timeout", "lost_with", "method_name"]
+__all__ = ["Caller", "ClientBase", "Request", "answered", "default_timeout", "lost_with"]
 
 default_timeout: Any = object()  # "the client's own", where None means "no timeout"
+
+
+answered: Callable[[ClientChannel], bool] = operator.attrgetter("answered")
 
 
 class Caller(Protocol):
@@ -89,32 +93,7 @@ class ClientBase(SocketBase):
 
 
 _GIVEN_AT_THE_START = declared(ClientSettings).keys() - {"timeout"}
-_OURS = ("zerorpc.client", "zerorpc.sync")
-
-
-class RemoteMethod:
-    """``client.method``: call it, or go on with a dot (``client.robot.move`` is the method ``robot.move``).
-
-    ``call(name, args, options)`` belongs to the client's core and not to the client, so that a client may keep its
-    methods.
-    """
-
-    __slots__ = ("_call", "_name")
-
-    def __init__(self, call: Callable[[str, tuple[Any, ...], dict[str, Any]], Any], name: str) -> None:
-        self._call = call
-        self._name = name
-
-    def __call__(self, *args: object, **options: object) -> Any:
-        return self._call(self._name, args, options)
-
-    def __getattr__(self, name: str) -> RemoteMethod:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return RemoteMethod(self._call, f"{self._name}.{name}")
-
-    def __repr__(self) -> str:
-        return f"<RemoteMethod {self._name}>"
+_OURS = ("zerorpc.client.asynchronous", "zerorpc.client.blocking")
 
 
 class Request:
@@ -289,15 +268,6 @@ def _count_slots(slots: Any) -> int:
     except Exception:
         raise TypeError(f"slots has to be a whole number, not a {type(slots).__name__}") from None
     return min(max(1, number), CREDIT_MAX)
-
-
-def method_name(method: object) -> str:
-    """A method's name, which old programs give as bytes too. TypeError for anything else."""
-    if isinstance(method, bytes):
-        return method.decode("utf-8")
-    if isinstance(method, str):
-        return str.__str__(method)
-    raise TypeError(f"a method's name has to be a str, not {method!r}")
 
 
 def _not_sent(method: str, error: Exception) -> Exception:

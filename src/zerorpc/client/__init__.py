@@ -1,0 +1,1 @@
+"""What calls a service: ``AsyncClient`` from an event loop, ``Client`` from ordinary, blocking code."""
