@@ -11,9 +11,9 @@ import pytest
 from msgspec import Raw
 
 import zerorpc
+from tests.client.test_request import Caller
 from tests.service.running import PATIENCE, TCP, eventually, on_thread, run, serving
 from tests.service.services import remote_error
-from tests.test_calling import Caller
 from tests.zmtp.links import encoded
 from zerorpc.client.request import Request
 from zerorpc.protocol.events import encode, encode_item, encode_ok
