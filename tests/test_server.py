@@ -356,7 +356,7 @@ def test_a_client_that_shakes_hands_while_the_server_stops_is_told_too() -> None
         started.set()
         return release.wait(PATIENCE)
 
-    server = zerorpc.Server({"slow": slow})
+    server = zerorpc.Server({"slow": slow}, grace=PATIENCE)
     endpoint = server.bind(TCP)[0]
     with on_thread(server), zerorpc.Client(endpoint) as client, connect(endpoint) as sock:
         running = client.slow(async_=True)
