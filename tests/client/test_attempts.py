@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections import Counter
@@ -146,6 +147,37 @@ def test_a_call_that_could_not_leave_goes_to_the_other_server() -> None:
                 client._core.calls.peers.sort(key=lambda each: each is not dead.peer)  # it is next in turn
             assert client.who() == "stays"
             peer.sock.close()
+
+
+@EACH
+def test_a_refusal_in_the_same_octets_as_the_farewell_goes_elsewhere(make: Any) -> None:
+    """The call must not come back to the very server that refuses it."""
+    stays = Slow("stays")
+    stays.release.set()
+    with serving(stays) as other, socket.create_server(("127.0.0.1", 0)) as listener:
+        first = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        played = threading.Thread(target=refuse_all, args=(listener,))
+        played.start()
+        results = make([first, other.endpoints[0]], 10, lambda: None)
+        played.join(PATIENCE)
+    assert results == [["stays", n] for n in range(10)]
+    assert stays.runs == Counter(range(10))
+
+
+def refuse_all(listener: socket.socket) -> None:
+    """A server that leaves at its first request, and runs none."""
+    with RawPeer(listener.accept()[0], SocketType.ROUTER, {"X-Zerorpc": b"1"}) as peer:
+        peer.handshake()
+        request = peer.next_event()
+        left = False
+        with contextlib.suppress(EOFError, ConnectionError):
+            while True:
+                if not left:
+                    peer.connection.send_delimited(encode({"message_id": b"g", "v": 3}, "_zpc_goaway", []))
+                    left = True
+                header = {"message_id": b"r", "v": 3, "response_to": request.header.message_id, "_zpc_ran": False}
+                peer.send_data(encode(header, "ERR", ["ServerStopping", "it stops", ""]))
+                request = peer.next_event()
 
 
 @pytest.mark.parametrize("level", [{}, {"X-Zerorpc": b"1"}], ids=["an old server", "one of ours"])

@@ -62,14 +62,18 @@ class Link:
             self.act_on(peer.sweep(now))
 
     def act_on(self, touched: list[Any]) -> None:
-        """Whatever the peer took or did: tell the owner and send, in the one order that works. Replies come before the
-        end of their connection.
+        """Whatever the peer took or did: tell the owner and send, in the one order that works. A server that leaves is
+        known before the calls that it refused; what there is to say to one that is ready goes out; replies come before
+        the end of their connection.
         """
+        news = self.peer.news
+        if news:
+            self._heed(self.peer.take_news())
         if touched:
             self.owner.received(self, touched)
         self.flush()
-        if self.peer.news:
-            self._heed(self.peer.take_news())
+        if news and News.BROKEN in news:
+            self.fail(self.peer.error)
 
     def _heed(self, news: tuple[News, ...]) -> None:
         if News.READY in news:
@@ -81,8 +85,6 @@ class Link:
             # servers behind it.
             self.owner.peer_leaves(self)
             self.replace()
-        if News.BROKEN in news:
-            self.fail(self.peer.error)
 
     def lost(self, reason: Exception) -> None:
         """The connection is gone: end what lived on it."""
