@@ -134,7 +134,7 @@ def test_with_no_other_server_the_refusal_is_the_error(make: Any) -> None:
         with pytest.raises(zerorpc.ServerStopping) as caught:
             make([server.endpoints[0]], 5, at_work)
     assert caught.value.ran is False
-    assert slow.runs == Counter([0])
+    assert slow.runs.total() == 1
 
 
 def test_a_call_that_could_not_leave_goes_to_the_other_server() -> None:
