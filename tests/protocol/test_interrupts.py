@@ -118,6 +118,9 @@ def test_a_call_that_was_sent(act: Callable[[Scene], object]) -> None:
         channel = scene.end()
         assert channel.answered
         assert channel.reply is not None or channel.error is not None
+        if channel.reply is not None and channel.reply.name in (STREAM, DONE):
+            assert channel.inflow is not None  # who takes the stream finds the item, or the error
+            assert channel.readable
 
 
 @pytest.mark.parametrize("act", [reply(STREAM, 2), reply(DONE, None), reply(ERR, ["E", "", None]), reply(OK, [1])])

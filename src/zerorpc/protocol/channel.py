@@ -123,13 +123,15 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     def receive(self, event: Answer, data: Buffer) -> None:
         """Take a reply: the first one, a stream's end, or what has no place in a stream and ends it too."""
         if self.state is STATE_SENT:
+            streams = event.name in (STREAM, DONE)
+            if streams:  # first: if this is interrupted, who reads finds the error that ends the call in its place
+                self.inflow = Inflow(self.slots, self.slots // 2)
             self.reply, self.reply_data, self.answered = event, data, True
-            if event.name not in (STREAM, DONE):
+            if not streams:
                 self.state = STATE_DONE
                 return
             self.state = STATE_STREAMING
             self.data = b""
-            self.inflow = Inflow(self.slots, self.slots // 2)
         inflow = self.inflow
         assert inflow is not None
         inflow.granted -= 1
