@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, RawPeer, eventually, run, serving
+from tests.service.running import PATIENCE, RawPeer, eventually, eventually_async, run, serving
 from zerorpc.protocol.events import encode
 from zerorpc.zmtp import SocketType
 
@@ -183,6 +183,55 @@ def refuse_all(listener: socket.socket) -> None:
                 header = {"message_id": b"r", "v": 3, "response_to": request.header.message_id, "_zpc_ran": False}
                 peer.send_data(encode(header, "ERR", ["ServerStopping", "it stops", ""]))
                 request = peer.next_event()
+
+
+def test_a_client_that_is_closing_makes_no_further_attempt() -> None:
+    """Its other connections are about to end as well: the call would wait for one that never comes."""
+
+    async def main(endpoints: list[str], slow: Slow) -> None:
+        client = zerorpc.AsyncClient(endpoints, timeout=None)
+        call = client.work(1)
+        await eventually_async(lambda: slow.begun.is_set() and len(client._core.calls.peers) == 2)
+        channel = call.channel
+        client.close()
+        for peer in client._core.calls.peers:
+            peer.writable = False  # as they are from when the loop closes them
+        channel.refuse(zerorpc.LostRemote("refused"))
+        client._core._peers.received(None, [channel])
+        with pytest.raises(zerorpc.LostRemote, match="refused"):
+            await asyncio.wait_for(call, PATIENCE)
+        slow.release.set()
+        await asyncio.sleep(0.05)  # the connections close in the background
+
+    slow = Slow("both")
+    with serving(slow) as one, serving(slow) as other:
+        run(main([one.endpoints[0], other.endpoints[0]], slow))
+
+
+def test_all_of_several_calls_that_could_not_leave_together_go_elsewhere() -> None:
+    """They waited for a server, and their octets are joined for one write."""
+    with serving({"echo": lambda value: value}) as server, socket.create_server(("127.0.0.1", 0)) as listener:
+        gone = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with zerorpc.Client(gone, timeout=PATIENCE) as client:
+            client.connect(server.endpoints[0])
+            peer = RawPeer(listener.accept()[0], SocketType.ROUTER)
+            peer.handshake()
+            wait_for(client, 2)
+            hub, calls = client._core.hub, client._core.calls
+            (dead,) = [link for link in hub.links.values() if link.name == gone]
+            (live,) = [each for each in calls.peers if each is not dead.peer]
+            with hub.lock:
+                dead.peer.writable = live.writable = False
+            results = [client.echo(n, async_=True) for n in range(3)]
+            eventually(lambda: len(calls.waiting) == 3)
+            with hub.lock:
+                dead.peer.writable = True
+                dead.sock.shutdown(socket.SHUT_WR)
+                client._core.peers.peer_writable(dead)
+                live.writable = True
+                client._core.peers.peer_writable(next(iter(hub.links.values())))
+            assert [result.get() for result in results] == [0, 1, 2]
+            peer.sock.close()
 
 
 @pytest.mark.parametrize("level", [{}, {"X-Zerorpc": b"1"}], ids=["an old server", "one of ours"])

@@ -1,4 +1,4 @@
-"""Our blocking client in a program that gevent has monkey-patched: it becomes cooperative by itself (design.md §4)."""
+"""Our blocking client in a program that gevent has monkey-patched: it becomes cooperative by itself."""
 
 from __future__ import annotations
 

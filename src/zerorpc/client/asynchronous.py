@@ -305,7 +305,7 @@ class _Peers:
     def _try_elsewhere(self, channel: ClientChannel) -> bool:
         """Whether another server gets a call that one has refused."""
         now = self._loop.time()
-        if not self.calls.retry(channel, now):
+        if self.hub.closed or not self.calls.retry(channel, now):
             return False
         peer = self.calls.start(channel, now)
         if peer is None:

@@ -143,6 +143,7 @@ class Request:
     def outcome(self) -> Any:
         """What the first reply means: the value, the stream that the caller makes, or the error raised."""
         channel = self.channel
+        channel.data = b""  # no further attempt needs it, and the program may keep the call
         reply = channel.reply
         if reply is None:
             self.complete_error()

@@ -104,11 +104,12 @@ class BlockingLink(Link):
             connection.output = []  # take_output(), without the call
             if self.closed:
                 return
+            frames = output
             if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
                 output = [b"".join(output)]
             sent = 0 if self._unsent else self._send(output[0])
             if sent < 0:
-                connection.output = output  # of which nothing has left
+                connection.output = frames  # of which nothing has left
                 self._lose()
             elif sent < len(output[0]) or len(output) > 1:
                 self._keep(output, sent)
