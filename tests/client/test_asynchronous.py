@@ -309,6 +309,16 @@ def test_wait_for_gives_a_late_call_up(run: Run, endpoint: str, service: Service
     run(main())
 
 
+def test_an_answered_call_that_a_program_keeps_lets_go_of_its_request(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            kept = client.echo("x" * 100_000)
+            assert len(await kept) == 100_000
+            assert kept.channel.data == b""
+
+    run(main())
+
+
 def test_a_shielded_call_goes_on(run: Run) -> None:
     gate = threading.Event()
 
