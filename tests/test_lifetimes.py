@@ -16,7 +16,7 @@ import zerorpc
 from tests.service.running import PATIENCE, eventually, eventually_async, joined, run, serving
 from tests.service.services import Blocking, open_calls
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.transport.loops import new_event_loop
+from zerorpc.runtime.loops import new_event_loop
 
 HEARTBEAT = 1.0  # s; the keeper looks in twice as often
 DROPPED = 40  # streams, by each thread or task that drops some

@@ -30,9 +30,10 @@ from zerorpc.errors import (
 if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.blocking import Client
-    from zerorpc.middleware import Context, fork_task_context
-    from zerorpc.push_pull import Publisher, Puller, Pusher, Subscriber
-    from zerorpc.server import Server
+    from zerorpc.compat.context import Context, fork_task_context
+    from zerorpc.one_way.puller import Puller, Subscriber
+    from zerorpc.one_way.pusher import Publisher, Pusher
+    from zerorpc.server.server import Server
     from zerorpc.service.methods import on_loop, process, rep, stream
 
 __version__ = "1.0.0a1"
@@ -73,13 +74,13 @@ __all__ = [
 _MODULES = {
     "AsyncClient": "zerorpc.client.asynchronous",
     "Client": "zerorpc.client.blocking",
-    "Context": "zerorpc.middleware",
-    "Publisher": "zerorpc.push_pull",
-    "Puller": "zerorpc.push_pull",
-    "Pusher": "zerorpc.push_pull",
-    "Server": "zerorpc.server",
-    "Subscriber": "zerorpc.push_pull",
-    "fork_task_context": "zerorpc.middleware",
+    "Context": "zerorpc.compat.context",
+    "Publisher": "zerorpc.one_way.pusher",
+    "Puller": "zerorpc.one_way.puller",
+    "Pusher": "zerorpc.one_way.pusher",
+    "Server": "zerorpc.server.server",
+    "Subscriber": "zerorpc.one_way.puller",
+    "fork_task_context": "zerorpc.compat.context",
     "on_loop": "zerorpc.service.methods",
     "process": "zerorpc.service.methods",
     "rep": "zerorpc.service.methods",

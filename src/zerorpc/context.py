@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from zerorpc.middleware import Context
+from zerorpc.compat.context import Context
 
 __all__ = ["Context"]

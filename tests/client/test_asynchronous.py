@@ -18,7 +18,7 @@ import zerorpc
 from tests.service.running import PATIENCE, TCP, RawPeer, eventually_async, serving, unused_port
 from tests.service.services import Blocking
 from zerorpc.client.async_call import AsyncStream, Call
-from zerorpc.transport.loops import new_event_loop
+from zerorpc.runtime.loops import new_event_loop
 from zerorpc.zmtp import SocketType
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import msgspec
 
 import zerorpc
-from zerorpc.transport.loops import new_event_loop
+from zerorpc.runtime.loops import new_event_loop
 
 TEXT = "hello world"
 IN_FLIGHT = 100

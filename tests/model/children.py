@@ -18,7 +18,7 @@ from typing import Any
 from tests.model.book import Call, named
 from tests.model.world import TIMEOUT, Actor
 from zerorpc import RemoteError
-from zerorpc.transport import forks
+from zerorpc.runtime import forks
 
 THREADS = 4
 CALLS = 3  # of each

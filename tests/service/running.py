@@ -37,6 +37,22 @@ def eventually(condition: Callable[[], object], what: str = "") -> None:
         time.sleep(0.002)
 
 
+def timed_out(call: Callable[[float], object], *texts: str) -> str:
+    """The error of a call that gets no answer, which says ``texts`` if the call's timeout leaves time to find that out.
+
+    So ``call`` gets longer and longer ones: on a busy machine nothing is sure to happen within a short one.
+    """
+    timeout = 0.05
+    while True:
+        with pytest.raises(zerorpc.TimeoutExpired) as caught:
+            call(timeout)
+        message = str(caught.value)
+        if all(text in message for text in texts):
+            return message
+        timeout *= 2
+        assert timeout < PATIENCE, f"{message} does not say {texts}"
+
+
 def once(condition: Callable[[], object], act: Callable[[], object]) -> None:
     """``act`` when ``condition()`` has come true; for a thread to do."""
     eventually(condition)

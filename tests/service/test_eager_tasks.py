@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from zerorpc.runtime.loops import new_event_loop
 from zerorpc.service.eager_tasks import Starter, new_starter
-from zerorpc.transport.loops import new_event_loop
 
 Scenario: TypeAlias = Callable[["Log"], Coroutine[Any, Any, None]]
 Log: TypeAlias = list[Any]

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 import zerorpc
 from tests.soak.commands import Hold, obey
 from tests.soak.ledger import STREAM, Ledger
-from zerorpc.transport.loops import new_event_loop
+from zerorpc.runtime.loops import new_event_loop
 
 TIMEOUT = 10.0  # s of most calls
 LATE = 0.2  # s of those that end by their timeout

@@ -18,8 +18,8 @@ from tests.soak import state
 from zerorpc.cli.latency import Histogram
 from zerorpc.errors import RemoteError, TimeoutExpired
 from zerorpc.protocol.events import BadEvent, decode, encode
+from zerorpc.runtime.loops import new_event_loop
 from zerorpc.transport.endpoints import parse
-from zerorpc.transport.loops import new_event_loop
 from zerorpc.zmtp import Connection, SocketType, State
 
 CONNECTIONS = 10

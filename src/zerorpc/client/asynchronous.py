@@ -15,20 +15,20 @@ from os import getpid
 from threading import get_ident
 from typing import Any
 
+from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
 from zerorpc.client.request import ClientBase, Request, default_timeout, lost_with
+from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.middleware import Context
-from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.remote_method import RemoteMethod
+from zerorpc.runtime import forks
+from zerorpc.runtime.loops import running_loop
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
-from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.loops import running_loop
 
 __all__ = ["AsyncClient"]
 

@@ -14,18 +14,18 @@ from os import getpid
 from time import monotonic
 from typing import Any
 
+from zerorpc.calls.dispatch import Calls
 from zerorpc.client.background import AsyncResult
 from zerorpc.client.request import ClientBase, Request, answered, default_timeout, lost_with
 from zerorpc.client.stream import Stream
+from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.middleware import Context
-from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.remote_method import RemoteMethod
+from zerorpc.runtime import forks
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
-from zerorpc.transport import forks
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
 

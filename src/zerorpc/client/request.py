@@ -7,9 +7,9 @@ import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from zerorpc.calls.dispatch import Calls
+from zerorpc.compat.context import Context
 from zerorpc.errors import SERVER_ERRORS, LostRemote, ProtocolError, RemoteError, SerializationError, ZeroRPCError
-from zerorpc.middleware import Context
-from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     DONE,

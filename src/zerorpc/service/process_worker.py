@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from zerorpc.runtime.signals import ENDING, Signals
 from zerorpc.service.carried_errors import pack_error
 from zerorpc.service.forks import end_child
-from zerorpc.service.signals import ENDING, Signals
 from zerorpc.shown import message_of, name_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Any
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
-from zerorpc.transport import forks
+from zerorpc.runtime import forks
+from zerorpc.runtime.loops import running_loop
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import Address, address_text, is_literal, resolve
@@ -21,7 +22,6 @@ from zerorpc.transport.hub import Hub
 from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.link import Owner
 from zerorpc.transport.lookups import look_up
-from zerorpc.transport.loops import running_loop
 from zerorpc.transport.proxied import caller_behind
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket, tune
 from zerorpc.zmtp.frames import keep_memory_for

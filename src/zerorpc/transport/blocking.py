@@ -16,7 +16,7 @@ from typing import Any
 
 from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger
-from zerorpc.transport import forks
+from zerorpc.runtime import forks
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.dialing import Dial

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 
 from zerorpc.errors import AddressInUse
-from zerorpc.transport import forks
+from zerorpc.runtime import forks
 from zerorpc.transport.endpoints import Endpoint
 
 __all__ = ["InprocListener", "connect_inproc"]

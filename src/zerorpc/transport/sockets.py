@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from zerorpc.errors import AddressInUse, EndpointError
+from zerorpc.runtime.descriptors import occupy_standard_descriptors
 from zerorpc.transport.endpoints import Address, Endpoint, resolve
 from zerorpc.transport.inproc import InprocListener, connect_inproc
 
@@ -27,7 +28,6 @@ __all__ = [
     "connect_blocking",
     "lead_nowhere",
     "listen",
-    "occupy_standard_descriptors",
     "open_socket",
     "output_progress",
     "taken_octets",
@@ -73,17 +73,6 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<Listener {self.endpoint}>"
-
-
-def occupy_standard_descriptors() -> None:
-    """Where a program was started without stdin, stdout or stderr, open nothing of ours under their numbers.
-
-    What is written to them would go to a peer, and libuv never closes a connection of such a number, and aborts the
-    process when it closes something else.
-    """
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(fd)
 
 
 def listen(endpoint: Endpoint) -> Listener:

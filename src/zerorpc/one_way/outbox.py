@@ -16,13 +16,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from zerorpc.errors import Closed, LostRemote
+from zerorpc.one_way.io_thread import io_loop
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.one_way import OneWayPeer
-from zerorpc.transport import forks
+from zerorpc.runtime import forks
+from zerorpc.runtime.loops import running_loop
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.io_thread import io_loop
-from zerorpc.transport.loops import running_loop
 from zerorpc.zmtp import SocketType
 
 __all__ = ["LINGER", "QUEUED_MAX", "Outbox"]

@@ -9,7 +9,7 @@ from os import getpid
 from typing import Any, ClassVar
 
 from zerorpc.protocol.events import Event, check_id
-from zerorpc.transport import forks
+from zerorpc.runtime import forks
 
 __all__ = ["Context", "fork_task_context"]
 

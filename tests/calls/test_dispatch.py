@@ -8,8 +8,8 @@ import pytest
 
 from tests.protocol.pairs import call, new_ids
 from tests.zmtp.links import handshake
+from zerorpc.calls.dispatch import Calls
 from zerorpc.errors import Closed, LostRemote, TimeoutExpired
-from zerorpc.protocol.calls import Calls
 from zerorpc.protocol.channel import ClientState
 from zerorpc.protocol.rpc_peers import ClientPeer
 

@@ -24,7 +24,7 @@ import asyncio, os, signal, sys, threading, time, warnings
 {loop}
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
 import zerorpc
-from zerorpc.service import signals
+from zerorpc.runtime import signals
 
 def say(*words):
     print(*words, flush=True)
@@ -58,13 +58,13 @@ def program(text: str, loop: str, number: int = signal.SIGTERM, processes: int =
 
 INSTANTS = {
     "when the loop has been made": """
-import zerorpc.server
-real = zerorpc.server.new_event_loop
+import zerorpc.server.server
+real = zerorpc.server.server.new_event_loop
 def new_event_loop():
     loop = real()
     send()
     return loop
-zerorpc.server.new_event_loop = new_event_loop
+zerorpc.server.server.new_event_loop = new_event_loop
 """,
     "before the handlers are set": """
 real = signals.Signals.take
@@ -91,18 +91,18 @@ sent = []
 signal.signal = set_handler
 """,
     "when they get through": """
-import zerorpc.server
-real = zerorpc.server.release_signals
+import zerorpc.server.server
+real = zerorpc.server.server.release_signals
 def release(held):
     real(held)
     if not sent:
         sent.append(send())
 sent = []
-zerorpc.server.release_signals = release
+zerorpc.server.server.release_signals = release
 """,
     "right before the loop's first turn": """
-import zerorpc.server
-real = zerorpc.server.new_event_loop
+import zerorpc.server.server
+real = zerorpc.server.server.new_event_loop
 class Loop(real().__class__):
     def run_until_complete(self, future):
         if not sent:
@@ -113,10 +113,10 @@ class Loop(real().__class__):
             sent.append(send())
         return super().run_forever()
 sent = []
-zerorpc.server.new_event_loop = Loop
+zerorpc.server.server.new_event_loop = Loop
 """,
     "in the loop's first turn": """
-from zerorpc.server import _Service
+from zerorpc.server.server import _Service
 real = _Service._startup
 def startup(self, loop):
     send()
@@ -141,8 +141,8 @@ def test_a_signal_that_comes(instant: str, number: int, loop: str) -> None:
 def test_a_signal_that_comes_while_a_server_process_starts(loop: str) -> None:
     """It leaves and another takes its place."""
     text = """
-import zerorpc.server
-real = zerorpc.server.new_event_loop
+import zerorpc.server.server
+real = zerorpc.server.server.new_event_loop
 flag = os.pipe()
 os.set_blocking(flag[0], False)
 os.write(flag[1], b"once")
@@ -156,7 +156,7 @@ def new_event_loop():
         send()
         say("sent")
     return loop
-zerorpc.server.new_event_loop = new_event_loop
+zerorpc.server.server.new_event_loop = new_event_loop
 class Service:
     def pid(self):
         return os.getpid()

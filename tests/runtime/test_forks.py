@@ -6,11 +6,11 @@ import gc
 
 from tests.service.running import Program
 from tests.transport.forking import EACH_WAY
-from zerorpc.transport import forks
+from zerorpc.runtime import forks
 
 BEGIN = """
 import os, sys, threading
-from zerorpc.transport import forks
+from zerorpc.runtime import forks
 fork = {fork}
 done = []
 class Thing:

@@ -91,7 +91,7 @@ def test_events_that_make_no_sense_disturb_nobody(work: Work, endpoint: str) -> 
 
 
 def test_a_puller_takes_no_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
-    monkeypatch.setattr("zerorpc.service.inbox._QUEUED_MAX", 100)
+    monkeypatch.setattr("zerorpc.one_way.inbox._QUEUED_MAX", 100)
     puller = zerorpc.Puller(work)
     endpoint = puller.bind(TCP)[0]
     with on_thread(puller), zerorpc.Pusher() as pusher:
@@ -116,7 +116,7 @@ def test_what_is_paused_just_when_the_last_event_has_been_taken_is_read_on(
     monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     """The methods' thread may take all that is queued between the look at the queue and the pause."""
-    monkeypatch.setattr("zerorpc.service.inbox._QUEUED_MAX", 10)
+    monkeypatch.setattr("zerorpc.one_way.inbox._QUEUED_MAX", 10)
     pause = AioLink.pause_reading
 
     def pause_late(link: AioLink) -> None:
@@ -136,7 +136,7 @@ def test_what_is_paused_just_when_the_last_event_has_been_taken_is_read_on(
 
 
 def test_a_pusher_that_goes_while_it_is_read_no_further(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
-    monkeypatch.setattr("zerorpc.service.inbox._QUEUED_MAX", 10)
+    monkeypatch.setattr("zerorpc.one_way.inbox._QUEUED_MAX", 10)
     puller = zerorpc.Puller(work)
     endpoint = puller.bind(TCP)[0]
     inbox = puller._core
@@ -348,7 +348,7 @@ def test_a_header_that_can_not_be_decoded_ends_nothing(how: str, monkeypatch: py
 
     with pulling(how, Kinds(taken.append)) as puller, pushing_to(puller) as pusher:
         with monkeypatch.context() as patch:
-            patch.setattr("zerorpc.service.inbox.decode_header", fail)
+            patch.setattr("zerorpc.one_way.inbox.decode_header", fail)
             pusher.plain("bad")
             eventually(lambda: failed)
         pusher.plain("good")
@@ -518,7 +518,7 @@ def test_out_of_threads_an_event_is_lost_and_the_next_has_its_turn(
 @EACH_KIND
 def test_a_blocking_pusher_in_a_method(kind: str, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """At its first use, and when its queue is full."""
-    monkeypatch.setattr("zerorpc.transport.outbox.QUEUED_MAX", 5)
+    monkeypatch.setattr("zerorpc.one_way.outbox.QUEUED_MAX", 5)
     with zerorpc.Pusher() as onward, zerorpc.Publisher() as publisher, pulling("run", work) as last:
         onward.connect(last.endpoints)
         publisher.bind(TCP)
@@ -910,7 +910,7 @@ def test_a_puller_in_use_works_anew_in_a_forked_child(fork: str, how: str) -> No
 def test_a_child_that_a_method_forks_ends_with_the_method(fork: str, kind: str) -> None:
     text = """
     import os, signal, sys, threading, zerorpc
-    from tests.service.test_inbox import Kinds
+    from tests.one_way.test_inbox import Kinds
     def act(value):
         if value == "end":
             print("ended", flush=True)

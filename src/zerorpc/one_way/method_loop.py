@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from zerorpc.logs import Logger
-from zerorpc.transport.loops import new_event_loop
+from zerorpc.runtime.loops import new_event_loop
 
 __all__ = ["GLANCE", "MethodLoop"]
 

@@ -11,30 +11,30 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
+from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, EndpointError, LostRemote
-from zerorpc.middleware import Context
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ServerPeer
+from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
+from zerorpc.runtime.signals import ENDING, Signals, children_apart, hold_signals, release_signals
 from zerorpc.service import process_pool
 from zerorpc.service.methods import Method, collect, on_loop, service_name
 from zerorpc.service.runners import Runners
-from zerorpc.service.signals import ENDING, Signals, children_apart, hold_signals, release_signals
 from zerorpc.service.signatures import argspec, describe
 from zerorpc.settings import GRACE, HEARTBEAT, ServerSettings, checked
 from zerorpc.socket_base import SocketBase
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.loops import close_event_loop, new_event_loop, running_loop
 
 if TYPE_CHECKING:
     from zerorpc.transport.handover import Intake
 
 __all__ = ["Server"]
 
-_Self = TypeVar("_Self", bound="Server")  # typing.Self is Python 3.11's
+
 _CLOSE_TIMEOUT = 1.0  # s that close() waits for the serving thread to close the listeners
 
 
@@ -97,7 +97,7 @@ class Server(SocketBase):
         context.check_ids()
         core = _Service(name, context, checked(settings))
         if core.settings.processes > 1 and hasattr(os, "fork"):
-            import zerorpc.processes  # noqa: F401 - now, for ``run`` to be quick to take signals
+            import zerorpc.server.supervisor  # noqa: F401 - now, for ``run`` to be quick to take signals
         self._core: _Service = core  # all there is: a subclass may name things as it likes
         if not (methods is None and type(self) is Server):
             Server.register(self, service)
@@ -170,7 +170,7 @@ class Server(SocketBase):
         """Call one of the exposed methods here, without a client. Raises NameError for an unknown one."""
         return self._core.known(method).functor(*args)
 
-    def __enter__(self: _Self) -> _Self:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -376,7 +376,7 @@ class _Service:
         """The parent's part."""
         if not hasattr(os, "fork"):
             raise RuntimeError(f"processes={self.settings.processes} needs os.fork(), which this system doesn't have")
-        from zerorpc.processes import Supervisor  # few need it, and multiprocessing along with it
+        from zerorpc.server.supervisor import Supervisor  # few need it, and multiprocessing along with it
 
         self._begin()
         try:

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable
 from typing import cast
 
-from zerorpc.transport.sockets import occupy_standard_descriptors
+from zerorpc.runtime.descriptors import occupy_standard_descriptors
 
 __all__ = ["close_event_loop", "new_event_loop", "running_loop"]
 

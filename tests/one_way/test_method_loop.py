@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.service.running import PATIENCE, raising_on
-from zerorpc.service.method_loop import MethodLoop
+from zerorpc.one_way.method_loop import MethodLoop
 
 
 def test_what_is_run_sees_this_threads_context_in_another_thread() -> None:
@@ -41,7 +41,7 @@ async def fail() -> None:
 
 
 def test_a_timeout_of_what_is_run_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.method_loop.GLANCE", 0.001)
+    monkeypatch.setattr("zerorpc.one_way.method_loop.GLANCE", 0.001)
 
     async def late(error: BaseException | None) -> str:
         await asyncio.sleep(0.02)
@@ -109,7 +109,7 @@ def test_ctrl_c_cancels_what_is_run() -> None:
 
 
 def test_tasks_that_refuse_to_end_keep_it_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.method_loop._END", 0.01)
+    monkeypatch.setattr("zerorpc.one_way.method_loop._END", 0.01)
     release = threading.Event()
 
     kept: list[Any] = []

@@ -16,20 +16,20 @@ from typing import Any, Protocol, TypeAlias
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
+from zerorpc.one_way.io_thread import io_loop
+from zerorpc.one_way.method_loop import GLANCE, MethodLoop
 from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header, no_array
 from zerorpc.protocol.one_way import OneWayPeer
+from zerorpc.runtime import forks
+from zerorpc.runtime.loops import running_loop
 from zerorpc.service.execution import ServerHooks
 from zerorpc.service.forks import NO_LOOP, end_child
-from zerorpc.service.method_loop import GLANCE, MethodLoop
 from zerorpc.service.methods import Method
 from zerorpc.service.thread_jobs import is_for_the_loop
 from zerorpc.service.workers import Workers
 from zerorpc.shown import name_of, trace_of
-from zerorpc.transport import forks
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.io_thread import io_loop
-from zerorpc.transport.loops import running_loop
 from zerorpc.zmtp import SocketType
 
 __all__ = ["Inbox"]

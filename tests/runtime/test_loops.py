@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.running import joined
 from tests.service.services import Cooler
-from zerorpc.transport.loops import new_event_loop, running_loop
+from zerorpc.runtime.loops import new_event_loop, running_loop
 
 
 def test_uvloops_where_it_is_installed() -> None:

@@ -19,7 +19,7 @@ import zerorpc
 from tests.cli.programs import Program
 from tests.service.running import TCP, RawPeer, connect, eventually, refused, unused_port
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
-from zerorpc.processes import Restarts, Supervisor
+from zerorpc.server.supervisor import Restarts, Supervisor
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.handover import Outlet, choose
 from zerorpc.zmtp.greeting import Greeting
@@ -163,9 +163,9 @@ def test_the_next_connection_goes_to_the_process_that_has_the_fewest(serve: Serv
 
 
 SLOW_START = """
-import multiprocessing, zerorpc.processes
-zerorpc.processes._PATIENCE = {patience}
-from zerorpc.server import _Service
+import multiprocessing, zerorpc.server.supervisor
+zerorpc.server.supervisor._PATIENCE = {patience}
+from zerorpc.server.server import _Service
 real = _Service.work
 def work(self, intake, mask):
     if multiprocessing.current_process().name == "zerorpc-2":
@@ -279,15 +279,15 @@ def test_a_process_that_ends_right_after_its_start_is_not_restarted_at_once_agai
     program = start(
         SERVICE
         + """
-import zerorpc.processes
-class Slower(zerorpc.processes.Restarts):
+import zerorpc.server.supervisor
+class Slower(zerorpc.server.supervisor.Restarts):
     def delay(self, lived):
         assert lived < 60
         delay = super().delay(0.0)
         say("delay", delay)
         return delay
-zerorpc.processes.Restarts = Slower
-from zerorpc.server import _Service
+zerorpc.server.supervisor.Restarts = Slower
+from zerorpc.server.server import _Service
 _Service.work = lambda self, intake, mask: os._exit(3)
 """
         + START.format(endpoint=TCP)
@@ -303,7 +303,9 @@ _Service.work = lambda self, intake, mask: os._exit(3)
 def test_a_process_that_hangs_at_its_start_is_replaced(serve: Serve, tmp_path: Path) -> None:
     fifo = tmp_path / "start"
     os.mkfifo(fifo)
-    served = serve(before=SLOW_START.format(patience=0.1, fifo=str(fifo)) + "zerorpc.processes._START_MAX = 1.0\n")
+    served = serve(
+        before=SLOW_START.format(patience=0.1, fifo=str(fifo)) + "zerorpc.server.supervisor._START_MAX = 1.0\n"
+    )
     served.client().pid()
     served.program.wait_for("has not started in time and is killed\n")
     served.program.wait_for("ended with SIGKILL; it is replaced\n")
@@ -390,7 +392,7 @@ def test_a_second_signal_hurries(serve: Serve) -> None:
 def test_a_third_signal_kills_what_still_does_not_end(serve: Serve) -> None:
     served = serve(
         before="""
-from zerorpc.processes import Supervisor
+from zerorpc.server.supervisor import Supervisor
 real = Supervisor._close
 def close(self):
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # after run(), when some more may come
@@ -411,7 +413,9 @@ Supervisor._close = close
 
 
 def test_a_process_that_does_not_end_in_its_grace_and_some_more_is_killed(serve: Serve) -> None:
-    served = serve(before="import zerorpc.processes; zerorpc.processes._OVERTIME = -9.9  # of a grace of 10 s\n")
+    served = serve(
+        before="import zerorpc.server.supervisor; zerorpc.server.supervisor._OVERTIME = -9.9  # of a grace of 10 s\n"
+    )
     call, _ = served.hold(served.client(), "block_the_loop")
     served.program.interrupt(signal.SIGTERM)
     with pytest.raises(zerorpc.LostRemote):

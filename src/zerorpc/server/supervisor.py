@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zerorpc.logs import Logger
-from zerorpc.service.signals import ENDING, Signals, hold_signals, release_signals
+from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.handover import Intake, Outlet, choose
 from zerorpc.transport.sockets import OUT_OF_DESCRIPTORS, Listener

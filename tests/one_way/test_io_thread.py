@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from zerorpc.transport import io_thread
-from zerorpc.transport.io_thread import io_loop
+from zerorpc.one_way import io_thread
+from zerorpc.one_way.io_thread import io_loop
 
 
 def test_it_is_one_loop_that_runs() -> None:

@@ -11,8 +11,8 @@ import os
 import threading
 
 from zerorpc.logs import Logger
-from zerorpc.transport import forks
-from zerorpc.transport.loops import new_event_loop
+from zerorpc.runtime import forks
+from zerorpc.runtime.loops import new_event_loop
 
 __all__ = ["io_loop"]
 

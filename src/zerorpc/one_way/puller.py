@@ -1,0 +1,94 @@
+"""Puller and Subscriber: a method runs for each event that comes, and nobody gets a reply."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, ClassVar, Self
+
+from zerorpc.compat.context import Context
+from zerorpc.one_way.inbox import Inbox
+from zerorpc.runtime.signals import children_apart
+from zerorpc.service.methods import collect
+from zerorpc.socket_base import SocketBase
+from zerorpc.zmtp import SocketType
+
+__all__ = ["Puller", "Subscriber"]
+
+
+class Puller(SocketBase):
+    """Runs a method of an object for each event that a pusher sends, one after the other, in order.
+
+    ::
+
+        puller = zerorpc.Puller(Worker())
+        puller.bind("tcp://127.0.0.1:4242")
+        puller.run()                    # or: await puller.serve()
+
+    Arguments: ``methods`` an object, a module or a dict of functions, as for Server (TypeError for anything else);
+    ``context`` the middleware. A subclass that is given no ``methods`` exposes its own.
+
+    Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
+    that the caller of ``run`` or ``serve`` had, and a coroutine has a task of its own.
+
+    ``stop`` and ``close`` are safe from any thread and from the methods. In a forked child that calls ``run`` or
+    ``serve`` it makes connections of its own.
+    """
+
+    _socket_type: ClassVar[SocketType] = SocketType.PULL
+
+    def __init__(self, methods: object = None, context: Context | None = None) -> None:
+        service = self if methods is None else methods
+        exposed = collect(service, Puller if isinstance(service, Puller) else None)
+        self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), exposed)
+
+    def run(self) -> None:
+        """Receive until ``stop``, running the methods in this thread; coroutines on an event loop of their own.
+
+        That loop has a thread of its own and lasts until ``run`` returns: tasks that a method leaves behind go on, and
+        methods may block, or push and call with blocking sockets. What methods raise is logged. ``run`` handles no
+        signals: on the main thread Ctrl-C raises KeyboardInterrupt here, and SIGTERM ends the process.
+
+        After ``stop`` it may be called again. Raises Closed after ``close``, RuntimeError when it is running already.
+        """
+        self._core.run()
+
+    async def serve(self) -> None:
+        """Receive until ``stop`` or cancellation, then close. Coroutine methods run here, plain ones on a thread.
+
+        If it is cancelled during a coroutine method, it cancels that method and waits for its end. Raises what ``run``
+        raises.
+        """
+        with children_apart():
+            await self._core.serve()
+
+    def stop(self) -> None:
+        """Make ``run`` or ``serve`` return after the current method; doesn't wait for that. Safe to call twice."""
+        self._core.stop()
+
+    def close(self) -> None:
+        """Stop, and close all connections; events that wait are lost. Safe from any thread, and twice."""
+        self._core.close()
+
+    def __call__(self, method: str, /, *args: object) -> Any:
+        """Run one of the methods here, and return what it returns. Raises NameError for an unknown one."""
+        found = self._core.methods.get(method)
+        if found is None:
+            raise NameError(method)
+        return found.functor(*args)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._core.close()
+
+    def __del__(self) -> None:
+        core = self.__dict__.get("_core")
+        if core is not None and not sys.is_finalizing():
+            core.abandon()
+
+
+class Subscriber(Puller):
+    """Like Puller, for what publishers send; it subscribes to everything."""
+
+    _socket_type = SocketType.SUB

@@ -1,0 +1,1 @@
+"""What Python and the system give a process: event loops, forks, signals, standard descriptors."""

@@ -1,0 +1,1 @@
+"""What serves: ``Server`` and its life, in one process or in several."""
