@@ -24,6 +24,7 @@ ORDER = [
     {"client", "server", "one_way"},
     {"remote_method", "socket_base"},
     {"event_log", "compat"},
+    {"doors"},
     {"calls", "service", "transport"},
     {"protocol"},
     {"zmtp"},

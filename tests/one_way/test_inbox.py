@@ -348,7 +348,7 @@ def test_a_header_that_can_not_be_decoded_ends_nothing(how: str, monkeypatch: py
 
     with pulling(how, Kinds(taken.append)) as puller, pushing_to(puller) as pusher:
         with monkeypatch.context() as patch:
-            patch.setattr("zerorpc.one_way.inbox.decode_header", fail)
+            patch.setattr("zerorpc.doors.event_invocation.decode_header", fail)
             pusher.plain("bad")
             eventually(lambda: failed)
         pusher.plain("good")

@@ -58,13 +58,13 @@ def program(text: str, loop: str, number: int = signal.SIGTERM, processes: int =
 
 INSTANTS = {
     "when the loop has been made": """
-import zerorpc.server.server
-real = zerorpc.server.server.new_event_loop
+import zerorpc.server.life
+real = zerorpc.server.life.new_event_loop
 def new_event_loop():
     loop = real()
     send()
     return loop
-zerorpc.server.server.new_event_loop = new_event_loop
+zerorpc.server.life.new_event_loop = new_event_loop
 """,
     "before the handlers are set": """
 real = signals.Signals.take
@@ -91,18 +91,18 @@ sent = []
 signal.signal = set_handler
 """,
     "when they get through": """
-import zerorpc.server.server
-real = zerorpc.server.server.release_signals
+import zerorpc.server.life
+real = zerorpc.server.life.release_signals
 def release(held):
     real(held)
     if not sent:
         sent.append(send())
 sent = []
-zerorpc.server.server.release_signals = release
+zerorpc.server.life.release_signals = release
 """,
     "right before the loop's first turn": """
-import zerorpc.server.server
-real = zerorpc.server.server.new_event_loop
+import zerorpc.server.life
+real = zerorpc.server.life.new_event_loop
 class Loop(real().__class__):
     def run_until_complete(self, future):
         if not sent:
@@ -113,15 +113,15 @@ class Loop(real().__class__):
             sent.append(send())
         return super().run_forever()
 sent = []
-zerorpc.server.server.new_event_loop = Loop
+zerorpc.server.life.new_event_loop = Loop
 """,
     "in the loop's first turn": """
-from zerorpc.server.server import _Service
-real = _Service._startup
+from zerorpc.server.life import Service
+real = Service._startup
 def startup(self, loop):
     send()
     real(self, loop)
-_Service._startup = startup
+Service._startup = startup
 """,
 }
 
@@ -141,8 +141,8 @@ def test_a_signal_that_comes(instant: str, number: int, loop: str) -> None:
 def test_a_signal_that_comes_while_a_server_process_starts(loop: str) -> None:
     """It leaves and another takes its place."""
     text = """
-import zerorpc.server.server
-real = zerorpc.server.server.new_event_loop
+import zerorpc.server.life
+real = zerorpc.server.life.new_event_loop
 flag = os.pipe()
 os.set_blocking(flag[0], False)
 os.write(flag[1], b"once")
@@ -156,7 +156,7 @@ def new_event_loop():
         send()
         say("sent")
     return loop
-zerorpc.server.server.new_event_loop = new_event_loop
+zerorpc.server.life.new_event_loop = new_event_loop
 class Service:
     def pid(self):
         return os.getpid()

@@ -758,12 +758,12 @@ def test_a_system_without_signal_handlers_on_its_loop(monkeypatch: pytest.Monkey
         def add_signal_handler(self, *args: Any) -> None:
             raise NotImplementedError
 
-    monkeypatch.setattr("zerorpc.server.server.new_event_loop", Loop)
+    monkeypatch.setattr("zerorpc.server.life.new_event_loop", Loop)
     server = zerorpc.Server({})
     server.bind(TCP)
     with raising_on(signal.SIGUSR1, KeyboardInterrupt()) as interrupt:
         thread = threading.Thread(
-            target=once, args=(lambda: server._core.serving and _main_thread_selects(), interrupt)
+            target=once, args=(lambda: server._core.life.serving and _main_thread_selects(), interrupt)
         )
         thread.start()
         with pytest.raises(KeyboardInterrupt):
@@ -776,7 +776,7 @@ def test_signals_get_through_again_when_there_is_no_loop_to_be_had(monkeypatch: 
     def new_event_loop() -> asyncio.AbstractEventLoop:
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr("zerorpc.server.server.new_event_loop", new_event_loop)
+    monkeypatch.setattr("zerorpc.server.life.new_event_loop", new_event_loop)
     with zerorpc.Server({}) as server, pytest.raises(OSError, match="too many open files"):
         server.run()
     assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
@@ -790,7 +790,7 @@ def test_a_signal_that_raises_while_run_makes_its_loop_leaves_none_open(monkeypa
         interrupt()
         return made[0]
 
-    monkeypatch.setattr("zerorpc.server.server.new_event_loop", new_event_loop)
+    monkeypatch.setattr("zerorpc.server.life.new_event_loop", new_event_loop)
     with zerorpc.Server({}) as server, raising_on(signal.SIGTERM, KeyboardInterrupt()) as interrupt:
         with pytest.raises(KeyboardInterrupt):
             server.run()
@@ -801,7 +801,7 @@ def test_a_server_that_fails_to_start_is_closed(monkeypatch: pytest.MonkeyPatch)
     def fail(*_: object) -> None:
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr("zerorpc.server.server.Runners", fail)
+    monkeypatch.setattr("zerorpc.server.life.Runners", fail)
     server = zerorpc.Server({})
     server.bind(TCP)
     with pytest.raises(OSError, match="too many open files"):

@@ -165,13 +165,13 @@ def test_the_next_connection_goes_to_the_process_that_has_the_fewest(serve: Serv
 SLOW_START = """
 import multiprocessing, zerorpc.server.supervisor
 zerorpc.server.supervisor._PATIENCE = {patience}
-from zerorpc.server.server import _Service
-real = _Service.work
-def work(self, intake, mask):
+from zerorpc.server import several
+real = several.work
+def work(service, intake, mask):
     if multiprocessing.current_process().name == "zerorpc-2":
         open({fifo!r}).close()
-    real(self, intake, mask)
-_Service.work = work
+    real(service, intake, mask)
+several.work = work
 """
 
 
@@ -287,8 +287,8 @@ class Slower(zerorpc.server.supervisor.Restarts):
         say("delay", delay)
         return delay
 zerorpc.server.supervisor.Restarts = Slower
-from zerorpc.server.server import _Service
-_Service.work = lambda self, intake, mask: os._exit(3)
+from zerorpc.server import several
+several.work = lambda service, intake, mask: os._exit(3)
 """
         + START.format(endpoint=TCP)
         + RUN

@@ -1,41 +1,10 @@
-"""How long a request will wait, told from how turns came so far; and how long its caller will."""
+"""How long a request will wait, told from how turns came so far."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-import zerorpc
-from zerorpc.protocol.channel import ServerChannel
-from zerorpc.protocol.events import USUAL_TIMEOUT, decode, encode
-from zerorpc.service.turns import Turns, patience
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ({}, 30),
-        ({"_zpc_timeout": 5}, 5),
-        ({"_zpc_timeout": 0.25}, 0.25),
-        ({"_zpc_timeout": None}, float("inf")),
-        ({"_zpc_timeout": float("inf")}, float("inf")),
-        ({"_zpc_timeout": 1e300}, 1e300),
-        ({"_zpc_timeout": -1.0}, -1),
-        ({"_zpc_timeout": "soon"}, 30),
-        ({"_zpc_timeout": float("nan")}, 30),
-        ({"_zpc_timeout": True}, 30),
-        ({"_zpc_timeout": [1]}, 30),
-    ],
-)
-def test_a_caller_says_how_long_it_waits_or_is_taken_to_be_like_most(header: dict[str, Any], expected: float) -> None:
-    assert patience(request({"message_id": b"1", "v": 3, **header})) == expected
-
-
-def test_all_clients_wait_for_what_is_usual() -> None:
-    with zerorpc.Client() as client:
-        assert client._core.timeout == USUAL_TIMEOUT
-    assert zerorpc.AsyncClient()._core.timeout == USUAL_TIMEOUT
+from zerorpc.service.turns import Turns
 
 
 def test_nothing_is_known_at_first() -> None:
@@ -88,8 +57,3 @@ def test_an_empty_queue_forgets() -> None:
     assert turns.wait(10.0, 10) == pytest.approx(10.0)
     turns.begin(20.0)
     assert turns.wait(20.0, 10) == 0
-
-
-def request(header: dict[str, Any]) -> ServerChannel:
-    data = encode(header, "f", [])
-    return ServerChannel(None, b"1", decode(data), data, None)  # type: ignore[arg-type]  # nothing is sent

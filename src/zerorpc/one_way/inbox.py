@@ -10,24 +10,22 @@ import inspect
 import os
 import queue
 import sys
-import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
+from zerorpc.doors.event_invocation import EventHooks, EventInvocation, is_the_programs
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
 from zerorpc.one_way.io_thread import io_loop
 from zerorpc.one_way.method_loop import GLANCE, MethodLoop
-from zerorpc.protocol.events import Buffer, Event, WireEvent, decode_header, no_array
+from zerorpc.protocol.events import Buffer, WireEvent
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
-from zerorpc.service.execution import ServerHooks
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Method
 from zerorpc.service.thread_jobs import is_for_the_loop
 from zerorpc.service.workers import Workers
-from zerorpc.shown import name_of, trace_of
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.zmtp import SocketType
@@ -37,12 +35,6 @@ __all__ = ["Inbox"]
 logger: Logger = Logger("zerorpc.server")
 
 _QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark
-
-
-class InboxHooks(ServerHooks, Protocol):
-    """The hooks of ``zerorpc.Context`` that an event passes on its way in."""
-
-    def hook_resolve_endpoint(self, endpoint: object, /) -> Any: ...
 
 
 _Outcome: TypeAlias = "BaseException | None"
@@ -55,7 +47,7 @@ class Inbox:
     The loop of the sockets only queues; it never runs a method, nor waits for one.
     """
 
-    def __init__(self, socket_type: SocketType, context: InboxHooks, methods: dict[str, Method]) -> None:
+    def __init__(self, socket_type: SocketType, context: EventHooks, methods: dict[str, Method]) -> None:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.methods = methods
@@ -83,9 +75,13 @@ class Inbox:
                 if arrived is None:
                     continue
                 self._resume(loop)
-                failed = _raised_by(base.copy().run, self._run_one, *arrived, methods)
-                if failed is not None:  # no thread could be started, or the task was cancelled at its last step
-                    self._tell(Event(arrived[0].name, arrived[0].args, {}), failed)
+                invocation = self._invocation(*arrived)
+                try:
+                    base.copy().run(self._run_one, invocation, methods)
+                except BaseException as error:  # no thread could be started, or the task was cancelled at its last step
+                    if is_the_programs(error):
+                        raise
+                    invocation.error(error)
                 self._heed_fork(pid)
         finally:
             methods.close()
@@ -98,11 +94,14 @@ class Inbox:
         except queue.Empty:
             return None
 
-    def _run_one(self, event: WireEvent, data: Buffer, methods: MethodLoop) -> None:
-        if self._is_on_loop(event):
-            methods.run(self._handle(event, data, None))
+    def _invocation(self, event: WireEvent, data: Buffer) -> EventInvocation:
+        return EventInvocation.of(self.methods.get(event.name), event, data, self.context)
+
+    def _run_one(self, invocation: EventInvocation, methods: MethodLoop) -> None:
+        if _is_on_loop(invocation):
+            methods.run(self._handle(invocation, None))
         else:
-            _finish_now(self._handle(event, data, methods.run))
+            _finish_now(self._handle(invocation, methods.run))
 
     async def serve(self) -> None:
         pid, base = self._begin(), contextvars.copy_context()
@@ -120,10 +119,11 @@ class Inbox:
                 if arrived is None:
                     continue
                 self._resume(loop)
-                if self._is_on_loop(arrived[0]):
-                    await _end_of(base.copy().run(loop.create_task, self._handle(*arrived, None)))
+                invocation = self._invocation(*arrived)
+                if _is_on_loop(invocation):
+                    await _end_of(base.copy().run(loop.create_task, self._handle(invocation, None)))
                 else:
-                    handling = self._handle(*arrived, functools.partial(_run_on, loop))
+                    handling = self._handle(invocation, functools.partial(_run_on, loop))
                     await _on_worker(worker, functools.partial(base.copy().run, _finish_now, handling))
                 self._heed_fork(pid)
         finally:
@@ -152,42 +152,30 @@ class Inbox:
         if os.getpid() != pid:
             end_child()
 
-    def _is_on_loop(self, event: WireEvent) -> bool:
-        method = self.methods.get(event.name)
-        return method is not None and method.on_loop
-
-    async def _handle(self, wire: WireEvent, data: Buffer, run: _Run | None) -> None:
+    async def _handle(self, invocation: EventInvocation, run: _Run | None) -> None:
         """One event: the hooks and the method, all in one thread.
 
         Off the loop, ``run`` takes what is to be run there, and blocks; so then this never waits.
         """
         pid = os.getpid()
         self._stepping = asyncio.current_task() if run is None else None
-        event = Event(wire.name, wire.args, {})
         elsewhere: BaseException | None = None
         try:
-            event.header = decode_header(data)
-            method = self.methods.get(event.name)
-            if method is None:
-                raise NameError(event.name)
-            if not isinstance(event.args, list):
-                raise TypeError(no_array(event.name, event.args))
-            self.context.hook_load_task_context(event.header)
-            self.context.hook_server_before_exec(event)
-            result = method.functor(*event.args)
+            method = invocation.begin()
+            result = method.functor(*invocation.args)
             if run is None:
                 await self._finish(method, result)
             elif not is_for_the_loop(result, method):
                 _exhaust(method, result)
             elif (elsewhere := self._run_elsewhere(run, method, result)) is not None:
                 raise elsewhere
-            self.context.hook_server_after_exec(event, None)
+            invocation.result(None)
         except BaseException as error:
             if os.getpid() != pid:
                 end_child(error)
-            if (error is not elsewhere and _is_the_programs(error)) or (run is None and _was_cancelled(error)):
+            if (error is not elsewhere and is_the_programs(error)) or (run is None and _was_cancelled(error)):
                 raise
-            self._tell(event, error)
+            invocation.error(error)
         finally:
             self._stepping = None
         self._heed_fork(pid)
@@ -221,14 +209,6 @@ class Inbox:
         except BaseException as error:
             return error
         return None
-
-    def _tell(self, event: Event, error: BaseException) -> None:
-        """The log and the hook; whatever they raise ends nothing."""
-        logger.error("%.200s raised %s", event.name, name_of(error), raised=error)
-        exc_info = (type(error), error, trace_of(error))
-        failed = _raised_by(self.context.hook_server_inspect_exception, event, None, exc_info)
-        if failed is not None:
-            logger.error("a hook raised while %s's error was handled", event.name, raised=failed)
 
     # On the sockets' loop
 
@@ -307,10 +287,9 @@ class Inbox:
         return self.hub.stale
 
 
-def _is_the_programs(error: BaseException) -> bool:
-    """Ctrl-C, or a ``sys.exit`` of a signal handler: what comes to the main thread in a method is not the method's."""
-    in_main = threading.current_thread() is threading.main_thread()
-    return in_main and issubclass(type(error), (KeyboardInterrupt, SystemExit))
+def _is_on_loop(invocation: EventInvocation) -> bool:
+    method = invocation.method
+    return method is not None and method.on_loop
 
 
 def _was_cancelled(error: BaseException) -> bool:
@@ -341,17 +320,6 @@ def _exhaust(method: Method, result: Any) -> None:
     if method.streams or isinstance(result, Iterator):
         for _ in result:
             pass
-
-
-def _raised_by(act: Callable[..., object], *args: object, **options: object) -> BaseException | None:
-    """Call it; what it raised."""
-    try:
-        act(*args, **options)
-    except BaseException as error:
-        if _is_the_programs(error):
-            raise
-        return error
-    return None
 
 
 def _run_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, _Outcome]) -> _Outcome:

@@ -1,41 +1,20 @@
-"""Server: any object as a network service. Its life: startup, serving, shutdown.
-
-Longer than most, because that life is lived in one process or in several, and is best followed in one place.
-"""
+"""Server: any object as a network service."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import signal
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from zerorpc.compat.context import Context
-from zerorpc.errors import Closed, EndpointError, LostRemote
-from zerorpc.protocol.channel import ServerChannel
-from zerorpc.protocol.events import Buffer
-from zerorpc.protocol.rpc_peers import ServerPeer
-from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
-from zerorpc.runtime.signals import ENDING, Signals, children_apart, hold_signals, release_signals
+from zerorpc.runtime.loops import running_loop
+from zerorpc.runtime.signals import children_apart
+from zerorpc.server.life import Service
 from zerorpc.service import process_pool
-from zerorpc.service.methods import Method, collect, on_loop, service_name
-from zerorpc.service.runners import Runners
-from zerorpc.service.signatures import argspec, describe
+from zerorpc.service.methods import service_name
 from zerorpc.settings import GRACE, HEARTBEAT, ServerSettings, checked
 from zerorpc.socket_base import SocketBase
-from zerorpc.transport.aio import AioHub
-from zerorpc.transport.aio_link import AioLink
-
-if TYPE_CHECKING:
-    from zerorpc.transport.handover import Intake
 
 __all__ = ["Server"]
-
-
-_CLOSE_TIMEOUT = 1.0  # s that close() waits for the serving thread to close the listeners
 
 
 class Server(SocketBase):
@@ -95,10 +74,10 @@ class Server(SocketBase):
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
         context.check_ids()
-        core = _Service(name, context, checked(settings))
+        core = Service(name, context, checked(settings))
         if core.settings.processes > 1 and hasattr(os, "fork"):
-            import zerorpc.server.supervisor  # noqa: F401 - now, for ``run`` to be quick to take signals
-        self._core: _Service = core  # all there is: a subclass may name things as it likes
+            import zerorpc.server.several  # noqa: F401 - now, for ``run`` to be quick to take signals
+        self._core: Service = core  # all there is: a subclass may name things as it likes
         if not (methods is None and type(self) is Server):
             Server.register(self, service)
 
@@ -110,7 +89,7 @@ class Server(SocketBase):
         Call it before the server serves. Raises ValueError when a method of that name is exposed already, and TypeError
         for what can't be a service.
         """
-        self._core.register(methods, prefix, Server if isinstance(methods, Server) else None)
+        self._core.registry.register(methods, prefix, Server if isinstance(methods, Server) else None)
 
     # Serving
 
@@ -135,10 +114,14 @@ class Server(SocketBase):
         if running_loop() is not None:
             remedy = "use `await server.serve()`" if processes == 1 else f"processes={processes} can't run inside one"
             raise RuntimeError(f"server.run() would block the running event loop: {remedy}")
-        if processes > 1:
-            self._core.supervise()
-        else:
+        if processes == 1:
             self._core.run()
+            return
+        if not hasattr(os, "fork"):
+            raise RuntimeError(f"processes={processes} needs os.fork(), which this system doesn't have")
+        from zerorpc.server.several import supervise  # few need it, and multiprocessing along with it
+
+        supervise(self._core)
 
     async def serve(self) -> None:
         """Serve on the running event loop until ``stop`` is called or this is cancelled; then close.
@@ -168,7 +151,7 @@ class Server(SocketBase):
 
     def __call__(self, method: str, /, *args: object) -> Any:
         """Call one of the exposed methods here, without a client. Raises NameError for an unknown one."""
-        return self._core.known(method).functor(*args)
+        return self._core.registry.known(method).functor(*args)
 
     def __enter__(self) -> Self:
         return self
@@ -177,275 +160,5 @@ class Server(SocketBase):
         self._core.close()
 
     def __repr__(self) -> str:
-        state = "serving" if self._core.serving else "closed" if self._core.hub.closed else "not serving"
-        return f"<{type(self).__name__} {self._core.name!r} {state} {list(self._core.hub.listeners)}>"
-
-
-class _Service:
-    """What a server does with its peers. Apart from Server, so that subclasses of it can name methods freely."""
-
-    def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
-        self.name = name
-        self.context = context
-        self.settings = settings
-        self.tap: Callable[[str, Buffer], None] | None = None
-        self.hub = AioHub(self, context.hook_resolve_endpoint)
-        self.hub.proxied = settings.proxy_protocol
-        self.runners: Runners | None = None
-        self.methods: dict[str, Method] = {}
-        self.builtins = self._make_builtins()
-        self.unbound = threading.Event()  # set when nothing listens any more
-        self.intake: Intake | None = None  # where connections come from in one of several processes
-        self.serving = False
-        self._life = threading.RLock()  # whether it serves or is closed; a signal's handler may come in between
-        self._stop_asked = False
-        self._wake: Callable[[], object] | None = None
-        self._raised: BaseException | None = None  # by a handler of the program's, for ``run`` to raise
-        self._forced = False
-        self._draining: asyncio.Future[None] | None = None
-
-    def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
-        for name, method in collect(methods, hidden_base).items():
-            full = f"{prefix}.{name}" if prefix else name
-            if full in self.methods:
-                raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
-            self.methods[full] = method
-
-    def _make_builtins(self) -> dict[str, Method]:
-        """What every zerorpc service answers, for the command line and for tools (docs/protocol.md, Events)."""
-        functions: dict[str, Callable[..., Any]] = {
-            "_zerorpc_list": lambda: [name for name in self.methods if not name.startswith("_")],
-            "_zerorpc_name": lambda: self.name,
-            "_zerorpc_ping": lambda: ["pong", self.name],
-            "_zerorpc_help": lambda method: self.known(method).doc,
-            "_zerorpc_args": lambda method: argspec(self.known(method)),
-            "_zerorpc_inspect": lambda: {
-                "name": self.name,
-                "methods": {name: describe(m) for name, m in self.methods.items() if not name.startswith("_")},
-            },
-        }
-        return {name: Method(name, on_loop(function)) for name, function in functions.items()}
-
-    def known(self, name: str) -> Method:
-        method = self.methods.get(name)
-        if method is None:
-            raise NameError(name)
-        return method
-
-    # Its life
-
-    def run(self, mask: set[Any] | None = None) -> None:
-        """Serve on a loop of its own. ``mask`` are the signals to hold back meanwhile, if not those of now."""
-        with contextlib.ExitStack() as stack:
-            held = hold_signals()  # until all is in place that they need
-            stack.callback(release_signals, held)
-            signals = Signals(*ENDING) if threading.current_thread() is threading.main_thread() else None
-            if signals is not None:
-                stack.callback(signals.close)
-                signals.take()
-            loop = new_event_loop()
-            serving = loop.create_task(self.serve())
-            stack.callback(self._end_loop, loop, serving, signals)
-            if signals is not None:
-                loop.add_reader(signals.wakeups.fileno(), self._heed, signals)
-            release_signals(held if mask is None else mask)
-            loop.run_until_complete(serving)
-        if self._raised is not None:
-            raise self._raised
-
-    def _end_loop(self, loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None], signals: Signals | None) -> None:
-        if self.hub.stale:  # a forked child: the loop is the parent's
-            return
-        close_event_loop(loop, serving)
-        if signals is not None:
-            self._heed(signals)
-
-    def _heed(self, signals: Signals) -> None:
-        """The first signal drains, the second one forces the shutdown."""
-        for number, error in signals.arrived():
-            if self._raised is None:
-                self._raised = error
-            if self.intake is None:
-                again = self._stop_asked
-            elif number == signal.SIGINT and error is None:  # a terminal's Ctrl-C: for the parent, which tells us
-                continue
-            else:  # the parent tells by the intake; though perhaps at the same moment, to all of us
-                again, self.intake.alone = self.intake.alone, True
-            if again:
-                self.force()
-            self.stop()
-
-    async def serve(self) -> None:
-        self._begin()
-        loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-        self._wake = lambda: loop.call_soon_threadsafe(stopped.set)
-        try:
-            self._startup(loop)
-            if not self._stop_asked:
-                await stopped.wait()
-        finally:
-            self._wake = None
-            try:
-                await self._shut_down(loop)
-            finally:
-                self.serving = False
-
-    def _begin(self) -> None:
-        with self._life:
-            if self.serving or self.hub.closed:
-                raise Closed("this server is closed" if self.hub.closed else "this server is serving already")
-            self.serving = True
-
-    def _startup(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.runners = Runners(loop, self.context, self.settings)
-        self.hub.attach(loop)
-        if self.intake is not None:
-            self.intake.open(loop, self.hub.adopt)
-
-    async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In a task of its own, to its end: who cancels ``serve`` meanwhile waits for nothing else."""
-        cancelled = None
-        ending = loop.create_task(self._end())
-        while not ending.done():
-            try:
-                await asyncio.wait([ending])
-            except asyncio.CancelledError as error:
-                cancelled = error
-                self.force()
-        if cancelled is not None:
-            raise cancelled
-        ending.result()
-
-    async def _end(self) -> None:
-        try:
-            if self.runners is None:  # it failed to start
-                self.stop_listening()
-            else:
-                await self._end_running(self.runners)
-        finally:
-            if self.intake is not None:
-                self.intake.close()
-
-    async def _end_running(self, runners: Runners) -> None:
-        if self.intake is not None:
-            self.intake.leave()
-        self.hub.stop_accepting()
-        self.unbound.set()
-        for link in list(self.hub.links):
-            link.peer.send_goaway()
-            link.flush()
-        self._draining = asyncio.ensure_future(runners.drain(0.0 if self._forced else self.settings.grace))
-        try:
-            with contextlib.suppress(asyncio.CancelledError):  # by force()
-                await self._draining
-            await runners.aclose()
-        finally:
-            await self.hub.aclose(LostRemote("the server stopped"))
-
-    # Its end, from any thread
-
-    def stop(self) -> None:
-        if self.hub.stale:  # a forked child, with a handler of the program's: what runs is the parent's
-            return
-        self._stop_asked = True
-        self.hub.leaving = True
-        wake = self._wake
-        if wake is not None:
-            with contextlib.suppress(RuntimeError):  # its loop is closed: it has stopped
-                wake()
-
-    def close(self) -> None:
-        self.stop()
-        with self._life:
-            if not self.serving or self.hub.stale:
-                self.hub.close_unattached()
-                return
-        if (loop := running_loop()) is None or loop is not self.hub.loop:
-            self.unbound.wait(_CLOSE_TIMEOUT)
-
-    def force(self) -> None:
-        """Wait for nothing any more. On the loop."""
-        self._forced = True
-        if self._draining is not None:
-            self._draining.cancel()
-
-    # In several processes
-
-    def supervise(self) -> None:
-        """The parent's part."""
-        if not hasattr(os, "fork"):
-            raise RuntimeError(f"processes={self.settings.processes} needs os.fork(), which this system doesn't have")
-        from zerorpc.server.supervisor import Supervisor  # few need it, and multiprocessing along with it
-
-        self._begin()
-        try:
-            for endpoint in (*self.hub.listeners, *self.hub.dialers):
-                if endpoint.startswith("inproc:"):
-                    count = self.settings.processes
-                    raise EndpointError(endpoint, f"it reaches one process only, not processes={count}")
-            listeners = list(self.hub.listeners.values())
-            supervisor = Supervisor(listeners, self.settings, self.work, self.stop_listening)
-            self.hub.seal()
-            self._wake = supervisor.stop
-            if self._stop_asked:
-                supervisor.stop()
-            supervisor.run()
-        finally:
-            self._wake = None
-            self.serving = False
-
-    def stop_listening(self) -> None:
-        """Listen no more, without a loop."""
-        self.hub.close_unattached()
-        self.unbound.set()
-
-    def work(self, intake: Intake, mask: set[Any]) -> None:
-        """One of the processes: serve what the parent hands over, until it says stop."""
-        self.serving = False
-        intake.obey(self.stop, self.force)
-        self.intake = intake
-        self.hub.leave_listening()
-        with contextlib.suppress(KeyboardInterrupt):  # by a handler of the program's; the parent's raises it too
-            self.run(mask)
-
-    # The hub tells
-
-    def make_peer(self) -> ServerPeer:
-        peer = ServerPeer(self.settings.heartbeat, self.context.next_msgid)
-        peer.tap = self.tap
-        return peer
-
-    def peer_ready(self, link: AioLink) -> None:
-        if self.unbound.is_set():  # it shook hands too late to be told with the others
-            link.peer.send_goaway()
-
-    def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
-        """New requests to run; running ones that got credit or lost their caller."""
-        runners = self.runners
-        assert runners is not None
-        for channel in touched:
-            if channel.runner is not None:
-                channel.runner.wake()
-            elif not channel.closed:
-                name = channel.event.name
-                runners.submit(link, channel, self.methods.get(name) or self.builtins.get(name))
-
-    def forked(self) -> None:
-        self._life = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
-        if self.runners is not None:
-            self.runners.forked()
-
-    def peer_writable(self, link: AioLink) -> None:
-        for channel in list(link.peer.channels.values()):
-            if channel.runner is not None:
-                channel.runner.wake()
-
-    def peer_leaves(self, link: AioLink) -> None: ...
-
-    def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
-        if self.intake is not None and link.dialer is None:
-            self.intake.lost()
-        for channel in ended:
-            if channel.runner is not None:
-                channel.runner.wake()
+        core = self._core
+        return f"<{type(self).__name__} {core.registry.name!r} {core.life.shown} {list(core.hub.listeners)}>"

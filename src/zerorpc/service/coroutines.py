@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from zerorpc.runtime.loops import running_loop
 from zerorpc.service.eager_tasks import new_starter
-from zerorpc.service.execution import Execution, Outlet
 from zerorpc.service.forks import end_child, end_child_where_it_waits
+from zerorpc.service.invocation import Invocation
 
 __all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "VALUES", "LoopCalls"]
 
@@ -27,10 +27,10 @@ VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict, tuple)
 class Owner(Protocol):
     """Whoever counts the calls that run."""
 
-    def finish(self, link: Outlet, execution: Execution, data: bytes | None, at_once: bool = False, /) -> None:
-        """A call is over; ``data`` is its last event, None if nobody wants it. ``at_once``: before ``run`` returned."""
+    def finish(self, invocation: Invocation, data: bytes | None, at_once: bool = False, /) -> None:
+        """A call is over; ``data`` is its answer, None if nobody wants it. ``at_once``: before ``run`` returned."""
 
-    def advance(self, link: Outlet, execution: Execution, items: Iterator[Any], /) -> None:
+    def advance(self, invocation: Invocation, items: Iterator[object], /) -> None:
         """Stream the items of a plain iterator, which may block. From then on the call is the owner's."""
 
 
@@ -42,135 +42,133 @@ class LoopCalls:
         self._owner = owner
         self._base = contextvars.copy_context()
         self._starter = new_starter(loop)
-        self._starting: Execution | None = None  # the call that takes its first step just now
+        self._starting: Invocation | None = None  # the call that takes its first step just now
+        self._stale = False  # this is a forked child
         self._tasks: set[asyncio.Task[Any]] = set()  # of those that had to wait
 
-    def run(self, link: Outlet, execution: Execution) -> None:
+    def run(self, invocation: Invocation) -> None:
         """Begin a call. It is over when this returns, unless it has to wait for something."""
-        self._starting = execution
+        self._starting = invocation
         try:
-            task = self._starter.start(self._call(link, execution), self._base.copy())
+            task = self._starter.start(self._call(invocation), self._base.copy())
         finally:
             self._starting = None
         if task is not None:
-            self._keep(task, link, execution)
+            self._keep(task, invocation)
 
-    def go_on(self, link: Outlet, execution: Execution, value: object, context: contextvars.Context) -> None:
+    def go_on(self, invocation: Invocation, value: object, context: contextvars.Context) -> None:
         """Go on with what a plain function has returned on a thread: something to await, or an async iterator."""
-        if execution.channel.closed:
+        if invocation.closed:
             _close(value)
-            self._owner.finish(link, execution, None)
+            self._owner.finish(invocation, None)
             return
-        execution.channel.runner = None
-        task = asyncio.Task(self._settle(link, execution, value), loop=self._loop, context=context)
-        self._keep(task, link, execution, value)
+        invocation.runner = None
+        task = asyncio.Task(self._settle(invocation, value), loop=self._loop, context=context)
+        self._keep(task, invocation, value)
 
-    def _keep(self, task: asyncio.Task[Any], link: Outlet, execution: Execution, value: object = None) -> None:
-        if execution.channel.runner is None:
-            execution.channel.runner = Running(task, execution)
+    def _keep(self, task: asyncio.Task[Any], invocation: Invocation, value: object = None) -> None:
+        if invocation.runner is None:
+            invocation.runner = Running(task, invocation)
         self._tasks.add(task)
-        task.add_done_callback(functools.partial(self._ended, link, execution, value))
+        task.add_done_callback(functools.partial(self._ended, invocation, value))
 
-    def _ended(self, link: Outlet, execution: Execution, value: object, task: asyncio.Task[Any]) -> None:
+    def _ended(self, invocation: Invocation, value: object, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not execution.over:  # the task was cancelled before its first step
+        if not invocation.over:  # the task was cancelled before its first step
             _close(value)
-            execution.ran = None
-            self._owner.finish(link, execution, _error(execution, asyncio.CancelledError()))
+            invocation.ran = None
+            self._owner.finish(invocation, _error(invocation, asyncio.CancelledError()))
 
     # In the call's task
 
-    async def _call(self, link: Outlet, execution: Execution) -> None:
+    async def _call(self, invocation: Invocation) -> None:
         """The method from its first step to its last event."""
         data: bytes | None
         try:
-            method = execution.method
-            args: Any = execution.channel.event.args  # type: ignore[union-attr]  # a BadEvent is never begun
-            if execution.hooked or method is None or type(args) is not list:
-                method = execution.begin()
+            method, args = invocation.method, invocation.args
+            if invocation.hooked or method is None or type(args) is not list:
+                method = invocation.begin()
             value = method.functor(*args)
             if type(value) is CoroutineType:
                 value = await value
-            if link.hub.stale:
+            if self._stale:
                 end_child()
             if type(value) not in VALUES:
-                await self._settle(link, execution, value)
+                await self._settle(invocation, value)
                 return
-            data = execution.result(value)
+            data = invocation.result(value)
         except BaseException as error:
-            if link.hub.stale:
+            if self._stale:
                 end_child(error)
-            data = _error(execution, error)
-        self._finish(link, execution, data)
+            data = _error(invocation, error)
+        self._finish(invocation, data)
 
-    async def _settle(self, link: Outlet, execution: Execution, value: Any) -> None:
+    async def _settle(self, invocation: Invocation, value: Any) -> None:
         """Await or iterate over what a method has returned, as long as that makes sense; then answer."""
         data: bytes | None
         try:
             before: Any = None
             while inspect.isawaitable(value) and value is not before:  # a database's client may give itself
                 before, value = value, await value
-                if link.hub.stale:
+                if self._stale:
                     end_child()
-            method = execution.method
+            method = invocation.method
             if method is not None and method.unary:
                 value = await _listed(value)
             elif method is not None and method.streams:
                 value = aiter(value) if isinstance(value, AsyncIterable) else iter(value)
             if isinstance(value, AsyncIterator):
-                data = await self._stream(link, execution, value)
+                data = await self._stream(invocation, value)
             elif isinstance(value, Iterator):
-                execution.over = True
-                self._owner.advance(link, execution, value)
+                invocation.over = True
+                self._owner.advance(invocation, value)
                 return
             else:
-                data = execution.result(value)
+                data = invocation.result(value)
         except BaseException as error:
-            if link.hub.stale:
+            if self._stale:
                 end_child(error)
-            data = _error(execution, error)
-        self._finish(link, execution, data)
+            data = _error(invocation, error)
+        self._finish(invocation, data)
 
-    def _finish(self, link: Outlet, execution: Execution, data: bytes | None) -> None:
-        execution.over = True
-        self._owner.finish(link, execution, data, self._starting is execution)
+    def _finish(self, invocation: Invocation, data: bytes | None) -> None:
+        invocation.over = True
+        self._owner.finish(invocation, data, self._starting is invocation)
 
-    async def _stream(self, link: Outlet, execution: Execution, items: AsyncIterator[Any]) -> bytes:
+    async def _stream(self, invocation: Invocation, items: AsyncIterator[Any]) -> bytes:
         """Send the items, as fast as credit and the peer's reading allow; the last event."""
-        channel = execution.channel
-        channel.runner = running = Running(asyncio.current_task(), execution)
-        execution.begin_stream()
+        invocation.runner = running = Running(asyncio.current_task(), invocation)
+        invocation.begin_stream()
         made = octets = 0
         try:
             async for item in items:
-                if link.hub.stale:
+                if self._stale:
                     end_child()
-                data = execution.item(item)
-                channel.send(data)
-                if not link.flush_scheduled:
-                    link.flush_soon()
+                data = invocation.item(item)
+                invocation.send_item(data)
                 made += 1
                 octets += len(data)
                 if made >= AHEAD_ITEMS or octets >= AHEAD_OCTETS:  # a generator that never waits must not hog the loop
                     made = octets = 0
                     await asyncio.sleep(0)
-                while (channel.room <= 0 or not channel.peer.writable) and not channel.closed:
+                while invocation.room <= 0 and not invocation.closed:
                     running.room = self._loop.create_future()
                     await running.room
-                if channel.closed:
+                if invocation.closed:
                     break
         finally:
             close = getattr(items, "aclose", None)
             if close is not None:
                 await close()
-        if link.hub.stale:
+        if self._stale:
             end_child()
-        return execution.done()
+        return invocation.done()
 
     # Fork
 
     def forked(self) -> None:
         """This is a forked child. If a method on the loop forked it, the loop must not turn again."""
+        self._stale = True
         if running_loop() is self._loop and (self._starting is not None or asyncio.current_task() in self._tasks):
             end_child_where_it_waits(_CODE)
 
@@ -192,25 +190,24 @@ _CODE = (LoopCalls._call.__code__, LoopCalls._settle.__code__)
 class Running:
     """The runner of a call that waits on the loop."""
 
-    __slots__ = ("_execution", "_task", "room")
+    __slots__ = ("_invocation", "_task", "room")
 
-    def __init__(self, task: asyncio.Task[Any] | None, execution: Execution) -> None:
+    def __init__(self, task: asyncio.Task[Any] | None, invocation: Invocation) -> None:
         self._task = task
-        self._execution = execution
+        self._invocation = invocation
         self.room: asyncio.Future[None] | None = None  # a stream waits for it: credit, or a peer that reads
 
     def wake(self) -> None:
-        """The channel changed: credit came, or the caller is gone, and nobody wants the call any more."""
-        if self._execution.channel.closed:
+        if self._invocation.closed:
             if self._task is not None:
                 self._task.cancel()
         elif self.room is not None and not self.room.done():
             self.room.set_result(None)
 
 
-def _error(execution: Execution, error: BaseException) -> bytes | None:
+def _error(invocation: Invocation, error: BaseException) -> bytes | None:
     """The reply to send; None if the caller is gone."""
-    return None if execution.channel.closed else execution.error(error)
+    return None if invocation.closed else invocation.error(error)
 
 
 def _close(value: object) -> None:

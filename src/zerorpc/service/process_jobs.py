@@ -8,10 +8,11 @@ from contextvars import Context
 from typing import Any
 
 from zerorpc.errors import SerializationError, WorkerDied
-from zerorpc.service.execution import Execution, Outlet
+from zerorpc.service.invocation import Invocation
 from zerorpc.service.methods import Method
 from zerorpc.service.process_pool import WorkerProcess, died
 from zerorpc.service.process_worker import Outcome
+from zerorpc.service.thread_jobs import Posted
 from zerorpc.shown import message_of
 
 __all__ = ["ProcessJob"]
@@ -20,11 +21,10 @@ __all__ = ["ProcessJob"]
 class ProcessJob:
     """A request whose method runs in a worker process. Hooks run in the server, around it, all on one thread."""
 
-    __slots__ = ("_context", "_post", "_worker", "execution", "link")
+    __slots__ = ("_context", "_post", "_worker", "invocation")
 
-    def __init__(self, link: Outlet, execution: Execution, post: Callable[[Any], None], context: Context) -> None:
-        self.link: Outlet = link
-        self.execution: Execution = execution
+    def __init__(self, invocation: Invocation, post: Callable[[Posted], None], context: Context) -> None:
+        self.invocation: Invocation = invocation
         self._post = post
         self._context = context
         self._worker: WorkerProcess | None = None
@@ -36,41 +36,41 @@ class ProcessJob:
 
     def _run(self, worker: WorkerProcess) -> None:
         data = None
-        if not self.execution.channel.closed:
+        if not self.invocation.closed:
             try:
-                data = self._answer(self.execution.begin(), worker)
+                data = self._answer(self.invocation.begin(), worker)
             except BaseException as error:
-                data = self.execution.error(error)
+                data = self.invocation.error(error)
         self._post((self, data, True))
 
     def _answer(self, method: Method, worker: WorkerProcess) -> bytes | None:
         """The reply to send; None if the caller is gone."""
-        execution, name = self.execution, self.execution.channel.name
-        execution.ran = False  # until it is handed over
+        invocation, name = self.invocation, self.invocation.name
+        invocation.ran = False  # until it is handed over
         try:
-            request = pickle.dumps((method.functor, execution.channel.args), pickle.HIGHEST_PROTOCOL)
+            request = pickle.dumps((method.functor, invocation.args), pickle.HIGHEST_PROTOCOL)
         except BaseException as error:
             raise TypeError(f"{name} can't be sent to a worker process: {message_of(error)}; {_WHAT_CAN}") from None
         try:
             with worker.lent_to(self):
                 self._worker = worker  # first, so that wake() either finds it or has closed the channel by now
-                if execution.channel.closed:
+                if invocation.closed:
                     return None
-                execution.ran = None
+                invocation.ran = None
                 reply = worker.call(name, request)
         except WorkerDied as error:
-            if execution.channel.closed:
+            if invocation.closed:
                 return None  # cancelled: nobody wants to know
-            return execution.refusal(error, logged=True)
+            return invocation.refusal(error, logged=True)
         return self._reply(*_load(reply))
 
     def _reply(self, outcome: Outcome, value: Any) -> bytes:
-        execution, name = self.execution, self.execution.channel.name
-        execution.ran = outcome is not Outcome.UNLOADABLE
+        invocation, name = self.invocation, self.invocation.name
+        invocation.ran = outcome is not Outcome.UNLOADABLE
         if outcome is Outcome.VALUE:
-            return execution.result(value)
+            return invocation.result(value)
         if outcome is Outcome.RAISED:
-            return execution.error(value.unpack())
+            return invocation.error(value.unpack())
         if outcome is Outcome.UNSENDABLE:
             raise SerializationError(f"the result of {name} can't be sent: {value}")
         raise TypeError(f"{name} can't be loaded in a worker process: {value}; {_WHAT_CAN}")
@@ -79,12 +79,11 @@ class ProcessJob:
 
     def refuse(self, why: str) -> None:
         """There is no thread to run it."""
-        error = died(self.execution.channel.name, why, ran=False)
-        self._post((self, self.execution.refusal(error, logged=True), True))
+        error = died(self.invocation.name, why, ran=False)
+        self._post((self, self.invocation.refusal(error, logged=True), True))
 
     def wake(self) -> None:
-        """The channel changed; a closed one ends the method."""
-        if self.execution.channel.closed and self._worker is not None:
+        if self.invocation.closed and self._worker is not None:
             self._worker.cancel(self)
 
 

@@ -11,19 +11,16 @@ import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
 
-from zerorpc.errors import ServerOverloaded, ServerStopping, WrongArguments
+from zerorpc.errors import ServerOverloaded, ServerStopping
 from zerorpc.logs import Logger
-from zerorpc.protocol.channel import ServerChannel
-from zerorpc.protocol.events import BadEvent
 from zerorpc.service import process_pool
 from zerorpc.service.coroutines import LoopCalls
-from zerorpc.service.execution import Execution, Outlet, ServerHooks
-from zerorpc.service.methods import Kind, Method
+from zerorpc.service.invocation import Invocation
+from zerorpc.service.methods import Kind
 from zerorpc.service.process_jobs import ProcessJob
-from zerorpc.service.thread_jobs import ThreadJob
-from zerorpc.service.turns import Turns, patience
+from zerorpc.service.thread_jobs import Posted, ThreadJob
+from zerorpc.service.turns import Turns
 from zerorpc.service.workers import DEFAULT_THREADS, Workers
 from zerorpc.settings import ServerSettings
 
@@ -48,15 +45,14 @@ class Runners:
     ``max_wait`` or half of what their caller waits. Reading never waits for them.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, context: ServerHooks, settings: ServerSettings) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, settings: ServerSettings) -> None:
         process_pool.check_not_importing_main()
         self.running: int = 0
         self.stopping: bool = False
         self._idle = asyncio.Event()  # for the drain
         self._loop = loop
-        self._context = context
         self._limit = settings.pool_size or _RUNNING_MAX
-        self._waiting: deque[tuple[Outlet, Execution, float]] = deque()  # the last: when it is too late to begin
+        self._waiting: deque[tuple[Invocation, float]] = deque()  # and when it is too late to begin
         self._waiting_octets = 0
         self._turns = Turns(self._limit)
         self._max_wait = float("inf") if settings.max_wait is None else settings.max_wait
@@ -66,81 +62,68 @@ class Runners:
         self._base = contextvars.copy_context()
         self._on_loop = LoopCalls(loop, self)
 
-    def submit(self, link: Outlet, channel: ServerChannel, method: Method | None) -> None:
-        """Run a request, now or when its turn comes. Afterwards flush the link."""
-        execution = Execution(channel, method, self._context, self._context.hooks_server)
-        if type(channel.event) is BadEvent:
-            execution.ran, execution.refused = False, WrongArguments
-            channel.send(execution.error(TypeError(f"{channel.name}: {channel.problem}")), last=True)
-        elif self.stopping:
-            self._turn_away(execution)
+    def submit(self, invocation: Invocation) -> None:
+        """Run a request, now or when its turn comes, or refuse it. The caller sends what was answered at once."""
+        if self.stopping:
+            self._turn_away(invocation)
         elif self.running < self._limit and not self._waiting:  # nobody overtakes those that wait
             self.running += 1
-            self._start(link, execution)
+            self._start(invocation)
         else:
-            self._let_wait(link, execution)
+            self._let_wait(invocation)
 
-    def _let_wait(self, link: Outlet, execution: Execution) -> None:
+    def _let_wait(self, invocation: Invocation) -> None:
         """Keep a request until its turn, or refuse it at once if that would come too late for its caller."""
-        channel, now, ahead = execution.channel, self._loop.time(), len(self._waiting)
+        now, ahead = self._loop.time(), len(self._waiting)
         if not ahead:
             self._turns.begin(now)
             self._overloaded = False
-        patient = patience(channel)
+        patience = invocation.patience
         wait = self._turns.wait(now, ahead)
-        too_long = wait > min(patient * _WAIT_SHARE, self._max_wait * _MAX_WAIT_SHARE)
+        too_long = wait > min(patience * _WAIT_SHARE, self._max_wait * _MAX_WAIT_SHARE)
         if too_long or ahead >= _WAITING_MAX or self._waiting_octets >= _WAITING_OCTETS_MAX:
-            self._refuse(execution, f"; its turn would come in {wait:.3g} s" if too_long else "")
+            self._refuse(invocation, f"; its turn would come in {wait:.3g} s" if too_long else "")
             return
-        channel.runner = _QUEUED
-        self._waiting.append((link, execution, now + min(patient, self._max_wait)))
-        self._waiting_octets += len(channel.data)
+        invocation.runner = _QUEUED
+        self._waiting.append((invocation, now + min(patience, self._max_wait)))
+        self._waiting_octets += invocation.octets
 
-    def _refuse(self, execution: Execution, details: str) -> None:
-        channel = execution.channel
-        why = f"{channel.name}: {self.running} calls are running and {len(self._waiting)} waiting{details}"
+    def _refuse(self, invocation: Invocation, details: str) -> None:
+        why = f"{invocation.name}: {self.running} calls are running and {len(self._waiting)} waiting{details}"
         if not self._overloaded:  # once for all: a line for each would be one more thing to do
             logger.warning("overloaded, and refuses calls: %s", why)
             self._overloaded = True
-        error = ServerOverloaded("ServerOverloaded", why, None, ran=False, method=channel.name)
-        channel.send(execution.refusal(error), last=True)
+        error = ServerOverloaded("ServerOverloaded", why, None, ran=False, method=invocation.name)
+        invocation.answer(invocation.refusal(error))
 
-    def _start(self, link: Outlet, execution: Execution) -> None:
+    def _start(self, invocation: Invocation) -> None:
         """Run a request that is counted as running already."""
-        method = execution.method
+        method = invocation.method
         if method is None or method.on_loop:
-            self._on_loop.run(link, execution)
+            self._on_loop.run(invocation)
         elif method.kind is _PROCESS:
-            execution.channel.runner = process_job = ProcessJob(link, execution, self._workers.post, self._base.copy())
+            process_job = ProcessJob(invocation, self._workers.post, self._base.copy())
+            invocation.runner = process_job
             self._processes.submit(process_job)
         else:
-            job = ThreadJob(link, execution, self._workers.post, self._workers.park)
-            self._start_on_thread(job, self._base.copy())
+            self._start_on_thread(ThreadJob(invocation, self._workers), self._base.copy())
 
     def _start_on_thread(self, job: ThreadJob, context: contextvars.Context) -> None:
-        job.execution.channel.runner = job
+        job.invocation.runner = job
         self._workers.submit(context.run, job.run)
 
-    def advance(self, link: Outlet, execution: Execution, items: Iterator[Any]) -> None:
+    def advance(self, invocation: Invocation, items: Iterator[object]) -> None:
         """Stream the items of an iterator that a method on the loop has returned: on a thread, since it may block."""
-        job = ThreadJob(link, execution, self._workers.post, self._workers.park, items)
-        self._start_on_thread(job, contextvars.copy_context())
+        self._start_on_thread(ThreadJob(invocation, self._workers, items), contextvars.copy_context())
 
-    def finish(self, link: Outlet, execution: Execution, data: bytes | None, at_once: bool = False) -> None:
-        """Send a method's last event (None: nobody wants it) and let the next one run.
+    def finish(self, invocation: Invocation, data: bytes | None, at_once: bool = False) -> None:
+        """Send a method's answer (None: nobody wants it) and let the next one run.
 
-        ``at_once``: inside of ``submit``, whose caller flushes.
+        ``at_once``: inside of ``submit``, whose caller sends it.
         """
-        channel = execution.channel
         self.running -= 1
         if data is not None:
-            channel.send(data, last=True)
-        if at_once:
-            pass
-        elif channel.peer.channels:
-            link.flush_soon()
-        else:
-            link.flush()
+            invocation.answer(data, at_once)
         if self._waiting or self.stopping:
             self._let_others_run()
 
@@ -154,38 +137,37 @@ class Runners:
     def _start_waiting(self) -> None:
         now = self._loop.time()
         while self._waiting and self.running < self._limit:
-            link, execution, too_late = self._waiting.popleft()
-            self._waiting_octets -= len(execution.channel.data)
+            invocation, too_late = self._waiting.popleft()
+            self._waiting_octets -= invocation.octets
             self._turns.give(now)
-            if execution.channel.closed:
+            if invocation.closed:
                 continue
             if now > too_late:  # ``max_wait`` is over, or the patience of one of zerorpc 0.6, which can't cancel
-                self._refuse(execution, "; its turn has come too late")
-                link.flush_soon()
+                self._refuse(invocation, "; its turn has come too late")
             else:
-                execution.channel.runner = None
+                invocation.runner = None
                 self.running += 1
-                self._start(link, execution)
-                link.flush_soon()
+                self._start(invocation)
+                invocation.flush_soon()
 
     # From the workers
 
-    def _receive_posted(self, posted: tuple[Any, Any, bool]) -> None:
+    def _receive_posted(self, posted: Posted) -> None:
         """A worker's reply, item, or (with the context that it belongs to) something for the loop to go on with."""
         job, data, last = posted
         if last:
-            self.finish(job.link, job.execution, data)
+            self.finish(job.invocation, data)
         elif isinstance(data, bytes):
-            job.execution.channel.send(data)
-            job.link.flush_soon()
+            job.invocation.send_item(data)
             job.sent_one(len(data))
         else:
-            self._on_loop.go_on(job.link, job.execution, *data)
+            self._on_loop.go_on(job.invocation, *data)
 
     # Fork
 
     def forked(self) -> None:
         """This is a forked child."""
+        self._workers.stale = True
         self._on_loop.forked()
 
     # The end
@@ -194,19 +176,17 @@ class Runners:
         """Refuse new requests; give the running ones ``grace`` seconds."""
         self.stopping = True
         waiting, self._waiting = self._waiting, deque()
-        for link, execution, _ in waiting:
-            self._turn_away(execution)
-            link.flush_soon()
+        for invocation, _ in waiting:
+            self._turn_away(invocation)
         if self.running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
                     await self._idle.wait()
 
-    def _turn_away(self, execution: Execution) -> None:
-        channel = execution.channel
-        why = f"{channel.name}: the server is shutting down"
-        error = ServerStopping("ServerStopping", why, None, ran=False, method=channel.name)
-        channel.send(execution.refusal(error), last=True)
+    def _turn_away(self, invocation: Invocation) -> None:
+        why = f"{invocation.name}: the server is shutting down"
+        error = ServerStopping("ServerStopping", why, None, ran=False, method=invocation.name)
+        invocation.answer(invocation.refusal(error))
 
     async def aclose(self) -> None:
         """Cancel what still runs and end the threads and processes."""

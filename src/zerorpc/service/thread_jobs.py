@@ -6,14 +6,29 @@ import contextvars
 import inspect
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from zerorpc.service.coroutines import AHEAD_ITEMS, AHEAD_OCTETS, VALUES
-from zerorpc.service.execution import Execution, Outlet
 from zerorpc.service.forks import NO_LOOP, end_child
+from zerorpc.service.invocation import Invocation
 from zerorpc.service.methods import Method
 
 __all__ = ["ThreadJob", "is_for_the_loop"]
+
+# A job, what comes of it, and whether that is the last: packed, or something that the loop has to go on with
+Posted: TypeAlias = "tuple[Any, Any, bool]"
+
+_END: Any = object()
+
+
+class Crew(Protocol):
+    """The threads that a job belongs to, and the way back to the loop."""
+
+    stale: bool  # this is a forked child
+
+    def post(self, item: Posted, /) -> None: ...
+
+    def park(self, by: int, /) -> None: ...
 
 
 class ThreadJob:
@@ -22,20 +37,11 @@ class ThreadJob:
     With ``items``, the method has been called already and returned these.
     """
 
-    __slots__ = ("_ahead", "_allowed", "_condition", "_items", "_made", "_park", "_post", "_sent", "execution", "link")
+    __slots__ = ("_ahead", "_allowed", "_condition", "_crew", "_items", "_made", "_sent", "invocation")
 
-    def __init__(
-        self,
-        link: Outlet,
-        execution: Execution,
-        post: Callable[[Any], None],
-        park: Callable[[int], None],
-        items: Iterator[Any] | None = None,
-    ) -> None:
-        self.link: Outlet = link
-        self.execution: Execution = execution
-        self._post = post
-        self._park = park
+    def __init__(self, invocation: Invocation, crew: Crew, items: Iterator[object] | None = None) -> None:
+        self.invocation: Invocation = invocation
+        self._crew = crew
         self._items = items
         self._condition: threading.Condition | None = None  # made when a stream begins
         self._made = 0  # items posted, counted by the worker
@@ -46,73 +52,76 @@ class ThreadJob:
     # In the worker
 
     def run(self) -> None:
-        data: bytes | None
-        try:
-            if self.execution.channel.closed:
-                data = None
-            else:
-                value = self._call() if self._items is None else self._items
-                if is_for_the_loop(value, self.execution.method):
-                    if self.link.hub.stale:
-                        end_child(RuntimeError(NO_LOOP))
-                    self._post((self, (value, contextvars.copy_context()), False))
+        invocation = self.invocation
+        data: bytes | None = None
+        if not invocation.closed:
+            try:
+                value = self._of_the_program(self._call) if self._items is None else self._items
+                if is_for_the_loop(value, invocation.method):
+                    self._crew.post((self, (value, contextvars.copy_context()), False))
                     return
                 data = self._answer(value)
-        except BaseException as error:
-            if self.link.hub.stale:
-                end_child(error)
-            data = self.execution.error(error)
-        if self.link.hub.stale:
-            end_child()
-        self._post((self, data, True))
+            except BaseException as error:
+                data = invocation.error(error)
+        self._crew.post((self, data, True))
 
-    def _call(self) -> Any:
-        method = self.execution.begin()
-        return method.functor(*self.execution.channel.args)
+    def _call(self) -> object:
+        method = self.invocation.begin()
+        return method.functor(*self.invocation.args)
+
+    def _of_the_program(self, act: Callable[..., Any], *args: object) -> Any:
+        """Call something of the program's. A process that it forks ends with it."""
+        try:
+            value = act(*args)
+        except BaseException as error:
+            if self._crew.stale:
+                end_child(error)
+            raise
+        if self._crew.stale:
+            end_child(RuntimeError(NO_LOOP) if is_for_the_loop(value, self.invocation.method) else None)
+        return value
 
     def _answer(self, value: Any) -> bytes | None:
         """The last event; None if the caller is gone."""
-        method = self.execution.method
+        method = self.invocation.method
         assert method is not None
         if method.streams:
             return self._stream(value)
         if type(value) not in VALUES and isinstance(value, Iterator):
             if not method.unary:
                 return self._stream(value)
-            value = list(value)
-        return self.execution.result(value)
+            value = self._of_the_program(list, value)
+        return self.invocation.result(value)
 
-    def _stream(self, items: Iterable[Any]) -> bytes | None:
+    def _stream(self, items: Iterable[object]) -> bytes | None:
         """Post the items as far as credit goes; the last event, or None if the caller is gone."""
-        execution, channel = self.execution, self.execution.channel
+        invocation, crew, of_the_program = self.invocation, self._crew, self._of_the_program
         self._condition = threading.Condition()
-        execution.begin_stream()
-        iterator = iter(items)
+        invocation.begin_stream()
+        iterator = of_the_program(iter, items)
         try:
-            for item in iterator:
-                if self.link.hub.stale:
-                    end_child()
-                self._post((self, execution.item(item), False))
+            while (item := of_the_program(next, iterator, _END)) is not _END:
+                crew.post((self, invocation.item(item), False))
                 self._made += 1
                 if self._made >= self._allowed and not self._wait_for_credit():
                     return None
-                if channel.closed:
+                if invocation.closed:
                     return None
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:
-                close()
-        return execution.done()
+                of_the_program(close)
+        return invocation.done()
 
     def _wait_for_credit(self) -> bool:
         """Block until another item may be made; False when the caller is gone."""
         condition = self._condition
         assert condition is not None
-        self._park(1)
+        self._crew.park(1)
         with condition:
-            condition.wait_for(lambda: self._made < self._allowed or self.execution.channel.closed)
-        self._park(-1)
-        return not self.execution.channel.closed
+            condition.wait_for(lambda: self._made < self._allowed or self.invocation.closed)
+        self._crew.park(-1)
+        return not self.invocation.closed
 
     # On the loop
 
@@ -124,13 +133,12 @@ class ThreadJob:
 
     def wake(self) -> None:
         """Credit came, the peer reads again, or the caller went."""
-        channel = self.execution.channel
         condition = self._condition
         if condition is None:
             return
-        allowed = self._sent + (min(channel.room, self._ahead) if channel.peer.writable else 0)
+        allowed = self._sent + min(self.invocation.room, self._ahead)
         more = allowed - self._allowed
-        if channel.closed or more > self._ahead // 2 or (more > 0 and self._sent >= self._allowed):
+        if self.invocation.closed or more > self._ahead // 2 or (more > 0 and self._sent >= self._allowed):
             with condition:
                 self._allowed = max(allowed, self._allowed)
                 condition.notify()

@@ -8,23 +8,9 @@ Pure: the time is passed in.
 
 from __future__ import annotations
 
-from math import isnan
-
-from zerorpc.protocol.channel import ServerChannel
-from zerorpc.protocol.events import TIMEOUT_KEY, USUAL_TIMEOUT, decode_header
-
-__all__ = ["Turns", "patience"]
+__all__ = ["Turns"]
 
 _SAMPLE_MIN = 10  # turns: by fewer, a single odd one would decide
-
-
-def patience(channel: ServerChannel) -> float:
-    """Seconds that the caller waits for the first reply, from its request's header; or what most callers wait."""
-    timeout = decode_header(channel.data).get(TIMEOUT_KEY, USUAL_TIMEOUT)
-    if timeout is None:
-        return float("inf")
-    # a middleware's key may happen to have the same name; and nan would be within every limit
-    return timeout if type(timeout) in (int, float) and not isnan(timeout) else USUAL_TIMEOUT
 
 
 class Turns:

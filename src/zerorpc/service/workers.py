@@ -39,6 +39,7 @@ class Workers:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, receive: Callable[[Any], None], limit: int) -> None:
         self.threads: int = 0
+        self.stale: bool = False  # this is a forked child: they are the parent's
         self.parked: int = 0  # threads whose stream waits for its reader: they don't count towards the limit
         self._counting = threading.Lock()  # of threads and parked
         self._loop = loop

@@ -1,0 +1,107 @@
+"""zerorpc's own door: connections come, requests on them become invocations, and their answers go back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
+from zerorpc.doors.rpc_invocation import RpcInvocation
+from zerorpc.errors import WrongArguments
+from zerorpc.protocol.channel import ServerChannel
+from zerorpc.protocol.events import BadEvent, Buffer
+from zerorpc.protocol.rpc_peers import ServerPeer
+from zerorpc.service.registry import Registry
+from zerorpc.service.runners import Runners
+from zerorpc.transport.aio import AioHub
+from zerorpc.transport.aio_link import AioLink
+
+__all__ = ["Context", "RpcDoor"]
+
+
+class Context(ServerHooks, Protocol):
+    """What the door asks of ``zerorpc.Context``."""
+
+    next_msgid: Callable[[], Any]
+
+    def hook_resolve_endpoint(self, endpoint: object, /) -> Any: ...
+
+
+class RpcDoor:
+    """Owns the hub of a server's connections. Once ``runners`` are there, it belongs to their loop."""
+
+    def __init__(self, registry: Registry, context: Context, heartbeat: float | None) -> None:
+        self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint)
+        self.tap: Callable[[str, Buffer], None] | None = None
+        self.runners: Runners | None = None
+        self.leaving: bool = False  # clients are to go elsewhere
+        self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
+        self._registry = registry
+        self._context = context
+        self._heartbeat = heartbeat
+
+    def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
+        """New requests to run; running ones that got credit or lost their caller."""
+        for channel in touched:
+            if channel.runner is not None:
+                channel.runner.wake()
+            elif not channel.closed:
+                self._let_in(link, channel)
+
+    def _let_in(self, link: AioLink, channel: ServerChannel) -> None:
+        """A request: let it run, or answer at once for what can't."""
+        event, context = channel.event, self._context
+        bad = type(event) is BadEvent
+        name, args = event.name, None if bad else event.args  # type: ignore[union-attr]
+        method = self._registry.find(name)
+        invocation = (
+            HookedInvocation(method, name, args, channel, link, context)
+            if context.hooks_server
+            else RpcInvocation(method, name, args, channel, link)
+        )
+        if bad:
+            invocation.ran, invocation.refused = False, WrongArguments
+            invocation.answer(invocation.error(TypeError(f"{name}: {channel.problem}")), at_once=True)
+        else:
+            assert self.runners is not None
+            self.runners.submit(invocation)
+
+    # What else the hub tells
+
+    def make_peer(self) -> ServerPeer:
+        peer = ServerPeer(self._heartbeat, self._context.next_msgid)
+        peer.tap = self.tap
+        return peer
+
+    def peer_ready(self, link: AioLink) -> None:
+        if self.leaving:  # it shook hands too late to be told with the others
+            link.peer.send_goaway()
+
+    def peer_writable(self, link: AioLink) -> None:
+        self._wake(list(link.peer.channels.values()))
+
+    def peer_leaves(self, link: AioLink) -> None: ...
+
+    def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
+        if self.on_lost is not None and link.dialer is None:
+            self.on_lost()
+        self._wake(ended)
+
+    def _wake(self, channels: list[ServerChannel]) -> None:
+        for channel in channels:
+            if channel.runner is not None:
+                channel.runner.wake()
+
+    def forked(self) -> None:
+        if self.runners is not None:
+            self.runners.forked()
+
+    # The end
+
+    def close(self) -> None:
+        """Let nobody in any more, and tell clients of ours to go elsewhere. What runs goes on. On the loop."""
+        self.hub.stop_accepting()
+        self.leaving = True
+        for link in list(self.hub.links):
+            link.peer.send_goaway()
+            link.flush()

@@ -1,0 +1,275 @@
+"""A server's life: startup, serving, drain, end. As a table first, then as the steps in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from zerorpc.compat.context import Context
+from zerorpc.doors.rpc import RpcDoor
+from zerorpc.errors import Closed, LostRemote
+from zerorpc.runtime import forks
+from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
+from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
+from zerorpc.service.registry import Registry
+from zerorpc.service.runners import Runners
+from zerorpc.settings import ServerSettings
+from zerorpc.transport.aio import AioHub
+from zerorpc.transport.handover import Intake
+
+__all__ = ["Act", "Life", "Service", "State"]
+
+_CLOSE_TIMEOUT = 1.0  # s that close() waits for the serving thread to close the listeners
+
+
+class State(enum.Enum):
+    """Where a server stands."""
+
+    NEW = "not serving"
+    DISMISSED = "not serving, and asked to stop"  # it will return at once
+    SERVING = "serving"
+    DRAINING = "stopping"  # what runs gets its grace
+    FORCED = "stopping at once"
+    CLOSED = "closed"
+
+
+class Act(enum.Enum):
+    """What may happen to it."""
+
+    BEGIN = "run() or serve()"
+    STOP = "stop(), the first signal, a cancellation, the parent's word"
+    CLOSE = "close()"
+    FORCE = "a second signal or cancellation"
+    END = "the last step of who serves"
+
+
+_NEW, _DISMISSED, _SERVING, _DRAINING, _FORCED, _CLOSED = State
+_BEGIN, _STOP, _CLOSE, _FORCE, _END = Act
+
+_NEXT: dict[State, dict[Act, State]] = {
+    _NEW: {_BEGIN: _SERVING, _STOP: _DISMISSED, _CLOSE: _CLOSED, _FORCE: _DISMISSED},
+    _DISMISSED: {_BEGIN: _DRAINING, _STOP: _DISMISSED, _CLOSE: _CLOSED, _FORCE: _DISMISSED},
+    _SERVING: {_STOP: _DRAINING, _CLOSE: _DRAINING, _FORCE: _FORCED, _END: _CLOSED},
+    _DRAINING: {_STOP: _DRAINING, _CLOSE: _DRAINING, _FORCE: _FORCED, _END: _CLOSED},
+    _FORCED: {_STOP: _FORCED, _CLOSE: _FORCED, _FORCE: _FORCED, _END: _CLOSED},
+    _CLOSED: {_STOP: _CLOSED, _CLOSE: _CLOSED, _FORCE: _CLOSED, _END: _CLOSED},
+}
+
+
+class Life:
+    """A server's state. Safe from any thread, and in a signal handler that comes in the middle of a step.
+
+    Anyone may ask to stop at any moment: another thread, a method, a handler between two instructions of the main
+    thread. So a step is one look into the table, under a lock that its own thread may take again, and a step that was
+    taken in the middle of it counts. Nothing else is done there: who serves looks at the state when it has begun, and
+    ``woken`` ends its longest wait. A step never undoes a later one: a stop that comes while the shutdown is forced
+    leaves it forced, and one that comes before ``run`` makes that return at once.
+    """
+
+    def __init__(self) -> None:
+        self.state: State = State.NEW
+        self.woken: Callable[[], object] | None = None  # called when it is asked to stop
+        self._lock = threading.RLock()
+        forks.watch(self)
+
+    def forked(self) -> None:
+        self._lock = threading.RLock()  # the parent's may be held by a thread that doesn't exist here
+
+    def take(self, act: Act) -> State:
+        """The state that this leads to. Raises Closed where it can't begin."""
+        with self._lock:
+            while True:
+                before = self.state
+                after = _NEXT[before].get(act)
+                if after is None:
+                    why = "is closed" if before is State.CLOSED else "is serving already"
+                    raise Closed(f"this server {why}")
+                if self.state is before:  # no signal's handler came in between; none does from here to the next line
+                    self.state = after
+                    break
+        if act in (Act.STOP, Act.CLOSE) and (woken := self.woken) is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has stopped
+                woken()
+        return after
+
+    @property
+    def serving(self) -> bool:
+        return self.state in (State.SERVING, State.DRAINING, State.FORCED)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to stop."""
+        return self.state in (State.DISMISSED, State.DRAINING, State.FORCED)
+
+    @property
+    def shown(self) -> str:
+        """For a ``repr``."""
+        return "serving" if self.serving else "closed" if self.state is State.CLOSED else "not serving"
+
+    def __repr__(self) -> str:
+        return f"<Life {self.state.value}>"
+
+
+class Service:
+    """What stands behind a Server, so that subclasses of it can name methods freely."""
+
+    def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.registry = Registry(name)
+        self.door = RpcDoor(self.registry, context, settings.heartbeat)
+        self.hub: AioHub = self.door.hub
+        self.hub.proxied = settings.proxy_protocol
+        self.life = Life()
+        self.unbound = threading.Event()  # set when nothing listens any more
+        self.intake: Intake | None = None  # where connections come from in one of several processes
+        self.on_signal: Callable[[int, BaseException | None], None] = self._heed_signal
+        self._raised: BaseException | None = None  # by a handler of the program's, for ``run`` to raise
+        self._draining: asyncio.Future[None] | None = None
+
+    @property
+    def runners(self) -> Runners | None:
+        return self.door.runners
+
+    @property
+    def tap(self) -> Callable[[str, Any], None] | None:
+        return self.door.tap
+
+    @tap.setter
+    def tap(self, value: Callable[[str, Any], None] | None) -> None:
+        self.door.tap = value
+
+    # Serving
+
+    def run(self, mask: set[Any] | None = None) -> None:
+        """Serve on a loop of its own. ``mask`` are the signals to hold back meanwhile, if not those of now."""
+        with contextlib.ExitStack() as stack:
+            held = hold_signals()  # until all is in place that they need
+            stack.callback(release_signals, held)
+            signals = Signals(*ENDING) if threading.current_thread() is threading.main_thread() else None
+            if signals is not None:
+                stack.callback(signals.close)
+                signals.take()
+            loop = new_event_loop()
+            serving = loop.create_task(self.serve())
+            stack.callback(self._end_loop, loop, serving, signals)
+            if signals is not None:
+                loop.add_reader(signals.wakeups.fileno(), self._take_signals, signals)
+            release_signals(held if mask is None else mask)
+            loop.run_until_complete(serving)
+        if self._raised is not None:
+            raise self._raised
+
+    def _end_loop(self, loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None], signals: Signals | None) -> None:
+        if self.hub.stale:  # a forked child: the loop is the parent's
+            return
+        close_event_loop(loop, serving)
+        if signals is not None:
+            self._take_signals(signals)
+
+    def _take_signals(self, signals: Signals) -> None:
+        for number, error in signals.arrived():
+            if self._raised is None:
+                self._raised = error
+            self.on_signal(number, error)
+
+    def _heed_signal(self, *_: object) -> None:
+        """The first one drains, the second one forces the shutdown."""
+        if self.life.stopping:
+            self.force()
+        self.stop()
+
+    async def serve(self) -> None:
+        """Startup, serving until ``stop``, shutdown."""
+        self.life.take(Act.BEGIN)
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        self.life.woken = lambda: loop.call_soon_threadsafe(stopped.set)
+        try:
+            self._startup(loop)
+            if not self.life.stopping:
+                await stopped.wait()
+        finally:
+            self.life.woken = None
+            try:
+                await self._shut_down(loop)
+            finally:
+                self.life.take(Act.END)
+
+    def _startup(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.door.runners = Runners(loop, self.settings)
+        self.hub.attach(loop)
+        if self.intake is not None:
+            self.intake.open(loop, self.hub.adopt)
+
+    async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a task of its own, to its end: who cancels ``serve`` meanwhile waits for nothing else."""
+        cancelled = None
+        ending = loop.create_task(self._end())
+        while not ending.done():
+            try:
+                await asyncio.wait([ending])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self.force()
+        if cancelled is not None:
+            raise cancelled
+        ending.result()
+
+    async def _end(self) -> None:
+        try:
+            if self.runners is None:  # it failed to start
+                self.stop_listening()
+            else:
+                await self._end_running(self.runners)
+        finally:
+            if self.intake is not None:
+                self.intake.close()
+
+    async def _end_running(self, runners: Runners) -> None:
+        if self.intake is not None:
+            self.intake.leave()
+        self.door.close()
+        self.unbound.set()
+        grace = 0.0 if self.life.state is State.FORCED else self.settings.grace
+        self._draining = asyncio.ensure_future(runners.drain(grace))
+        try:
+            with contextlib.suppress(asyncio.CancelledError):  # by force()
+                await self._draining
+            await runners.aclose()
+        finally:
+            await self.hub.aclose(LostRemote("the server stopped"))
+
+    # Its end, from any thread
+
+    def stop(self) -> None:
+        """Ask for it; returns at once."""
+        if self.hub.stale:  # a forked child, with a handler of the program's: what runs is the parent's
+            return
+        self.hub.leaving = True
+        self.life.take(Act.STOP)
+
+    def force(self) -> None:
+        """Wait for nothing any more. On the loop."""
+        self.life.take(Act.FORCE)
+        if self._draining is not None:
+            self._draining.cancel()
+
+    def close(self) -> None:
+        """Stop, and free the addresses before this returns."""
+        self.hub.leaving = True
+        if self.hub.stale or self.life.take(Act.CLOSE) is State.CLOSED:
+            self.hub.close_unattached()
+        elif (loop := running_loop()) is None or loop is not self.hub.loop:
+            self.unbound.wait(_CLOSE_TIMEOUT)
+
+    def stop_listening(self) -> None:
+        """Listen no more, without a loop."""
+        self.hub.close_unattached()
+        self.unbound.set()
+
+    def __repr__(self) -> str:
+        return f"<Service {self.registry.name!r} {self.life.state.value}>"

@@ -1,0 +1,54 @@
+"""A method's exception as its caller is told of it: a name, a message, a traceback, and whether the method ran."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from zerorpc.errors import SERVER_ERRORS, RemoteError, SerializationError
+from zerorpc.shown import message_of, name_of, traceback_of
+
+__all__ = ["Failure", "plain"]
+
+_HEAD = "Traceback (most recent call last):\n"
+# ``str()`` of a RemoteError is more than its message. These are told of in their place, and look the same.
+_PLAIN: dict[type[BaseException], type[Exception]] = {
+    kind: type(name, (Exception,), {"__module__": kind.__module__}) for name, kind in SERVER_ERRORS.items()
+}
+
+
+class Failure(NamedTuple):
+    """What became of an invocation that has no value."""
+
+    error: BaseException
+    name: str
+    message: str
+    text: str  # the traceback
+    usual: bool  # it is as Python prints it
+    exc_info: tuple[Any, Any, Any]
+    ran: bool | None  # whether the method ran; None: that isn't known
+    refused: type[RemoteError] | None  # as what the server itself says it, if it isn't the method's own
+
+    @classmethod
+    def of(
+        cls, error: BaseException, trace: TracebackType | None, ran: bool | None, refused: type[RemoteError] | None
+    ) -> Failure:
+        """Of any exception; ``trace`` is the part of its traceback that is shown."""
+        kind = type(error)
+        if issubclass(kind, SerializationError):
+            name = "TypeError"  # as 0.6 calls it
+        elif kind in _PLAIN:  # another server's, that the method has called: this one has nothing of the kind to say
+            name = "RemoteError"
+        else:
+            name = name_of(error)
+        text, usual = traceback_of(error, trace)
+        if trace is None and not text.startswith(_HEAD):  # raised by a built-in: no frame is left to show
+            text = f"{_HEAD}{text}"
+        return cls(error, name, message_of(error), text, usual, (kind, error, trace), ran, refused)
+
+
+def plain(error: RemoteError) -> Exception:
+    """What is told of in place of an error of the server's own."""
+    stand_in = _PLAIN[type(error)](error.msg)
+    stand_in.__cause__ = error.__cause__
+    return stand_in

@@ -1,0 +1,55 @@
+"""What a server exposes: the methods of what was registered, and what every zerorpc service answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zerorpc.service.methods import Method, collect, on_loop
+from zerorpc.service.signatures import argspec, describe
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """The exposed methods by their names. Filled before the server serves; then safe to read from any thread."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.methods: dict[str, Method] = {}
+        self._builtins = {name: Method(name, on_loop(function)) for name, function in self._functions().items()}
+
+    def _functions(self) -> dict[str, Callable[..., object]]:
+        """What every zerorpc service answers, for the command line and for tools (docs/protocol.md, Events)."""
+        return {
+            "_zerorpc_list": lambda: [name for name in self.methods if not name.startswith("_")],
+            "_zerorpc_name": lambda: self.name,
+            "_zerorpc_ping": lambda: ["pong", self.name],
+            "_zerorpc_help": lambda method: self.known(method).doc,
+            "_zerorpc_args": lambda method: argspec(self.known(method)),
+            "_zerorpc_inspect": lambda: {
+                "name": self.name,
+                "methods": {name: describe(m) for name, m in self.methods.items() if not name.startswith("_")},
+            },
+        }
+
+    def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
+        """Raises ValueError for a name that is taken, and what ``collect`` raises."""
+        for name, method in collect(methods, hidden_base).items():
+            full = f"{prefix}.{name}" if prefix else name
+            if full in self.methods:
+                raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
+            self.methods[full] = method
+
+    def find(self, name: str) -> Method | None:
+        """What a request for ``name`` is answered by."""
+        return self.methods.get(name) or self._builtins.get(name)
+
+    def known(self, name: str) -> Method:
+        """An exposed method; raises NameError if there is none of that name."""
+        method = self.methods.get(name)
+        if method is None:
+            raise NameError(name)
+        return method
+
+    def __repr__(self) -> str:
+        return f"<Registry {self.name!r} {list(self.methods)}>"
