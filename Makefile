@@ -52,7 +52,7 @@ test: $(STAMP)
 	$(BIN)/coverage run -m pytest $(AT_ONCE) $(patsubst %,--ignore=%,$(WITH_OTHERS) tests/packages)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/coverage report --include="*/zerorpc/zmtp/*,*/zerorpc/protocol/*" --fail-under=100
+	$(BIN)/coverage report --include="*/zerorpc/zmtp/*,*/zerorpc/protocol/*,*/zerorpc/calls/*" --fail-under=100
 	$(TEST_WITH_OTHERS)
 
 test-interop: $(STAMP)

@@ -120,6 +120,22 @@ def test_stopping_one_of_two_servers_fails_no_call_and_runs_none_twice(make: Any
     assert stops.runs + stays.runs == Counter(range(100))
 
 
+def test_a_request_on_its_way_to_a_server_that_stops_goes_to_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's loop hears that the server leaves only after it has sent the call."""
+    monkeypatch.setattr("zerorpc.doors.rpc._HEARD_MAX", PATIENCE)
+
+    async def main() -> None:
+        with serving({"which": lambda: 1}) as first, serving({"which": lambda: 2}) as second:
+            async with zerorpc.AsyncClient([first.endpoints[0], second.endpoints[0]]) as client:
+                await eventually_async(lambda: len(client._core.calls.peers) == 2)
+                assert {await client.which(), await client.which()} == {1, 2}
+                first.stop()
+                eventually(first._core.unbound.is_set)  # this loop does not turn meanwhile
+                assert [await call for call in (client.which(), client.which())] == [2, 2]
+
+    run(main())
+
+
 @EACH
 def test_with_no_other_server_the_refusal_is_the_error(make: Any) -> None:
     slow = Slow("stops")

@@ -163,11 +163,11 @@ class Stranger:
 
 
 def old_client(
-    clock: Clock, heartbeat: float | None = HEARTBEAT, kind: SocketType = SocketType.DEALER
+    clock: Clock, heartbeat: float | None = HEARTBEAT, kind: SocketType = SocketType.DEALER, **properties: bytes
 ) -> tuple[ServerPeer, Stranger]:
     """A server of ours and a client that is not."""
     server = ServerPeer(heartbeat, new_ids())
-    return server, Stranger(server, kind, clock)
+    return server, Stranger(server, kind, clock, **properties)
 
 
 def old_server(

@@ -294,6 +294,29 @@ def test_the_shell_is_told_once_that_a_server_goes_away() -> None:
     assert pair.client.take_news() == ()
 
 
+def test_a_client_that_has_heard_it_says_so_after_what_it_had_sent() -> None:
+    pair = Pair()
+    pair.server.take_news()
+    channel = call(now=pair.clock.now)
+    pair.client.open(channel, pair.clock.now)
+    pair.server.send_goaway()
+    _, (there,) = pair.exchange()
+    assert there.name == "echo"
+    assert pair.server.goes_away
+    assert pair.server.take_news() == (News.LEAVING,)
+    answer(there, 1)
+    assert pair.exchange() == ([channel], [])
+
+
+@pytest.mark.parametrize(("properties", "heard"), [({"X-Zerorpc": b"1"}, True), ({}, False)])
+def test_only_clients_of_ours_have_heard_it(clock: Clock, properties: dict[str, bytes], heard: bool) -> None:
+    server, client = old_client(clock, **properties)
+    assert client.send({"message_id": b"id", "v": 3, "response_to": b"x"}, "_zpc_later", []) == []
+    assert not server.goes_away
+    assert client.send({"message_id": b"id", "v": 3, "response_to": b"x"}, "_zpc_goaway", []) == []
+    assert server.goes_away is heard
+
+
 # An attempt that certainly did not run
 
 
@@ -305,6 +328,8 @@ def refusal(channel: Any, ran: Any) -> tuple[dict[str, Any], str, list[str]]:
 def leaving_server(clock: Clock) -> tuple[Any, Any]:
     client, server = old_server(clock, **{"X-Zerorpc": b"1"})
     server.send({"message_id": b"g", "v": 3}, "_zpc_goaway", [])
+    (heard,) = server.events()
+    assert (heard[0]["response_to"], *heard[1:]) == (b"g", "_zpc_goaway", [])
     return client, server
 
 

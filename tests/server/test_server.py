@@ -39,6 +39,7 @@ from tests.service.running import (
 from tests.service.services import HEADER, Cooler, remote_error
 from tests.transport.proxy_headers import IPV4, header
 from zerorpc.runtime import loops
+from zerorpc.server.life import State
 from zerorpc.transport import endpoints, hub
 from zerorpc.zmtp import SocketType
 
@@ -348,6 +349,37 @@ def test_a_stopping_server_says_so_to_clients_of_ours_only(properties: dict[str,
             while True:
                 names.append(peer.next_event().name)
     assert names == [*told, "OK"]
+
+
+def test_a_request_that_was_on_its_way_when_the_server_stopped_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection stays until the client has heard that nothing new is wanted."""
+    monkeypatch.setattr("zerorpc.doors.rpc._HEARD_MAX", PATIENCE)
+    server = zerorpc.Server({"add": lambda a, b: a + b})
+    endpoint = server.bind(TCP)[0]
+    with on_thread(server), RawPeer.to(endpoint, SocketType.DEALER, {"X-Zerorpc": b"1"}) as peer:
+        server.stop()
+        goaway = peer.next_event()
+        assert goaway.name == "_zpc_goaway"
+        peer.send({"message_id": b"1", "v": 3}, "add", [1, 2])
+        refusal = peer.next_event()
+        assert (refusal.name, refusal.args[0]) == ("ERR", "ServerStopping")
+        peer.send({"message_id": b"2", "v": 3, "response_to": b"any"}, "_zpc_goaway", [])
+        with pytest.raises(EOFError):
+            peer.next_event()
+
+
+@pytest.mark.parametrize("properties", [{"X-Zerorpc": b"1"}, {}])
+def test_a_server_waits_for_no_client_that_says_nothing(
+    properties: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a moment only, and for an older one, which would never say it, not at all."""
+    monkeypatch.setattr("zerorpc.doors.rpc._HEARD_MAX", 0.01 if properties else 2 * PATIENCE)
+    server = zerorpc.Server({})
+    endpoint = server.bind(TCP)[0]
+    with on_thread(server), RawPeer.to(endpoint, SocketType.DEALER, properties):
+        eventually(lambda: server._core.hub.links)
+        server.stop()
+        eventually(lambda: server._core.life.state is State.CLOSED)
 
 
 def test_a_client_that_shakes_hands_while_the_server_stops_is_told_too() -> None:

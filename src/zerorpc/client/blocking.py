@@ -324,6 +324,7 @@ class _Peers:
 
     def peer_leaves(self, link: BlockingLink) -> None:
         self.calls.remove(link.peer)
+        link.replace()  # perhaps at the same endpoint: if that is a proxy's, there are other servers behind it
 
     def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,6 +19,10 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 
 __all__ = ["Context", "RpcDoor"]
+
+# s from when nothing runs any more. A client that calls reads at once; an idle blocking one looks in once a second, and
+# finds the end of the connection instead.
+_HEARD_MAX = 0.25
 
 
 class Context(ServerHooks, Protocol):
@@ -35,6 +41,7 @@ class RpcDoor:
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
         self.leaving: bool = False  # clients are to go elsewhere
+        self._heard = asyncio.Event()  # a client has, or is gone
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
         self._registry = registry
         self._context = context
@@ -53,7 +60,7 @@ class RpcDoor:
         event, context = channel.event, self._context
         bad = type(event) is BadEvent
         name, args = event.name, None if bad else event.args  # type: ignore[union-attr]
-        method = self._registry.find(name)
+        method = self._registry.answering.get(name)
         invocation = (
             HookedInvocation(method, name, args, channel, link, context)
             if context.hooks_server
@@ -80,12 +87,14 @@ class RpcDoor:
     def peer_writable(self, link: AioLink) -> None:
         self._wake(list(link.peer.channels.values()))
 
-    def peer_leaves(self, link: AioLink) -> None: ...
+    def peer_leaves(self, link: AioLink) -> None:
+        self._heard.set()
 
     def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
         if self.on_lost is not None and link.dialer is None:
             self.on_lost()
         self._wake(ended)
+        self._heard.set()
 
     def _wake(self, channels: list[ServerChannel]) -> None:
         for channel in channels:
@@ -105,3 +114,13 @@ class RpcDoor:
         for link in list(self.hub.links):
             link.peer.send_goaway()
             link.flush()
+
+    async def until_heard(self) -> None:
+        """Until each client of ours has heard it, so that no request is on its way any more: it would be lost, and its
+        caller could not know whether the method ran. One that doesn't read is not waited for.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEARD_MAX):
+                while any(link.peer.level >= 1 and not link.peer.goes_away for link in self.hub.links):
+                    await self._heard.wait()
+                    self._heard.clear()

@@ -36,7 +36,7 @@ class News(enum.Enum):
     """What happened to a peer, and not to one of its channels."""
 
     READY = "the handshake is over"
-    LEAVING = "it answers what it has, and wants nothing new"
+    LEAVING = "a server answers what it has, and wants nothing new; or a client has heard that we do"
     BROKEN = "the connection has to end; the peer's error says why"
 
 

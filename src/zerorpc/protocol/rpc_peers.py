@@ -105,8 +105,7 @@ class ClientPeer(Peer):
         channel = self.channels.get(message_id) if type(message_id) is bytes else self._find(message_id)
         if channel is None:
             if event.name == GOAWAY and self.level >= 1 and not self.goes_away:
-                self.goes_away = True
-                self.news += (News.LEAVING,)
+                self._take_goaway(decode_header(data).get("message_id"))
             return  # or of a call that was given up
         channel.last_seen = now
         if event.name == OK and type(event) is not BadEvent and channel.state is STATE_SENT:
@@ -139,6 +138,14 @@ class ClientPeer(Peer):
             if channel.state is STATE_DONE:
                 self.channels.pop(channel.message_id, None)
             touched.append(channel)
+
+    def _take_goaway(self, message_id: object) -> None:
+        """The server wants nothing new. It goes on refusing until it knows that nothing new is on its way: say so."""
+        self.goes_away = True
+        self.news += (News.LEAVING,)
+        if message_id is not None:
+            header = {"message_id": self._new_id(), "v": VERSION, "response_to": message_id}
+            self._send(encode(header, GOAWAY, []))
 
     def _find(self, message_id: object) -> Any:
         """The call with an id that a program made itself. A float may be an int that Node sent back."""
@@ -201,7 +208,7 @@ class ClientPeer(Peer):
 class ServerPeer(Peer):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
 
-    __slots__ = ("new_id", "routing_id")
+    __slots__ = ("goes_away", "new_id", "routing_id")
 
     next_wake: float | None
 
@@ -213,6 +220,7 @@ class ServerPeer(Peer):
     ) -> None:
         super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
         self.new_id: Callable[[], Any] = new_id
+        self.goes_away: bool = False  # it knows that we are shutting down: nothing new of it is on its way
         self.pauses_reading = True
         own_id = new_id()
         # for hooks: what tells this client from the others, until it says it by itself
@@ -243,9 +251,14 @@ class ServerPeer(Peer):
             return
         response_to = bytes(header.response_to)
         open_channel = self.channels.get(response_to if routing is None else (routing, response_to))
-        if open_channel is not None and type(event) is WireEvent:
+        if type(event) is not WireEvent:
+            return
+        if open_channel is not None:
             open_channel.last_seen = now
             self._receive_further(open_channel, event, now, touched)
+        elif event.name == GOAWAY and self.level >= 1 and not self.goes_away:
+            self.goes_away = True
+            self.news += (News.LEAVING,)
 
     def _begin_liveness(self, channel: ServerChannel, now: float) -> None:
         """Heartbeats of its own, for a channel of an older peer; then the sweep that sends them."""
@@ -284,7 +297,10 @@ class ServerPeer(Peer):
         return self.connection.peer_identity or self.routing_id
 
     def send_goaway(self) -> None:
-        """Tell a client of ours that this server is shutting down, so that it takes its next calls elsewhere."""
+        """Tell a client of ours that this server is shutting down, so that it takes its next calls elsewhere.
+
+        It answers as soon as it has heard it. What it sent before that has come by then.
+        """
         if self.level >= 1:
             self.connection.send_delimited(encode({"message_id": self.new_id(), "v": VERSION}, GOAWAY, []))
 

@@ -232,16 +232,21 @@ class Service:
     async def _end_running(self, runners: Runners) -> None:
         if self.intake is not None:
             self.intake.leave()
+        runners.stopping = True  # first: what comes from now on is refused
         self.door.close()
         self.unbound.set()
         grace = 0.0 if self.life.state is State.FORCED else self.settings.grace
-        self._draining = asyncio.ensure_future(runners.drain(grace))
+        self._draining = asyncio.ensure_future(self._drain(runners, grace))
         try:
             with contextlib.suppress(asyncio.CancelledError):  # by force()
                 await self._draining
             await runners.aclose()
         finally:
             await self.hub.aclose(LostRemote("the server stopped"))
+
+    async def _drain(self, runners: Runners, grace: float) -> None:
+        await runners.drain(grace)
+        await self.door.until_heard()
 
     # Its end, from any thread
 

@@ -11,14 +11,19 @@ __all__ = ["Registry"]
 
 
 class Registry:
-    """The exposed methods by their names. Filled before the server serves; then safe to read from any thread."""
+    """The methods by their names: those that are exposed in ``methods``, all that answer in ``answering``.
+
+    Filled before the server serves; then safe to read from any thread.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.methods: dict[str, Method] = {}
-        self._builtins = {name: Method(name, on_loop(function)) for name, function in self._functions().items()}
+        self.answering: dict[str, Method] = {
+            name: Method(name, on_loop(function)) for name, function in self._builtins().items()
+        }
 
-    def _functions(self) -> dict[str, Callable[..., object]]:
+    def _builtins(self) -> dict[str, Callable[..., object]]:
         """What every zerorpc service answers, for the command line and for tools (docs/protocol.md, Events)."""
         return {
             "_zerorpc_list": lambda: [name for name in self.methods if not name.startswith("_")],
@@ -38,11 +43,7 @@ class Registry:
             full = f"{prefix}.{name}" if prefix else name
             if full in self.methods:
                 raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
-            self.methods[full] = method
-
-    def find(self, name: str) -> Method | None:
-        """What a request for ``name`` is answered by."""
-        return self.methods.get(name) or self._builtins.get(name)
+            self.methods[full] = self.answering[full] = method
 
     def known(self, name: str) -> Method:
         """An exposed method; raises NameError if there is none of that name."""

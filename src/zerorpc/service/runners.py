@@ -48,7 +48,7 @@ class Runners:
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: ServerSettings) -> None:
         process_pool.check_not_importing_main()
         self.running: int = 0
-        self.stopping: bool = False
+        self.stopping: bool = False  # new requests are refused
         self._idle = asyncio.Event()  # for the drain
         self._loop = loop
         self._limit = settings.pool_size or _RUNNING_MAX
@@ -173,7 +173,7 @@ class Runners:
     # The end
 
     async def drain(self, grace: float) -> None:
-        """Refuse new requests; give the running ones ``grace`` seconds."""
+        """Refuse what waits; give what runs ``grace`` seconds."""
         self.stopping = True
         waiting, self._waiting = self._waiting, deque()
         for invocation, _ in waiting:

@@ -34,7 +34,7 @@ class Owner(Protocol[L_contra, T]):
         """The peer takes data again."""
 
     def peer_leaves(self, link: L_contra) -> None:
-        """The server answers what it has, and wants nothing new."""
+        """The server answers what it has, and wants nothing new; the client has heard that we do."""
 
     def peer_lost(self, link: L_contra, ended: list[T]) -> None:
         """The connection is gone; ``ended`` lived on it."""
@@ -81,10 +81,7 @@ class Link:
                 self.dialer.succeeded()
             self.owner.peer_ready(self)
         if News.LEAVING in news:
-            # What is new takes another connection. Perhaps to the same endpoint: if that is a proxy's, there are other
-            # servers behind it.
             self.owner.peer_leaves(self)
-            self.replace()
 
     def lost(self, reason: Exception) -> None:
         """The connection is gone: end what lived on it."""
