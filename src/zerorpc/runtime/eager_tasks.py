@@ -86,7 +86,7 @@ else:
 
         def __init__(self, loop: asyncio.AbstractEventLoop, sharing: TaskSharing) -> None:
             self._loop = loop
-            self._enter_task, self._leave_task, self._callbacks_of = sharing
+            self._sharing = sharing
             self._spare = _SpareTask(loop)
 
         def start(self, work: _Work, context: contextvars.Context) -> asyncio.Task[None] | None:
@@ -95,7 +95,8 @@ else:
                 if task.done():
                     self._spare = _SpareTask(self._loop)
                 return asyncio.Task(work, loop=self._loop, context=context)  # begins with the loop's next turn
-            self._enter_task(self._loop, task)
+            enter, leave, callbacks_of = self._sharing
+            enter(self._loop, task)
             try:
                 yielded = context.run(work.send, None)
             except StopIteration:
@@ -108,8 +109,8 @@ else:
                 spare.take_over(work, context, yielded)
                 return task
             finally:
-                self._leave_task(self._loop, task)
-            if spare.is_known() or self._callbacks_of(task) is not None:
+                leave(self._loop, task)
+            if spare.is_known() or callbacks_of(task) is not None:
                 self._replace()
             return None
 
