@@ -518,7 +518,7 @@ def test_out_of_threads_an_event_is_lost_and_the_next_has_its_turn(
 @EACH_KIND
 def test_a_blocking_pusher_in_a_method(kind: str, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """At its first use, and when its queue is full."""
-    monkeypatch.setattr("zerorpc.one_way.outbox.QUEUED_MAX", 5)
+    monkeypatch.setattr("zerorpc.one_way.send_queue.QUEUED_MAX", 5)
     with zerorpc.Pusher() as onward, zerorpc.Publisher() as publisher, pulling("run", work) as last:
         onward.connect(last.endpoints)
         publisher.bind(TCP)

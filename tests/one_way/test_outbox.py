@@ -132,7 +132,7 @@ def test_who_hangs_up_before_the_handshake_is_over_gets_nothing_and_disturbs_nob
 
 
 def test_a_pusher_blocks_when_too_much_waits(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
-    monkeypatch.setattr("zerorpc.one_way.outbox.QUEUED_MAX", 10)
+    monkeypatch.setattr("zerorpc.one_way.send_queue.QUEUED_MAX", 10)
     endpoint = f"tcp://127.0.0.1:{unused_port()}"
     with zerorpc.Pusher() as pusher:
         pusher.connect(endpoint)
@@ -156,7 +156,7 @@ def test_a_pusher_blocks_when_too_much_waits(monkeypatch: pytest.MonkeyPatch, wo
 
 
 def test_an_async_pusher_waits_when_too_much_waits(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
-    monkeypatch.setattr("zerorpc.one_way.outbox.QUEUED_MAX", 10)
+    monkeypatch.setattr("zerorpc.one_way.send_queue.QUEUED_MAX", 10)
 
     async def main() -> None:
         async with zerorpc.Pusher() as pusher:
@@ -179,7 +179,7 @@ def test_an_async_pusher_waits_when_too_much_waits(monkeypatch: pytest.MonkeyPat
 
 
 def test_close_frees_a_pusher_that_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.one_way.outbox.QUEUED_MAX", 1)
+    monkeypatch.setattr("zerorpc.one_way.send_queue.QUEUED_MAX", 1)
     pusher = zerorpc.Pusher()
     pusher.bind(TCP)
     pusher.take(1)
@@ -625,7 +625,7 @@ def test_a_signal_handler_that_pushes_in_the_middle_of_a_push(work: Work, endpoi
 
 def test_on_the_background_loop_itself_a_push_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a handler of our own log may push there."""
-    monkeypatch.setattr("zerorpc.one_way.outbox.QUEUED_MAX", 2)
+    monkeypatch.setattr("zerorpc.one_way.send_queue.QUEUED_MAX", 2)
     results: list[object] = []
     done = threading.Event()
 

@@ -96,7 +96,7 @@ def test_garbage_ends_its_connection_and_nothing_else(junk: bytes) -> None:
 
 
 def test_a_half_open_handshake_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.protocol.peer.HANDSHAKE_TIMEOUT", 0.05)
+    monkeypatch.setattr("zerorpc.protocol.liveness.HANDSHAKE_TIMEOUT", 0.05)
     with serving(Cooler()) as server, connect(server.endpoints[0]) as sock:
         sock.sendall(b"\xff\0\0\0\0")
         while sock.recv(4096):

@@ -59,3 +59,18 @@ def test_it_shows_what_it_holds() -> None:
     subscriptions = Subscriptions(1000)
     subscriptions.add(b"a")
     assert repr(subscriptions) == "<Subscriptions [b'a']>"
+
+
+@pytest.mark.parametrize("message", [[b"news"], [b""], [b"\x02news"], [b"\x01", b"news"]])
+def test_a_message_that_is_no_subscription_is_left_to_others(message: list[bytes]) -> None:
+    subscriptions = Subscriptions(1000)
+    assert not subscriptions.receive_message(message)
+    assert len(subscriptions) == 0
+
+
+def test_subscriptions_by_message() -> None:
+    subscriptions = Subscriptions(1000)
+    assert subscriptions.receive_message([b"\x01news"])
+    assert subscriptions.match(b"news of today")
+    assert subscriptions.receive_message([memoryview(b"\x00news")])
+    assert len(subscriptions) == 0

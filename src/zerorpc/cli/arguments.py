@@ -10,7 +10,7 @@ import itertools
 import math
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from zerorpc.settings import ClientSettings, ServerSettings, Setting, declared
 
@@ -71,10 +71,10 @@ def parse(argv: Sequence[str]) -> Arguments:
     return arguments
 
 
-def parse_with(parser: argparse.ArgumentParser, argv: Iterable[str], arguments: argparse.Namespace) -> list[str]:
+def parse_with(parser: Parser, argv: Iterable[str], arguments: argparse.Namespace) -> list[str]:
     """Fill in the flags and return the words; or answer the shell, if it asks for completions."""
     _complete_in_shell(parser)
-    options, words = separate(argv, _options_with_value(parser))
+    options, words = separate(argv, parser.options_with_value)
     parser.parse_args(options, arguments)
     return words
 
@@ -143,7 +143,7 @@ def _how_to_start(server: bool) -> str:
     return f"type: {program_name()} tcp://127.0.0.1:4242 [method [parameter ...]]"
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The flags, and for the help the words too."""
     parser = Parser(
         prog=program_name(),
@@ -228,17 +228,24 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a wrong command line is an exception like any other."""
+    """argparse, but a wrong command line is an exception like any other, and it tells which options have a value."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options_with_value: list[str] = []
+        super().__init__(**options)
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        """Those that are added to a group are not seen: here all of them are flags."""
+        added = super().add_argument(*names, **options)
+        if added.nargs != 0:
+            self.options_with_value += added.option_strings
+        return added
 
     def error(self, message: str) -> NoReturn:
         remedy = f"type: {self.prog} --help"
         if message.startswith("unrecognized arguments"):
             remedy += ", or put -- before a parameter that starts with a dash"
         raise UsageError(message, remedy)
-
-
-def _options_with_value(parser: argparse.ArgumentParser) -> list[str]:
-    return [name for action in parser._actions if action.nargs != 0 for name in action.option_strings]
 
 
 def _complete_in_shell(parser: argparse.ArgumentParser) -> None:

@@ -251,7 +251,7 @@ def parse(argv: Sequence[str]) -> BenchArguments:
     return arguments
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The flags, and for the help the words too."""
     parser = Parser(
         prog=f"{program_name()} bench",

@@ -30,8 +30,8 @@ from zerorpc.protocol.events import (
     unsendable,
 )
 from zerorpc.protocol.flow import CREDIT_MAX
+from zerorpc.protocol.liveness import FOREVER
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
-from zerorpc.protocol.peer import FOREVER
 from zerorpc.remote_method import method_name
 from zerorpc.settings import ClientSettings, declared, seconds
 from zerorpc.socket_base import SocketBase

@@ -1,22 +1,21 @@
-"""What a Pusher or Publisher sends: a queue, and the links that it goes to."""
+"""How a Pusher or Publisher sends: from blocking code or a loop, up to the end of the program and after a fork."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
 import codecs
-import contextlib
 import functools
 import os
 import sys
 import threading
 import weakref
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.one_way.io_thread import io_loop
+from zerorpc.one_way.send_queue import SendQueue
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.runtime import forks
@@ -25,23 +24,17 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.zmtp import SocketType
 
-__all__ = ["LINGER", "QUEUED_MAX", "Outbox"]
+__all__ = ["LINGER", "Outbox"]
 
 codecs.lookup("latin-1")  # a handshake needs it: loaded now, since there is one at the very end, too
 
-QUEUED_MAX = 1000  # messages waiting here, sent or received: libzmq's default high-water mark
-_LARGE = 64 * 1024  # octets of a message that is written at once, so that it shows whether the peer keeps up
 LINGER = 5.0  # s that close() gives to messages that wait to be sent,
 _EXIT_LINGER = 1.0  # and the end of the program
 _GLANCE = 0.5  # s that a thread waits without looking up: a Ctrl-C that came when it was just about to wait runs then
 
 
 class Outbox:
-    """The queue of a Pusher or Publisher and the links that it goes to.
-
-    Blocking code and the loop share no lock: a finalizer or a signal handler may push at any moment, in the middle of
-    another push too. What they share are deques, each of whose operations is one step.
-    """
+    """The core of a Pusher or Publisher: its queue, and the hub that sends what is in it."""
 
     def __init__(self, socket_type: SocketType, resolve: Callable[[Any], Any]) -> None:
         self.tap: Callable[[str, Buffer], None] | None = None
@@ -53,11 +46,8 @@ class Outbox:
 
     def _set_up(self) -> None:
         """State that is new after a fork, too."""
-        self._links: deque[AioLink] = deque()
-        self._waiting: deque[bytes] = deque()
-        self._room: deque[Callable[[], object]] = deque()  # to be called when there is some
+        self._queue = SendQueue(self._socket_type)
         self._drain_scheduled = False
-        self._emptied: asyncio.Event | None = None  # while closing
 
     def put(self, data: bytes) -> Awaitable[None] | None:
         """Queue a packed event; wait while too many wait already. To be awaited once attached to a running loop."""
@@ -77,10 +67,10 @@ class Outbox:
             return
         if self.hub.loop is None:
             self._attach_to_io_loop()
-        while len(self._waiting) >= QUEUED_MAX and not self.hub.closed:
+        while self._queue.is_full and not self.hub.closed:
             self._wait_for_room()
         self._check_open()
-        self._waiting.append(data)
+        self._queue.append(data)
         self._schedule_drain()
         if _is_exiting():  # nobody waits any more for what is left
             self._wait_on_loop(self._flush())
@@ -107,8 +97,8 @@ class Outbox:
             raise RuntimeError("the queue is full, and this thread is the one that sends it")
         bell = threading.Lock()
         bell.acquire()
-        self._room.append(bell.release)
-        if len(self._waiting) >= QUEUED_MAX and not self.hub.closed:  # or else it may ring no more
+        self._queue.when_room(bell.release)
+        if self._queue.is_full and not self.hub.closed:  # or else it may ring no more
             while not bell.acquire(timeout=_GLANCE):
                 pass
 
@@ -116,12 +106,12 @@ class Outbox:
         loop = asyncio.get_running_loop()
         self._check_open()
         self.hub.attach(loop)  # a forked child does it here
-        while len(self._waiting) >= QUEUED_MAX and not self.hub.closed:
+        while self._queue.is_full and not self.hub.closed:
             future = loop.create_future()
-            self._room.append(functools.partial(_set, future))
+            self._queue.when_room(functools.partial(_set, future))
             await future
         self._check_open()
-        self._waiting.append(data)
+        self._queue.append(data)
         self._drain()
 
     def _check_open(self) -> None:
@@ -150,39 +140,8 @@ class Outbox:
             self.hub.loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
-        """Send what waits, as far as peers take it."""
         self._drain_scheduled = False
-        used = set()
-        while self._waiting:
-            links = self._choose()
-            if links is None:
-                break
-            data = self._waiting.popleft()
-            for link in links:
-                if link.peer.send(data):
-                    used.add(link)
-                    if len(data) >= _LARGE:
-                        link.flush()
-        for link in used:
-            link.flush()
-        if len(self._waiting) < QUEUED_MAX:
-            self._tell_room()
-        if self._emptied is not None and not self._waiting:
-            self._emptied.set()
-
-    def _choose(self) -> list[AioLink] | None:
-        """Where the next message goes: to everybody who keeps up, or to the next in turn. None: it waits."""
-        if self._socket_type is SocketType.PUB:
-            return [link for link in self._links if link.peer.writable]
-        for _ in range(len(self._links)):
-            self._links.rotate(-1)
-            if self._links[-1].peer.writable:
-                return [self._links[-1]]
-        return None
-
-    def _tell_room(self) -> None:
-        while self._room:
-            self._room.popleft()()
+        self._queue.drain()
 
     def make_peer(self) -> OneWayPeer:
         peer = OneWayPeer(self._socket_type)
@@ -190,17 +149,15 @@ class Outbox:
         return peer
 
     def peer_ready(self, link: AioLink) -> None:
-        self._links.append(link)
-        self._drain()
+        self._queue.add(link)
 
     def peer_writable(self, link: AioLink) -> None:
-        self._drain()
+        self._queue.drain()
 
     def peer_leaves(self, link: AioLink) -> None: ...
 
     def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
-        if link in self._links:
-            self._links.remove(link)
+        self._queue.remove(link)
 
     def received(self, link: AioLink, touched: list[Any]) -> None:
         """Nothing that a puller says is for us."""
@@ -214,17 +171,13 @@ class Outbox:
         finally:
             _open_outboxes.discard(self)
             self.hub.closed = True
-            self._tell_room()
+            self._queue.tell_room()
             await self.hub.aclose(LostRemote("this socket was closed"))
 
     async def _until_empty(self, linger: float) -> None:
-        """Until nothing waits here any more, or ``linger`` seconds are over."""
-        if self._waiting and self._worth_waiting():
-            self._emptied = self._emptied or asyncio.Event()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(linger):
-                    await self._emptied.wait()
-            self._emptied = None
+        """Until nothing waits any more, or ``linger`` seconds are over, if there is anything to wait for."""
+        if self._worth_waiting():
+            await self._queue.until_empty(linger)
 
     def _worth_waiting(self) -> bool:
         """A Publisher's messages go to whom is there; a Pusher's wait for somebody, if there is anywhere to go."""
@@ -294,7 +247,7 @@ class Outbox:
 
     async def _send_now(self, data: bytes) -> None:
         self.hub.attach(asyncio.get_running_loop())
-        self._waiting.append(data)
+        self._queue.append(data)
         await self._flush()
 
 

@@ -1,11 +1,11 @@
-"""One remote peer: its ZMTP connection, the channels that live on it, and whether it is alive.
+"""One remote peer: its ZMTP connection, and the channels that live on it.
 
 This is the object that both shells drive, and it knows neither of them. Bytes received go in with ``receive_data``,
 bytes to send come out with ``take_output``; ``next_wake`` is when ``sweep`` wants to be called next. Both return the
 channels that they touched; what happened to the peer itself is in ``news``. One sweep serves all channels: there is no
 timer per call.
 
-Between two of our peers liveness belongs to the connection (ZMTP's PING); with older ones each channel has its own
+Between two of our peers liveness belongs to the connection (``liveness``); with older ones each channel has its own
 heartbeats, as they expect (docs/protocol.md, Liveness).
 """
 
@@ -15,21 +15,18 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zerorpc.errors import LostRemote, ProtocolError, ZeroRPCError
+from zerorpc.errors import ZeroRPCError
 from zerorpc.protocol.events import Buffer
+from zerorpc.protocol.liveness import FOREVER, Liveness
 from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
 from zerorpc.zmtp.frames import SHORT_DELIMITED
 
-__all__ = ["EXTENSION_LEVEL", "FOREVER", "HANDSHAKE_TIMEOUT", "News", "Peer", "lost", "next_sweep"]
+__all__ = ["EXTENSION_LEVEL", "News", "Peer", "next_sweep"]
 
 EXTENSION_LEVEL = 1
 _EXTENSION_PROPERTY = "X-Zerorpc"
-_LOST_AFTER = 2  # heartbeats of silence
-HANDSHAKE_TIMEOUT = 30.0  # s, as libzmq's ZMQ_HANDSHAKE_IVL
 _COARSE = 0.001  # s between sweeps, and the same for each channel
 _COARSE_PER_CHANNEL = 5e-6  # s; a sweep takes some 0.25 us a channel: a twentieth of our time at most
-_PROMPT = 0.1  # s; a sweep later than that means that we were kept from running
-FOREVER = float("inf")
 
 
 class News(enum.Enum):
@@ -44,27 +41,20 @@ _NO_NEWS: tuple[News, ...] = ()
 
 
 class Peer:
-    """What every kind of peer has: the connection, its liveness, and the time of the next sweep.
+    """What every kind of peer has: the connection, its liveness, its channels, and the time of the next sweep.
 
     Arguments: our ``socket_type``; ``heartbeat`` in seconds, None for never; ``limits`` on what the peer may send;
     ``identity`` our routing id. Not thread-safe.
     """
 
     __slots__ = (
-        "_asked_at",
-        "_excused",
-        "_forgiven",
-        "_handshake_by",
-        "_pinged",
-        "_spoke",
-        "_taken",
-        "_unsent",
         "channels",
         "connection",
         "error",
         "heartbeat",
         "last_received",
         "level",
+        "liveness",
         "name",
         "news",
         "next_wake",
@@ -96,18 +86,12 @@ class Peer:
         self.tap: Callable[[str, Buffer], None] | None = None  # sees every event: for debugging
         self.last_received: float = 0.0
         self.next_wake: float | None = None
-        self._pinged = 0.0  # when the first of the PINGs that may still be unanswered was sent, or came through
-        self._spoke = 0.0  # when we last sent a PING, or a PONG at once: one held back spares no question of ours
-        self._forgiven = -1.0  # ``last_received`` as ``_forgive`` left it
-        self._excused = -1.0  # ``last_received`` as ``progress`` left it
-        self._taken = self._unsent = self._asked_at = 0  # octets; the last is what ``_taken`` was to be at a question
-        self._handshake_by = FOREVER
+        self.liveness: Liveness = Liveness(self.connection, heartbeat)
 
     def opened(self, now: float) -> None:
         """The connection exists: the handshake has to follow soon."""
         self.last_received = now
-        self._handshake_by = now + HANDSHAKE_TIMEOUT
-        self.wake_by(self._handshake_by)
+        self.wake_by(self.liveness.opened(now))
 
     # Bytes in, bytes out
 
@@ -151,8 +135,7 @@ class Peer:
         if connection.peer_ttl is not None:
             self.wake_by(now + connection.peer_ttl)
         if self.writable:
-            connection.send_pong()
-            self._spoke = now
+            self.liveness.answer(now)
 
     def _begin(self, now: float) -> None:
         """The handshake may just have ended: agree on extensions."""
@@ -162,6 +145,7 @@ class Peer:
         self.news += (News.READY,)
         level = _level(self.connection.peer_properties)
         self.level = min(level, EXTENSION_LEVEL)
+        self.liveness.agreed(self.level)
         if self.connection.socket_type.subscribes:
             self.connection.send_subscribe(b"")
 
@@ -193,33 +177,21 @@ class Peer:
         self.next_wake = None
         return ended
 
-    # Liveness
+    # Liveness and deadlines
 
     def progress(self, taken: int, unsent: int, now: float) -> None:
         """Before a sweep: how much of our output the peer has taken, by a count that only grows, and how much not yet.
 
-        Taking some is a sign of life as long as our question whether it lives is still among what waits, or we don't
-        listen for its answer. Otherwise only a word counts: a system goes on taking octets for a process that hangs.
-        But from when the question has come through, as far as we can tell, there is a heartbeat for the answer.
+        A peer that we don't read from while it isn't writable shows by nothing else that it lives.
         """
-        if taken > self._taken and (taken < self._asked_at or (self.pauses_reading and not self.writable)):
-            self.last_received = self._excused = now
+        if self.liveness.progress(taken, unsent, now, self.writable or not self.pauses_reading):
+            self.last_received = now
             for channel in self.channels.values():
                 channel.last_seen = now
-        elif self._taken < self._asked_at <= taken:
-            self._pinged = now
-        self._taken = taken
-        self._unsent = unsent
-
-    def ask(self) -> None:
-        """A PING or a heartbeat is to be sent, so that the peer says a word. The first since its last one counts."""
-        if self.last_received != self._excused:
-            self._excused = self.last_received
-            self._asked_at = self._taken + self._unsent
 
     def sweep(self, now: float) -> list[Any]:
         """Send heartbeats that are due, find what is lost or late; return the channels that this ended."""
-        if self.next_wake is not None and now - self.next_wake > _PROMPT:
+        if self.next_wake is not None:
             self._forgive(now - self.next_wake, now)
         ended: list[Any] = []
         wake = self._sweep_connection(now)
@@ -229,64 +201,22 @@ class Peer:
         return ended
 
     def _forgive(self, late: float, now: float) -> None:
-        """We were not run for a while (blocked, stopped, suspended): that time is not the peer's silence.
-
-        What it sent meanwhile may still have to be read: so judge it a moment later. A little lateness is forgiven
-        once in a silence only, or a blocking client's keeper, which never comes on time, would never find a loss.
-        """
-        period = min(self.heartbeat or FOREVER, self.connection.peer_ttl or HANDSHAKE_TIMEOUT)
-        if late <= period / 2 and self.last_received == self._forgiven:
+        """If we were not run for a while, that time is not the peer's silence, nor its channels'."""
+        late = self.liveness.forgive(late, now, self.last_received)
+        if not late:
             return
-        late += _PROMPT
-        self.last_received = self._forgiven = min(self.last_received + late, now)
-        self._pinged = min(self._pinged + late, now)
-        self._handshake_by += late
+        self.last_received = min(self.last_received + late, now)
         if self.beats_channels:
             for channel in self.channels.values():
                 channel.last_seen = min(channel.last_seen + late, now)
 
     def _sweep_connection(self, now: float) -> float:
-        """PING when it has been quiet, give up when it stays quiet; when to look again."""
-        wake = FOREVER
-        if not self.ready:
-            if now >= self._handshake_by:
-                self._break(ProtocolError(f"no ZMTP handshake within {HANDSHAKE_TIMEOUT:g} s"))
-            return self._handshake_by
-        ttl = self.connection.peer_ttl
-        if ttl is not None:
-            if now - self.last_received >= ttl:
-                self._break(LostRemote(f"the peer sent nothing for the {ttl:g} s it had announced"))
-            wake = self.last_received + ttl
-        if self.writable:
-            self.connection.send_pong()
-        if self.level < 1 or not self.heartbeat or not self._is_busy:
-            return wake
-        return min(wake, self._beat(self.heartbeat, now))
-
-    @property
-    def _is_busy(self) -> bool:
-        """Whether something is under way that a loss would end, or that only a loss will."""
-        return bool(self.channels) or not self.writable or self._unsent > 0 or self.connection.decoder.in_message
-
-    def _beat(self, heartbeat: float, now: float) -> float:
-        """PING once a period; give up after two of silence, if we had asked for a word. When to look again.
-
-        Also while much comes in: who sends it hears nothing else of us, and an answer to its own PING has to wait
-        until that has come through all that it sent before.
-        """
-        lost_at = FOREVER
-        if self._pinged > self.last_received:
-            lost_at = max(self._pinged + heartbeat, self.last_received + _LOST_AFTER * heartbeat)
-            if now >= lost_at:
-                self._break(lost(_LOST_AFTER * heartbeat))
-                return FOREVER
-        if now - self._spoke >= heartbeat:
-            if self._pinged <= self.last_received:
-                self._pinged = now
-            self._spoke = now
-            self.ask()
-            self.connection.send_ping()
-        return min(lost_at, self._spoke + heartbeat)
+        """Ask whether the peer lives, end the connection if it doesn't; when to look again."""
+        try:
+            return self.liveness.sweep(now, self.last_received, reads=self.writable, busy=bool(self.channels))
+        except ZeroRPCError as error:
+            self._break(error)
+            return FOREVER
 
     def sweep_channel(self, channel: Any, now: float, ended: list[Any]) -> float:
         """Look after one channel; when to look again."""
@@ -318,11 +248,6 @@ class Peer:
 def next_sweep(channels: int) -> float:
     """How far apart sweeps are at least, in seconds, so that many deadlines can't make us do nothing else."""
     return _COARSE + _COARSE_PER_CHANNEL * channels
-
-
-def lost(silence: float) -> LostRemote:
-    """The error of what a silent peer leaves behind."""
-    return LostRemote(f"Lost remote after {silence:g}s heartbeat")
 
 
 def _level(properties: Mapping[str, bytes]) -> int:

@@ -43,7 +43,8 @@ from zerorpc.protocol.events import (
     decode_usual,
     encode,
 )
-from zerorpc.protocol.peer import FOREVER, News, Peer, lost
+from zerorpc.protocol.liveness import FOREVER, lost
+from zerorpc.protocol.peer import News, Peer
 from zerorpc.zmtp import Frame, Limits, Message, SocketType
 
 __all__ = ["ClientPeer", "ServerPeer", "late"]
@@ -200,7 +201,7 @@ class ClientPeer(Peer):
             return FOREVER
         if now >= channel.next_beat:
             channel.next_beat = now + self.heartbeat
-            self.ask()
+            self.liveness.ask(self.last_received)
             self.emit(channel, HEARTBEAT, [0])
         return min(wake, lost_at, channel.next_beat)
 
@@ -340,7 +341,7 @@ class ServerPeer(Peer):
             return FOREVER
         if now >= channel.next_beat:
             channel.next_beat = now + self.heartbeat
-            self.ask()
+            self.liveness.ask(self.last_received)
             self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
         return min(lost_at, channel.next_beat)
 

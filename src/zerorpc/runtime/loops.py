@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable
 from typing import cast
 
+from zerorpc.runtime.cpython import find_running_loop
 from zerorpc.runtime.descriptors import occupy_standard_descriptors
 
 __all__ = ["close_event_loop", "new_event_loop", "running_loop"]
@@ -38,4 +39,4 @@ with contextlib.suppress(RuntimeError):  # see above
     importlib.import_module("concurrent.futures.thread")  # uvloop's import needs it, which may come too late for it
 
 # The event loop that runs in this thread, None if none does.
-running_loop: Callable[[], asyncio.AbstractEventLoop | None] = asyncio._get_running_loop
+running_loop: Callable[[], asyncio.AbstractEventLoop | None] = find_running_loop()

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
 import os
 import selectors
 import signal
 import socket
-import sys
 import threading
 import time
 from collections import deque
@@ -22,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zerorpc.logs import Logger
+from zerorpc.runtime.forked_process import ForkedProcess
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.handover import Intake, Outlet, choose
@@ -207,7 +206,7 @@ class Supervisor:
         mask = hold_signals()  # the child lets them through when it heeds them
         try:
             name = f"zerorpc-{slot.number}"
-            process = _Process(target=self._become_worker, args=(ours, theirs, mask), name=name)
+            process = ForkedProcess(target=self._become_worker, args=(ours, theirs, mask), name=name)
             process.start()
         except BaseException:
             ours.close()
@@ -335,23 +334,10 @@ class _Slot:
         self.start_at = math.inf
 
 
-class _Process(multiprocessing.context.ForkProcess):
-    """A fork whose stdin is empty, as multiprocessing has it, but not by closing the one that it got.
-
-    A thread of the parent that reads stdin holds its lock, in the child for good: closing it would wait for ever.
-    """
-
-    def _bootstrap(self, *args: object, **options: object) -> int:
-        if sys.stdin is not None:  # else 0 is whatever the program opened first
-            os.closerange(0, 1)  # so that it becomes 0; the old object lives on as sys.__stdin__: its end would wait
-            sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - multiprocessing closes it
-        return int(super()._bootstrap(*args, **options))  # type: ignore[misc]  # typeshed shows public names only
-
-
 class _Worker:
     """One process, as its parent knows it."""
 
-    def __init__(self, slot: _Slot, process: _Process, outlet: Outlet) -> None:
+    def __init__(self, slot: _Slot, process: ForkedProcess, outlet: Outlet) -> None:
         self.slot: _Slot | None = slot  # None once another has it
         self.process = process
         self.outlet = outlet

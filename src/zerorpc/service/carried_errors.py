@@ -8,8 +8,8 @@ name and message: to a caller, to the log and to hooks it looks as if it had bee
 from __future__ import annotations
 
 import contextlib
+import inspect
 import pickle
-import sys
 import types
 from typing import Any, NamedTuple, TypeGuard
 
@@ -153,7 +153,7 @@ _STAND_IN = compile("frame = this_frame()", "", "exec")
 
 def _stand_in_frame(frame: _Frame) -> types.FrameType:
     code = _STAND_IN.replace(co_filename=frame.file, co_name=frame.function)
-    names: dict[str, Any] = {"this_frame": sys._getframe, "__name__": frame.module}
+    names: dict[str, Any] = {"this_frame": inspect.currentframe, "__name__": frame.module}
     exec(code, names)
     made = names.pop("frame")
     assert isinstance(made, types.FrameType)

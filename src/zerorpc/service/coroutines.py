@@ -10,8 +10,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from types import CoroutineType
 from typing import Any, Protocol
 
+from zerorpc.runtime.eager_tasks import new_starter
 from zerorpc.runtime.loops import running_loop
-from zerorpc.service.eager_tasks import new_starter
 from zerorpc.service.forks import end_child, end_child_where_it_waits
 from zerorpc.service.invocation import Invocation
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from zerorpc.errors import WorkerDied
 from zerorpc.logs import Logger
+from zerorpc.runtime.cpython import imports_main_script
 from zerorpc.service.process_worker import CANCEL_SIGNAL, READY, work
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ def check_not_importing_main() -> None:
 
     Without it a script that serves without ``if __name__ == "__main__":`` would serve again in each worker.
     """
-    process = sys.modules.get("multiprocessing.process")  # not imported: then this is nobody's worker
-    if process is not None and getattr(process.current_process(), "_inheriting", False):
+    if imports_main_script():
         raise RuntimeError(f"a worker process imports this script to find the methods: {_GUARD}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
 from zerorpc.runtime import forks
+from zerorpc.runtime.cpython import report_no_pending
 from zerorpc.runtime.loops import running_loop
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.dialer import Dialer
@@ -352,7 +353,7 @@ class AioHub(Hub):
     def _close_sockets(self) -> None:
         """What is left when the loop was closed first: descriptors, and tasks that were never to end."""
         for task in (*self._tasks.values(), *self._accepting):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # of no use: we know, and do tell
+            report_no_pending(task)  # of no use: we know, and do tell
         for sock in (*self._taken_listeners(), *self.sockets):
             sock.close()
 

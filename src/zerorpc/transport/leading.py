@@ -19,6 +19,7 @@ from threading import get_ident
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
+from zerorpc.runtime.cpython import lock_and_owner
 from zerorpc.transport.waking import Gate
 
 __all__ = ["InUse", "Leading"]
@@ -70,8 +71,9 @@ class Leading:
 
     def set_up(self) -> None:
         """In a forked child as well: the parent's lock may be held by a thread that doesn't exist here."""
-        self.lock: threading.RLock = threading.RLock()
-        self.holds_lock: Callable[[], bool] = self.lock._is_owned  # type: ignore[attr-defined]  # by this thread
+        self.lock: threading.RLock
+        self.holds_lock: Callable[[], bool]  # whether this thread does
+        self.lock, self.holds_lock = lock_and_owner()
         self.leader: int | None = None  # the thread that polls
         self._lead_until = 0.0  # when it has to have looked up; later than that it must have been interrupted
         self._followers: deque[Waits] = deque()

@@ -7,7 +7,7 @@ import socket
 
 from zerorpc.errors import ProtocolError
 from zerorpc.logs import Logger
-from zerorpc.protocol.peer import HANDSHAKE_TIMEOUT
+from zerorpc.protocol.liveness import HANDSHAKE_TIMEOUT
 from zerorpc.transport.proxy_protocol import ProxyHeader
 
 __all__ = ["caller_behind"]

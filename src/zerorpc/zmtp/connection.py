@@ -12,7 +12,8 @@ from typing import Any
 from zerorpc.errors import ProtocolError
 from zerorpc.zmtp.commands import Command, encode_metadata
 from zerorpc.zmtp.frames import DELIMITED, Frame, FrameDecoder, Limits, Message, encode_delimited, encode_message
-from zerorpc.zmtp.greeting import GREETING_SIZE, Greeting, check_greeting_start
+from zerorpc.zmtp.greeting import Greeting
+from zerorpc.zmtp.handshake import TOO_EARLY, Handshake
 from zerorpc.zmtp.mechanisms import Mechanism, Null
 from zerorpc.zmtp.socket_types import SocketType
 from zerorpc.zmtp.subscriptions import Subscriptions
@@ -21,7 +22,6 @@ __all__ = ["Connection", "State"]
 
 _PING_TTL_UNIT = 0.1  # RFC 37: tenths of seconds
 _PING_CONTEXT_MAX = 16  # RFC 37: "MUST not exceed 16 octets"
-_TOO_EARLY = "the peer sent a message before the handshake was over"
 
 
 class State(enum.Enum):
@@ -48,9 +48,8 @@ class Connection:
     """
 
     __slots__ = (
-        "_buffer",
+        "_handshake",
         "_mechanism",
-        "_metadata",
         "_ping_context",
         "_seals",
         "_sorts_messages",
@@ -95,13 +94,10 @@ class Connection:
         self._mechanism = mechanism()
         self._seals = self._mechanism.seals
         self._sorts_messages = self._seals or socket_type.publishes  # they may be subscriptions, or not sealed
-        self._metadata = encode_metadata(
-            {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
-        )
+        metadata = {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
+        self._handshake = Handshake(socket_type, self._mechanism, encode_metadata(metadata))
         self.decoder: FrameDecoder = FrameDecoder(limits)
-        self._buffer = bytearray()  # the greeting, until it is whole
-        # What has to be sent, in order; for ``take_output``.
-        self.output: list[Frame] = [Greeting(self._mechanism.name, self._mechanism.as_server).encode()]
+        self.output: list[Frame] = self._handshake.open()  # what has to be sent, in order; for ``take_output``
 
     # Receiving
 
@@ -135,24 +131,17 @@ class Connection:
         if self.state is _GREETING:
             return self._receive_greeting(data)
         if self.decoder.in_message:  # refused at its start, not when all of it is here
-            raise ProtocolError(_TOO_EARLY)
+            raise ProtocolError(TOO_EARLY)
         return data
 
     def _receive_greeting(self, data: bytes) -> bytes:
-        """Collect the greeting; once it is whole, begin the handshake and return what follows it."""
-        missing = GREETING_SIZE - len(self._buffer)
-        self._buffer += data[:missing]
-        check_greeting_start(self._buffer)
-        if len(self._buffer) < GREETING_SIZE:
-            return b""
-        self.peer_greeting = greeting = Greeting.decode(bytes(self._buffer))
-        if greeting.mechanism != self._mechanism.name:
-            raise ProtocolError(
-                f"the peer wants the security mechanism {greeting.mechanism!r}, here it is {self._mechanism.name!r}"
-            )
-        self.output += [command.encode() for command in self._mechanism.start(self._metadata)]
-        self.state = _HANDSHAKE
-        return data[missing:]
+        """Once the greeting is whole, begin the handshake and return what follows it."""
+        data = self._handshake.receive_greeting(data)
+        self.peer_greeting = self._handshake.greeting
+        if self.peer_greeting is not None:
+            self.output += self._handshake.start()
+            self.state = _HANDSHAKE
+        return data
 
     def _sort(self, received: list[Message | Command]) -> list[Message]:
         """Sort what the decoder found: messages out, commands obeyed. An error ends it there."""
@@ -170,27 +159,14 @@ class Connection:
         return messages
 
     def _receive_handshake(self, item: Message | Command) -> None:
-        if not isinstance(item, Command):
-            raise ProtocolError(_TOO_EARLY)
-        if item.name == b"ERROR":
-            raise ProtocolError(f"the peer refused the connection: {item.error_reason}")
-        self.output += [command.encode() for command in self._mechanism.receive(item)]
-        if self._mechanism.properties is not None:
-            self._check_peer(self._mechanism.properties)
+        handshake = self._handshake
+        self.output += handshake.receive(item)
+        if handshake.properties is not None:
+            self.peer_socket_type = handshake.socket_type
+            self.peer_properties = handshake.properties
+            self.peer_identity = handshake.properties.get("identity", b"")
             self.state = _TRAFFIC
             self.quick = not self._sorts_messages
-
-    def _check_peer(self, properties: dict[str, bytes]) -> None:
-        """Read the peer's metadata; refuse a socket type that ours can't talk to."""
-        name = properties.get("socket-type", b"").decode("latin-1")
-        try:
-            self.peer_socket_type = SocketType(name)
-        except ValueError:
-            raise ProtocolError(f"the peer's socket type is unknown: {name!r}") from None
-        if not self.socket_type.may_talk_to(self.peer_socket_type):
-            raise ProtocolError(f"a {self.socket_type.value} socket can't talk to a {name} socket")
-        self.peer_properties = properties
-        self.peer_identity = properties.get("identity", b"")
 
     def _unsealed(self, item: Message | Command) -> list[Message | Command]:
         """Open what the mechanism sealed. In clear, anybody on the way could have put it there."""
@@ -203,7 +179,7 @@ class Connection:
     def _receive_traffic(self, item: Message | Command, messages: list[Message]) -> None:
         if isinstance(item, Command):
             self._receive_command(item)
-        elif not (self.publishes and self._subscribe_by_message(item)):
+        elif not (self.publishes and self.subscriptions.receive_message(item)):
             messages.append(item)
 
     def _receive_command(self, command: Command) -> None:
@@ -221,17 +197,6 @@ class Connection:
                 self.subscriptions.remove(command.data)
             case b"ERROR":
                 raise ProtocolError(f"the peer ended the connection: {command.error_reason}")
-
-    def _subscribe_by_message(self, message: Message) -> bool:
-        """Subscriptions as ZMTP 3.0 has them: a one-frame message, 1 or 0 and the prefix."""
-        body = bytes(message[0])
-        if len(message) > 1 or body[:1] not in (b"\x01", b"\x00"):
-            return False
-        if body[0]:
-            self.subscriptions.add(body[1:])
-        else:
-            self.subscriptions.remove(body[1:])
-        return True
 
     def _fail(self, error: ProtocolError) -> None:
         """The end, for the first reason found: what the same chunk had after it doesn't count any more."""

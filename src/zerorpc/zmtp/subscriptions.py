@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from zerorpc.errors import ProtocolError
+from zerorpc.zmtp.frames import Message
 
 __all__ = ["Subscriptions"]
 
@@ -44,6 +45,17 @@ class Subscriptions:
             del self._counts[prefix]
             self._prefixes = None
             self._size -= len(prefix) + _ENTRY_SIZE
+
+    def receive_message(self, message: Message) -> bool:
+        """Subscriptions as ZMTP 3.0 has them: a one-frame message, 1 or 0 and the prefix. False if it isn't one."""
+        body = bytes(message[0])
+        if len(message) > 1 or body[:1] not in (b"\x01", b"\x00"):
+            return False
+        if body[0]:
+            self.add(body[1:])
+        else:
+            self.remove(body[1:])
+        return True
 
     def match(self, topic: bytes | bytearray) -> bool:
         prefixes = self._prefixes

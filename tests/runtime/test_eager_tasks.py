@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from zerorpc.runtime.eager_tasks import Starter, new_starter
 from zerorpc.runtime.loops import new_event_loop
-from zerorpc.service.eager_tasks import Starter, new_starter
 
 Scenario: TypeAlias = Callable[["Log"], Coroutine[Any, Any, None]]
 Log: TypeAlias = list[Any]
@@ -255,6 +255,27 @@ def test_it_is_a_task_like_any_other(loop: asyncio.AbstractEventLoop, scenario: 
             await asyncio.wait_for(ended.wait(), LONG)
             await asyncio.sleep(0)
             assert log == expected
+        starter.close()
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncio begins tasks at once itself")
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_where_no_task_can_be_shared_each_begins_with_the_next_turn(
+    loop: asyncio.AbstractEventLoop, scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zerorpc.runtime.eager_tasks.task_sharing", lambda: None)
+
+    async def main() -> None:
+        starter = await ready(loop)
+        log, ended = [], asyncio.Event()
+        task = starter.start(to_its_end(scenario, log, ended), contextvars.copy_context())
+        assert task is not None
+        assert log == []
+        await asyncio.wait_for(ended.wait(), LONG)
+        await asyncio.sleep(0)
+        assert log == await as_a_task(scenario)
         starter.close()
 
     loop.run_until_complete(main())

@@ -5,8 +5,8 @@ Since Python 3.12 asyncio does that itself (``Task(eager_start=True)``, 0.7 us).
 spare task stands ready, is the current one while the coroutine takes its first step, and becomes the coroutine's own
 if it has to wait. Others may use the same spare task afterwards only if nothing shows that this one did.
 
-This is the one module that uses private names of asyncio (``_enter_task``, ``_leave_task``, ``Task._callbacks``), and
-on Python 3.11 only, whose asyncio changes no more; ``tests/service/test_eager_tasks.py`` compares it with real tasks.
+That takes private names of asyncio; without them a task begins with the loop's next turn, like any other.
+``tests/runtime/test_eager_tasks.py`` compares all of this with real tasks.
 
 Tasks are made without the loop's task factory, which may know nothing of contexts, or begin them at another time.
 """
@@ -22,6 +22,8 @@ from sys import getrefcount
 from typing import Any, Protocol, TypeAlias
 from weakref import getweakrefcount
 
+from zerorpc.runtime.cpython import TaskSharing, task_sharing
+
 __all__ = ["Starter", "new_starter"]
 
 _Work: TypeAlias = Coroutine[Any, Any, None]
@@ -33,7 +35,8 @@ class Starter(Protocol):
     def start(self, work: _Work, context: contextvars.Context, /) -> asyncio.Task[None] | None:
         """Begin a coroutine in a context that no other uses: its task if it has to wait, None if it has ended.
 
-        Not from inside of another task. What ``work`` raises at once leaves this.
+        Not from inside of another task. What ``work`` raises at once leaves this, unless it begins with the loop's
+        next turn only, where nothing else can be had.
         """
 
     def close(self) -> None:
@@ -43,7 +46,8 @@ class Starter(Protocol):
 def new_starter(loop: asyncio.AbstractEventLoop) -> Starter:
     if sys.version_info >= (3, 12):
         return _Eager(loop)
-    return _WithSpareTask(loop)
+    sharing = task_sharing()
+    return _Later(loop) if sharing is None else _WithSpareTask(loop, sharing)
 
 
 if sys.version_info >= (3, 12):
@@ -65,13 +69,24 @@ if sys.version_info >= (3, 12):
         def close(self) -> None: ...
 
 else:
-    from asyncio.tasks import _enter_task, _leave_task
+
+    class _Later:
+        """Where nothing else can be had: with the loop's next turn."""
+
+        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+            self._loop = loop
+
+        def start(self, work: _Work, context: contextvars.Context) -> asyncio.Task[None]:
+            return asyncio.Task(work, loop=self._loop, context=context)
+
+        def close(self) -> None: ...
 
     class _WithSpareTask:
         """The same for Python 3.11."""
 
-        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        def __init__(self, loop: asyncio.AbstractEventLoop, sharing: TaskSharing) -> None:
             self._loop = loop
+            self._sharing = sharing
             self._spare = _SpareTask(loop)
 
         def start(self, work: _Work, context: contextvars.Context) -> asyncio.Task[None] | None:
@@ -80,7 +95,8 @@ else:
                 if task.done():
                     self._spare = _SpareTask(self._loop)
                 return asyncio.Task(work, loop=self._loop, context=context)  # begins with the loop's next turn
-            _enter_task(self._loop, task)
+            enter, leave, callbacks_of = self._sharing
+            enter(self._loop, task)
             try:
                 yielded = context.run(work.send, None)
             except StopIteration:
@@ -93,8 +109,8 @@ else:
                 spare.take_over(work, context, yielded)
                 return task
             finally:
-                _leave_task(self._loop, task)
-            if spare.is_known():
+                leave(self._loop, task)
+            if spare.is_known() or callbacks_of(task) is not None:
                 self._replace()
             return None
 
@@ -127,14 +143,13 @@ else:
             return self._begun
 
         def is_known(self) -> bool:
-            """Whether what has run in it left a trace: it is held or watched, has a name, or was cancelled."""
+            """Whether what has run in it left a trace: it is held, has a name, or was cancelled."""
             task = self.task
             return (
                 getrefcount(task) != self._references + 1  # the local name
                 or getweakrefcount(task) != self._weak_references
                 or task.get_name() is not self._name
                 or self._handed_over.done()  # cancelled
-                or bool(task._callbacks)
             )
 
         def take_over(self, work: _Work, context: contextvars.Context, yielded: object) -> None:

@@ -1,0 +1,105 @@
+"""What a Pusher or Publisher has to send, and to whom it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+from zerorpc.transport.aio_link import AioLink
+from zerorpc.zmtp import SocketType
+
+__all__ = ["QUEUED_MAX", "SendQueue"]
+
+QUEUED_MAX = 1000  # messages that wait: libzmq's default high-water mark
+_LARGE = 64 * 1024  # octets of a message that is written at once, so that it shows whether the peer keeps up
+
+
+class SendQueue:
+    """Messages that wait, and the links that take them.
+
+    Blocking code and the loop share no lock: a finalizer or a signal handler may push at any moment, in the middle of
+    another push too. What they share are deques, each of whose operations is one step.
+    """
+
+    def __init__(self, socket_type: SocketType) -> None:
+        self._socket_type = socket_type
+        self._links: deque[AioLink] = deque()
+        self._waiting: deque[bytes] = deque()
+        self._room: deque[Callable[[], object]] = deque()  # to be called when there is some
+        self._emptied: asyncio.Event | None = None  # while somebody waits for it
+
+    # From any thread
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to wait with the next message."""
+        return len(self._waiting) >= QUEUED_MAX
+
+    def append(self, data: bytes) -> None:
+        """Queue a packed event. It is sent by the next ``drain``."""
+        self._waiting.append(data)
+
+    def when_room(self, act: Callable[[], object]) -> None:
+        """Have ``act()`` called once, on the loop, when it is full no more. It may have become so just now."""
+        self._room.append(act)
+
+    # On the loop
+
+    def add(self, link: AioLink) -> None:
+        """One more that takes messages."""
+        self._links.append(link)
+        self.drain()
+
+    def remove(self, link: AioLink) -> None:
+        """Safe to call for one that was never added."""
+        with contextlib.suppress(ValueError):
+            self._links.remove(link)
+
+    def drain(self) -> None:
+        """Send what waits, as far as peers take it."""
+        used = set()
+        while self._waiting:
+            links = self._choose()
+            if links is None:
+                break
+            data = self._waiting.popleft()
+            for link in links:
+                if link.peer.send(data):
+                    used.add(link)
+                    if len(data) >= _LARGE:
+                        link.flush()
+        for link in used:
+            link.flush()
+        if not self.is_full:
+            self.tell_room()
+        if self._emptied is not None and not self._waiting:
+            self._emptied.set()
+
+    def _choose(self) -> list[AioLink] | None:
+        """Where the next message goes: to everybody who keeps up, or to the next in turn. None: it waits."""
+        if self._socket_type is SocketType.PUB:
+            return [link for link in self._links if link.peer.writable]
+        for _ in range(len(self._links)):
+            self._links.rotate(-1)
+            if self._links[-1].peer.writable:
+                return [self._links[-1]]
+        return None
+
+    def tell_room(self) -> None:
+        """Call all who wait for room: there is some, or there never will be."""
+        while self._room:
+            self._room.popleft()()
+
+    async def until_empty(self, longest: float) -> None:
+        """Until no message waits any more, or ``longest`` seconds are over."""
+        if self._waiting:
+            self._emptied = self._emptied or asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(longest):
+                    await self._emptied.wait()
+            self._emptied = None
+
+    def __repr__(self) -> str:
+        return f"<SendQueue {self._socket_type.value} waiting={len(self._waiting)} links={len(self._links)}>"
