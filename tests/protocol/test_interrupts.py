@@ -53,7 +53,7 @@ def interrupted(act: Callable[[], object], line: int) -> bool:
     lines = itertools.count()
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if "/zerorpc/protocol/" not in frame.f_code.co_filename:
+        if not any(room in frame.f_code.co_filename for room in ("/zerorpc/protocol/", "/zerorpc/calls/")):
             return None
         if event == "line" and next(lines) == line:
             raise KeyboardInterrupt
