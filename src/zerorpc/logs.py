@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from zerorpc.shown import trace_of, traceback_of
 
 if TYPE_CHECKING:
     import logging
+    from types import TracebackType
 
 __all__ = ["Logger", "is_ctrl_c"]
 
 _DEBUG, _WARNING, _ERROR = 10, 30, 40  # as logging has them
 _TOLD_MAX = 4096  # characters on stderr of what a program's logging raised
+
+
+ExcInfo: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None]"
 
 
 class Logger:
@@ -34,7 +38,9 @@ class Logger:
     def warning(self, message: str, *args: object) -> None:
         self._log(_WARNING, message, args)
 
-    def error(self, message: str, *args: object, exc_info: object = None, raised: BaseException | None = None) -> None:
+    def error(
+        self, message: str, *args: object, exc_info: ExcInfo | None = None, raised: BaseException | None = None
+    ) -> None:
         """``raised`` is shown with its traceback, whatever it is like. ``exc_info`` goes to handlers as it is."""
         if raised is not None:
             trace = trace_of(raised)
@@ -53,7 +59,7 @@ class Logger:
             self._failed(error, "", ())
             return False
 
-    def _log(self, level: int, message: str, args: tuple[object, ...], exc_info: Any = None) -> None:
+    def _log(self, level: int, message: str, args: tuple[object, ...], exc_info: ExcInfo | None = None) -> None:
         try:
             # 3: what records tell is the line of our caller's caller
             self._get().log(level, message, *args, exc_info=exc_info, stacklevel=3)

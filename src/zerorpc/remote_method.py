@@ -17,7 +17,7 @@ class RemoteMethod:
 
     __slots__ = ("_call", "_name")
 
-    def __init__(self, call: Callable[[str, tuple[Any, ...], dict[str, Any]], Any], name: str) -> None:
+    def __init__(self, call: Callable[[str, tuple[object, ...], dict[str, object]], object], name: str) -> None:
         self._call = call
         self._name = name
 

@@ -44,14 +44,14 @@ class Setting(NamedTuple):
     without: str = ""  # what None means
 
 
-def seconds(name: str, value: Any) -> float | None:
+def seconds(name: str, value: object) -> float | None:
     """A setting's time in seconds, of any kind of number; None for no limit.
 
     Raises TypeError for what is no number, and ValueError for nan.
     """
     if value is None:
         return None
-    number = value if type(value) in (float, int) else _as_float(name, value)
+    number = value if type(value) is float or type(value) is int else _as_float(name, value)
     if number != number:  # noqa: PLR0124 - nan; isnan() fails for integers that no float can hold
         raise ValueError(f"{name} has to be a number of seconds, or None, not nan")
     return None if number >= FOREVER else max(number, -FOREVER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Container
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 __all__ = [
     "LONGEST",
@@ -25,8 +25,10 @@ __all__ = [
 LONGEST = 1024 * 1024  # characters of a text: what is longer helps nobody, and three of these always fit a message
 _FRAMES_MAX = 1000  # of one traceback: Python's own limit of recursion, unless a program raises it
 
+_T = TypeVar("_T")
+
 _name: Callable[[type], str] = vars(type)["__name__"].__get__
-_trace: Callable[[BaseException], Any] = vars(BaseException)["__traceback__"].__get__
+_trace: Callable[[BaseException], TracebackType | None] = vars(BaseException)["__traceback__"].__get__
 
 
 def name_of(error: BaseException) -> str:
@@ -36,8 +38,7 @@ def name_of(error: BaseException) -> str:
 
 def trace_of(error: BaseException) -> TracebackType | None:
     """Its traceback."""
-    trace: TracebackType | None = _trace(error)
-    return trace
+    return _trace(error)
 
 
 def without_frames_of(modules: Container[str], trace: TracebackType | None) -> TracebackType | None:
@@ -53,12 +54,12 @@ def module_of(trace: TracebackType) -> str:
     return name if type(name) is str else ""
 
 
-def message_of(error: BaseException, show: Callable[[Any], str] = str) -> str:
+def message_of(error: BaseException, show: Callable[[BaseException], str] = str) -> str:
     """Its message."""
     return text_of(error, show, "its message")
 
 
-def text_of(thing: object, show: Callable[[Any], str] = repr, what: str = "it") -> str:
+def text_of(thing: _T, show: Callable[[_T], str] = repr, what: str = "it") -> str:
     """A text for anything, exception or not."""
     try:
         return readable(show(thing))

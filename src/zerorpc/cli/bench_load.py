@@ -33,7 +33,7 @@ OTHER_ERRORS = "other errors"
 # Results that are no streams for certain; asking an abstract base class about each would take longer.
 VALUES = frozenset({type(None), bool, int, float, str, bytes, list, dict})
 
-MakeCall = Callable[[], Awaitable[Any]]
+MakeCall = Callable[[], Awaitable[object]]
 
 
 class Failures(NamedTuple):
@@ -190,7 +190,7 @@ class Load:
         if not items:
             tally.latency.record(tally.last - due)  # an empty one: its end was the answer
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def start(self, coroutine: Coroutine[object, None, None]) -> None:
         """Let it run by itself, until the end of all."""
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)

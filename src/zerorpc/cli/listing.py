@@ -9,7 +9,7 @@ Peers describe themselves in three ways, oldest last:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from zerorpc.cli.printing import note, show, visible, write
 from zerorpc.errors import ProtocolError, RemoteError
@@ -17,7 +17,7 @@ from zerorpc.errors import ProtocolError, RemoteError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    Ask = Callable[..., Any]
+    Ask = Callable[..., object]
 
 UNDOCUMENTED = "<undocumented>"
 UNKNOWN_SIGNATURE = "(...)"
@@ -90,18 +90,19 @@ def describe(ask: Ask, method: str | None = None, signatures: bool = True) -> Se
         answer = ask("_zerorpc_inspect")
     except RemoteError:
         return _ask_one_by_one(ask, method, signatures)
-    told = answer.get("methods") if isinstance(answer, dict) else None
+    facts = answer if isinstance(answer, dict) else {}
+    told = facts.get("methods")
     if isinstance(told, dict):
         methods = _from_map(told)
     elif isinstance(told, list):
         methods = _from_argspecs(told)
     else:
         return _ask_one_by_one(ask, method, signatures)
-    name = _text(answer.get("name")) or UNKNOWN_SERVICE
+    name = _text(facts.get("name")) or UNKNOWN_SERVICE
     return Service(name, [found for found in methods if method in (None, found.name)])
 
 
-def _from_map(told: dict[object, Any]) -> Iterable[Method]:
+def _from_map(told: dict[object, object]) -> Iterable[Method]:
     for name, details in told.items():
         facts = details if isinstance(details, dict) else {}
         yield Method(_text(name), _parameters(facts.get("args")), _text(facts.get("doc")))
@@ -121,9 +122,10 @@ def _parameter(arg: object) -> str:
     return f"{name}={_literal(arg['default'])}" if "default" in arg else name
 
 
-def _from_argspecs(told: list[Any]) -> Iterable[Method]:
+def _from_argspecs(told: list[object]) -> Iterable[Method]:
     for entry in told:
-        name, argspec, doc, *_ = [*(entry if isinstance(entry, list) else [entry]), None, None, None]
+        parts: list[object] = entry if isinstance(entry, list) else [entry]
+        name, argspec, doc, *_ = [*parts, None, None, None]
         yield Method(_text(name), _argspec_parameters(argspec), _text(doc))
 
 
@@ -159,7 +161,7 @@ def _ask_about(ask: Ask, name: str, signatures: bool) -> Method:
     return Method(name, _argspec_parameters(argspec), _text(_ask_gently(ask, "_zerorpc_help", name)))
 
 
-def _ask_gently(ask: Ask, *question: str) -> Any:
+def _ask_gently(ask: Ask, *question: str) -> object:
     """Ask what the service may be unable to tell: then the answer is None."""
     try:
         return ask(*question)

@@ -111,7 +111,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
             steps = self._steps = self.__await__()
         return self._step(steps.throw, *error)
 
-    def _step(self, act: Callable[..., Any], *args: object) -> Any:
+    def _step(self, act: Callable[..., object], *args: object) -> object:
         try:
             return act(*args)
         except BaseException:

@@ -13,7 +13,6 @@ import weakref
 from collections.abc import Callable
 from os import getpid
 from threading import get_ident
-from typing import Any
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
@@ -168,7 +167,7 @@ class _Core:
         self._attached = loop  # now: if that failed (RecursionError), the next call tries again
         self._thread = get_ident()
 
-    def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Call:
+    def call(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> Call:
         """``AsyncClient.__call__``; ``options`` are its keywords."""
         # get_running_loop() would cost 0.25 us before Python 3.12
         if get_ident() != self._thread or getpid() != forks.pid or not self.loop.is_running():

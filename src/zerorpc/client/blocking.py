@@ -115,7 +115,7 @@ class Client(ClientBase):
         self.close()
 
 
-def _take_async(options: dict[str, Any]) -> bool:
+def _take_async(options: dict[str, object]) -> bool:
     """``async_``, which zerorpc 0.6 also spells ``async``."""
     is_async = options.pop("async_", False)
     return bool(options.pop("async", is_async))
@@ -151,7 +151,7 @@ class _Core:
 
     # A call
 
-    def call(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def call(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> Any:
         """``Client.__call__``; ``options`` are its keywords."""
         if getpid() != forks.pid:
             forks.catch_up()
@@ -175,7 +175,7 @@ class _Core:
                 self.abandon(channel)
             raise
 
-    def _call_async(self, method: str | bytes, args: tuple[Any, ...], options: dict[str, Any]) -> AsyncResult:
+    def _call_async(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> AsyncResult:
         now = monotonic()
         request = Request(weakref.proxy(self), method, args, options, now)  # it belongs to a thread that goes on
         self.hub.leading.check_idle()
@@ -252,7 +252,7 @@ class _Peers:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls: Calls = Calls()
-        self.links: dict[Any, BlockingLink] = {}  # by peer, of those that are not lost
+        self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
         self._settings = settings
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
 

@@ -52,7 +52,7 @@ class Caller(Protocol):
     timeout: float | None
     keywords: str  # what a call takes besides the method's arguments, for an error
 
-    def make_stream(self, request: Request) -> Any:
+    def make_stream(self, request: Request) -> object:
         """An iterator of the client's kind over a stream's items."""
 
     def abandon(self, channel: ClientChannel) -> None:
@@ -105,8 +105,8 @@ class Request:
         self,
         caller: Caller,
         method: str | bytes,
-        args: tuple[Any, ...],
-        options: dict[str, Any],
+        args: tuple[object, ...],
+        options: dict[str, object],
         now: float,
     ) -> None:
         """Pack the request. Raises SerializationError, naming the method, and whatever a hook raises."""
@@ -114,7 +114,7 @@ class Request:
         context = caller.context
         message_id = context.next_msgid()
         timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
-        header: dict[str, Any] = {"message_id": message_id, "v": VERSION}
+        header: dict[str, object] = {"message_id": message_id, "v": VERSION}
         if timeout != USUAL_TIMEOUT:
             header[TIMEOUT_KEY] = None if timeout is None else float(timeout)
         self._caller = caller
@@ -126,8 +126,7 @@ class Request:
             header, args = event.header, event.args
             called = event.name
             if context.own_ids or header.get("message_id") is not message_id:
-                message_id = header.get("message_id")  # of a hook: what the server answers is what it gets
-                check_id(message_id)
+                message_id = check_id(header.get("message_id"))  # of a hook: what the server answers is what it gets
                 caller.calls.check_unused(message_id)
         else:
             called = name
@@ -237,7 +236,7 @@ class PatternChannel:
         self._request = request
         self._caller = caller
 
-    def iterate(self) -> Any:
+    def iterate(self) -> object:
         """The stream's items, as an iterator of the client's own kind."""
         return self._caller.make_stream(self._request)
 
@@ -251,7 +250,7 @@ _STREAM_EVENTS = (STREAM, DONE, ERR)
 
 
 def _read_options(
-    caller: Caller, timeout: float | None = default_timeout, slots: int = DEFAULT_SLOTS, **unknown: object
+    caller: Caller, timeout: object = default_timeout, slots: object = DEFAULT_SLOTS, **unknown: object
 ) -> tuple[float | None, int]:
     """A call's own timeout and slots. TypeError for any other keyword."""
     if unknown:

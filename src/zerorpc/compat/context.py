@@ -6,9 +6,10 @@ import itertools
 import uuid
 from collections.abc import Callable
 from os import getpid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
-from zerorpc.protocol.events import Event, check_id
+from zerorpc.protocol.events import Event, MessageId, check_id
+from zerorpc.protocol.patterns import Pattern
 from zerorpc.runtime import forks
 
 __all__ = ["Context", "fork_task_context"]
@@ -22,6 +23,9 @@ _CLIENT_HOOKS = (
 _SERVER_HOOKS = ("load_task_context", "server_before_exec", "server_after_exec", "server_inspect_exception")
 
 _TWO_DIGITS = [b"%02x" % number for number in range(256)]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class Context:
@@ -46,12 +50,12 @@ class Context:
     middlewares before the first call; registering is not safe while calls run in other threads.
     """
 
-    next_msgid: Callable[[], Any]
+    next_msgid: Callable[[], MessageId]
 
     _instance: ClassVar[Context | None] = None
 
     def __init__(self) -> None:
-        self._middlewares: list[Any] = []
+        self._middlewares: list[object] = []
         self._hooks: dict[str, list[Callable[..., Any]]] = {
             name: [] for name in ("resolve_endpoint", "get_task_context", *_SERVER_HOOKS, *_CLIENT_HOOKS)
         }
@@ -98,7 +102,7 @@ class Context:
     # come from lists, since formatting a number takes twice as long. No iterator here ends by an exception
     # (RecursionError, MemoryError): a generator or itertools.chain would, and with it every later call.
 
-    def new_msgid(self) -> Any:
+    def new_msgid(self) -> MessageId:
         """A message id: 32 hexadecimal digits, as bytes. Safe from any thread.
 
         A subclass may make its own: bytes, a str or an int, and never one that a call under way has. What is no id, and
@@ -128,12 +132,12 @@ class Context:
             endpoint = functor(endpoint)
         return endpoint
 
-    def hook_load_task_context(self, event_header: dict[str, Any]) -> None:
+    def hook_load_task_context(self, event_header: dict[str, object]) -> None:
         for functor in self._hooks["load_task_context"]:
             functor(event_header)
 
-    def hook_get_task_context(self) -> dict[str, Any]:
-        event_header: dict[str, Any] = {}
+    def hook_get_task_context(self) -> dict[str, object]:
+        event_header: dict[str, object] = {}
         for functor in self._hooks["get_task_context"]:
             event_header.update(functor())
         return event_header
@@ -176,7 +180,7 @@ class Context:
         for functor in self._hooks["client_after_request"]:
             functor(request_event, reply_event, exception)
 
-    def hook_client_patterns_list(self, patterns: list[Any]) -> list[Any]:
+    def hook_client_patterns_list(self, patterns: list[Pattern]) -> list[Pattern]:
         for functor in self._hooks["client_patterns_list"]:
             patterns = functor(patterns)
         return patterns
@@ -188,7 +192,7 @@ class Context:
 _REPLACEABLE = {name for name in vars(Context) if name == "new_msgid" or name.startswith("hook_")}
 
 
-def fork_task_context(functor: Callable[..., Any], context: Context | None = None) -> Callable[..., Any]:
+def fork_task_context(functor: Callable[_P, _R], context: Context | None = None) -> Callable[_P, _R]:
     """Wrap a function so that it runs with the task context of now, in a thread or task that makes calls itself.
 
     Arguments: the function, and the middleware (the shared one by default). The hook ``get_task_context`` is called
@@ -200,7 +204,7 @@ def fork_task_context(functor: Callable[..., Any], context: Context | None = Non
     context = context or Context.get_instance()
     xheader = context.hook_get_task_context()
 
-    def wrapped(*args: object, **kwargs: object) -> Any:
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         context.hook_load_task_context(xheader)
         return functor(*args, **kwargs)
 

@@ -93,7 +93,7 @@ class RpcInvocation(Invocation, eq=False):
 
     @property
     def runner(self) -> Runner | None:
-        return self.channel.runner  # type: ignore[no-any-return]
+        return self.channel.runner
 
     @runner.setter
     def runner(self, runner: Runner | None) -> None:

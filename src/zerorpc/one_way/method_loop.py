@@ -12,7 +12,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from zerorpc.logs import Logger
 from zerorpc.runtime.loops import new_event_loop
@@ -36,7 +36,7 @@ class MethodLoop:
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
 
-    def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
+    def run(self, coroutine: Coroutine[object, None, _T]) -> _T:
         """Run it in a task, in a copy of this thread's context; wait for its result. Raises what it raises.
 
         Interrupted, as by Ctrl-C, it cancels the task, or ``close`` does.
@@ -93,7 +93,7 @@ def _turn(loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
         loop.close()
 
 
-def _finish(loop: asyncio.AbstractEventLoop, work: Awaitable[Any]) -> None:
+def _finish(loop: asyncio.AbstractEventLoop, work: Awaitable[object]) -> None:
     future = asyncio.ensure_future(work, loop=loop)
     while not future.done():
         _run(functools.partial(loop.run_until_complete, future))

@@ -11,13 +11,13 @@ import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import NoReturn
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.one_way.io_thread import io_loop
 from zerorpc.one_way.send_queue import SendQueue
 from zerorpc.protocol.events import Buffer
-from zerorpc.protocol.one_way import OneWayPeer
+from zerorpc.protocol.one_way import Arrived, OneWayPeer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
 from zerorpc.transport.aio import AioHub
@@ -36,7 +36,7 @@ _GLANCE = 0.5  # s that a thread waits without looking up: a Ctrl-C that came wh
 class Outbox:
     """The core of a Pusher or Publisher: its queue, and the hub that sends what is in it."""
 
-    def __init__(self, socket_type: SocketType, resolve: Callable[[Any], Any]) -> None:
+    def __init__(self, socket_type: SocketType, resolve: Callable[[object], object]) -> None:
         self.tap: Callable[[str, Buffer], None] | None = None
         self.hub: AioHub = AioHub(self, resolve)
         self.is_async: bool = False
@@ -156,10 +156,10 @@ class Outbox:
 
     def peer_leaves(self, link: AioLink) -> None: ...
 
-    def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
+    def peer_lost(self, link: AioLink, ended: list[NoReturn]) -> None:
         self._queue.remove(link)
 
-    def received(self, link: AioLink, touched: list[Any]) -> None:
+    def received(self, link: AioLink, touched: list[Arrived]) -> None:
         """Nothing that a puller says is for us."""
 
     # The end
@@ -214,7 +214,7 @@ class Outbox:
         await self._until_empty(_EXIT_LINGER)
         await self.hub.until_sent(_EXIT_LINGER)
 
-    def _wait_on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _wait_on_loop(self, coroutine: Coroutine[object, None, None]) -> None:
         """Run it on the hub's loop, while this thread waits; unless that is the one that runs the loop."""
         assert self.hub.loop is not None
         done = asyncio.run_coroutine_threadsafe(coroutine, self.hub.loop)

@@ -21,6 +21,7 @@ from zerorpc.protocol.events import (
     BadEvent,
     Buffer,
     Event,
+    MessageId,
     Reply,
     WireEvent,
     decode_header,
@@ -59,20 +60,27 @@ class CallCarrier(Protocol):
 class RequestBringer(Protocol):
     """The peer that a server's channel lives on."""
 
-    channels: dict[Any, Any]
+    channels: dict[object, ServerChannel]
     level: int
-    new_id: Callable[[], Any]
+    new_id: Callable[[], Any]  # a MessageId; bytes as long as a program makes none of its own
     writable: bool
     name: str | None
 
     @property
     def identity(self) -> bytes: ...
 
-    def event_header(self, channel: ServerChannel, /) -> dict[str, Any]: ...
+    def event_header(self, channel: ServerChannel, /) -> dict[str, object]: ...
 
     def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False, /) -> None: ...
 
     def forget(self, channel: ServerChannel, /) -> None: ...
+
+
+class Runner(Protocol):
+    """What runs the method that a server's channel asks for."""
+
+    def wake(self) -> None:
+        """The channel has got credit or was closed, or its peer takes data again."""
 
 
 class ClientState(enum.Enum):
@@ -103,7 +111,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     ``error`` is what ended the call instead. ``waiter`` is the shell's own.
     """
 
-    message_id: Any  # bytes; what a program's own ``Context.new_msgid`` makes may be a str or an int
+    message_id: MessageId
     method: str
     data: bytes
     timeout: float | None = None
@@ -218,7 +226,7 @@ class ServerChannel(Struct, eq=False):
     finished: bool = False  # the last event was handed to ``send``
     closed: bool = False
     error: Exception | None = None
-    runner: Any = None
+    runner: Runner | None = None
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 

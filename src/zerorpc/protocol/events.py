@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import operator
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, final
 
 import msgspec
 from msgspec import Raw
@@ -39,6 +39,7 @@ __all__ = [
     "BadEvent",
     "Event",
     "Header",
+    "MessageId",
     "Reply",
     "ReplyHeader",
     "WireEvent",
@@ -74,6 +75,7 @@ CANCEL = "_zpc_cancel"  # these two are ours, sent to peers of extension level 1
 GOAWAY = "_zpc_goaway"
 
 Buffer: TypeAlias = "bytes | bytearray"
+MessageId: TypeAlias = "bytes | str | int"  # bytes, unless a program makes its own (``Context.new_msgid``)
 
 NO_ID = Raw(b"")
 
@@ -119,6 +121,7 @@ class Reply(msgspec.Struct, array_like=True):
     args: Any
 
 
+@final
 class BadEvent(msgspec.Struct):
     """An event of which only the header could be read; ``problem`` says what is wrong with the rest."""
 
@@ -137,7 +140,7 @@ class Event:
     __slots__ = ("args", "caller", "header", "identity", "name")
 
     def __init__(
-        self, name: str, args: Any, header: dict[str, Any], identity: object = None, caller: str | None = None
+        self, name: str, args: object, header: dict[str, object], identity: object = None, caller: str | None = None
     ) -> None:
         self.name: str = name
         self.args: Any = args
@@ -152,7 +155,7 @@ class Event:
 # Out
 
 
-def encode(header: dict[str, Any], name: str, args: object) -> bytes:
+def encode(header: Mapping[str, object], name: str, args: object) -> bytes:
     """Pack one event. Raises SerializationError when a value has no MessagePack form, or all are too large."""
     try:
         data = encode_usual((header, name, args))
@@ -237,7 +240,7 @@ _SUBCLASSED: tuple[tuple[type, Any], ...] = (
 )
 # ``encode`` of a (header, name, args), for where a call costs: what it raises goes through ``unsendable``, and whether
 # the event is too large is up to the caller.
-encode_usual: Callable[[Any], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+encode_usual: Callable[[object], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 # A reply as ``encode`` packs it, with gaps for what differs.
 _REPLY_HEAD = b"\x93\x83" + encode_usual("message_id") + b"\xc4\x20"  # a bin of 32 octets
@@ -262,7 +265,7 @@ def decode(data: Buffer) -> WireEvent | BadEvent:
         return _decode_by_parts(bytes(data))
 
 
-def decode_id(octets: Raw) -> Any:
+def decode_id(octets: Raw) -> object:
     """An id's value; None for one that has none."""
     try:
         return _any_decoder.decode(octets)
@@ -270,14 +273,14 @@ def decode_id(octets: Raw) -> Any:
         return None
 
 
-def check_id(message_id: object) -> None:
-    """Raises TypeError or ValueError for what a program's own ``Context.new_msgid`` must not return."""
+def check_id(message_id: object) -> MessageId:
+    """The id itself. Raises TypeError or ValueError for what a program's own ``Context.new_msgid`` must not return."""
     if not isinstance(message_id, (bytes, str, int)):
         kind = type(message_id).__name__
         raise TypeError(f"Context.new_msgid has to return bytes, a str or an int, not a value of type {kind}")
     try:
         if len(encode_usual(message_id)) <= ID_MAX:
-            return
+            return message_id
         why = f"an id of more than {ID_MAX} octets"
     except (ValueError, OverflowError) as error:
         why = str(error)
@@ -345,7 +348,7 @@ def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:
 
 def _lenient_header(data: bytes) -> tuple[Header, str | None]:
     """Read a header whose keys may be of the wrong type."""
-    fields: dict[Any, Raw] = {}
+    fields: dict[object, Raw] = {}
     problem = None
     for key, value in _raw_map_decoder.decode(data).items():
         if isinstance(key, bytes):
@@ -356,9 +359,9 @@ def _lenient_header(data: bytes) -> tuple[Header, str | None]:
     return Header(fields.get("message_id", NO_ID), version, fields.get("response_to", NO_ID)), problem
 
 
-def _readable_values(data: bytes) -> dict[str, Any]:
+def _readable_values(data: bytes) -> dict[str, object]:
     """What can be read of a header as a dict."""
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for key, value in _raw_map_decoder.decode(data).items():
         if isinstance(key, (str, bytes)):
             with contextlib.suppress(*DECODE_ERRORS):
@@ -377,7 +380,7 @@ def _lenient_name(raw: bytes) -> tuple[str, str | None]:
     return shown, f"the method's name is of type {type(name).__name__}, not a string"
 
 
-def _lenient_args(raw: bytes, version: int) -> Any:
+def _lenient_args(raw: bytes, version: int) -> object:
     try:
         return _any_decoder.decode(raw)
     except UnicodeDecodeError:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NoReturn, TypeAlias
 
 from zerorpc.errors import ProtocolError
 from zerorpc.protocol.events import Buffer, WireEvent, decode
 from zerorpc.protocol.peer import Peer
 from zerorpc.zmtp import Message, SocketType
 
-__all__ = ["OneWayPeer"]
+__all__ = ["Arrived", "OneWayPeer"]
+
+Arrived: TypeAlias = "tuple[WireEvent, Buffer]"  # an event, and the same packed
 
 
-class OneWayPeer(Peer):
+class OneWayPeer(Peer[NoReturn, "Arrived"]):
     """The other end of a one-way socket. ``receive_data`` returns ``(event, data)`` pairs."""
 
     __slots__ = ()
@@ -30,7 +32,7 @@ class OneWayPeer(Peer):
         connection.send_message((data,))
         return True
 
-    def receive_message(self, message: Message, now: float, touched: list[Any]) -> None:
+    def receive_message(self, message: Message, now: float, touched: list[Arrived]) -> None:
         data = message[-1]
         try:
             event = decode(data)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from zerorpc.errors import RemoteError
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event
 
-__all__ = ["ReqRep", "ReqStream", "patterns_list", "remote_error", "reply_value"]
+__all__ = ["Pattern", "ReqRep", "ReqStream", "patterns_list", "remote_error", "reply_value"]
 
 
 class Hooks(Protocol):
@@ -23,18 +23,51 @@ class Hooks(Protocol):
     ) -> None: ...
 
 
-HandleRemoteError = Callable[[Any], BaseException]
+HandleRemoteError = Callable[[Event], BaseException]
+
+
+class CallChannel(Protocol):
+    """What a pattern knows of the client's channel."""
+
+    def iterate(self) -> object:
+        """An iterator over the stream's items, of the client's own kind."""
+
+    def close(self) -> None:
+        """Nothing more is wanted of the call."""
+
+
+class Pattern(Protocol):
+    """What a first reply may belong to. The hook ``client_patterns_list`` may bring others than the two below."""
+
+    def accept_answer(self, event: Event, /) -> bool:
+        """Whether a first reply belongs to this pattern."""
+
+    def process_answer(
+        self,
+        context: Hooks,
+        channel: CallChannel,
+        request_event: Event,
+        reply_event: Event,
+        handle: HandleRemoteError,
+        /,
+    ) -> Any:
+        """The client's half: what the call returns."""
 
 
 class ReqRep:
     """One request, one reply."""
 
-    def accept_answer(self, event: Any) -> bool:
+    def accept_answer(self, event: Event) -> bool:
         """Whether a first reply belongs to this pattern."""
         return event.name in (OK, ERR)
 
     def process_answer(
-        self, context: Hooks, channel: Any, request_event: Event, reply_event: Event, handle: HandleRemoteError
+        self,
+        context: Hooks,
+        channel: CallChannel,
+        request_event: Event,
+        reply_event: Event,
+        handle: HandleRemoteError,
     ) -> Any:
         """The client's half: the reply's value, or its error raised."""
         try:
@@ -51,11 +84,16 @@ class ReqRep:
 class ReqStream:
     """One request, many replies, then STREAM_DONE."""
 
-    def accept_answer(self, event: Any) -> bool:
+    def accept_answer(self, event: Event) -> bool:
         return event.name in (STREAM, DONE)
 
     def process_answer(
-        self, context: Hooks, channel: Any, request_event: Event, reply_event: Event, handle: HandleRemoteError
+        self,
+        context: Hooks,
+        channel: CallChannel,
+        request_event: Event,
+        reply_event: Event,
+        handle: HandleRemoteError,
     ) -> Any:
         """The client's half: an iterator over the items, which goes by ``process_event``.
 
@@ -80,7 +118,7 @@ class ReqStream:
         return True, event.args
 
 
-patterns_list: list[Any] = [ReqStream(), ReqRep()]
+patterns_list: list[Pattern] = [ReqStream(), ReqRep()]
 
 
 def reply_value(args: object) -> Any:

@@ -8,7 +8,6 @@ Only such events come here, so this is written for clarity and not for speed.
 from __future__ import annotations
 
 import struct
-from typing import Any
 
 __all__ = ["decode_raw_strings", "split_event"]
 
@@ -29,10 +28,10 @@ _LENGTH_SIZES = {
 }  # fmt: skip
 _EXT_LENGTH_SIZES = {0xC7: 1, 0xC8: 2, 0xC9: 4}
 _EXT_FIXED = range(0xD4, 0xD9)  # of 1, 2, 4, 8 and 16 octets
-_CONSTANTS: dict[int, Any] = {0xC0: None, 0xC2: False, 0xC3: True}
+_CONSTANTS: dict[int, bool | None] = {0xC0: None, 0xC2: False, 0xC3: True}
 
 
-def decode_raw_strings(data: bytes) -> Any:
+def decode_raw_strings(data: bytes) -> object:
     """Read one value; a string that isn't UTF-8 comes back as bytes. Raises ValueError for anything malformed."""
     reader = _Reader(data, _MAX_VALUES)
     value = reader.value(0)
@@ -64,7 +63,7 @@ class _Reader:
 
     # Values
 
-    def value(self, depth: int) -> Any:
+    def value(self, depth: int) -> object:
         if depth > _MAX_DEPTH:
             raise ValueError(f"values nested deeper than {_MAX_DEPTH}")
         code = self.code()
@@ -79,7 +78,7 @@ class _Reader:
             return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
         return self.sized(code, depth)
 
-    def sized(self, code: int, depth: int) -> Any:
+    def sized(self, code: int, depth: int) -> object:
         """A value that begins with its length: text, bytes, array or map."""
         length = self.length(code)
         if _is_map(code):
@@ -89,7 +88,7 @@ class _Reader:
         octets = self.take(length)
         return octets if code in (0xC4, 0xC5, 0xC6) else _text_or_bytes(octets)
 
-    def key(self, depth: int) -> Any:
+    def key(self, depth: int) -> object:
         key = self.value(depth + 1)
         if isinstance(key, (list, dict)):
             raise ValueError(f"a map key of type {type(key).__name__}")

@@ -6,7 +6,6 @@ Which channel an event belongs to is decided here; what it means to the channel,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from msgspec import Raw
 
@@ -34,6 +33,7 @@ from zerorpc.protocol.events import (
     VERSION,
     BadEvent,
     Buffer,
+    MessageId,
     Reply,
     WireEvent,
     decode,
@@ -53,7 +53,7 @@ _LOST_AFTER_OLD = 3  # heartbeats; what the old ones' "two" comes to: they look 
 _NIL = Raw(b"\xc0")
 
 
-class ClientPeer(Peer):
+class ClientPeer(Peer[ClientChannel, ClientChannel]):
     """A server, seen by its client: carries our calls. ``new_id`` makes message ids."""
 
     __slots__ = ("_new_id", "goes_away", "passive")
@@ -63,7 +63,7 @@ class ClientPeer(Peer):
     def __init__(
         self,
         heartbeat: float | None,
-        new_id: Callable[[], Any],
+        new_id: Callable[[], MessageId],
         passive: bool = False,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
@@ -116,6 +116,7 @@ class ClientPeer(Peer):
             touched.append(channel)
         elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is not BadEvent:
             inflow = channel.inflow
+            assert inflow is not None
             inflow.granted -= 1
             if inflow.granted < 0 and inflow.flooded:
                 self._end(channel, credit_violation(channel), touched)
@@ -148,7 +149,7 @@ class ClientPeer(Peer):
             header = {"message_id": self._new_id(), "v": VERSION, "response_to": message_id}
             self._send(encode(header, GOAWAY, []))
 
-    def _find(self, message_id: object) -> Any:
+    def _find(self, message_id: object) -> ClientChannel | None:
         """The call with an id that a program made itself. A float may be an int that Node sent back."""
         return self.channels.get(message_id) if isinstance(message_id, (str, int, float)) else None
 
@@ -172,7 +173,7 @@ class ClientPeer(Peer):
     def forget(self, channel: ClientChannel) -> None:
         self.channels.pop(channel.message_id, None)
 
-    def close(self, error: Exception) -> list[Any]:
+    def close(self, error: Exception) -> list[ClientChannel]:
         kept = self.connection.output
         for channel in self.channels.values():  # first, so that none is forgotten if this is interrupted
             why = LostRemote(f"calling remote method {channel.method}: {error}")
@@ -206,7 +207,7 @@ class ClientPeer(Peer):
         return min(wake, lost_at, channel.next_beat)
 
 
-class ServerPeer(Peer):
+class ServerPeer(Peer[ServerChannel, ServerChannel]):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
 
     __slots__ = ("goes_away", "new_id", "routing_id")
@@ -216,11 +217,11 @@ class ServerPeer(Peer):
     def __init__(
         self,
         heartbeat: float | None,
-        new_id: Callable[[], Any],
+        new_id: Callable[[], MessageId],
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
-        self.new_id: Callable[[], Any] = new_id
+        self.new_id: Callable[[], MessageId] = new_id
         self.goes_away: bool = False  # it knows that we are shutting down: nothing new of it is on its way
         self.pauses_reading = True
         own_id = new_id()
@@ -305,7 +306,7 @@ class ServerPeer(Peer):
         if self.level >= 1:
             self.connection.send_delimited(encode({"message_id": self.new_id(), "v": VERSION}, GOAWAY, []))
 
-    def event_header(self, channel: ServerChannel) -> dict[str, Any]:
+    def event_header(self, channel: ServerChannel) -> dict[str, object]:
         """The header of a reply."""
         return {"message_id": self.new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
 
@@ -323,7 +324,7 @@ class ServerPeer(Peer):
     def forget(self, channel: ServerChannel) -> None:
         self.channels.pop(channel.key, None)
 
-    def close(self, error: Exception) -> list[Any]:
+    def close(self, error: Exception) -> list[ServerChannel]:
         ended = super().close(error)
         for channel in ended:
             channel.close(LostRemote(f"the caller of {channel.name} is gone: {error}"))
@@ -351,7 +352,7 @@ def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
     return TimeoutExpired(channel.timeout, f"calling remote method {channel.method}{why}")
 
 
-def _ran(data: Buffer) -> Any:
+def _ran(data: Buffer) -> object:
     """Whether the method of an ERR ran, as a server of ours says; None if it doesn't."""
     return decode_header(data).get(RAN_KEY)
 

@@ -14,15 +14,16 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 __all__ = ["catch_up", "in_child", "pid", "watch"]
 
 pid: int = os.getpid()  # the process for which everything has been done
 
 _acts: list[Callable[[], None]] = []
-_watched: dict[weakref.ref[Any], None] = {}
-_locks: dict[int, Any] = {}  # by process id: one of the parent's may be held by a thread that doesn't exist here
+_watched: dict[weakref.ref[Forks], None] = {}
+# By process id: one of the parent's may be held by a thread that doesn't exist here.
+_locks: dict[int, threading.RLock] = {}
 
 
 class Forks(Protocol):
@@ -41,7 +42,7 @@ def watch(thing: Forks) -> None:
     _watched[weakref.ref(thing, _forget)] = None
 
 
-def _forget(thing: weakref.ref[Any], watched: dict[weakref.ref[Any], None] = _watched) -> None:
+def _forget(thing: weakref.ref[Forks], watched: dict[weakref.ref[Forks], None] = _watched) -> None:
     watched.pop(thing, None)
 
 

@@ -110,14 +110,14 @@ def _is_default(number: int, handler: object) -> bool:
     return handler is signal.SIG_DFL or (number not in ENDING and handler is signal.SIG_IGN)  # SIGCHLD: can't wait
 
 
-def hold_signals() -> set[Any]:
+def hold_signals() -> set[int | signal.Signals]:
     """Have SIGINT and SIGTERM wait, as far as this thread goes, until ``release_signals`` of what this returns."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         return set()
     return signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
 
 
-def release_signals(held: set[Any]) -> None:
+def release_signals(held: set[int | signal.Signals]) -> None:
     """Let those through that wait; their handlers run, and may raise, here."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, held)

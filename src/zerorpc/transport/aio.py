@@ -9,7 +9,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
@@ -21,7 +21,7 @@ from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import Address, address_text, is_literal, resolve
 from zerorpc.transport.hub import Hub
 from zerorpc.transport.inproc import connect_inproc
-from zerorpc.transport.link import Owner
+from zerorpc.transport.link import C, Owner, T
 from zerorpc.transport.lookups import look_up
 from zerorpc.transport.proxied import caller_behind
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket, tune
@@ -37,6 +37,8 @@ _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
 _ACCEPT_PAUSE = 0.1  # s without accepting when that fails, mostly since the process has no descriptors left
 
+Item = TypeVar("Item", Listener, Dialer)
+
 
 class AioHub(Hub):
     """A hub on an event loop. ``bind`` and ``connect`` may come before the loop, and from any thread.
@@ -44,12 +46,13 @@ class AioHub(Hub):
     With ``proxied``, what connects is a proxy, which first says for whom.
     """
 
-    lock: Any
+    lock: threading.RLock
     listeners: dict[str, Listener]
     sockets: weakref.WeakSet[Listener | socket.socket]
 
-    def __init__(self, owner: Owner[AioLink, Any], resolve_hook: Callable[[Any], Any]) -> None:
-        super().__init__(owner, resolve_hook)
+    def __init__(self, owner: Owner[AioLink, C, T], resolve_hook: Callable[[object], object]) -> None:
+        super().__init__(resolve_hook)
+        self.owner: Owner[AioLink, Any, Any] = owner
         self.loop: asyncio.AbstractEventLoop | None = None
         self.links: set[AioLink] = set()
         self._tasks: dict[Dialer, asyncio.Task[None]] = {}
@@ -83,7 +86,7 @@ class AioHub(Hub):
     def stop_dialer(self, dialer: Dialer) -> None:
         self._on_loop(self._hang_up, dialer)
 
-    def _on_loop(self, act: Callable[[Any], None], item: object, otherwise: Callable[[], None] | None = None) -> None:
+    def _on_loop(self, act: Callable[[Item], None], item: Item, otherwise: Callable[[], None] | None = None) -> None:
         """Run ``act(item)`` on the loop: now when we are there, soon from another thread, later if there is none."""
         if self.loop is None or self.loop.is_closed():
             if otherwise is not None:
@@ -180,7 +183,7 @@ class AioHub(Hub):
         for listener in self.listeners.values():
             listener.close()
 
-    def _expand(self, endpoint: object, resolve: bool) -> list[str]:
+    def _expand(self, endpoint: object, resolve: bool) -> list[object]:
         if os.getpid() != forks.pid:
             forks.catch_up()
         if self._sealed and not self.closed:
@@ -297,11 +300,11 @@ class AioHub(Hub):
         self.closed: bool = True
         self._closing = self.loop.create_task(self.aclose(reason))
 
-    def _begin_close(self, reason: Exception) -> list[asyncio.Task[Any]]:
+    def _begin_close(self, reason: Exception) -> list[asyncio.Task[bool] | asyncio.Task[None]]:
         """Close all that ends by itself from now on; the tasks that were working for it."""
         self.closed = True
         self.stop_accepting()
-        tasks: list[asyncio.Task[Any]] = [*self._tasks.values(), *self._accepting]
+        tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = [*self._tasks.values(), *self._accepting]
         self._tasks.clear()
         for dialer in self.dialers.values():
             dialer.closed = True

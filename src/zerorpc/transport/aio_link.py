@@ -13,7 +13,7 @@ from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.dialer import LEAVING, Dialer
-from zerorpc.transport.link import Link, lost_connection
+from zerorpc.transport.link import C, Link, Owner, T, lost_connection
 from zerorpc.transport.sockets import output_progress
 from zerorpc.zmtp.frames import FrameDecoder
 
@@ -29,12 +29,12 @@ _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is ch
 class AioLinks(Protocol):
     """What a link needs of its hub."""
 
-    owner: Any
+    owner: Owner[AioLink, Any, Any]
     links: set[AioLink]
     stale: bool  # forked: what is connected belongs to the parent
 
 
-class AioLink(Link, asyncio.Protocol):
+class AioLink(Link[Any, Any], asyncio.Protocol):
     """One connection on an event loop.
 
     ``name`` is the other side: the endpoint that ``dialer`` connected to, or the one that the connection came from.
@@ -54,8 +54,10 @@ class AioLink(Link, asyncio.Protocol):
         "reason",
     )
 
+    peer: Any  # of the kind that the hub's owner makes
+
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, hub: AioLinks, peer: Peer, dialer: Dialer | None, name: str
+        self, loop: asyncio.AbstractEventLoop, hub: AioLinks, peer: Peer[C, T], dialer: Dialer | None, name: str
     ) -> None:
         super().__init__(hub.owner, peer, dialer)
         peer.name = name

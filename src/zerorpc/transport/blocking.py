@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from os import getpid
-from typing import Any
 
 from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger
@@ -46,13 +46,13 @@ class BlockingHub(Hub):
     ``lock`` guards all state, the peers' too; the owner is called with it held.
     """
 
-    owner: BlockingOwner
-    lock: Any
+    lock: threading.RLock
     listeners: dict[str, Listener]
     sockets: weakref.WeakSet[Listener | socket.socket]
 
-    def __init__(self, owner: BlockingOwner, resolve_hook: Callable[[Any], Any], heartbeat: float | None) -> None:
-        super().__init__(owner, resolve_hook)
+    def __init__(self, owner: BlockingOwner, resolve_hook: Callable[[object], object], heartbeat: float | None) -> None:
+        super().__init__(resolve_hook)
+        self.owner: BlockingOwner = owner
         self._keeper_interval = min(max((heartbeat or 2.0) / 2, _KEEPER_SHORTEST), _KEEPER_LONGEST)
         self._inherited: list[Listener | socket.socket] = []  # the parent's, to be closed at the first use in a child
         self.polling: Polling = Polling(owner, self._accepted)
@@ -116,7 +116,7 @@ class BlockingHub(Hub):
 
     # Endpoints
 
-    def _expand(self, endpoint: object, resolve: bool) -> list[str]:
+    def _expand(self, endpoint: object, resolve: bool) -> list[object]:
         if getpid() != forks.pid:
             forks.catch_up()
         self.leading.check_idle()

@@ -6,13 +6,14 @@ import contextlib
 import itertools
 import socket
 from collections import deque
-from typing import Any, Protocol
+from typing import Protocol
 
 from zerorpc.errors import LostRemote
-from zerorpc.protocol.peer import Peer
+from zerorpc.protocol.channel import ClientChannel
+from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.endpoints import address_text
-from zerorpc.transport.link import Link, lost_connection
+from zerorpc.transport.link import Link, Owner, lost_connection
 from zerorpc.transport.sockets import output_progress
 from zerorpc.zmtp import Frame
 
@@ -38,7 +39,8 @@ class Polled(Protocol):
 class BlockingLinks(Protocol):
     """What a link needs of its hub."""
 
-    owner: Any
+    @property
+    def owner(self) -> Owner[BlockingLink, ClientChannel, ClientChannel]: ...
 
     @property
     def polling(self) -> Polled: ...
@@ -47,7 +49,7 @@ class BlockingLinks(Protocol):
         """The dialer's connection is over."""
 
 
-class BlockingLink(Link):
+class BlockingLink(Link[ClientChannel, ClientChannel]):
     """One connection over a non-blocking socket. All methods need the hub's lock."""
 
     __slots__ = (
@@ -61,7 +63,9 @@ class BlockingLink(Link):
         "watched",
     )
 
-    def __init__(self, hub: BlockingLinks, sock: socket.socket, peer: Peer, dialer: Dialer | None) -> None:
+    peer: ClientPeer
+
+    def __init__(self, hub: BlockingLinks, sock: socket.socket, peer: ClientPeer, dialer: Dialer | None) -> None:
         super().__init__(hub.owner, peer, dialer)
         self.sock: socket.socket = sock
         self.fileno: int = sock.fileno()

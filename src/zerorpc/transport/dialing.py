@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import weakref
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from zerorpc.logs import Logger
 from zerorpc.transport.dialer import Dialer
-from zerorpc.transport.sockets import connect_blocking
+from zerorpc.transport.sockets import Listener, connect_blocking
 from zerorpc.transport.waking import Gate
 
 __all__ = ["Dial"]
@@ -21,7 +22,7 @@ logger: Logger = Logger("zerorpc.transport")
 class Dialing(Protocol):
     """Who wants a connection."""
 
-    sockets: Any
+    sockets: weakref.WeakSet[Listener | socket.socket]
 
     def adopt(self, sock: socket.socket, dial: Dial) -> None:
         """There is one; it is the hub's from now on, to close it too."""

@@ -7,13 +7,13 @@ import ipaddress
 import os
 import socket
 import sys
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from zerorpc.errors import EndpointError
 
 __all__ = ["Address", "Endpoint", "address_text", "parse", "resolve"]
 
-Address: TypeAlias = "tuple[socket.AddressFamily, Any]"  # what socket.connect wants
+Address: TypeAlias = "tuple[socket.AddressFamily, str | tuple[object, ...]]"  # what socket.connect wants
 
 # Every look-up of an address needs this codec. Loaded by the first of them, in a background thread, it would be
 # missing for good in a child that is forked at that moment.

@@ -6,12 +6,10 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 from zerorpc.errors import Closed, EndpointError
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import parse
-from zerorpc.transport.link import Owner
 from zerorpc.transport.sockets import Listener, lead_nowhere, listen
 
 __all__ = ["Hub"]
@@ -20,14 +18,13 @@ __all__ = ["Hub"]
 class Hub:
     """A socket in ZeroMQ's sense: bound and connected to any number of endpoints, mixed.
 
-    Arguments: ``owner`` is told what happens; ``resolve`` maps an endpoint as given to one or several.
+    Argument: ``resolve`` maps an endpoint as given to one or several.
 
     ``listeners`` and ``dialers`` are replaced, never changed, and with ``lock`` held: whoever reads them needs no lock.
     """
 
-    def __init__(self, owner: Owner[Any, Any], resolve: Callable[[Any], Any]) -> None:
-        self.owner = owner
-        self.lock: Any = threading.RLock()
+    def __init__(self, resolve: Callable[[object], object]) -> None:
+        self.lock: threading.RLock = threading.RLock()
         self.listeners: dict[str, Listener] = {}
         self.dialers: dict[str, Dialer] = {}
         self.closed = False
@@ -69,7 +66,7 @@ class Hub:
         """Stop listening on an endpoint; connections made through it live on."""
         for text in self._expand(endpoint, resolve):
             with self.lock:
-                listener = self.listeners.get(text)
+                listener = self.listeners.get(text) if isinstance(text, str) else None
                 if listener is None:
                     raise EndpointError(text, "not bound to it")
                 self._remove_listener(listener)
@@ -81,11 +78,11 @@ class Hub:
             parsed = parse(text)
             if parsed.scheme == "tcp" and parsed.port == 0:
                 raise EndpointError(text, "connecting needs a port number")
-            added.append(text)
+            added.append(parsed.text)
             with self.lock:
                 self._check_open()
-                if text not in self.dialers:
-                    self._add_dialer(text, Dialer(parsed))
+                if parsed.text not in self.dialers:
+                    self._add_dialer(parsed.text, Dialer(parsed))
         return added
 
     def _add_dialer(self, text: str, dialer: Dialer) -> None:
@@ -104,7 +101,7 @@ class Hub:
         """Undo ``connect``; what runs over the connection is lost."""
         for text in self._expand(endpoint, resolve):
             with self.lock:
-                dialer = self.dialers.get(text)
+                dialer = self.dialers.get(text) if isinstance(text, str) else None
                 if dialer is None:
                     raise EndpointError(text, "not connected to it")
                 self._remove_dialer(dialer)
@@ -114,8 +111,8 @@ class Hub:
         if self.closed:
             raise Closed("this socket is closed")
 
-    def _expand(self, endpoint: Any, resolve: bool) -> list[str]:
-        """What ``resolve`` makes of an endpoint: a list (of lists) becomes flat."""
+    def _expand(self, endpoint: object, resolve: bool) -> list[object]:
+        """What ``resolve`` makes of an endpoint: a list (of lists) becomes flat. Texts, if the program is sane."""
         self._check_open()
         if resolve:
             endpoint = self._resolve(endpoint)

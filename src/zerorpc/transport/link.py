@@ -6,23 +6,24 @@ has to say. Its two kinds, ``AioLink`` and ``BlockingLink``, only know how octet
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from zerorpc.errors import LostRemote
-from zerorpc.protocol.peer import News, Peer
+from zerorpc.protocol.peer import Beating, News, Peer
 from zerorpc.transport.dialer import Dialer
 
 __all__ = ["Link", "Owner", "lost_connection"]
 
 
 L_contra = TypeVar("L_contra", contravariant=True)  # the kind of link
+C = TypeVar("C", bound=Beating)  # the channels that live on its peer
 T = TypeVar("T")  # what its peer returns: channels, or events
 
 
-class Owner(Protocol[L_contra, T]):
+class Owner(Protocol[L_contra, C, T]):
     """Who is told of what happens on a hub's links. Called by the thread that drives the hub."""
 
-    def make_peer(self) -> Peer: ...
+    def make_peer(self) -> Peer[C, T]: ...
 
     def peer_ready(self, link: L_contra) -> None:
         """The handshake is over."""
@@ -36,21 +37,21 @@ class Owner(Protocol[L_contra, T]):
     def peer_leaves(self, link: L_contra) -> None:
         """The server answers what it has, and wants nothing new; the client has heard that we do."""
 
-    def peer_lost(self, link: L_contra, ended: list[T]) -> None:
+    def peer_lost(self, link: L_contra, ended: list[C]) -> None:
         """The connection is gone; ``ended`` lived on it."""
 
     def forked(self) -> None:
         """This is a forked child: what was under way is the parent's."""
 
 
-class Link:
+class Link(Generic[C, T]):
     """One connection and its peer. ``dialer`` is what made it, None for a connection that was accepted."""
 
     __slots__ = ("closed", "dialer", "owner", "peer")
 
-    def __init__(self, owner: Owner[Any, Any], peer: Peer, dialer: Dialer | None) -> None:
-        self.owner: Owner[Any, Any] = owner
-        self.peer: Any = peer
+    def __init__(self, owner: Owner[Any, C, T], peer: Peer[C, T], dialer: Dialer | None) -> None:
+        self.owner: Owner[Any, C, T] = owner  # of this kind of link
+        self.peer: Peer[C, T] = peer
         self.dialer: Dialer | None = dialer
         self.closed: bool = False
 
@@ -61,7 +62,7 @@ class Link:
             peer.progress(*self.output_progress(), now)
             self.act_on(peer.sweep(now))
 
-    def act_on(self, touched: list[Any]) -> None:
+    def act_on(self, touched: list[T]) -> None:
         """Whatever the peer took or did: tell the owner and send, in the one order that works. A server that leaves is
         known before the calls that it refused; what there is to say to one that is ready goes out; replies come before
         the end of their connection.
@@ -73,6 +74,7 @@ class Link:
             self.owner.received(self, touched)
         self.flush()
         if news and News.BROKEN in news:
+            assert self.peer.error is not None
             self.fail(self.peer.error)
 
     def _heed(self, news: tuple[News, ...]) -> None:

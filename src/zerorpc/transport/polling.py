@@ -12,6 +12,7 @@ from typing import Protocol
 
 from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ClientChannel
+from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.leading import WITHIN_MS, Leading
 from zerorpc.transport.link import Owner
@@ -28,8 +29,10 @@ _POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
 _POLL_LONGEST_MS = 1000
 
 
-class BlockingOwner(Owner[BlockingLink, ClientChannel], Protocol):
+class BlockingOwner(Owner[BlockingLink, ClientChannel, ClientChannel], Protocol):
     """Who a blocking hub works for: besides what happened, it is asked what is due. With the lock held."""
+
+    def make_peer(self) -> ClientPeer: ...
 
     @property
     def next_wake(self) -> float | None:

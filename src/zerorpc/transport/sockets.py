@@ -10,7 +10,7 @@ import stat
 import struct
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from zerorpc.errors import AddressInUse, EndpointError
 from zerorpc.runtime.descriptors import occupy_standard_descriptors
@@ -254,7 +254,15 @@ def _open_null(spare: int) -> int:
     return os.open(os.devnull, os.O_RDWR)
 
 
-def output_progress(sock: Any, kept: int) -> tuple[int, int]:
+class Measurable(Protocol):
+    """A socket, or what an event loop shows of it."""
+
+    def fileno(self) -> int: ...
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
+
+
+def output_progress(sock: Measurable | None, kept: int) -> tuple[int, int]:
     """How many octets of our output the peer's system has taken, by a count that only grows, and how many it has not:
     those that the socket holds, and those that were ``kept`` back from it. The socket is None when it is closed.
     """
@@ -272,10 +280,10 @@ def unsent_octets(fileno: int) -> int:
         return 0
 
 
-def taken_octets(sock: Any, unsent: int) -> int:
+def taken_octets(sock: Measurable | None, unsent: int) -> int:
     """How much of our output the peer's system has taken so far; where ours can't tell, a count that grows likewise."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # not TCP, or closed; no socket
+    if sys.platform == "linux" and sock is not None:
+        with contextlib.suppress(OSError, AttributeError):  # not TCP, or closed; no socket of the system's
             info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
             if len(info) == _BYTES_ACKED + 8:  # Linux 4.1
                 return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder)
