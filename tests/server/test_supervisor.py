@@ -19,6 +19,7 @@ import zerorpc
 from tests.cli.programs import Program
 from tests.service.running import TCP, RawPeer, connect, eventually, refused, unused_port
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
+from zerorpc.server.life import Act, Life
 from zerorpc.server.supervisor import Restarts, Supervisor
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.handover import Outlet, choose
@@ -163,8 +164,8 @@ def test_the_next_connection_goes_to_the_process_that_has_the_fewest(serve: Serv
 
 
 SLOW_START = """
-import multiprocessing, zerorpc.server.supervisor
-zerorpc.server.supervisor._PATIENCE = {patience}
+import multiprocessing, zerorpc.server.supervisor, zerorpc.server.reception
+zerorpc.server.reception._PATIENCE = {patience}
 from zerorpc.server import several
 real = several.work
 def work(service, intake, mask):
@@ -678,9 +679,12 @@ zerorpc.transport.handover.Outlet.give = refuse
 
 
 def test_what_a_supervisor_shows_of_itself() -> None:
-    supervisor = Supervisor([], ServerSettings(processes=2), lambda *_: None, lambda: None)
+    life = Life()
+    life.take(Act.BEGIN)
+    supervisor = Supervisor(life, [], ServerSettings(processes=2), lambda *_: None, lambda: None)
+    life.woken = supervisor.wake
     assert repr(supervisor) == "<Supervisor running []>"
-    supervisor.stop()
+    life.take(Act.STOP)
     supervisor.run()
     assert repr(supervisor) == "<Supervisor stopping []>"
-    supervisor.stop()  # too late, and no error
+    life.take(Act.STOP)  # too late, and no error

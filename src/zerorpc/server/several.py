@@ -32,11 +32,9 @@ def supervise(service: Service) -> None:
         def begin(intake: Intake, mask: set[Any]) -> None:
             work(service, intake, mask)
 
-        supervisor = Supervisor(list(hub.listeners.values()), service.settings, begin, service.stop_listening)
+        supervisor = Supervisor(life, list(hub.listeners.values()), service.settings, begin, service.stop_listening)
         hub.seal()
-        life.woken = supervisor.stop
-        if life.stopping:
-            supervisor.stop()
+        life.woken = supervisor.wake
         supervisor.run()
     finally:
         life.woken = None

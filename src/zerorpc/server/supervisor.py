@@ -1,4 +1,4 @@
-"""A server on several processes: the parent accepts, hands connections out, and keeps the processes going.
+"""A server in several processes: the parent starts them, hands connections out, and replaces those that end.
 
 The parent runs no method, no thread and no event loop, so that it can fork again at any time, into a process that has
 none of another's state. It is the only one that ever listens: while a process is replaced, connections wait or go to
@@ -15,30 +15,28 @@ import signal
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from zerorpc.logs import Logger
 from zerorpc.runtime.forked_process import ForkedProcess
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
+from zerorpc.server.life import Act, Life, State
+from zerorpc.server.reception import Reception
 from zerorpc.settings import ServerSettings
-from zerorpc.transport.handover import Intake, Outlet, choose
-from zerorpc.transport.sockets import OUT_OF_DESCRIPTORS, Listener
+from zerorpc.transport.handover import Intake, Outlet
+from zerorpc.transport.sockets import Listener
 
 __all__ = ["Restarts", "Supervisor"]
 
 logger: Logger = Logger("zerorpc.server")
 
 _STEADY = 1.0  # s; a process that lived so long was no failed start: it is replaced at once
-_PATIENCE = 2.0  # s that connections wait for a process that is starting; measured: 0.03 s from fork to ready
 _START_MAX = 30.0  # s; one that takes longer hangs, on a lock perhaps that a thread of the parent held
 _FIRST_DELAY = 0.1  # s until one that failed to start is tried again, doubling
 _LONGEST_DELAY = 10.0  # s
 _OVERTIME = 7.0  # s that a process may take beyond its grace: cancelling takes 1 s at most, sending what waits 5 s
-_BATCH = 128  # connections accepted before anything else has its turn
-_PAUSE = 0.1  # s without accepting when the system has no descriptors left, or without anything after a failure
-_RETRY = 0.05  # s until a connection that no process could be given is tried again
+_PAUSE = 0.1  # s without anything after a failure of ours
 
 
 class Restarts:
@@ -59,12 +57,14 @@ class Restarts:
 class Supervisor:
     """The parent's part of a server: starts the processes, feeds them, replaces them, ends them.
 
-    Arguments: ``listeners`` where to accept; the server's ``settings``; ``work`` is a process's life, called in each of
-    them with its intake and the signals to let through once it can take them; ``stop_listening`` closes the listeners.
+    Arguments: the server's ``life``: what asks that to stop is to ``wake`` this; ``listeners`` where to accept; the
+    ``settings``; ``work`` is a process's life, called in each of them with its intake and the signals to let through
+    once it can take them; ``stop_listening`` closes the listeners.
     """
 
     def __init__(
         self,
+        life: Life,
         listeners: list[Listener],
         settings: ServerSettings,
         work: Callable[[Intake, set[Any]], None],
@@ -73,27 +73,23 @@ class Supervisor:
         count = settings.processes
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(f"processes={count} needs run() on the main thread, where signals arrive")
-        self._listeners = listeners
+        self._life = life
         self._work = work
         self._stop_listening = stop_listening
         self._grace = settings.grace
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._workers: list[_Worker] = []  # all that live, also those that leave
-        self._unassigned: deque[socket.socket] = deque()  # accepted, and with no process
         self._selector = selectors.DefaultSelector()
+        self._reception = Reception(listeners, self._selector, self._outlets, self._starting)
         self._signals = Signals(*ENDING, signal.SIGCHLD)
         self._raised: BaseException | None = None  # by a handler of the program's
-        self._stop_asked = False
-        self._listening = False
-        self._accept_at = 0.0
-        self._stopping = False
-        self._forced = False
+        self._stopping = False  # the processes have been told
         self._kill_at = math.inf
 
     # Its life
 
     def run(self) -> None:
-        """Run until everything has ended after ``stop``, a signal, or a process's wish."""
+        """Run until everything has ended, because the life is to end, of a signal, or a process's wish."""
         try:
             held = hold_signals()
             self._signals.take()
@@ -117,13 +113,12 @@ class Supervisor:
         if self._raised is not None:
             raise self._raised
 
-    def stop(self) -> None:
-        """Have everything end. Safe from any thread, and twice."""
-        self._stop_asked = True
+    def wake(self) -> None:
+        """Have a look at the life. Safe from any thread, and when it is over."""
         self._signals.ring()
 
     def _turn(self) -> None:
-        self._heed_listeners(time.monotonic())
+        self._reception.listen(time.monotonic())
         for key, _ in self._selector.select(self._patience(time.monotonic())):
             key.data()
         now = time.monotonic()
@@ -131,7 +126,7 @@ class Supervisor:
             if slot.start_at <= now and not self._stopping:
                 self._restart(slot)
         self._kill_overdue(now)
-        self._find_homes()
+        self._reception.assign()
 
     def _kill_overdue(self, now: float) -> None:
         ending = now >= self._kill_at
@@ -148,17 +143,14 @@ class Supervisor:
         times = [self._kill_at, *(worker.ready_by for worker in self._workers)]
         if not self._stopping:
             times += [slot.start_at for slot in self._slots]
-            times += [moment for moment in self._accept_moments() if moment > now]
-            if self._unassigned and choose(self._outlets) is not None:
-                times.append(now + _RETRY)
+            times += self._reception.due(now)
         soonest = min(times)
         return None if soonest == math.inf else max(0.0, soonest - now)
 
     def _close(self) -> None:
         for worker in self._workers:
             worker.outlet.close()
-        for connection in self._unassigned:
-            connection.close()
+        self._reception.drop()
         self._selector.close()
         self._signals.close()
 
@@ -170,7 +162,7 @@ class Supervisor:
                 self._raised = error
             if number in ENDING or error is not None:
                 self._on_signal()
-        if self._stop_asked:
+        if self._life.stopping:
             self._begin_to_stop()
         self._reap()  # whatever it was: one signal may stand for several
 
@@ -178,8 +170,8 @@ class Supervisor:
         """The first one drains, the second one forces the shutdown, the third one kills."""
         if not self._stopping:
             self._begin_to_stop()
-        elif not self._forced:
-            self._forced = True
+        elif self._life.state is not State.FORCED:
+            self._life.take(Act.FORCE)
             self._kill_at = min(self._kill_at, time.monotonic() + _OVERTIME)
             for worker in self._workers:
                 worker.outlet.force()
@@ -190,8 +182,9 @@ class Supervisor:
         if self._stopping:
             return
         self._stopping = True
+        self._life.take(Act.STOP)
         self._kill_at = time.monotonic() + self._grace + _OVERTIME
-        self._heed_listeners(0.0)
+        self._reception.end()
         self._stop_listening()
         for worker in self._workers:
             worker.outlet.stop()
@@ -240,7 +233,7 @@ class Supervisor:
             self._unhear(worker)
         if outlet.ready:
             worker.ready_by = math.inf
-        self._unassigned.extend(outlet.take_back())
+        self._reception.take_back(outlet.take_back())
         if outlet.stops_all:
             self._begin_to_stop()
         elif outlet.leaving:
@@ -273,55 +266,14 @@ class Supervisor:
             worker.is_heard = False
             self._selector.unregister(worker.outlet)
 
-    # Connections
-
-    @property
     def _outlets(self) -> list[Outlet]:
         return [worker.outlet for worker in self._workers]
 
-    def _heed_listeners(self, now: float) -> None:
-        """Accept while there is a process to take connections; otherwise they wait in the system's queue.
-
-        They also wait a moment for a process that is starting: it would never get its share if all clients of the
-        one before it were back already, with the others.
-        """
-        wanted = not self._stopping and now >= max(self._accept_moments())
-        wanted = wanted and not self._unassigned and choose(self._outlets) is not None
-        if wanted is self._listening:
-            return
-        self._listening = wanted
-        for listener in self._listeners:
-            if wanted:
-                self._selector.register(listener, selectors.EVENT_READ, lambda each=listener: self._accept(each))
-            else:
-                self._selector.unregister(listener)
-
-    def _accept_moments(self) -> list[float]:
-        """When each reason to wait with accepting comes to an end, if nothing else ends it before."""
-        starting = [worker.slot for worker in self._workers if worker.slot is not None and not worker.outlet.ready]
-        return [self._accept_at, *(slot.started + _PATIENCE for slot in starting)]
-
-    def _accept(self, listener: Listener) -> None:
-        for _ in range(_BATCH):
-            if self._stopping or self._unassigned or choose(self._outlets) is None:
-                return
-            try:
-                self._unassigned.append(listener.accept())
-            except OSError as error:  # mostly BlockingIOError: that was the last one
-                if error.errno in OUT_OF_DESCRIPTORS:
-                    self._accept_at = time.monotonic() + _PAUSE
-                return
-            self._find_homes()
-
-    def _find_homes(self) -> None:
-        while self._unassigned and (outlet := choose(self._outlets)) is not None and outlet.give(self._unassigned[0]):
-            self._unassigned.popleft()
-        if self._stopping:
-            while self._unassigned:
-                self._unassigned.popleft().close()
+    def _starting(self) -> list[float]:
+        return [each.slot.started for each in self._workers if each.slot is not None and not each.outlet.ready]
 
     def __repr__(self) -> str:
-        return f"<Supervisor {'stopping' if self._stopping else 'running'} {self._outlets}>"
+        return f"<Supervisor {'stopping' if self._stopping else 'running'} {self._outlets()}>"
 
 
 class _Slot:
