@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from zerorpc.service.methods import Kind, Method, collect, service_name
+from zerorpc.service.methods import Kind, Method, Where, collect, service_name
 
 
 def plain() -> None:
@@ -99,13 +99,13 @@ def test_kinds(functor: Callable[..., Any], kind: Kind, streams: bool) -> None:
 
 def test_what_runs_on_the_loop() -> None:
     quick = zerorpc.on_loop(lambda: None)
-    assert Method("f", quick).on_loop
-    assert Method("f", functools.partial(quick)).on_loop
-    assert Method("f", zerorpc.rep(quick)).on_loop
-    assert Method("f", coroutine).on_loop
-    assert Method("f", async_generator).on_loop
-    assert not Method("f", plain).on_loop
-    assert not Method("f", generator).on_loop
+    assert Method("f", quick).where is Where.LOOP
+    assert Method("f", functools.partial(quick)).where is Where.LOOP
+    assert Method("f", zerorpc.rep(quick)).where is Where.LOOP
+    assert Method("f", coroutine).where is Where.LOOP
+    assert Method("f", async_generator).where is Where.LOOP
+    assert Method("f", plain).where is not Where.LOOP
+    assert Method("f", generator).where is not Where.LOOP
 
 
 def test_documentation() -> None:
@@ -177,7 +177,7 @@ def test_a_function_in_a_function_can_t_be_imported() -> None:
 
 def test_a_marked_function_is_that_function() -> None:
     assert isinstance(in_process, types.FunctionType)
-    assert not Method("f", in_process).on_loop
+    assert Method("f", in_process).where is not Where.LOOP
 
 
 @pytest.mark.parametrize("other", [zerorpc.stream, zerorpc.on_loop])

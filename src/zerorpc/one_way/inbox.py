@@ -23,7 +23,7 @@ from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
 from zerorpc.service.forks import NO_LOOP, end_child
-from zerorpc.service.methods import Method
+from zerorpc.service.methods import Method, Where
 from zerorpc.service.thread_jobs import is_for_the_loop
 from zerorpc.service.workers import Workers
 from zerorpc.transport.aio import AioHub
@@ -289,7 +289,7 @@ class Inbox:
 
 def _is_on_loop(invocation: EventInvocation) -> bool:
     method = invocation.method
-    return method is not None and method.on_loop
+    return method is not None and method.where is Where.LOOP
 
 
 def _was_cancelled(error: BaseException) -> bool:

@@ -8,11 +8,11 @@ import functools
 import inspect
 import types
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from zerorpc.shown import name_of, readable
 
-__all__ = ["DecoratorBase", "Kind", "Method", "collect", "on_loop", "process", "rep", "service_name", "stream"]
+__all__ = ["DecoratorBase", "Kind", "Method", "Where", "collect", "on_loop", "process", "rep", "service_name", "stream"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -103,45 +103,47 @@ def _unfit_for_process(function: object) -> str | None:
 
 
 class Kind(enum.Enum):
-    """Where and how a method runs."""
+    """What a method does when it is called."""
 
-    PLAIN = "plain"  # on a worker thread
-    COROUTINE = "coroutine"  # on the loop
-    GENERATOR = "generator"  # advanced on a worker thread
-    ASYNC_GENERATOR = "async generator"  # on the loop
-    PROCESS = "process"  # in a worker process
+    PLAIN = "plain"
+    COROUTINE = "coroutine"
+    GENERATOR = "generator"
+    ASYNC_GENERATOR = "async generator"
+    PROCESS = "process"  # a plain function that wants a process
+
+
+class Where(enum.Enum):
+    """Where a method runs."""
+
+    LOOP = "on the event loop"
+    THREAD = "on a worker thread"
+    PROCESS = "in a worker process"
 
 
 class Method:
     """One exposed callable."""
 
-    __slots__ = ("entered", "functor", "kind", "name", "on_loop", "streams", "unary")
+    __slots__ = ("entered", "functor", "kind", "name", "streams", "unary", "where")
 
     def __init__(self, name: str, functor: Callable[..., Any]) -> None:
-        self.name: str = name
         said = functor if isinstance(functor, DecoratorBase) else None
         inner = _innermost(functor)
-        self.functor: Callable[..., Any] = said.functor if said else functor
-        self.entered: Callable[..., Any] = self.functor  # the program's own, without what is put around it below
-        self.kind: Kind = _kind(inner)
-        if self.kind is Kind.PROCESS:
+        form = _kind(inner)
+        if form is Kind.PROCESS:
             _check_marks(name, inner, said)
-        if said is not None and said.streams and self.kind is Kind.PLAIN:
-            self.kind = Kind.GENERATOR
-        elif said is not None and said.streams and self.kind is Kind.COROUTINE:
-            self.functor = _streaming(self.functor)
-            self.kind = Kind.ASYNC_GENERATOR
+        self.name: str = name
+        self.entered: Callable[..., Any] = said.functor if said else functor  # the program's own
+        self.functor: Callable[..., Any] = self.entered  # what is called: perhaps with something put around it
+        self.kind: Kind = form
+        if said is not None:
+            self.kind, around = (_STREAMED if said.streams else _ANSWERED)[form]
+            if around is not None:
+                self.functor = around(self.entered)
+        self.streams: bool = self.kind in _STREAMING
         self.unary: bool = said is not None and not said.streams  # said to be: then an iterator is a list to be
-        if said is None:
-            self.streams: bool = self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
-        else:
-            self.streams = said.streams
-        if not self.streams and self.kind in (Kind.GENERATOR, Kind.ASYNC_GENERATOR):
-            self.functor = _listing(self.functor, self.kind)
-            self.kind = Kind.PLAIN if self.kind is Kind.GENERATOR else Kind.COROUTINE
-        self.on_loop: Any | bool = self.kind in (Kind.COROUTINE, Kind.ASYNC_GENERATOR) or (
-            self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False)
-        )
+        self.where: Where = _WHERE[self.kind]
+        if self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False):
+            self.where = Where.LOOP
 
     @property
     def doc(self) -> str | None:
@@ -188,21 +190,24 @@ def _kind(functor: object) -> Kind:
     return Kind.PROCESS if getattr(functor, "_zerorpc_process", False) is True else Kind.PLAIN
 
 
-def _listing(functor: Callable[..., Any], kind: Kind) -> Callable[..., Any]:
+def _listing(functor: Callable[..., Any]) -> Callable[..., Any]:
     """``@rep`` on a generator: all items as one list."""
-    if kind is Kind.GENERATOR:
-
-        @functools.wraps(functor)
-        def collected(*args: object) -> list[Any]:
-            return list(functor(*args))
-
-        return collected
 
     @functools.wraps(functor)
-    async def acollected(*args: object) -> list[Any]:
+    def collected(*args: object) -> list[Any]:
+        return list(functor(*args))
+
+    return collected
+
+
+def _alisting(functor: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for an async generator."""
+
+    @functools.wraps(functor)
+    async def collected(*args: object) -> list[Any]:
         return [item async for item in functor(*args)]
 
-    return acollected
+    return collected
 
 
 def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
@@ -223,6 +228,33 @@ def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
                 yield item
 
     return streamed
+
+
+_Around: TypeAlias = "tuple[Kind, Callable[[Callable[..., Any]], Callable[..., Any]] | None]"
+
+# What each kind becomes, and what is put around it for that,
+_ANSWERED: dict[Kind, _Around] = {  # with @rep
+    Kind.PLAIN: (Kind.PLAIN, None),
+    Kind.COROUTINE: (Kind.COROUTINE, None),
+    Kind.GENERATOR: (Kind.PLAIN, _listing),
+    Kind.ASYNC_GENERATOR: (Kind.COROUTINE, _alisting),
+    Kind.PROCESS: (Kind.PROCESS, None),
+}
+_STREAMED: dict[Kind, _Around] = {  # with @stream
+    Kind.PLAIN: (Kind.GENERATOR, None),  # the items of what it returns
+    Kind.COROUTINE: (Kind.ASYNC_GENERATOR, _streaming),
+    Kind.GENERATOR: (Kind.GENERATOR, None),
+    Kind.ASYNC_GENERATOR: (Kind.ASYNC_GENERATOR, None),
+}
+_STREAMING = (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
+# Where each kind runs; a plain one that is marked with @on_loop on the loop.
+_WHERE = {
+    Kind.PLAIN: Where.THREAD,
+    Kind.COROUTINE: Where.LOOP,
+    Kind.GENERATOR: Where.THREAD,
+    Kind.ASYNC_GENERATOR: Where.LOOP,
+    Kind.PROCESS: Where.PROCESS,
+}
 
 
 def collect(service: object, hidden_base: type | None = None) -> dict[str, Method]:
