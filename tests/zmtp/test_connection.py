@@ -23,7 +23,7 @@ from tests.zmtp.links import (
     pair,
     split,
 )
-from zerorpc.zmtp import Connection, Limits, SocketType, State, frames
+from zerorpc.zmtp import Connection, Limits, SocketType, State, memory
 from zerorpc.zmtp.commands import Command, encode_metadata
 from zerorpc.zmtp.greeting import Greeting
 
@@ -198,7 +198,7 @@ def test_sending_before_the_handshake_is_a_mistake() -> None:
 
 def test_a_large_message_arrives_without_a_copy_of_all_that_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
     size = 16 * 1024 * 1024
-    monkeypatch.setattr(frames, "_kept", size)  # the block that is mapped and freed untouched would count here
+    monkeypatch.setattr(memory, "_kept", size)  # the block that is mapped and freed untouched would count here
     connection = after_handshake()
     connection.receive_data(b"\x02" + size.to_bytes(8, "big"))
     piece = bytes(4096)

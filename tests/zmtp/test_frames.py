@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.zmtp.links import bodies, cuts, encoded, messages, split
 from zerorpc.errors import ProtocolError
-from zerorpc.zmtp import frames
+from zerorpc.zmtp import memory
 from zerorpc.zmtp.commands import Command
 from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits, encode_delimited, encode_message
 
@@ -217,7 +217,7 @@ def test_a_large_frame_in_small_pieces_takes_its_size_and_little_more(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Quadratic work, at 1,000 octets a piece, would be 2 TB copied: the time limit would end it."""
-    monkeypatch.setattr(frames, "_kept", SIZE)  # the block that is mapped and freed untouched would count here
+    monkeypatch.setattr(memory, "_kept", SIZE)  # the block that is mapped and freed untouched would count here
     decoder = FrameDecoder(Limits())
     out: list[list[Frame]] = []
     piece = bytes(chunk)
@@ -268,7 +268,7 @@ def test_not_idle_while_a_large_body_is_read_into_its_place() -> None:
 
 def test_the_memory_of_large_frames_is_kept_for_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """What that saves in time is the benchmark's; here: a block is mapped for the largest frame so far, and once."""
-    monkeypatch.setattr(frames, "_kept", 1000)
+    monkeypatch.setattr(memory, "_kept", 1000)
 
     def traced(size: int) -> int:
         wire = encoded([bytes(size)])
@@ -283,7 +283,7 @@ def test_the_memory_of_large_frames_is_kept_for_the_next_ones(monkeypatch: pytes
     assert traced(100_000) > 800_000
     assert traced(100_000) < 300_000
     assert traced(50_000) < 300_000
-    assert frames._kept == 100_000
+    assert memory._kept == 100_000
 
 
 def test_an_announced_size_takes_no_memory() -> None:

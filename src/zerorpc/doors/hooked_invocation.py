@@ -46,7 +46,7 @@ class HookedInvocation(_Seen, eq=False):
     context: ServerHooks
 
     def arrives(self) -> None:
-        self.event = self.channel.request_event()
+        self.event: Event | None = self.channel.request_event()
         self.context.hook_load_task_context(self.event.header)
 
     def starts(self) -> None:
@@ -58,7 +58,7 @@ class HookedInvocation(_Seen, eq=False):
 
     def begin_stream(self) -> None:
         if self.stream_header is None:
-            self.stream_header = self.context.hook_get_task_context()
+            self.stream_header: dict[str, Any] | None = self.context.hook_get_task_context()
 
     def result(self, value: object) -> bytes:
         try:

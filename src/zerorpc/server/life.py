@@ -118,13 +118,13 @@ class Service:
     """What stands behind a Server, so that subclasses of it can name methods freely."""
 
     def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
-        self.settings = settings
-        self.registry = Registry(name)
-        self.door = RpcDoor(self.registry, context, settings.heartbeat)
+        self.settings: ServerSettings = settings
+        self.registry: Registry = Registry(name)
+        self.door: RpcDoor = RpcDoor(self.registry, context, settings.heartbeat)
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol
-        self.life = Life()
-        self.unbound = threading.Event()  # set when nothing listens any more
+        self.life: Life = Life()
+        self.unbound: threading.Event = threading.Event()  # set when nothing listens any more
         self.intake: Intake | None = None  # where connections come from in one of several processes
         self.on_signal: Callable[[int, BaseException | None], None] = self._heed_signal
         self._raised: BaseException | None = None  # by a handler of the program's, for ``run`` to raise

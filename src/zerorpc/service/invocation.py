@@ -66,7 +66,7 @@ class Invocation(_Progress, eq=False):
         self.ran = False
         self.arrives()
         if self.method is None:
-            self.refused = UnknownMethod
+            self.refused: type[RemoteError] | None = UnknownMethod
             raise NameError(self.name)
         if type(self.args) is not list:
             self.refused = WrongArguments

@@ -29,7 +29,7 @@ __all__ = ["Runners"]
 logger: Logger = Logger("zerorpc.server")
 
 # Globals, because looking a member up in its enum takes 116 ns on CPython 3.11.
-_LOOP, _, _PROCESS = Where
+_LOOP, _PROCESS = Where.LOOP, Where.PROCESS
 _RUNNING_MAX = 65_536  # methods at once when pool_size isn't given; a suspended coroutine costs about 3 KiB
 _WAITING_MAX = 16_384  # requests kept waiting beyond that; the next gets an error at once
 _WAIT_SHARE = 0.5  # of its caller's patience that a request may wait: the rest is for the method, and for what varies

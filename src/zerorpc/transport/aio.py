@@ -25,7 +25,7 @@ from zerorpc.transport.link import C, Owner, T
 from zerorpc.transport.lookups import look_up
 from zerorpc.transport.proxied import caller_behind
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket, tune
-from zerorpc.zmtp.frames import keep_memory_for
+from zerorpc.zmtp.memory import keep_memory_for
 
 __all__ = ["AioHub"]
 
