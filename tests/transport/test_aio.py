@@ -62,7 +62,7 @@ def test_tcp_and_ipc_at_once(ipc_endpoint: str) -> None:
 
 
 def test_out_of_descriptors_it_accepts_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.transport.aio._ACCEPT_PAUSE", 0.01)
+    monkeypatch.setattr("zerorpc.transport.aio_accepting._PAUSE", 0.01)
     server = zerorpc.Server(Cooler())
     endpoint = server.bind(TCP)[0]
     listener = server._core.hub.listeners[endpoint]
@@ -89,7 +89,7 @@ def test_out_of_descriptors_it_accepts_again_later(monkeypatch: pytest.MonkeyPat
 def test_an_address_bound_anew_while_it_was_out_of_descriptors(
     monkeypatch: pytest.MonkeyPatch, ipc_endpoint: str
 ) -> None:
-    monkeypatch.setattr("zerorpc.transport.aio._ACCEPT_PAUSE", 0.05)
+    monkeypatch.setattr("zerorpc.transport.aio_accepting._PAUSE", 0.05)
     refused = threading.Event()
 
     def refuse() -> socket.socket:
@@ -269,8 +269,8 @@ def test_who_leaves_before_its_header_is_whole_is_forgotten(octets: bytes, caplo
         hub = server._core.hub
         with connect(server.endpoints[0]) as sock:
             sock.sendall(octets)
-            eventually(lambda: hub._accepting)
-        eventually(lambda: not hub._accepting)
+            eventually(lambda: hub.loop and hub.accepting.tasks)
+        eventually(lambda: not hub.accepting.tasks)
         assert not hub.links
     assert not caplog.records
 
@@ -279,7 +279,7 @@ def test_a_server_that_closes_waits_for_no_header() -> None:
     with contextlib.ExitStack() as stack:
         with Callers().serving() as server:
             sock = stack.enter_context(connect(server.endpoints[0]))
-            eventually(lambda: server._core.hub._accepting)
+            eventually(lambda: (hub := server._core.hub).loop and hub.accepting.tasks)
         assert sock.recv(1) == b""
 
 
@@ -343,7 +343,7 @@ def test_a_cancellation_in_the_very_turn_in_which_the_connection_is_made_ends_th
         hub = AioHub(Owner(), lambda endpoint: endpoint)
         hub.attach(loop)
         hub.connect("tcp://127.0.0.1:1")
-        (task,) = hub._tasks.values()
+        (task,) = hub.dialing.tasks.values()
         await eventually_async(lambda: made._callbacks)  # it waits
         made.set_result(None)
         task.cancel()
@@ -517,7 +517,7 @@ until_closed(sock)
 """,
     "accepted from a proxy": """
 server, sock = serve(proxy_protocol=True)
-while not server._core.hub._accepting:
+while not (server._core.hub.loop and server._core.hub.accepting.tasks):
     time.sleep(0.01)
 fork()
 sock.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")
@@ -596,7 +596,7 @@ def test_endpoints_that_threads_change_while_the_loop_serves_describes_and_close
         done.set()
         await looking
         assert not problems
-        await eventually_async(lambda: not hub.links and not hub._tasks)
+        await eventually_async(lambda: not hub.links and not hub.dialing.tasks)
         hub.connect(endpoints[0])
         await eventually_async(lambda: hub.links)
         await asyncio.sleep(0.05)  # not for a condition: a second connection is not to come
@@ -775,7 +775,7 @@ def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> Non
 def test_whatever_accepting_raises_it_accepts_again_without_spinning(
     error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("zerorpc.transport.aio._ACCEPT_PAUSE", 0.1)
+    monkeypatch.setattr("zerorpc.transport.aio_accepting._PAUSE", 0.1)
     server = zerorpc.Server(Cooler())
     endpoint = server.bind(TCP)[0]
     listener = server._core.hub.listeners[endpoint]
