@@ -71,15 +71,16 @@ def test_a_task_that_can_not_be_told_so_is_left_as_it_is() -> None:
 def test_what_it_takes_to_share_a_task() -> None:
     sharing = cpython.task_sharing()
     assert sharing is not None
+    enter, leave, callbacks_of = sharing
     loop = asyncio.new_event_loop()
     task = loop.create_task(asyncio.sleep(0))
-    assert sharing.callbacks(task) is None
+    assert callbacks_of(task) is None
     task.add_done_callback(print)
-    assert sharing.callbacks(task) is not None
+    assert callbacks_of(task) is not None
     task.remove_done_callback(print)
-    sharing.enter(loop, task)
+    enter(loop, task)
     assert asyncio.current_task(loop) is task
-    sharing.leave(loop, task)
+    leave(loop, task)
     assert asyncio.current_task(loop) is None
     loop.run_until_complete(task)
     loop.close()

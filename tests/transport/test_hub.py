@@ -159,7 +159,7 @@ def test_an_address_that_never_answers_does_not_keep_the_next_from_being_tried(
     kind: str, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A listener whose backlog is full swallows connection attempts."""
-    monkeypatch.setattr("zerorpc.transport.aio.CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr("zerorpc.transport.aio_dialing.CONNECT_TIMEOUT", 0.05)
     monkeypatch.setattr("zerorpc.transport.sockets.CONNECT_TIMEOUT", 0.05)
     with socket.socket() as silent, contextlib.ExitStack() as stack, serving({"echo": lambda v: v}) as server:
         silent.bind(("127.0.0.1", 0))

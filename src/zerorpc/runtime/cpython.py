@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 if TYPE_CHECKING:
     import asyncio
@@ -53,23 +53,26 @@ def report_no_pending(task: asyncio.Task[Any]) -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-class TaskSharing(NamedTuple):
-    """What it takes to run several coroutines in one task."""
-
-    enter: Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]  # the task is the current one,
-    leave: Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]  # and no more
-    callbacks: Callable[[asyncio.Task[Any]], object]  # None if nobody waits for its end
+# Makes a task the current one of its loop; makes it that no more; what is called at a task's end, None if nothing.
+TaskSharing: TypeAlias = tuple[
+    Callable[["asyncio.AbstractEventLoop", "asyncio.Task[Any]"], None],
+    Callable[["asyncio.AbstractEventLoop", "asyncio.Task[Any]"], None],
+    Callable[["asyncio.Task[Any]"], object],
+]
 
 
 def task_sharing() -> TaskSharing | None:
-    """None where it can't be had. For Python 3.11: from 3.12 on asyncio itself begins a task at once."""
+    """What it takes to run several coroutines in one task, None where that can't be had.
+
+    For Python 3.11: from 3.12 on asyncio itself begins a task at once.
+    """
     import asyncio
 
     enter = getattr(asyncio.tasks, "_enter_task", None)
     leave = getattr(asyncio.tasks, "_leave_task", None)
     if enter is None or leave is None or not hasattr(asyncio.Task, "_callbacks"):
         return None
-    return TaskSharing(enter, leave, operator.attrgetter("_callbacks"))
+    return enter, leave, operator.attrgetter("_callbacks")  # 220 instructions a call less than a function of ours
 
 
 # Locks

@@ -95,8 +95,8 @@ else:
                 if task.done():
                     self._spare = _SpareTask(self._loop)
                 return asyncio.Task(work, loop=self._loop, context=context)  # begins with the loop's next turn
-            enter, leave, callbacks_of = self._sharing
-            enter(self._loop, task)
+            loop, (enter, leave, callbacks_of) = self._loop, self._sharing
+            enter(loop, task)
             try:
                 yielded = context.run(work.send, None)
             except StopIteration:
@@ -109,7 +109,7 @@ else:
                 spare.take_over(work, context, yielded)
                 return task
             finally:
-                leave(self._loop, task)
+                leave(loop, task)
             if spare.is_known() or callbacks_of(task) is not None:
                 self._replace()
             return None
@@ -136,7 +136,7 @@ else:
 
         def make_ready(self) -> bool:
             """Whether it may be used: a task that is cancelled before its own first step never takes one."""
-            self._references = getrefcount(self.task)
+            self._references = getrefcount(self.task) + 1  # the local name of ``is_known``
             self._weak_references = getweakrefcount(self.task)
             self._name = self.task.get_name()
             self.is_ready = self._begun
@@ -146,7 +146,7 @@ else:
             """Whether what has run in it left a trace: it is held, has a name, or was cancelled."""
             task = self.task
             return (
-                getrefcount(task) != self._references + 1  # the local name
+                getrefcount(task) != self._references
                 or getweakrefcount(task) != self._weak_references
                 or task.get_name() is not self._name
                 or self._handed_over.done()  # cancelled

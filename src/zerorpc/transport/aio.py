@@ -1,4 +1,4 @@
-"""The asyncio shell: a hub whose links live on an event loop."""
+"""The asyncio shell: a hub whose links live on an event loop, where it accepts (``aio_accepting``) and dials."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
 from zerorpc.runtime import forks
 from zerorpc.runtime.cpython import report_no_pending
 from zerorpc.runtime.loops import running_loop
+from zerorpc.transport.aio_accepting import AioAccepting
+from zerorpc.transport.aio_dialing import AioDialing
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.dialer import Dialer
-from zerorpc.transport.endpoints import Address, address_text, is_literal, resolve
 from zerorpc.transport.hub import Hub
-from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.link import C, Owner, T
-from zerorpc.transport.lookups import look_up
-from zerorpc.transport.proxied import caller_behind
-from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket, tune
+from zerorpc.transport.sockets import Listener, tune
 from zerorpc.zmtp.memory import keep_memory_for
 
 __all__ = ["AioHub"]
@@ -35,9 +33,6 @@ _LINGER = 5.0  # s that peers get to take what is buffered when we close,
 _STALLED = 1.0  # s, unless they take nothing at all for so long: on a busy machine a reader waits for its turn
 _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
-_ACCEPT_PAUSE = 0.1  # s without accepting when that fails, mostly since the process has no descriptors left
-
-Item = TypeVar("Item", Listener, Dialer)
 
 
 class AioHub(Hub):
@@ -54,9 +49,9 @@ class AioHub(Hub):
         super().__init__(resolve_hook)
         self.owner: Owner[AioLink, Any, Any] = owner
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.accepting: AioAccepting  # both of them from when there is a loop
+        self.dialing: AioDialing
         self.links: set[AioLink] = set()
-        self._tasks: dict[Dialer, asyncio.Task[None]] = {}
-        self._accepting: set[asyncio.Task[bool]] = set()
         self.proxied = False
         self._sealed = False
         self.leaving: bool = False  # about to close: it is bound and connected to nothing new
@@ -68,97 +63,46 @@ class AioHub(Hub):
             raise RuntimeError("this socket belongs to another event loop")
         keep_memory_for(_READ_SIZE)  # else asyncio maps and unmaps it at each read: measured, 51 us a call, not 33
         with self.lock:
-            self.loop = loop
+            if self.loop is None:
+                self.accepting, self.dialing = AioAccepting(self, loop), AioDialing(self, loop)
+                self.loop = loop
             for listener in self.listeners.values():
-                self._watch(listener)
+                self.accepting.watch(listener)
             for dialer in self.dialers.values():
-                self._dial(dialer)
+                self.dialing.begin(dialer)
 
     def start_listener(self, listener: Listener) -> None:
-        self._on_loop(self._watch, listener)
+        self._on_loop(lambda: self.accepting.watch(listener))
 
     def stop_listener(self, listener: Listener) -> None:
-        self._on_loop(self._unwatch, listener, otherwise=listener.close)
+        self._on_loop(lambda: self.accepting.end(listener), otherwise=listener.close)
 
     def start_dialer(self, dialer: Dialer) -> None:
-        self._on_loop(self._dial, dialer)
+        self._on_loop(lambda: self.dialing.begin(dialer))
 
     def stop_dialer(self, dialer: Dialer) -> None:
-        self._on_loop(self._hang_up, dialer)
+        self._on_loop(lambda: self.dialing.end(dialer))
 
-    def _on_loop(self, act: Callable[[Item], None], item: Item, otherwise: Callable[[], None] | None = None) -> None:
-        """Run ``act(item)`` on the loop: now when we are there, soon from another thread, later if there is none."""
+    def _on_loop(self, act: Callable[[], None], otherwise: Callable[[], None] | None = None) -> None:
+        """Run ``act()`` on the loop: now when we are there, soon from another thread, later if there is none."""
         if self.loop is None or self.loop.is_closed():
             if otherwise is not None:
                 otherwise()
         elif running_loop() is self.loop:
-            act(item)
+            act()
         else:
-            self.loop.call_soon_threadsafe(act, item)
+            self.loop.call_soon_threadsafe(act)
 
-    # Listening
+    # Links
 
-    def _watch(self, listener: Listener) -> None:
-        assert self.loop is not None
-        if not self.closed and listener.fileno() >= 0:  # below 0 after ``leave_listening``
-            self.loop.add_reader(listener.fileno(), self._accept, listener)
-
-    def _unwatch(self, listener: Listener) -> None:
-        assert self.loop is not None
-        if listener.fileno() >= 0:
-            self.loop.remove_reader(listener.fileno())
-        listener.close()
-
-    def _accept(self, listener: Listener) -> None:
-        """Take all connections that wait. Out of descriptors, say, the others keep waiting and we look again later."""
-        assert self.loop is not None
-        for _ in range(128):
-            try:
-                self.adopt(listener.accept(), direct=listener.endpoint.startswith("inproc:"))
-            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-                return
-            except Exception as error:
-                if not isinstance(error, OSError):
-                    logger.error("accepting at %s failed; it will be tried again", listener.endpoint, raised=error)
-                if listener.fileno() >= 0:
-                    self.loop.remove_reader(listener.fileno())
-                    self.loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
-                return
-
-    def _accept_again(self, listener: Listener) -> None:
-        if self.listeners.get(listener.endpoint) is listener:  # it may have been unbound, and even bound anew
-            self._watch(listener)
-
-    def adopt(self, sock: socket.socket, direct: bool = False) -> asyncio.Task[bool]:
-        """Make a link of an accepted socket; the result tells whether there is one. On the loop.
-
-        ``direct``: from this very process, so that no proxy stands in between.
+    def adopt(self, sock: socket.socket) -> asyncio.Task[bool]:
+        """Make a link of a connection that another process has accepted; the result tells whether there is one. On
+        the loop.
         """
-        assert self.loop is not None
-        self.sockets.add(sock)
-        task = self.loop.create_task(self._adopt(sock, self.proxied and not direct))
-        self._accepting.add(task)
-        task.add_done_callback(self._accepting.discard)
-        return task
+        return self.accepting.adopt(sock)
 
-    async def _adopt(self, sock: socket.socket, proxied: bool) -> bool:
-        assert self.loop is not None
-        try:
-            name = address_text(sock.getpeername())
-            if proxied:
-                name = await caller_behind(name, sock, self.loop)
-            await self._make_link(sock, None, name)
-        except asyncio.CancelledError:
-            sock.close()
-            raise
-        except BaseException as error:  # a program's own new_msgid, say; SystemExit would end the loop
-            sock.close()
-            if not issubclass(type(error), OSError):
-                logger.error("a connection couldn't be taken", raised=error)
-            return False
-        return True
-
-    async def _make_link(self, sock: socket.socket, dialer: Dialer | None, name: str) -> AioLink:
+    async def make_link(self, sock: socket.socket, dialer: Dialer | None, name: str) -> AioLink:
+        """Make one of a socket that ``dialer`` connected, or that came from ``name``. Closes it if that fails."""
         assert self.loop is not None
         tune(sock)
         sock.setblocking(False)
@@ -195,76 +139,6 @@ class AioHub(Hub):
         if self.leaving:
             raise Closed("this socket is closing")
 
-    # Connecting
-
-    def _dial(self, dialer: Dialer) -> None:
-        assert self.loop is not None
-        if not (self.closed or dialer.closed or dialer in self._tasks):
-            self._tasks[dialer] = self.loop.create_task(self._stay_connected(dialer))
-
-    async def _stay_connected(self, dialer: Dialer) -> None:
-        assert self.loop is not None
-        while not dialer.closed:
-            why: object
-            began, took = self.loop.time(), 0.0
-            try:
-                sock = await self._connect_socket(dialer)
-                link = await self._make_link(sock, dialer, dialer.endpoint.text)
-            except Exception as error:
-                why = error
-                took = self.loop.time() - began
-                if not issubclass(type(error), OSError):
-                    logger.error("connecting to %s failed; it will be tried again", dialer.endpoint.text, raised=error)
-            else:
-                assert link.over is not None
-                why = await asyncio.shield(link.over)
-            if not dialer.closed:
-                await asyncio.sleep(dialer.failed(why, took))
-
-    async def _connect_socket(self, dialer: Dialer) -> socket.socket:
-        """A connected socket; every address of the name is tried. Raises OSError, the last one's."""
-        assert self.loop is not None
-        endpoint = dialer.endpoint
-        if endpoint.scheme == "inproc":
-            sock = connect_inproc(endpoint.path)
-            self.sockets.add(sock)
-            return sock
-        if is_literal(endpoint):
-            addresses = resolve(endpoint)
-        else:
-            addresses = await look_up(endpoint)
-        for index, address in enumerate(addresses):
-            try:
-                return await self._connect_address(address)
-            except OSError:
-                if index == len(addresses) - 1:
-                    raise
-        raise OSError(f"{endpoint.text} has no address")
-
-    async def _connect_address(self, address: Address) -> socket.socket:
-        assert self.loop is not None
-        sock = open_socket(address)
-        self.sockets.add(sock)
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):  # wait_for() may swallow a cancellation, before Python 3.12
-                await self.loop.sock_connect(sock, address[1])
-        except TimeoutError:
-            sock.close()
-            raise TimeoutError(f"no answer within {CONNECT_TIMEOUT:g} s") from None
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _hang_up(self, dialer: Dialer) -> None:
-        """Stop dialing, close the link that it made."""
-        task = self._tasks.pop(dialer, None)
-        for link in list(self.links):
-            if link.dialer is dialer:
-                link.abort(LostRemote("disconnected here"))
-        if task is not None:
-            task.cancel()
-
     # The end
 
     def stop_accepting(self) -> None:
@@ -272,7 +146,7 @@ class AioHub(Hub):
         with self.lock:
             self.leaving = True
             for listener in self._taken_listeners():
-                self._unwatch(listener)
+                self.accepting.end(listener)
 
     def _taken_listeners(self) -> Iterable[Listener]:
         """All of them, taken out."""
@@ -304,8 +178,8 @@ class AioHub(Hub):
         """Close all that ends by itself from now on; the tasks that were working for it."""
         self.closed = True
         self.stop_accepting()
-        tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = [*self._tasks.values(), *self._accepting]
-        self._tasks.clear()
+        tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = [*self.dialing.tasks.values(), *self.accepting.tasks]
+        self.dialing.tasks.clear()
         for dialer in self.dialers.values():
             dialer.closed = True
         for task in tasks:
@@ -355,7 +229,7 @@ class AioHub(Hub):
 
     def _close_sockets(self) -> None:
         """What is left when the loop was closed first: descriptors, and tasks that were never to end."""
-        for task in (*self._tasks.values(), *self._accepting):
+        for task in (*self.dialing.tasks.values(), *self.accepting.tasks):
             report_no_pending(task)  # of no use: we know, and do tell
         for sock in (*self._taken_listeners(), *self.sockets):
             sock.close()
@@ -375,11 +249,11 @@ class AioHub(Hub):
         """In a forked child: let go of what is the parent's, its loop above all, without a word to its peers."""
         self.stale = False
         self.sockets = weakref.WeakSet()
-        self._parents = (self.loop, self.links, self._tasks, self._accepting)  # kept, so that nothing gets finalized
+        if self.loop is not None:
+            # Kept, so that nothing gets finalized.
+            self._parents = (self.loop, self.links, self.accepting, self.dialing)
         self.loop = None
         self.links = set()
-        self._tasks = {}
-        self._accepting = set()
         self.close_listeners()
 
     def __repr__(self) -> str:
