@@ -22,7 +22,6 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, CallCarrier, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.remote_method import RemoteMethod
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
@@ -71,12 +70,6 @@ class AsyncClient(ClientBase):
             self.connect(connect_to)
 
     # Calling
-
-    def __getattr__(self, name: str) -> RemoteMethod:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        method = self.__dict__[name] = RemoteMethod(self._core.call, name)
-        return method
 
     def __call__(
         self,
