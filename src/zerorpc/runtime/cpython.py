@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,7 +47,7 @@ def find_running_loop() -> Callable[[], asyncio.AbstractEventLoop | None]:
     return getattr(asyncio, "_get_running_loop", running_loop)
 
 
-def report_no_pending(task: asyncio.Task[Any]) -> None:
+def report_no_pending(task: asyncio.Task[object]) -> None:
     """Have asyncio say nothing when the task is dropped before its end. Where that can't be had, asyncio warns."""
     with contextlib.suppress(AttributeError):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -56,9 +56,9 @@ def report_no_pending(task: asyncio.Task[Any]) -> None:
 class TaskSharing(NamedTuple):
     """What it takes to run several coroutines in one task."""
 
-    enter: Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]  # the task is the current one,
-    leave: Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]  # and no more
-    callbacks: Callable[[asyncio.Task[Any]], object]  # None if nobody waits for its end
+    enter: Callable[[asyncio.AbstractEventLoop, asyncio.Task[object]], None]  # the task is the current one,
+    leave: Callable[[asyncio.AbstractEventLoop, asyncio.Task[object]], None]  # and no more
+    callbacks: Callable[[asyncio.Task[object]], object]  # None if nobody waits for its end
 
 
 def task_sharing() -> TaskSharing | None:
