@@ -212,6 +212,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
 
     __slots__ = ("goes_away", "new_id", "routing_id")
 
+    news: tuple[News, ...]
     next_wake: float | None
 
     def __init__(
