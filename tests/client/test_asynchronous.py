@@ -17,7 +17,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, TCP, RawPeer, eventually_async, serving, unused_port
 from tests.service.services import Blocking
-from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.async_call import AsyncStream, Call, _Unclaimed
 from zerorpc.runtime.loops import new_event_loop
 from zerorpc.zmtp import SocketType
 
@@ -637,6 +637,45 @@ def test_cancelling_the_wait_for_an_item_loses_none(run: Run, endpoint: str) -> 
                 else:
                     taken.append(task.result())
             assert taken == list(range(200))
+
+    run(main())
+
+
+# Who waits, as ``protocol.channel.Waiter`` lists it
+
+
+def test_the_waiter_of_a_stream(run: Run, endpoint: str, service: Service) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            call = client.gated(2)
+            channel = call.channel
+            assert channel.waiter is call
+            await _until_answered(call)
+            assert type(channel.waiter) is _Unclaimed
+            items = await call
+            assert channel.waiter is None
+            assert await items.__anext__() == 0
+            reader = asyncio.ensure_future(_rest(items))
+            await eventually_async(lambda: asyncio.isfuture(channel.waiter))
+            service.gate.set()
+            assert await reader == [1]
+            assert channel.waiter is None
+
+    run(main())
+
+
+def test_the_waiter_of_a_call(run: Run, endpoint: str) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            nobody_awaits = client.echo(1)
+            await _until_answered(nobody_awaits)
+            assert nobody_awaits.channel.waiter is None
+            waiting = client.wait()
+            task = asyncio.ensure_future(waiting)
+            await eventually_async(lambda: asyncio.isfuture(waiting.channel.waiter))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert waiting.channel.waiter is None
 
     run(main())
 

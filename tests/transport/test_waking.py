@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.service.running import PATIENCE
-from zerorpc.transport.waking import Bell, Gate
+from zerorpc.transport.waking import Bell, Gate, Turn
 
 
 @pytest.fixture(params=["eventfd", "pair"])
@@ -76,6 +76,16 @@ def test_a_dropped_bell_is_closed() -> None:
     gc.collect()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fileno)
+
+
+def test_a_turn_is_waited_for_until_it_is_told() -> None:
+    turn = Turn()
+    turn.wait(0)  # nobody has told it
+    thread = threading.Thread(target=turn.wait, args=(PATIENCE,))
+    thread.start()
+    turn.set_result(None)
+    thread.join(PATIENCE / 2)
+    assert not thread.is_alive()
 
 
 def test_a_gate_lets_everybody_through_once_it_is_open() -> None:

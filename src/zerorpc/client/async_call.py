@@ -10,9 +10,8 @@ from typing import Any, Protocol
 
 from zerorpc.client.request import Caller, Request
 from zerorpc.errors import ZeroRPCError
-from zerorpc.protocol.channel import STATE_STREAMING, ClientChannel
+from zerorpc.protocol.channel import STATE_STREAMING, CallCarrier, ClientChannel
 from zerorpc.protocol.events import STREAM
-from zerorpc.protocol.rpc_peers import ClientPeer
 
 __all__ = ["AsyncStream", "Call"]
 
@@ -22,7 +21,7 @@ class LoopCaller(Caller, Protocol):
 
     loop: asyncio.AbstractEventLoop
 
-    def flush_soon(self, peer: ClientPeer) -> None:
+    def flush_soon(self, peer: CallCarrier) -> None:
         """Send what the peer has to send, unless it is lost."""
 
     def drop(self, channel: ClientChannel) -> None:
@@ -39,8 +38,8 @@ class Call(Request, Coroutine[Any, Any, Any]):
     A call that nobody awaits still runs on the server.
     """
 
-    # Until it is awaited, a call is itself its channel's waiter: ``set_result`` below. A ``__del__`` in its place
-    # would cost each call 0.1 us.
+    # Until it is awaited, a call is itself its channel's waiter (``protocol.channel.Waiter`` lists what may be one). A
+    # ``__del__`` in its place would cost each call 0.1 us.
 
     __slots__ = ("__weakref__", "_steps", "_stream_taken")
 
@@ -98,7 +97,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
         waiter = self.channel.waiter
         if steps is None:
             steps = self._steps = self.__await__()
-        elif self._is_awaited and not waiter.done():
+        elif asyncio.isfuture(waiter) and not waiter.done():
             raise self._awaited_already()
         return self._step(steps.send, value)
 
@@ -131,8 +130,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
 
     @property
     def _is_awaited(self) -> bool:
-        waiter = self.channel.waiter
-        return waiter is not None and waiter is not self and type(waiter) is not _Unclaimed
+        return asyncio.isfuture(self.channel.waiter)
 
     def take_stream(self) -> None:
         """Its stream is handed out, which happens once. RuntimeError for the second who wants it."""
@@ -234,8 +232,8 @@ class AsyncStream:
             finally:
                 del error
         event, data = channel.next_event()
-        peer: Any = channel.peer
-        if peer.connection.output:  # credit
+        peer = channel.peer
+        if peer is not None and peer.connection.output:  # credit
             self._core.flush_soon(peer)
         if event.name == STREAM and request.event is None:
             self._ended = False

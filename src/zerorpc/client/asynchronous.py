@@ -19,10 +19,9 @@ from zerorpc.client.async_call import AsyncStream, Call
 from zerorpc.client.request import ClientBase, Request, default_timeout, lost_with
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, CallCarrier, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.remote_method import RemoteMethod
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
@@ -71,12 +70,6 @@ class AsyncClient(ClientBase):
             self.connect(connect_to)
 
     # Calling
-
-    def __getattr__(self, name: str) -> RemoteMethod:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        method = self.__dict__[name] = RemoteMethod(self._core.call, name)
-        return method
 
     def __call__(
         self,
@@ -189,7 +182,7 @@ class _Core:
         request.take_stream()
         return AsyncStream(self, request)
 
-    def flush_soon(self, peer: ClientPeer) -> None:
+    def flush_soon(self, peer: CallCarrier) -> None:
         """Send what the peer has to send, unless it is lost."""
         self._peers.flush_soon(peer)
 
@@ -256,7 +249,7 @@ class _Peers:
     def __init__(self, core: _Core, settings: ClientSettings) -> None:
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls = core.calls
-        self.links: dict[ClientPeer, AioLink] = {}  # of those that are not lost
+        self.links: dict[CallCarrier, AioLink] = {}  # of those that are not lost
         self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
         self._core = weakref.ref(core)
         self._context = core.context
@@ -285,7 +278,7 @@ class _Peers:
         for peer in self.calls.assign(self._loop.time()):
             self.flush_soon(peer)
 
-    def flush_soon(self, peer: ClientPeer) -> None:
+    def flush_soon(self, peer: CallCarrier) -> None:
         link = self.links.get(peer)
         if link is not None:
             link.flush_soon()
@@ -355,6 +348,6 @@ class _Peers:
         channel.abandon()
         if self._loop.is_closed():
             return
-        if isinstance(peer, ClientPeer):
+        if peer is not None:
             self.flush_soon(peer)
         self.received(None, [channel])  # whoever waits for it in another task waits no longer

@@ -23,7 +23,6 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.rpc_peers import ClientPeer
-from zerorpc.remote_method import RemoteMethod
 from zerorpc.runtime import forks
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
 from zerorpc.transport.blocking import BlockingHub
@@ -74,12 +73,6 @@ class Client(ClientBase):
             self.connect(connect_to)
 
     # Calling
-
-    def __getattr__(self, name: str) -> RemoteMethod:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        method = self.__dict__[name] = RemoteMethod(self._core.call, name)
-        return method
 
     def __call__(
         self,

@@ -32,9 +32,9 @@ from zerorpc.protocol.events import (
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.protocol.liveness import FOREVER
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
-from zerorpc.remote_method import method_name
+from zerorpc.remote_method import RemoteMethod, method_name
 from zerorpc.settings import ClientSettings, declared, seconds
-from zerorpc.socket_base import SocketBase
+from zerorpc.socket_base import Core, SocketBase
 from zerorpc.zmtp import frames
 
 __all__ = ["Caller", "ClientBase", "Request", "answered", "default_timeout", "lost_with"]
@@ -63,10 +63,26 @@ class Caller(Protocol):
         """The open and the waiting ones."""
 
 
-class ClientBase(SocketBase):
-    """What both clients have besides the remote methods."""
+class ClientCore(Core, Caller, Protocol):
+    """What stands behind a client, whose own attributes are remote methods."""
 
-    _core: Any
+    def call(self, method: str, args: tuple[object, ...], options: dict[str, object], /) -> object:
+        """Call a method; ``options`` are the call's own keywords."""
+
+
+class ClientBase(SocketBase):
+    """What both clients have: remote methods as attributes, and the timeout.
+
+    Each has a constructor of its own: the TypeError of a wrong argument names the class where that stands.
+    """
+
+    _core: ClientCore
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        method = self.__dict__[name] = RemoteMethod(self._core.call, name)
+        return method
 
     @property
     def timeout(self) -> float | None:
@@ -75,7 +91,7 @@ class ClientBase(SocketBase):
         May be set, for the calls to come: TypeError and ValueError as for the constructor. A remote method of that
         name is called as ``client("timeout", …)``.
         """
-        return self._core.timeout  # type: ignore[no-any-return]
+        return self._core.timeout
 
     @timeout.setter
     def timeout(self, value: float | None) -> None:

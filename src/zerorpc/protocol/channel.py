@@ -27,6 +27,7 @@ from zerorpc.protocol.events import (
     decode_header,
 )
 from zerorpc.protocol.flow import Inflow, Outflow
+from zerorpc.zmtp import Connection
 
 __all__ = [
     "DEFAULT_SLOTS",
@@ -39,6 +40,7 @@ __all__ = [
     "ClientChannel",
     "ClientState",
     "ServerChannel",
+    "Waiter",
 ]
 
 Answer: TypeAlias = "Reply | WireEvent"
@@ -50,6 +52,7 @@ _FOREVER = float("inf")
 class CallCarrier(Protocol):
     """The peer that a client's channel lives on."""
 
+    connection: Connection
     level: int
 
     def emit(self, channel: ClientChannel, name: str, args: object, /) -> None: ...
@@ -83,6 +86,32 @@ class Runner(Protocol):
         """The channel has got credit or was closed, or its peer takes data again."""
 
 
+class Waiter(Protocol):
+    """Who waits for the next event of a client's channel. It is told by ``set_result(None)`` to look at the channel.
+
+    The name is that of asyncio's futures: one of them stands in most calls, and has to be told without a step between.
+    Only the shell that a channel belongs to sets its ``waiter``, and only to one of these:
+
+    ==============  ===========================  ====================  ================================================
+    the waiter      who sets it                  in which thread       what ends it
+    ==============  ===========================  ====================  ================================================
+    None            what ended the one before    as that one           the next wait
+    the ``Call``    ``AsyncClient``, at once     the loop's            ``await``: then it is a future; ``Call.close``:
+                                                                       None; the first reply, which nobody awaits yet:
+                                                                       None, or ``_Unclaimed`` when a stream begins
+    a future        ``await`` of the Call or of  the loop's            the task that awaits, told or cancelled: None
+                    a stream's item
+    ``_Unclaimed``  ``Call.set_result``          the loop's            ``await`` or ``Call.close``: None; or the program
+                                                                       drops the Call, in any thread: the loop is asked
+                                                                       to give the stream up
+    a ``Turn``      ``Leading.wait``, with the   the one that waits    who has news, with the lock held: None, then it
+                    hub's lock held                                    is told; or its own thread, which looks up itself
+    ==============  ===========================  ====================  ================================================
+    """
+
+    def set_result(self, result: None, /) -> None: ...
+
+
 class ClientState(enum.Enum):
     """Where a call stands. It is WAITING for a peer, then SENT, and ends DONE: answered, failed or given up.
 
@@ -108,7 +137,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     ``timeout`` is what ``deadline`` was made of, ``slots`` how many events the server may send ahead of the reader.
 
     ``reply`` is the first reply (OK, ERR or STREAM). The last event of a stream's ``inflow`` is STREAM_DONE or ERR.
-    ``error`` is what ended the call instead. ``waiter`` is the shell's own.
+    ``error`` is what ended the call instead. ``waiter`` is told of replies and of the end.
     """
 
     message_id: MessageId
@@ -124,7 +153,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     reply_data: Buffer = b""
     inflow: Inflow | None = None  # of a stream
     error: Exception | None = None
-    waiter: Any = None
+    waiter: Waiter | None = None
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 

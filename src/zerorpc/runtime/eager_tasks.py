@@ -19,14 +19,15 @@ import sys
 import types
 from collections.abc import Coroutine, Generator
 from sys import getrefcount
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 from weakref import getweakrefcount
 
 from zerorpc.runtime.cpython import TaskSharing, task_sharing
 
 __all__ = ["Starter", "new_starter"]
 
-_Work: TypeAlias = Coroutine[Any, Any, None]
+_Yielded: TypeAlias = "asyncio.Future[object] | None"  # what a step of the work waits for; None: the loop's next turn
+_Work: TypeAlias = Coroutine[_Yielded, None, None]
 
 
 class Starter(Protocol):
@@ -128,7 +129,7 @@ else:
         __slots__ = ("_begun", "_handed_over", "_name", "_references", "_weak_references", "_work", "is_ready", "task")
 
         def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-            self._work: tuple[_Work, contextvars.Context, Any] | None = None
+            self._work: tuple[_Work, contextvars.Context, _Yielded] | None = None
             self._begun = False
             self._handed_over = loop.create_future()
             self.is_ready = False
@@ -152,7 +153,7 @@ else:
                 or self._handed_over.done()  # cancelled
             )
 
-        def take_over(self, work: _Work, context: contextvars.Context, yielded: object) -> None:
+        def take_over(self, work: _Work, context: contextvars.Context, yielded: _Yielded) -> None:
             """Go on with a coroutine that waits for ``yielded``."""
             self._work = (work, context, yielded)
             self.end()
@@ -175,8 +176,8 @@ else:
 
     @types.coroutine
     def _go_on(
-        work: _Work, context: contextvars.Context, yielded: Any, cancelled: asyncio.CancelledError | None
-    ) -> Generator[Any, Any, None]:
+        work: _Work, context: contextvars.Context, yielded: _Yielded, cancelled: asyncio.CancelledError | None
+    ) -> Generator[_Yielded, None, None]:
         """Drive a coroutine that waits for ``yielded``, each step in its own context.
 
         One that was cancelled before that is treated as a task does it: what it waits for is cancelled, if possible.

@@ -13,8 +13,8 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 __all__ = ["ENDING", "Signals", "children_apart", "hold_signals", "release_signals"]
 
@@ -40,7 +40,7 @@ class Signals:
         self._bell.setblocking(False)
         self._numbers = numbers
         self._arrived: deque[tuple[int, BaseException | None]] = deque()
-        self._before: dict[int, Any] = {}  # the handlers that were there
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}  # what was there
         self._wakeup = -1
         self._pid = os.getpid()
 
@@ -56,7 +56,7 @@ class Signals:
                 self._before[number] = handler
                 signal.signal(number, self._handle)
 
-    def _handle(self, number: int, frame: object) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         """Between any two instructions of the main thread."""
         before = self._before[number]
         if _active is not self or os.getpid() != self._pid:  # over, or a child of a fork that Python heard nothing of
@@ -65,7 +65,7 @@ class Signals:
             os.kill(os.getpid(), number)
             return
         error = None
-        if not _is_default(number, before):
+        if callable(before) and not _is_default(number, before):
             try:
                 before(number, frame)
                 return

@@ -17,10 +17,11 @@ from collections import deque
 from collections.abc import Callable
 from threading import get_ident
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from zerorpc.protocol.channel import Waiter
 from zerorpc.runtime.cpython import lock_and_owner
-from zerorpc.transport.waking import Gate
+from zerorpc.transport.waking import Gate, Turn
 
 __all__ = ["InUse", "Leading"]
 
@@ -34,9 +35,9 @@ class InUse(RuntimeError):
 
 
 class Waits(Protocol):
-    """What a thread waits for. ``waiter`` is the lock that it then waits on, None if there is no such thread."""
+    """What a thread waits for. ``waiter`` is what it then waits on, None if there is no such thread."""
 
-    waiter: Any
+    waiter: Waiter | None
 
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ class Leading:
             self.check_idle()
         me = get_ident()
         while True:
-            turn: Any = None
+            turn: Turn | None = None
             timeout = 0
             leads = False
             try:
@@ -106,8 +107,7 @@ class Leading:
                         self._lead_until = now + _LEAD_LONGEST
                         timeout = self._drive.plan(now)
                     elif self.leader != me:
-                        turn = channel.waiter = threading.Lock()
-                        turn.acquire()
+                        turn = channel.waiter = Turn()
                         self._followers.append(channel)
                 if turn is not None:
                     self._follow(channel, turn)
@@ -196,10 +196,10 @@ class Leading:
             self.leader = None
             self.promote()
 
-    def _follow(self, channel: Waits, turn: threading.Lock) -> None:
+    def _follow(self, channel: Waits, turn: Turn) -> None:
         """Wait until the leader has something for the channel, or it is this thread's turn to lead."""
         try:
-            turn.acquire(timeout=_LOOK_UP)
+            turn.wait(_LOOK_UP)
         finally:
             with self.lock:
                 self._unfollow(channel)
@@ -227,10 +227,10 @@ class Leading:
 
     def wake(self, channel: Waits) -> None:
         """The channel's thread has something to look at. With the lock held."""
-        turn = channel.waiter
-        if turn is not None:
+        waiter = channel.waiter
+        if waiter is not None:
             channel.waiter = None
-            turn.release()
+            waiter.set_result(None)
 
     def start_thread(self, thread: threading.Thread) -> None:
         """With the lock held, for which a finalizer that the new thread runs before it has begun would wait for ever:

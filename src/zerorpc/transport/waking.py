@@ -1,6 +1,6 @@
-"""How one thread wakes another: a bell for who polls, a gate for who only waits.
+"""How one thread wakes another: a bell for who polls, a turn for who waits for its own, a gate for who only waits.
 
-Unlike threading.Event and Condition neither has a lock inside, so that a signal handler or a finalizer may use what the
+Unlike threading.Event and Condition none has a lock inside, so that a signal handler or a finalizer may use what the
 thread that it interrupts is just using.
 """
 
@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 
-__all__ = ["Bell", "Gate"]
+__all__ = ["Bell", "Gate", "Turn"]
 
 
 class Bell:
@@ -61,6 +61,24 @@ class Bell:
 
     def __del__(self) -> None:
         self.close()
+
+
+class Turn:
+    """What one thread waits on until another has something for it: the waiter of a blocking client's channel."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wait(self, timeout: float) -> None:
+        """Until it is told, for at most ``timeout`` seconds."""
+        self._lock.acquire(timeout=timeout)
+
+    def set_result(self, result: None) -> None:
+        """Tell it. Once."""
+        self._lock.release()
 
 
 class Gate:
