@@ -236,17 +236,15 @@ class Service:
         self.door.close()
         self.unbound.set()
         grace = 0.0 if self.life.state is State.FORCED else self.settings.grace
-        self._draining = asyncio.ensure_future(self._drain(runners, grace))
+        self._draining = asyncio.ensure_future(runners.drain(grace))
         try:
             with contextlib.suppress(asyncio.CancelledError):  # by force()
                 await self._draining
             await runners.aclose()
+            if self.life.state is not State.FORCED:
+                await self.door.until_heard()
         finally:
             await self.hub.aclose(LostRemote("the server stopped"))
-
-    async def _drain(self, runners: Runners, grace: float) -> None:
-        await runners.drain(grace)
-        await self.door.until_heard()
 
     # Its end, from any thread
 
