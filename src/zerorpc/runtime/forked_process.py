@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import threading
+from multiprocessing.context import ForkProcess
 
 __all__ = ["ForkedProcess"]
 
 _starting = threading.local()
 
 
-class ForkedProcess(multiprocessing.context.ForkProcess):
+class ForkedProcess(ForkProcess):
     """A fork whose stdin is empty, as multiprocessing has it, but not by closing the one that it got.
 
     A thread of the parent that reads stdin holds its lock, in the child for good: closing it would wait for ever. So

@@ -59,7 +59,7 @@ class BlockingHub(Hub):
         self.lock = self.leading.lock
         self._deferred: deque[Callable[[], None]] = deque()  # what the keeper shall do
         self._keeper: Keeper | None = None
-        self.dialing = BlockingDialing(self)
+        self.dialing: BlockingDialing = BlockingDialing(self)
 
     # Keeping: by a thread of its own, while nobody waits
 
