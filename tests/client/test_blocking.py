@@ -755,7 +755,7 @@ def test_what_a_disconnect_has_left_half_done_is_finished_soon(client: zerorpc.C
         patch.setattr(hub, "stop_dialer", _recurse)
         with pytest.raises(RecursionError):
             client.disconnect("tcp://127.0.0.1:1")
-    eventually(lambda: not hub.dialing)
+    eventually(lambda: not hub.dialing.threads)
 
 
 def _recurse(*_: object) -> None:

@@ -895,7 +895,7 @@ def test_a_puller_in_use_works_anew_in_a_forked_child(fork: str, how: str) -> No
         with Program(text.replace("FORK", fork).replace("RUN", how), endpoint) as program:
             pusher.take("before")
             assert program.line() == "True before"
-            links = pusher._core._queue._links
+            links = pusher._core._queue.links
             parents = set(links)
             eventually(lambda: links and not parents.intersection(links), "only the child is connected")
             pusher.take("after")

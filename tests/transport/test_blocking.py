@@ -279,7 +279,7 @@ def test_one_connect_is_one_connection_though_the_keeper_looks_in(
         for thread in threads:
             thread.join(PATIENCE)
         assert client.echo(1) == 1
-        eventually(lambda: not client._core.hub.dialing)
+        eventually(lambda: not client._core.hub.dialing.threads)
         assert len(client._core.hub.links) == 1
         assert "links=1" in repr(client)
 
@@ -290,10 +290,10 @@ def test_a_connection_that_is_lost_while_its_thread_ends_is_made_again_at_once(s
             assert client.echo(n) == n
             hub = client._core.hub
             with hub.lock:
-                assert not hub.dialing
+                assert not hub.dialing.threads
                 for link in list(hub.links.values()):
                     link.lose(zerorpc.LostRemote("in a test"))
-                assert len(hub.dialing) == 1
+                assert len(hub.dialing.threads) == 1
 
 
 # Out of threads

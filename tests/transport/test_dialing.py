@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, eventually, serving, unused_port
 from zerorpc.transport import dialing
+from zerorpc.transport.dialing import DialState
 
 
 def test_closing_ends_a_connection_attempt_that_nobody_answers_at_once() -> None:
@@ -23,7 +25,7 @@ def test_closing_ends_a_connection_attempt_that_nobody_answers_at_once() -> None
             filler.setblocking(False)
             filler.connect_ex(silent.getsockname())
         client = zerorpc.Client(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
-        dial = next(iter(client._core.hub.dialing.values()))
+        dial = next(iter(client._core.hub.dialing.threads.values()))
         eventually(lambda: dial._sock is not None)
         time.sleep(0.05)  # not for a condition: until it is connecting, most likely
         client.close()
@@ -35,12 +37,62 @@ def test_disconnecting_ends_a_pause_between_attempts_at_once() -> None:
     endpoint = f"tcp://127.0.0.1:{unused_port()}"
     with zerorpc.Client(endpoint) as client:
         hub = client._core.hub
-        dial = next(iter(hub.dialing.values()))
+        dial = next(iter(hub.dialing.threads.values()))
         eventually(lambda: "refused" in hub.describe())
         client.disconnect(endpoint)
         dial.join(PATIENCE)
         assert not dial.is_alive()
-        assert not hub.dialing
+        assert not hub.dialing.threads
+
+
+def test_what_a_dialer_is_from_connect_to_disconnect(monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+    with zerorpc.Client(timeout=PATIENCE, heartbeat=None) as client:
+        hub = client._core.hub
+        client.connect(endpoint)
+        (dialer,) = hub.dialers.values()
+        assert hub.dialing.state(dialer) is DialState.DIALING
+        eventually(lambda: "refused" in hub.describe())
+        assert hub.dialing.state(dialer) is DialState.DIALING
+        assert repr(hub.dialing).startswith(f"<BlockingDialing [<Dialer {endpoint} ")
+        with serving({"echo": lambda value: value}, bind=endpoint):
+            assert client.echo(1) == 1
+            assert hub.dialing.state(dialer) is DialState.CONNECTED
+            with hub.lock, monkeypatch.context() as patch:
+                patch.setattr(threading.Thread, "start", no_thread)
+                for link in list(hub.links.values()):
+                    link.lose(zerorpc.LostRemote("in a test"))
+                assert hub.dialing.state(dialer) is DialState.IDLE
+            eventually(lambda: hub.dialing.state(dialer) is not DialState.IDLE, "the keeper begins")
+            assert client.echo(2) == 2
+            client.disconnect(endpoint)
+            assert hub.dialing.state(dialer) is DialState.CLOSED
+
+
+def no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_only_what_is_idle_is_begun() -> None:
+    """Whoever comes second changes nothing."""
+    with serving({"echo": lambda value: value}) as server, zerorpc.Client(timeout=PATIENCE) as client:
+        hub = client._core.hub
+        (endpoint,) = client.connect(server.endpoints[0])
+        dialer = hub.dialers[endpoint]
+        with hub.lock:
+            threads = dict(hub.dialing.threads)
+            hub.dialing.begin(dialer)
+            hub.dialing.begin_again(dialer, "in a test")
+            hub.mend()
+            assert hub.dialing.threads == threads
+        assert client.echo(1) == 1
+        with hub.lock:
+            hub.dialing.begin(dialer)
+            hub.dialing.begin_again(dialer, "in a test")
+            hub.mend()
+            assert hub.dialing.threads == {}
+            assert len(hub.links) == 1
+        assert dialer.status == "connected"
 
 
 def test_a_thread_that_breaks_at_whatever_is_raised_tries_again(

@@ -330,7 +330,7 @@ def test_threads_that_connect_and_disconnect_the_same_endpoint(kind: str) -> Non
     if client._core.hub.dialers:
         client.disconnect("inproc://changed-by-all")
     if kind == "blocking":
-        eventually(lambda: not client._core.hub.dialing)
+        eventually(lambda: not client._core.hub.dialing.threads)
         client.close()
 
 

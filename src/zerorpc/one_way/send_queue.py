@@ -25,7 +25,7 @@ class SendQueue:
 
     def __init__(self, socket_type: SocketType) -> None:
         self._socket_type = socket_type
-        self._links: deque[AioLink] = deque()
+        self.links: deque[AioLink] = deque()
         self._waiting: deque[bytes] = deque()
         self._room: deque[Callable[[], object]] = deque()  # to be called when there is some
         self._emptied: asyncio.Event | None = None  # while somebody waits for it
@@ -49,13 +49,13 @@ class SendQueue:
 
     def add(self, link: AioLink) -> None:
         """One more that takes messages."""
-        self._links.append(link)
+        self.links.append(link)
         self.drain()
 
     def remove(self, link: AioLink) -> None:
         """Safe to call for one that was never added."""
         with contextlib.suppress(ValueError):
-            self._links.remove(link)
+            self.links.remove(link)
 
     def drain(self) -> None:
         """Send what waits, as far as peers take it."""
@@ -80,11 +80,11 @@ class SendQueue:
     def _choose(self) -> list[AioLink] | None:
         """Where the next message goes: to everybody who keeps up, or to the next in turn. None: it waits."""
         if self._socket_type is SocketType.PUB:
-            return [link for link in self._links if link.peer.writable]
-        for _ in range(len(self._links)):
-            self._links.rotate(-1)
-            if self._links[-1].peer.writable:
-                return [self._links[-1]]
+            return [link for link in self.links if link.peer.writable]
+        for _ in range(len(self.links)):
+            self.links.rotate(-1)
+            if self.links[-1].peer.writable:
+                return [self.links[-1]]
         return None
 
     def tell_room(self) -> None:
@@ -102,4 +102,4 @@ class SendQueue:
             self._emptied = None
 
     def __repr__(self) -> str:
-        return f"<SendQueue {self._socket_type.value} waiting={len(self._waiting)} links={len(self._links)}>"
+        return f"<SendQueue {self._socket_type.value} waiting={len(self._waiting)} links={len(self.links)}>"

@@ -6,7 +6,6 @@ left half done, and what a finalizer could not do at once.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import weakref
@@ -19,7 +18,7 @@ from zerorpc.logs import Logger
 from zerorpc.runtime import forks
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialer import Dialer
-from zerorpc.transport.dialing import Dial
+from zerorpc.transport.dialing import BlockingDialing, Dial
 from zerorpc.transport.hub import Hub
 from zerorpc.transport.keeper import Keeper
 from zerorpc.transport.leading import Leading
@@ -30,12 +29,6 @@ __all__ = ["BlockingHub"]
 
 logger: Logger = Logger("zerorpc.transport")
 
-_QUIET = 0.002  # s since a link was read, after which a call looks first: a look costs 1.3 us
-_POLL_LONGEST = 1.0  # s after which a leader looks up even if nothing is due
-_POLL_LONGEST_MS = 1000
-_LEAD_LONGEST = 1.5  # s after which a leader that didn't look up must have been interrupted
-_LOOK_UP = 0.25  # s after which a follower looks whether there is still a leader
-_WITHIN_MS = 50  # ms that a signal handler's call polls at a time: what it waits for another thread may have read
 _KEEPER_LONGEST = 1.0  # s between the keeper's looks
 _KEEPER_SHORTEST = 0.02
 
@@ -66,7 +59,7 @@ class BlockingHub(Hub):
         self.lock = self.leading.lock
         self._deferred: deque[Callable[[], None]] = deque()  # what the keeper shall do
         self._keeper: Keeper | None = None
-        self.dialing: dict[Dialer, Dial] = {}  # what threads are trying to connect
+        self.dialing: BlockingDialing = BlockingDialing(self)
 
     # Keeping: by a thread of its own, while nobody waits
 
@@ -90,10 +83,7 @@ class BlockingHub(Hub):
                 link.finish()
             elif link.dialer is not None and link.dialer.closed:
                 link.lose(LostRemote("disconnected here"))
-        connected = {link.dialer for link in self.links.values() if not link.leaving}
-        for dialer in self.dialers.values():
-            if dialer not in connected and dialer not in self.dialing:
-                self.redial(dialer, 0.0)
+        self.dialing.begin_idle(self.dialers.values())
 
     def settle(self, act: Callable[[], None], wait: bool) -> None:
         """Do something with the lock held, for a signal handler or a finalizer, perhaps: if this thread is in the
@@ -133,20 +123,17 @@ class BlockingHub(Hub):
             tune(sock)
             sock.setblocking(False)
             with self.lock:
-                if self.closed or (dial is not None and not self._is_wanted(dial)):
+                if self.closed or (dial is not None and not self.dialing.wants(dial)):
                     sock.close()
                     return
                 link = BlockingLink(self, sock, self.owner.make_peer(), None if dial is None else dial.dialer)
                 self.links[link.fileno] = link
                 if dial is not None:
-                    self.dial_ended(dial)
+                    self.dialing.ended(dial)
                 self.polling.add(link)
         except BaseException:
             sock.close()
             raise
-
-    def _is_wanted(self, dial: Dial) -> bool:
-        return self.dialing.get(dial.dialer) is dial and not dial.dialer.closed
 
     # Listening
 
@@ -177,39 +164,15 @@ class BlockingHub(Hub):
     def start_dialer(self, dialer: Dialer) -> None:
         with self.lock:
             self._ready_to_wait()
-            self._start_dialing(dialer, 0.0)
+            self.dialing.begin(dialer)
 
     def connect_again(self, dialer: Dialer, why: object) -> None:
         """The dialer's connection is over, or wants nothing new."""
-        if not (dialer.closed or self.closed or dialer in self.dialing):
-            self.redial(dialer, dialer.failed(why))
-
-    def redial(self, dialer: Dialer, delay: float) -> None:
-        """Connect after ``delay`` seconds, and try until it works. Out of threads, the keeper comes back to it. With
-        the lock held.
-        """
-        with contextlib.suppress(RuntimeError, MemoryError):
-            self._start_dialing(dialer, delay)
-
-    def _start_dialing(self, dialer: Dialer, delay: float) -> None:
-        dial = self.dialing[dialer] = Dial(self, dialer, delay)
-        try:
-            self.leading.start_thread(dial)
-        except BaseException:
-            dial.cancel()
-            self.dial_ended(dial)
-            raise
-
-    def dial_ended(self, dial: Dial) -> None:
-        """A thread connects no more."""
-        with self.lock:
-            if self.dialing.get(dial.dialer) is dial:
-                del self.dialing[dial.dialer]
+        self.dialing.begin_again(dialer, why)
 
     def stop_dialer(self, dialer: Dialer) -> None:
         with self.lock:
-            if dialer in self.dialing:
-                self.dialing[dialer].cancel()
+            self.dialing.cancel(dialer)
             for link in list(self.links.values()):
                 if link.dialer is dialer:
                     link.lose(LostRemote("disconnected here"))
@@ -224,8 +187,7 @@ class BlockingHub(Hub):
             self._close_inherited()
             for dialer in self.dialers.values():
                 dialer.closed = True
-            for dial in self.dialing.values():
-                dial.cancel()
+            self.dialing.cancel_all()
             for listener in self.listeners.values():
                 listener.close()
             for link in list(self.links.values()):
@@ -272,8 +234,7 @@ class BlockingHub(Hub):
         self.polling.renew_poller()
         self._ready_to_wait()  # out of descriptors, or of threads: the next use tries again
         self.stale = False
-        for dialer in self.dialers.values():
-            self.redial(dialer, 0.0)
+        self.dialing.begin_idle(self.dialers.values())
 
     def _close_inherited(self) -> None:
         for sock in self._inherited:
