@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from zerorpc.client.request import Request, answered
 from zerorpc.errors import LostRemote, TimeoutExpired
 from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel
+from zerorpc.runtime import threads
 from zerorpc.settings import seconds
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.waking import Gate
@@ -50,7 +51,7 @@ class AsyncResult:
         self._value: Any = None
         self._error: BaseException | None = None
         args = (weakref.ref(self), core.peers, request)
-        threading.Thread(target=_finish_in_background, args=args, name="zerorpc-async-call", daemon=True).start()
+        threads.start(threading.Thread(target=_finish_in_background, args=args, name="zerorpc-async-call", daemon=True))
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Wait for the call's result and return it, or raise its error; may be called again.

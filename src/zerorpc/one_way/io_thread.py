@@ -11,7 +11,7 @@ import os
 import threading
 
 from zerorpc.logs import Logger
-from zerorpc.runtime import forks
+from zerorpc.runtime import forks, threads
 from zerorpc.runtime.loops import new_event_loop
 
 __all__ = ["io_loop"]
@@ -38,7 +38,7 @@ def _start() -> asyncio.AbstractEventLoop:
         loop = new_event_loop()
         try:
             if _loop is None:  # or else a finalizer came in the middle, and made one
-                threading.Thread(target=_run, args=(loop,), name="zerorpc-io", daemon=True).start()
+                threads.start(threading.Thread(target=_run, args=(loop,), name="zerorpc-io", daemon=True))
                 _loop = loop
         finally:
             if _loop is not loop:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 from zerorpc.logs import Logger
+from zerorpc.runtime import threads
 from zerorpc.runtime.loops import new_event_loop
 
 __all__ = ["GLANCE", "MethodLoop"]
@@ -60,7 +61,7 @@ class MethodLoop:
         loop = new_event_loop()
         thread = threading.Thread(target=_turn, args=(loop, self._over), name="zerorpc-methods", daemon=True)
         try:
-            thread.start()
+            threads.start(thread)
         except BaseException:
             loop.close()
             raise

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from zerorpc.errors import WorkerDied
 from zerorpc.logs import Logger
+from zerorpc.runtime import threads
 from zerorpc.runtime.cpython import imports_main_script
 from zerorpc.service.process_worker import CANCEL_SIGNAL, READY, work
 
@@ -101,7 +102,7 @@ class ProcessPool:
         worker = WorkerProcess()
         thread = threading.Thread(target=self._work, args=(worker,), daemon=True)
         thread.name = f"zerorpc-process-{len(self._threads) + 1}"
-        thread.start()
+        threads.start(thread)
         self._workers.append(worker)
         self._threads.add(thread)
 

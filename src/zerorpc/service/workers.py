@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zerorpc.logs import Logger
+from zerorpc.runtime import threads
 
 __all__ = ["DEFAULT_THREADS", "Workers"]
 
@@ -109,7 +110,7 @@ class Workers:
     def _start_thread(self) -> bool:
         """Whether the system had room for one more."""
         try:
-            threading.Thread(target=self._work, name=f"zerorpc-worker-{self.threads + 1}", daemon=True).start()
+            threads.start(threading.Thread(target=self._work, name=f"zerorpc-worker-{self.threads + 1}", daemon=True))
         except (RuntimeError, MemoryError):
             return False
         with self._counting:

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Protocol, TypeVar
 
 from zerorpc.protocol.channel import Waiter
+from zerorpc.runtime import threads
 from zerorpc.runtime.cpython import lock_and_owner
 from zerorpc.transport.waking import Gate, Turn
 
@@ -239,6 +240,6 @@ class Leading:
         owned = self.holds_lock
         self.holds_lock = lambda: owned() or thread.ident == get_ident()
         try:
-            thread.start()
+            threads.start(thread)
         finally:
             self.holds_lock = owned

@@ -11,6 +11,7 @@ import contextlib
 import sys
 import threading
 
+from zerorpc.runtime import threads
 from zerorpc.transport.endpoints import Address, Endpoint, resolve
 
 __all__ = ["look_up"]
@@ -48,7 +49,7 @@ async def look_up(endpoint: Endpoint) -> list[Address]:
             answer.set_result(addresses)
 
     try:
-        threading.Thread(target=work, name="zerorpc-lookup", daemon=True).start()
+        threads.start(threading.Thread(target=work, name="zerorpc-lookup", daemon=True))
     except (RuntimeError, MemoryError) as error:
         raise OSError(f"no thread could be started to look up the name {endpoint.host!r}: {error}") from error
     return await answer
