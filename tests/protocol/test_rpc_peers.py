@@ -308,6 +308,13 @@ def test_a_client_that_has_heard_it_says_so_after_what_it_had_sent() -> None:
     assert pair.exchange() == ([channel], [])
 
 
+def test_a_goaway_without_an_id_can_not_be_answered(clock: Clock) -> None:
+    client, server = old_server(clock, **{"X-Zerorpc": b"1"})
+    assert server.send({"v": 3}, "_zpc_goaway", []) == []
+    assert client.goes_away
+    assert server.events() == []
+
+
 @pytest.mark.parametrize(("properties", "heard"), [({"X-Zerorpc": b"1"}, True), ({}, False)])
 def test_only_clients_of_ours_have_heard_it(clock: Clock, properties: dict[str, bytes], heard: bool) -> None:
     server, client = old_client(clock, **properties)
