@@ -302,7 +302,7 @@ def test_a_client_that_has_heard_it_says_so_after_what_it_had_sent() -> None:
     pair.server.send_goaway()
     _, (there,) = pair.exchange()
     assert there.name == "echo"
-    assert pair.server.goes_away
+    assert pair.server.heard_goaway
     assert pair.server.take_news() == (News.LEAVING,)
     answer(there, 1)
     assert pair.exchange() == ([channel], [])
@@ -319,9 +319,9 @@ def test_a_goaway_without_an_id_can_not_be_answered(clock: Clock) -> None:
 def test_only_clients_of_ours_have_heard_it(clock: Clock, properties: dict[str, bytes], heard: bool) -> None:
     server, client = old_client(clock, **properties)
     assert client.send({"message_id": b"id", "v": 3, "response_to": b"x"}, "_zpc_later", []) == []
-    assert not server.goes_away
+    assert not server.heard_goaway
     assert client.send({"message_id": b"id", "v": 3, "response_to": b"x"}, "_zpc_goaway", []) == []
-    assert server.goes_away is heard
+    assert server.heard_goaway is heard
 
 
 # An attempt that certainly did not run

@@ -555,6 +555,7 @@ def test_cancelling_serve_gives_running_calls_their_grace() -> None:
             await started.wait()
             task.cancel()
             await eventually_async(lambda: not server.endpoints)
+            assert server._core.life.state is State.DRAINING
             release.set()
             assert await call == "done"
             with pytest.raises(asyncio.CancelledError):

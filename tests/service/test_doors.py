@@ -59,7 +59,7 @@ class Spoken(Invocation, eq=False):
         self.told.append(data.decode())
         self.credit -= 1
 
-    def answer(self, data: bytes, at_once: bool = False) -> None:
+    def answer(self, data: bytes, flush: bool = True) -> None:
         self.told.append(data.decode())
         self.ended.set()
 

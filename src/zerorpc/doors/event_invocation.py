@@ -53,7 +53,7 @@ class EventInvocation(Invocation, eq=False):
         try:
             self.context.hook_server_inspect_exception(self.event, None, failure.exc_info)
         except BaseException as failed:
-            if self.leaves(failed):
+            if self.propagates(failed):
                 raise
             logger.error("a hook raised while %s's error was handled", self.name, raised=failed)
         return _NOTHING
@@ -61,7 +61,7 @@ class EventInvocation(Invocation, eq=False):
     def failure_in_short(self, name: str) -> bytes:
         return _NOTHING
 
-    def leaves(self, error: BaseException) -> bool:
+    def propagates(self, error: BaseException) -> bool:
         return is_the_programs(error)
 
 

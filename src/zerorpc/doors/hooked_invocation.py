@@ -1,4 +1,4 @@
-"""The same for a server whose context has hooks: each sees the request, and most of them the reply, as an event."""
+"""The same for a server whose context has hooks: they see the request and the reply as events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ServerHooks(Protocol):
 
 
 class _Seen(RpcInvocation, eq=False, kw_only=True):
-    event: Event | None = None  # the request; until then none was begun
+    event: Event | None = None  # the request; None before ``begin``
     stream_header: dict[str, Any] | None = None  # for each item
 
 

@@ -20,8 +20,8 @@ from zerorpc.transport.aio_link import AioLink
 
 __all__ = ["Context", "RpcDoor"]
 
-# s from when nothing runs any more. A client that calls reads at once; an idle blocking one looks in once a second, and
-# finds the end of the connection instead.
+# s to wait for clients' answers when nothing runs any more. A client that calls reads at once; an idle blocking one
+# looks in once a second, and finds the end of the connection instead.
 _HEARD_MAX = 0.25
 
 
@@ -41,7 +41,7 @@ class RpcDoor:
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
         self.leaving: bool = False  # clients are to go elsewhere
-        self._heard = asyncio.Event()  # a client has, or is gone
+        self._heard = asyncio.Event()  # set when a client has answered the goaway, or is lost
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
         self._registry = registry
         self._context = context
@@ -68,7 +68,7 @@ class RpcDoor:
         )
         if bad:
             invocation.ran, invocation.refused = False, WrongArguments
-            invocation.answer(invocation.error(TypeError(f"{name}: {channel.problem}")), at_once=True)
+            invocation.answer(invocation.error(TypeError(f"{name}: {channel.problem}")), flush=False)
         else:
             assert self.runners is not None
             self.runners.submit(invocation)
@@ -121,6 +121,6 @@ class RpcDoor:
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_HEARD_MAX):
-                while any(link.peer.level >= 1 and not link.peer.goes_away for link in self.hub.links):
+                while any(link.peer.level >= 1 and not link.peer.heard_goaway for link in self.hub.links):
                     await self._heard.wait()
                     self._heard.clear()

@@ -105,10 +105,10 @@ class RpcInvocation(Invocation, eq=False):
         if not link.flush_scheduled:
             link.flush_soon()
 
-    def answer(self, data: bytes, at_once: bool = False) -> None:
+    def answer(self, data: bytes, flush: bool = True) -> None:
         channel, link = self.channel, self.link
         channel.send(data, last=True)
-        if at_once:
+        if not flush:
             return
         if channel.peer.channels:
             link.flush_soon()

@@ -210,7 +210,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
 class ServerPeer(Peer[ServerChannel, ServerChannel]):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
 
-    __slots__ = ("goes_away", "new_id", "routing_id")
+    __slots__ = ("heard_goaway", "new_id", "routing_id")
 
     news: tuple[News, ...]
     next_wake: float | None
@@ -223,7 +223,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
     ) -> None:
         super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
         self.new_id: Callable[[], MessageId] = new_id
-        self.goes_away: bool = False  # it knows that we are shutting down: nothing new of it is on its way
+        self.heard_goaway: bool = False  # it knows that we are shutting down: nothing new of it is on its way
         self.pauses_reading = True
         own_id = new_id()
         # for hooks: what tells this client from the others, until it says it by itself
@@ -259,8 +259,8 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         if open_channel is not None:
             open_channel.last_seen = now
             self._receive_further(open_channel, event, now, touched)
-        elif event.name == GOAWAY and self.level >= 1 and not self.goes_away:
-            self.goes_away = True
+        elif event.name == GOAWAY and self.level >= 1 and not self.heard_goaway:
+            self.heard_goaway = True
             self.news += (News.LEAVING,)
 
     def _begin_liveness(self, channel: ServerChannel, now: float) -> None:

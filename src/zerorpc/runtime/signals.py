@@ -140,7 +140,7 @@ def children_apart() -> Iterator[None]:
 
 
 def _before_fork() -> None:
-    """One that comes before the child has its own handlers would be lost."""
+    """A signal that comes before the child has its own handlers would be lost."""
     if _active is not None or _served:
         _forking.held = hold_signals()
 

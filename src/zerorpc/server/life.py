@@ -63,11 +63,11 @@ _NEXT: dict[State, dict[Act, State]] = {
 class Life:
     """A server's state. Safe from any thread, and in a signal handler that comes in the middle of a step.
 
-    Anyone may ask to stop at any moment: another thread, a method, a handler between two instructions of the main
-    thread. So a step is one look into the table, under a lock that its own thread may take again, and a step that was
-    taken in the middle of it counts. Nothing else is done there: who serves looks at the state when it has begun, and
-    ``woken`` ends its longest wait. A step never undoes a later one: a stop that comes while the shutdown is forced
-    leaves it forced, and one that comes before ``run`` makes that return at once.
+    Anyone may ask to stop at any moment: another thread, a method, a signal's handler between two instructions of the
+    main thread. So ``take`` only changes the state, under a lock that its own thread may take again. If a handler has
+    changed it in the middle of that, ``take`` starts again. The code that serves reads the state later; ``woken`` ends
+    its longest wait. No step undoes another: a stop that comes while the shutdown is forced leaves it forced, and one
+    that comes before ``run`` makes that return at once.
     """
 
     def __init__(self) -> None:
@@ -194,6 +194,7 @@ class Service:
                 await stopped.wait()
         finally:
             self.life.woken = None
+            self.life.take(Act.STOP)  # this may be a cancellation, or a startup that failed
             try:
                 await self._shut_down(loop)
             finally:
@@ -256,13 +257,15 @@ class Service:
         self.life.take(Act.STOP)
 
     def force(self) -> None:
-        """Wait for nothing any more. On the loop."""
+        """End the grace of what runs. On the loop."""
         self.life.take(Act.FORCE)
         if self._draining is not None:
             self._draining.cancel()
 
     def close(self) -> None:
-        """Stop, and free the addresses before this returns."""
+        """Stop, and free the addresses before this returns: unless the loop is this thread's, which then does it next,
+        or so busy that it doesn't come to it for a second.
+        """
         self.hub.leaving = True
         if self.hub.stale or self.life.take(Act.CLOSE) is State.CLOSED:
             self.hub.close_unattached()

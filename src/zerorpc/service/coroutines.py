@@ -27,8 +27,8 @@ VALUES = frozenset((type(None), bool, int, float, str, bytes, list, dict, tuple)
 class Owner(Protocol):
     """Whoever counts the calls that run."""
 
-    def finish(self, invocation: Invocation, data: bytes | None, at_once: bool = False, /) -> None:
-        """A call is over; ``data`` is its answer, None if nobody wants it. ``at_once``: before ``run`` returned."""
+    def finish(self, invocation: Invocation, data: bytes | None, flush: bool = True, /) -> None:
+        """A call is over; ``data`` is its answer, None if nobody wants it. No ``flush`` before ``run`` has returned."""
 
     def advance(self, invocation: Invocation, items: Iterator[object], /) -> None:
         """Stream the items of a plain iterator, which may block. From then on the call is the owner's."""
@@ -133,7 +133,7 @@ class LoopCalls:
 
     def _finish(self, invocation: Invocation, data: bytes | None) -> None:
         invocation.over = True
-        self._owner.finish(invocation, data, self._starting is invocation)
+        self._owner.finish(invocation, data, self._starting is not invocation)
 
     async def _stream(self, invocation: Invocation, items: AsyncIterator[Any]) -> bytes:
         """Send the items, as fast as credit and the peer's reading allow; the last event."""

@@ -11,7 +11,7 @@ from zerorpc.shown import message_of, name_of, traceback_of
 __all__ = ["Failure", "plain"]
 
 _HEAD = "Traceback (most recent call last):\n"
-# ``str()`` of a RemoteError is more than its message. These are told of in their place, and look the same.
+# Stand-in classes of the same names: their ``str()`` is the message alone, where that of a RemoteError says more.
 _PLAIN: dict[type[BaseException], type[Exception]] = {
     kind: type(name, (Exception,), {"__module__": kind.__module__}) for name, kind in SERVER_ERRORS.items()
 }
@@ -24,10 +24,10 @@ class Failure(NamedTuple):
     name: str
     message: str
     text: str  # the traceback
-    usual: bool  # it is as Python prints it
+    usual: bool  # the text is as Python prints it
     exc_info: tuple[Any, Any, Any]
     ran: bool | None  # whether the method ran; None: that isn't known
-    refused: type[RemoteError] | None  # as what the server itself says it, if it isn't the method's own
+    refused: type[RemoteError] | None  # the server's own error class; None if the method raised
 
     @classmethod
     def of(
@@ -37,7 +37,7 @@ class Failure(NamedTuple):
         kind = type(error)
         if issubclass(kind, SerializationError):
             name = "TypeError"  # as 0.6 calls it
-        elif kind in _PLAIN:  # another server's, that the method has called: this one has nothing of the kind to say
+        elif kind in _PLAIN:  # the method called another server, and this is that one's error
             name = "RemoteError"
         else:
             name = name_of(error)

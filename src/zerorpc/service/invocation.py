@@ -33,7 +33,7 @@ class Runner(Protocol):
 
 
 class _Progress(Struct, eq=False, kw_only=True):
-    over: bool = False  # of one on the loop: its task has nothing to do with it any more
+    over: bool = False  # its task on the loop is finished with it
     ran: bool | None = True  # what an error says of the method: that it ran, or not; None: that isn't known
     refused: type[RemoteError] | None = None  # what the server itself says, in place of the method
 
@@ -78,13 +78,13 @@ class Invocation(_Progress, eq=False):
         return self.method
 
     def error(self, error: BaseException) -> bytes:
-        """The method, or a step around it, raised. Never raises, whatever that was, but for what ``leaves``."""
+        """The method, or a step around it, raised. Never raises, whatever that was, but for what ``propagates``."""
         try:
             if type(error) is MemoryError:  # first, since each step needs a little
                 traceback.clear_frames(error.__traceback__)  # they hold what the method took
             return self._tell(error)
         except BaseException as failed:  # no memory, or Ctrl-C
-            if self.leaves(failed):
+            if self.propagates(failed):
                 raise
         BaseException.with_traceback(error, None)  # with its frames goes what the method holds: all memory, perhaps
         logger.error("%.200s raised %s", self.name, name_of(error))
@@ -167,10 +167,10 @@ class Invocation(_Progress, eq=False):
         raise NotImplementedError
 
     def failure_in_short(self, name: str) -> bytes:
-        """The same where even telling of it failed: what can always be made."""
+        """The shortest error, for when ``failure`` itself raised."""
         raise NotImplementedError
 
-    def leaves(self, error: BaseException) -> bool:
+    def propagates(self, error: BaseException) -> bool:
         """Whether what came in the middle of telling is the program's, and no business of the caller's."""
         return False
 
@@ -199,12 +199,12 @@ class Invocation(_Progress, eq=False):
         """Send one, at the end of this turn of the loop at the latest."""
         raise NotImplementedError
 
-    def answer(self, data: bytes, at_once: bool = False) -> None:
-        """Send the last of it. ``at_once``: the door is still handing it in, and sends all answers together."""
+    def answer(self, data: bytes, flush: bool = True) -> None:
+        """Send the last of it. Without ``flush`` the door does so: it is still handing requests in."""
         raise NotImplementedError
 
     def flush_soon(self) -> None:
-        """Send what was answered ``at_once`` outside of that."""
+        """Send what was answered without a flush, and not while the door hands requests in."""
         raise NotImplementedError
 
     # The door's: for those that wait for their turn

@@ -63,7 +63,7 @@ class Runners:
         self._on_loop = LoopCalls(loop, self)
 
     def submit(self, invocation: Invocation) -> None:
-        """Run a request, now or when its turn comes, or refuse it. The caller sends what was answered at once."""
+        """Run a request, now or when its turn comes, or refuse it. The caller flushes."""
         if self.stopping:
             self._turn_away(invocation)
         elif self.running < self._limit and not self._waiting:  # nobody overtakes those that wait
@@ -116,14 +116,14 @@ class Runners:
         """Stream the items of an iterator that a method on the loop has returned: on a thread, since it may block."""
         self._start_on_thread(ThreadJob(invocation, self._workers, items), contextvars.copy_context())
 
-    def finish(self, invocation: Invocation, data: bytes | None, at_once: bool = False) -> None:
+    def finish(self, invocation: Invocation, data: bytes | None, flush: bool = True) -> None:
         """Send a method's answer (None: nobody wants it) and let the next one run.
 
-        ``at_once``: inside of ``submit``, whose caller sends it.
+        Without ``flush`` inside of ``submit``, whose caller flushes.
         """
         self.running -= 1
         if data is not None:
-            invocation.answer(data, at_once)
+            invocation.answer(data, flush)
         if self._waiting or self.stopping:
             self._let_others_run()
 

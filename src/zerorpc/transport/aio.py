@@ -104,10 +104,10 @@ class AioHub(Hub):
     async def make_link(self, sock: socket.socket, dialer: Dialer | None, name: str) -> AioLink:
         """Make one of a socket that ``dialer`` connected, or that came from ``name``. Closes it if that fails."""
         assert self.loop is not None
-        tune(sock)
-        sock.setblocking(False)
-        link = AioLink(self.loop, self, self.owner.make_peer(), dialer, name)
         try:
+            tune(sock)
+            sock.setblocking(False)
+            link = AioLink(self.loop, self, self.owner.make_peer(), dialer, name)
             await self.loop.connect_accepted_socket(lambda: link, sock)
         except BaseException:
             sock.close()
