@@ -338,6 +338,20 @@ def test_a_hook_or_log_that_raises_ends_nothing(how: str, monkeypatch: pytest.Mo
 
 
 @EACH_WAY
+def test_a_method_gets_the_args_of_a_hook_that_changed_them(how: str) -> None:
+    def change(event: Any) -> None:
+        event.args = ["changed"]
+
+    taken: list[Any] = []
+    context = zerorpc.Context()
+    context.register_middleware({"server_before_exec": change})
+    with pulling(how, Kinds(taken.append), context) as puller, pushing_to(puller) as pusher:
+        pusher.plain("as sent")
+        pusher.coroutine("as sent")
+        eventually(lambda: taken == ["changed", "changed"])
+
+
+@EACH_WAY
 def test_a_header_that_can_not_be_decoded_ends_nothing(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[Any] = []
     failed: list[Any] = []

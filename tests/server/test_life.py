@@ -29,6 +29,10 @@ BEGIN, STOP, CLOSE, FORCE, END = Act.BEGIN, Act.STOP, Act.CLOSE, Act.FORCE, Act.
         ([BEGIN, STOP, FORCE, CLOSE], State.FORCED),
         ([BEGIN, CLOSE], State.DRAINING),
         ([BEGIN, END], State.CLOSED),
+        ([BEGIN, Act.CALL_OFF], State.NEW),
+        ([BEGIN, Act.CALL_OFF, BEGIN], State.SERVING),
+        ([BEGIN, STOP, Act.CALL_OFF], State.DISMISSED),
+        ([BEGIN, FORCE, Act.CALL_OFF], State.DISMISSED),
         ([STOP], State.DISMISSED),
         ([STOP, BEGIN], State.DRAINING),
         ([STOP, CLOSE], State.CLOSED),
@@ -56,9 +60,12 @@ def test_it_begins_once(acts: list[Act], why: str) -> None:
 
 
 def test_each_state_knows_each_act() -> None:
-    """But for two: what serves or is closed can't begin, and what doesn't serve has no end."""
+    """But for a few: what serves or is closed can't begin, and what doesn't serve has no end and isn't called off."""
     for state, act in itertools.product(State, Act):
-        missing = act is BEGIN if state not in (State.NEW, State.DISMISSED) else act is END
+        idle = state in (State.NEW, State.DISMISSED)
+        missing = (
+            act in (END, Act.CALL_OFF) if idle else act is BEGIN or (state is State.CLOSED and act is Act.CALL_OFF)
+        )
         assert (act not in _NEXT[state]) is missing, (state, act)
 
 

@@ -603,6 +603,31 @@ def test_inproc_reaches_one_process_only(verb: str) -> None:
             server.run()
 
 
+def test_a_run_that_could_not_begin_may_be_tried_again(serve: Serve) -> None:
+    """What stood in the way is gone then: an inproc:// endpoint, or another thread."""
+    served = serve(
+        run="""
+def run():
+    try:
+        server.run()
+    except Exception as error:
+        say(type(error).__name__)
+server.bind("inproc://here")
+run()
+server.unbind("inproc://here")
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+"""
+        + RUN
+    )
+    assert served.client().pid() != served.program.process.pid
+    served.client().stop()
+    outcome = served.program.finish()
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[1:3] == ["EndpointError", "RuntimeError"]
+
+
 def test_a_closed_server_does_not_run() -> None:
     with zerorpc.Server({}, processes=2) as server:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -151,3 +152,27 @@ def test_a_server_that_a_method_runs_in_its_child_is_one_like_any_other() -> Non
             for _ in range(3):
                 assert other.pid() == other.plain_pid() != client.pid()
             other.stop()
+
+
+@pytest.mark.parametrize(("hook", "name"), [("server_after_exec", "plain"), ("server_inspect_exception", "fails")])
+def test_a_child_of_a_hook_after_a_plain_method_ends_with_it(hook: str, name: str) -> None:
+    """It would stay for ever, in a loop of its own that belongs to the parent."""
+    text = """
+    import os, threading, zerorpc
+    def fork(*args):
+        if pid := os.fork():
+            threading.Thread(target=wait, args=(pid,)).start()
+    def wait(pid):
+        print("child", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    def fails():
+        raise ValueError
+    context = zerorpc.Context()
+    context.register_middleware({"HOOK": fork})
+    server = zerorpc.Server({"plain": lambda: 1, "fails": fails}, context=context)
+    print(server.bind("tcp://127.0.0.1:0")[0], flush=True)
+    server.run()
+    """
+    with Program(text.replace("HOOK", hook)) as program, zerorpc.Client(program.line(), timeout=PATIENCE) as client:
+        with contextlib.suppress(zerorpc.RemoteError):
+            client(name)
+        assert program.line() == "child 0"

@@ -44,18 +44,19 @@ class Act(enum.Enum):
     STOP = "stop(), the first signal, a cancellation, the parent's word"
     CLOSE = "close()"
     FORCE = "a second signal or cancellation"
+    CALL_OFF = "it couldn't begin, and may be tried again"
     END = "the last step of who serves"
 
 
 _NEW, _DISMISSED, _SERVING, _DRAINING, _FORCED, _CLOSED = State
-_BEGIN, _STOP, _CLOSE, _FORCE, _END = Act
+_BEGIN, _STOP, _CLOSE, _FORCE, _CALL_OFF, _END = Act
 
 _NEXT: dict[State, dict[Act, State]] = {
     _NEW: {_BEGIN: _SERVING, _STOP: _DISMISSED, _CLOSE: _CLOSED, _FORCE: _DISMISSED},
     _DISMISSED: {_BEGIN: _DRAINING, _STOP: _DISMISSED, _CLOSE: _CLOSED, _FORCE: _DISMISSED},
-    _SERVING: {_STOP: _DRAINING, _CLOSE: _DRAINING, _FORCE: _FORCED, _END: _CLOSED},
-    _DRAINING: {_STOP: _DRAINING, _CLOSE: _DRAINING, _FORCE: _FORCED, _END: _CLOSED},
-    _FORCED: {_STOP: _FORCED, _CLOSE: _FORCED, _FORCE: _FORCED, _END: _CLOSED},
+    _SERVING: {_STOP: _DRAINING, _CLOSE: _DRAINING, _FORCE: _FORCED, _CALL_OFF: _NEW, _END: _CLOSED},
+    _DRAINING: {_STOP: _DRAINING, _CLOSE: _DRAINING, _FORCE: _FORCED, _CALL_OFF: _DISMISSED, _END: _CLOSED},
+    _FORCED: {_STOP: _FORCED, _CLOSE: _FORCED, _FORCE: _FORCED, _CALL_OFF: _DISMISSED, _END: _CLOSED},
     _CLOSED: {_STOP: _CLOSED, _CLOSE: _CLOSED, _FORCE: _CLOSED, _END: _CLOSED},
 }
 

@@ -24,21 +24,30 @@ def supervise(service: Service) -> None:
     life, hub = service.life, service.hub
     life.take(Act.BEGIN)
     try:
-        for endpoint in (*hub.listeners, *hub.dialers):
-            if endpoint.startswith("inproc:"):
-                count = service.settings.processes
-                raise EndpointError(endpoint, f"it reaches one process only, not processes={count}")
-
-        def begin(intake: Intake, mask: set[Any]) -> None:
-            work(service, intake, mask)
-
-        supervisor = Supervisor(life, list(hub.listeners.values()), service.settings, begin, service.stop_listening)
+        supervisor = _supervisor(service)
+    except BaseException:
+        life.take(Act.CALL_OFF)
+        raise
+    try:
         hub.seal()
         life.woken = supervisor.wake
         supervisor.run()
     finally:
         life.woken = None
         life.take(Act.END)
+
+
+def _supervisor(service: Service) -> Supervisor:
+    """Raises EndpointError or RuntimeError where there can't be several processes."""
+    hub, settings = service.hub, service.settings
+    for endpoint in (*hub.listeners, *hub.dialers):
+        if endpoint.startswith("inproc:"):
+            raise EndpointError(endpoint, f"it reaches one process only, not processes={settings.processes}")
+
+    def begin(intake: Intake, mask: set[Any]) -> None:
+        work(service, intake, mask)
+
+    return Supervisor(service.life, list(hub.listeners.values()), settings, begin, service.stop_listening)
 
 
 def work(service: Service, intake: Intake, mask: set[Any]) -> None:

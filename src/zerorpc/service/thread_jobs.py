@@ -63,6 +63,8 @@ class ThreadJob:
                 data = self._answer(value)
             except BaseException as error:
                 data = invocation.error(error)
+        if self._crew.stale:  # a hook has forked
+            end_child()
         self._crew.post((self, data, True))
 
     def _call(self) -> object:
