@@ -308,6 +308,29 @@ def test_a_client_that_has_heard_it_says_so_after_what_it_had_sent() -> None:
     assert pair.exchange() == ([channel], [])
 
 
+def test_a_program_whose_ids_fail_loses_no_call_when_its_server_leaves() -> None:
+    pair = Pair()
+    channel, there = pair.call()
+
+    def fail() -> bytes:
+        raise RuntimeError("no id")
+
+    pair.client._new_id = fail
+    pair.server.send_goaway()
+    assert pair.exchange() == ([], [])
+    assert pair.server.heard_goaway
+    answer(there, 1)
+    assert pair.exchange() == ([channel], [])
+
+
+def test_an_id_of_a_request_as_well_is_no_matter(clock: Clock) -> None:
+    server, client = old_client(clock, **{"X-Zerorpc": b"1"})
+    (request,) = client.send({"message_id": 1, "v": 3}, "work", [])
+    assert client.send({"v": 3, "response_to": 1}, "_zpc_goaway", []) == []
+    assert server.heard_goaway
+    assert not request.closed
+
+
 def test_a_goaway_without_an_id_can_not_be_answered(clock: Clock) -> None:
     client, server = old_server(clock, **{"X-Zerorpc": b"1"})
     assert server.send({"v": 3}, "_zpc_goaway", []) == []

@@ -368,6 +368,28 @@ def test_a_request_that_was_on_its_way_when_the_server_stopped_is_refused(monkey
             peer.next_event()
 
 
+def test_a_server_whose_ids_fail_stops_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    context, failing = zerorpc.Context(), threading.Event()
+    real = context.new_msgid
+
+    def new_id() -> bytes:
+        if failing.is_set():
+            raise RuntimeError("no id")
+        return real()
+
+    context.new_msgid = new_id  # type: ignore[method-assign]
+    server = zerorpc.Server({"add": lambda a, b: a + b}, context=context)
+    endpoint = server.bind(TCP)[0]
+    with on_thread(server), zerorpc.Client(endpoint) as client:
+        assert client.add(1, 2) == 3
+        failing.set()
+        server.stop()
+        eventually(lambda: server._core.life.state is State.CLOSED)
+        assert not server._core.hub.links
+    assert "could not be told that the server stops" in caplog.text
+    assert "no id" in caplog.text
+
+
 @pytest.mark.parametrize("properties", [{"X-Zerorpc": b"1"}, {}])
 def test_a_server_waits_for_no_client_that_says_nothing(
     properties: dict[str, bytes], monkeypatch: pytest.MonkeyPatch

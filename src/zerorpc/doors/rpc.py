@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
 from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.errors import WrongArguments
+from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent, Buffer
 from zerorpc.protocol.rpc_peers import ServerPeer
@@ -19,6 +20,8 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 
 __all__ = ["Context", "RpcDoor"]
+
+logger: Logger = Logger("zerorpc.server")
 
 # s to wait for clients' answers when nothing runs any more. A client that calls reads at once; an idle blocking one
 # looks in once a second, and finds the end of the connection instead.
@@ -82,7 +85,7 @@ class RpcDoor:
 
     def peer_ready(self, link: AioLink) -> None:
         if self.leaving:  # it shook hands too late to be told with the others
-            link.peer.send_goaway()
+            self._send_goaway(link)
 
     def peer_writable(self, link: AioLink) -> None:
         self._wake(list(link.peer.channels.values()))
@@ -112,8 +115,14 @@ class RpcDoor:
         self.hub.stop_accepting()
         self.leaving = True
         for link in list(self.hub.links):
-            link.peer.send_goaway()
+            self._send_goaway(link)
             link.flush()
+
+    def _send_goaway(self, link: AioLink) -> None:
+        try:
+            link.peer.send_goaway()
+        except Exception as error:  # of a program's own new_msgid: the others are told all the same
+            logger.error("%s could not be told that the server stops", link.name, raised=error)
 
     async def until_heard(self) -> None:
         """Until each client of ours has heard it, so that no request is on its way any more: it would be lost, and its

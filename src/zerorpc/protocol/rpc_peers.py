@@ -142,12 +142,14 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             touched.append(channel)
 
     def _take_goaway(self, message_id: object) -> None:
-        """The server wants nothing new. It goes on refusing until it knows that nothing new is on its way: say so."""
+        """The server wants nothing new. It goes on refusing until it knows that nothing new is on its way: say so.
+
+        Without a message id: that is a program's to make, which may fail, and nobody answers this.
+        """
         self.goes_away = True
         self.news += (News.LEAVING,)
         if message_id is not None:
-            header = {"message_id": self._new_id(), "v": VERSION, "response_to": message_id}
-            self._send(encode(header, GOAWAY, []))
+            self._send(encode({"v": VERSION, "response_to": message_id}, GOAWAY, []))
 
     def _find(self, message_id: object) -> ClientChannel | None:
         """The call with an id that a program made itself. A float may be an int that Node sent back."""
@@ -256,12 +258,13 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         open_channel = self.channels.get(response_to if routing is None else (routing, response_to))
         if type(event) is not WireEvent:
             return
-        if open_channel is not None:
+        if event.name == GOAWAY:  # whatever its id: a program's own may be that of a request as well
+            if self.level >= 1 and not self.heard_goaway:
+                self.heard_goaway = True
+                self.news += (News.LEAVING,)
+        elif open_channel is not None:
             open_channel.last_seen = now
             self._receive_further(open_channel, event, now, touched)
-        elif event.name == GOAWAY and self.level >= 1 and not self.heard_goaway:
-            self.heard_goaway = True
-            self.news += (News.LEAVING,)
 
     def _begin_liveness(self, channel: ServerChannel, now: float) -> None:
         """Heartbeats of its own, for a channel of an older peer; then the sweep that sends them."""
