@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 from zerorpc.doors.hooked_invocation import ServerHooks
 from zerorpc.logs import Logger
@@ -44,7 +44,7 @@ class EventInvocation(Invocation, eq=False):
     def starts(self) -> None:
         self.context.hook_load_task_context(self.event.header)
         self.context.hook_server_before_exec(self.event)
-        self.args = self.event.args  # the hook may have put others there
+        self.args: Any = self.event.args  # the hook may have put others there
 
     def result(self, value: object) -> bytes:
         self.context.hook_server_after_exec(self.event, None)
