@@ -168,7 +168,7 @@ class Service:
             answers: list[int] = []
 
             def ask() -> bool:
-                with contextlib.suppress(zerorpc.ServerStopping):  # it had come to the one that leaves
+                with contextlib.suppress(zerorpc.ServerStopping, zerorpc.LostRemote):  # it had come to the one that leaves
                     answers.append(client.pid())
                 return bool(answers)
 
