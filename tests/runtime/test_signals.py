@@ -168,7 +168,8 @@ class Service:
             answers: list[int] = []
 
             def ask() -> bool:
-                with contextlib.suppress(zerorpc.ServerStopping, zerorpc.LostRemote):  # it had come to the one that leaves
+                # it had come to the one that leaves
+                with contextlib.suppress(zerorpc.ServerStopping, zerorpc.LostRemote):
                     answers.append(client.pid())
                 return bool(answers)
 

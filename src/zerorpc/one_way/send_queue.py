@@ -38,11 +38,14 @@ class SendQueue:
         return len(self._waiting) >= QUEUED_MAX
 
     def append(self, data: bytes) -> None:
-        """Queue a packed event. It is sent by the next ``drain``."""
+        """Queue a packed event. It is sent by the first ``drain`` that finds a peer which takes it."""
         self._waiting.append(data)
 
     def when_room(self, act: Callable[[], object]) -> None:
-        """Have ``act()`` called once, on the loop, when it is full no more. It may have become so just now."""
+        """Have ``act()`` called once, on the loop, when it is full no more.
+
+        Look at ``is_full`` again afterwards: there may have been room before this call.
+        """
         self._room.append(act)
 
     # On the loop

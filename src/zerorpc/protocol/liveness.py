@@ -43,10 +43,11 @@ class Liveness:
         self._handshake_by: float | None = FOREVER  # None: it is over
         self._pings = False
         self._pinged = 0.0  # when the first of the PINGs that may still be unanswered was sent, or came through
-        self._spoke = 0.0  # when we last sent a PING, or a PONG at once: one held back spares no question of ours
+        self._spoke = 0.0  # when we last sent a PING, or a PONG at once; a delayed PONG doesn't count
         self._forgiven = -1.0  # ``last_received`` as ``forgive`` left it
-        self._excused = -1.0  # ``last_received`` as ``progress`` left it
-        self._taken = self._unsent = self._asked_at = 0  # octets; the last is what ``_taken`` was to be at a question
+        self._excused = -1.0  # ``last_received`` as ``progress`` or ``ask`` left it
+        self._taken = self._unsent = 0  # octets of ours that the peer has taken, and has not
+        self._asked_at = 0  # octets that it has to take before it has our question
 
     def opened(self, now: float) -> float:
         """The connection exists: when its handshake has to be over."""
@@ -90,7 +91,7 @@ class Liveness:
         """A sweep comes so ``late``: how much silence is not the peer's, since we were not run for a while (blocked,
         stopped, suspended).
 
-        What it sent meanwhile may still have to be read: so judge it a moment later. A little lateness is forgiven
+        Its data may still be unread: check again a little later. A little lateness is forgiven
         once in a silence only, or a blocking client's keeper, which never comes on time, would never find a loss.
         """
         period = min(self._heartbeat or FOREVER, self._connection.peer_ttl or HANDSHAKE_TIMEOUT)
@@ -104,7 +105,7 @@ class Liveness:
         return late
 
     def sweep(self, now: float, last_received: float, reads: bool, busy: bool) -> float:
-        """PING when it has been quiet, give up when it stays quiet. When to look again.
+        """PING once a heartbeat while the peer is busy, give up after two without an answer. When to look again.
 
         ``reads``: whether the peer takes what we send. ``busy``: whether a loss would end something. Raises LostRemote
         or ProtocolError when the connection has to end.

@@ -1,9 +1,9 @@
 """One remote peer: its ZMTP connection, and the channels that live on it.
 
 This is the object that both shells drive, and it knows neither of them. Bytes received go in with ``receive_data``,
-bytes to send come out with ``take_output``; ``next_wake`` is when ``sweep`` wants to be called next. Both return the
-channels that they touched; what happened to the peer itself is in ``news``. One sweep serves all channels: there is no
-timer per call.
+bytes to send come out with ``take_output``; ``next_wake`` is when ``sweep`` wants to be called next. ``receive_data``
+and ``sweep`` return the channels that they touched; what happened to the peer itself is in ``news``. One sweep serves
+all channels: there is no timer per call.
 
 Between two of our peers liveness belongs to the connection (``liveness``); with older ones each channel has its own
 heartbeats, as they expect (docs/protocol.md, Liveness).

@@ -8,7 +8,7 @@ __all__ = ["occupy_standard_descriptors"]
 
 
 def occupy_standard_descriptors() -> None:
-    """Where a program was started without stdin, stdout or stderr, open nothing of ours under their numbers.
+    """Open the null device as stdin, stdout and stderr where they are closed, so that no socket gets their numbers.
 
     What is written to them would go to a peer, and libuv never closes a connection of such a number, and aborts the
     process when it closes something else.

@@ -36,8 +36,8 @@ class Starter(Protocol):
     def start(self, work: _Work, context: contextvars.Context, /) -> asyncio.Task[None] | None:
         """Begin a coroutine in a context that no other uses: its task if it has to wait, None if it has ended.
 
-        Not from inside of another task. What ``work`` raises at once leaves this, unless it begins with the loop's
-        next turn only, where nothing else can be had.
+        Not from inside of another task. Raises what the first step of ``work`` raises, except where the task begins
+        with the loop's next turn.
         """
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ else:
         def close(self) -> None: ...
 
     class _WithSpareTask:
-        """The same for Python 3.11."""
+        """Begins the work in a spare task (Python 3.11)."""
 
         def __init__(self, loop: asyncio.AbstractEventLoop, sharing: TaskSharing) -> None:
             self._loop = loop

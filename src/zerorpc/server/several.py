@@ -1,7 +1,7 @@
 """A server in several processes: what its parent does, and what each of those that serve does differently.
 
 The parent runs ``supervise``: it accepts connections and hands them out (``Supervisor``). It forks processes that
-run ``work``: the life of any server, but that connections come from the parent, and so does the wish to stop.
+run ``work``: as any server, except that connections and the request to stop come from the parent.
 """
 
 from __future__ import annotations

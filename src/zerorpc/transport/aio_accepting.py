@@ -53,7 +53,7 @@ class AioAccepting:
         listener.close()
 
     def _accept(self, listener: Listener) -> None:
-        """Take all connections that wait. Out of descriptors, say, the others keep waiting and we look again later."""
+        """Take the connections that wait. Out of descriptors, it stops for a moment; the rest stay in the backlog."""
         for _ in range(_BATCH):
             try:
                 self.adopt(listener.accept(), direct=listener.endpoint.startswith("inproc:"))

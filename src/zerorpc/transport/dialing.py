@@ -2,11 +2,12 @@
 
 In threads of their own, since names may take long to resolve and addresses long to answer.
 
-Three may begin such a thread, and none knows of the others: ``connect``; the end of a connection, or a server that says
-that it leaves; and the keeper, which looks for what an interrupt or a lack of threads has left undone. Each may come at
-any time, and may be interrupted between any two steps. Were the state of an endpoint set by them, it would then be
-wrong for good: the endpoint would stay unconnected, or get two connections. So no state is kept. ``DialState`` is read,
-with the lock held, from the threads and the links that there are, and nothing begins but what is idle.
+Several may begin such a thread, and none knows of the others: ``connect``, and the first use after a fork; the end of
+a connection, or a server that says that it leaves; and the keeper, or a call without a server, which look for what an
+interrupt or a lack of threads has left undone. Each may come at any time, and may be interrupted between any two steps.
+Were the state of an endpoint set by them, it would then be wrong for good: the endpoint would stay unconnected, or get
+two connections. So no state is kept. ``DialState`` is read, with the lock held, from the threads and the links that
+there are, and nothing begins but what is idle.
 
 On an event loop there is one task for each endpoint from its beginning to its end (``aio_dialing``): where that task
 stands is the state.
@@ -38,10 +39,10 @@ logger: Logger = Logger("zerorpc.transport")
 class DialState(enum.Enum):
     """What a dialer may be, and what ends that."""
 
-    CLOSED = "nobody wants it connected"  # for good
-    DIALING = "a thread connects it, or waits until it is time to"  # it has, or it is cancelled
-    CONNECTED = "it has a connection"  # which is lost, or whose server leaves
-    IDLE = "neither: whoever sees that begins"  # one did
+    CLOSED = "nobody wants it connected"  # ends: never
+    DIALING = "a thread connects it, or waits until it is time to"  # ends: connected, or cancelled
+    CONNECTED = "it has a connection"  # ends: the connection is lost, or its server leaves
+    IDLE = "no connection and no thread"  # ends: whoever sees it begins a thread
 
 
 class Dials(Protocol):
