@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ import zerorpc
 from tests.interop.old_programs.service import Service
 from tests.interop.ours import CALLERS, AsyncService, Caller, Pending, our_server, take
 from tests.interop.programs import HEARTBEAT, PATIENCE, Peer, old_client, old_server
+from tests.service.running import eventually
 
 TCP = "tcp://127.0.0.1:0"
 BEAT = ("--heartbeat", HEARTBEAT)
@@ -70,6 +72,11 @@ class Both:
         while self.names_of_two_calls() != {"old", "new"}:
             assert time.monotonic() < deadline, "two calls at once never went to both workers"
 
+    def requests_have_left(self) -> bool:
+        client: Any = self.client
+        peers = client.client._core.calls.peers
+        return all(peer.channels and not peer.connection.output for peer in tuple(peers))
+
     def names_of_two_calls(self) -> set[str]:
         return {answer.get() for answer in [self.client.start("who_slowly", 0.05) for _ in range(2)]}
 
@@ -109,6 +116,7 @@ def test_an_abandoned_stream_at_either_worker_disturbs_no_call(both: Both) -> No
 
 def test_a_killed_worker_loses_its_own_calls_only(both: Both) -> None:
     answers = [both.client.start("who_slowly", 1.0) for _ in range(2)]
+    eventually(both.requests_have_left)  # one that hasn't would go to the other worker
     both.old.kill()
     assert sorted(outcome_of(answer) for answer in answers) == ["lost", "new"]
     assert [both.client.call("who") for _ in range(5)] == ["new"] * 5
