@@ -121,7 +121,8 @@ def check_left(world: World, threads: set[threading.Thread], files: dict[str, st
     end = time.monotonic() + END
     while True:
         gc.collect()
-        new = {thread.name for thread in set(threading.enumerate()) - threads}
+        # CPython goes on listing a thread whose start was interrupted before it began: it has no ident, and never runs.
+        new = {thread.name for thread in set(threading.enumerate()) - threads if thread.ident is not None}
         known = files.keys() | world.pipes()
         opened = {number: what for number, what in descriptors().items() if number not in known}
         if not (new or opened) or time.monotonic() > end:
