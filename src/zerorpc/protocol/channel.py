@@ -80,10 +80,10 @@ class RequestBringer(Protocol):
 
 
 class Runner(Protocol):
-    """What runs the method that a server's channel asks for."""
+    """What runs the method that a request asks for, if that takes a while."""
 
     def wake(self) -> None:
-        """The channel has got credit or was closed, or its peer takes data again."""
+        """There is room for more items, or the caller is gone. On the loop."""
 
 
 class Waiter(Protocol):

@@ -72,9 +72,8 @@ def task_sharing() -> TaskSharing | None:
     leave = getattr(asyncio.tasks, "_leave_task", None)
     if enter is None or leave is None or not hasattr(asyncio.Task, "_callbacks"):
         return None
-    return TaskSharing(
-        enter, leave, operator.attrgetter("_callbacks")
-    )  # 220 instructions a call less than a function of ours
+    callbacks = operator.attrgetter("_callbacks")  # 220 instructions a call less than a function of ours
+    return TaskSharing(enter, leave, callbacks)
 
 
 # Locks

@@ -30,7 +30,7 @@ class ForkedProcess(ForkProcess):
 def _empty_stdin() -> None:
     """In a child, before anything else runs in it: but only in a fork that ``start`` makes."""
     if _starting.__dict__.pop("here", False) and sys.stdin is not None:  # else 0 is whatever the program opened first
-        os.closerange(0, 1)  # so that it becomes 0; the old object lives on as sys.__stdin__: its end would wait
+        os.closerange(0, 1)  # so that it becomes 0; the old object lives on as sys.__stdin__: closing it would wait
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - multiprocessing closes it
 
 

@@ -8,12 +8,13 @@ method raises, the caller gets a reply.
 from __future__ import annotations
 
 import traceback
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
 from zerorpc.errors import RemoteError, SerializationError, UnknownMethod, WrongArguments
 from zerorpc.logs import Logger
+from zerorpc.protocol.channel import Runner
 from zerorpc.protocol.events import no_array
 from zerorpc.service.failure import Failure, plain
 from zerorpc.service.methods import Method
@@ -23,13 +24,6 @@ from zerorpc.shown import message_of, name_of, trace_of, without_frames_of
 __all__ = ["Invocation", "Runner"]
 
 logger: Logger = Logger("zerorpc.server")
-
-
-class Runner(Protocol):
-    """What runs an invocation that takes a while."""
-
-    def wake(self) -> None:
-        """There is room for more items, or the caller is gone. On the loop."""
 
 
 class _Progress(Struct, eq=False, kw_only=True):
