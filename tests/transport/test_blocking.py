@@ -696,14 +696,14 @@ def test_a_result_in_the_background_is_the_parents(fork: str) -> None:
 
 def test_a_fork_in_a_signal_handler_while_a_call_waits(service: Blocking) -> None:
     text = """
-    import os, signal, sys, threading, zerorpc
+    import os, signal, sys, zerorpc
     client = zerorpc.Client(sys.argv[1], timeout=10)
     client.echo(0)
     pids = []
-    signal.signal(signal.SIGUSR1, lambda *_: pids.append(os.fork()))
-    main = threading.main_thread().ident
-    timer = threading.Timer(0.2, lambda: signal.pthread_kill(main, signal.SIGUSR1))
-    timer.start()
+    def fork(*_):
+        print("forking", flush=True)
+        pids.append(os.fork())
+    signal.signal(signal.SIGUSR1, fork)
     try:
         outcome = client.block(timeout=10)
     except zerorpc.LostRemote as error:
@@ -711,17 +711,18 @@ def test_a_fork_in_a_signal_handler_while_a_call_waits(service: Blocking) -> Non
     if pids[0] == 0:
         print(outcome, client.echo("child"), flush=True)
         os._exit(0)
-    timer.join()
-    print(outcome, os.waitpid(pids[0], 0)[1], flush=True)
+    print(os.waitpid(pids[0], 0)[1], outcome, flush=True)
     """
-    with serving(service) as server:
-        threading.Timer(2.5, service.release.set).start()
-        with Program(text, server.endpoints[0]) as program:
-            code, out, err = program.end()
+    with serving(service) as server, Program(text, server.endpoints[0]) as program:
+        assert service.started.wait(PATIENCE)
+        program.signal(signal.SIGUSR1)
+        assert program.line() == "forking"
+        service.release.set()
+        code, out, err = program.end()
     assert code == 0, err
     child, parent = out.splitlines()
     assert child.endswith("the process was forked, and the call is the parent's child")
-    assert parent == "released 0"
+    assert parent == "0 released"
 
 
 UNDERWAY = """
