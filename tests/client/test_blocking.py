@@ -172,7 +172,7 @@ def test_a_call_in_the_background(client: zerorpc.Client, service: Blocking, opt
     assert call.ready()
     assert call.successful()
     assert call.get() == call.get(timeout=1) == call.value == "released"
-    assert call.exception is None
+    assert call.exception() is None
 
 
 def test_the_error_belongs_to_the_background_calls_result(client: zerorpc.Client) -> None:
@@ -181,7 +181,7 @@ def test_the_error_belongs_to_the_background_calls_result(client: zerorpc.Client
         call.get(timeout=PATIENCE)
     assert call.ready()
     assert not call.successful()
-    assert call.exception.msg == "why"
+    assert call.exception().msg == "why"
     late = client.block(async_=True, timeout=0.01)
     with pytest.raises(zerorpc.TimeoutExpired):
         late.get(timeout=PATIENCE)
@@ -629,21 +629,24 @@ def test_a_background_call_whose_result_nobody_keeps_goes_on(service: Blocking) 
         assert done.wait(PATIENCE)
 
 
-def test_a_background_call_that_gets_no_thread_is_given_up(
-    client: zerorpc.Client, service: Blocking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_background_call_that_gets_no_keeper_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is neither bound nor connected has none yet."""
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
-        if thread.name == "zerorpc-async-call":
+        if thread.name == "zerorpc-keeper":
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    client.echo(0)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        client.block(async_=True)
-    assert open_calls(client) == 0
+    with zerorpc.Client(timeout=PATIENCE) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                client.block(async_=True)
+        assert open_calls(client) == 0
+        assert not client._core.hub.background.open
+        with pytest.raises(zerorpc.TimeoutExpired):
+            client.block(async_=True, timeout=0.01).get(timeout=PATIENCE)
 
 
 # As the interpreter exits

@@ -12,10 +12,9 @@ import weakref
 from collections.abc import Callable
 from os import getpid
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zerorpc.calls.dispatch import Calls
-from zerorpc.client.background import AsyncResult
 from zerorpc.client.request import ClientBase, Request, answered, default_timeout, lost_with
 from zerorpc.client.stream import Stream
 from zerorpc.compat.context import Context
@@ -27,6 +26,9 @@ from zerorpc.runtime import forks
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
+
+if TYPE_CHECKING:
+    from zerorpc.client.background import AsyncResult
 
 __all__ = ["Client"]
 
@@ -169,16 +171,20 @@ class _Core:
             raise
 
     def _call_async(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> AsyncResult:
+        from zerorpc.client.background import AsyncResult  # with concurrent.futures, which others do without
+
         now = monotonic()
-        request = Request(weakref.proxy(self), method, args, options, now)  # it belongs to a thread that goes on
+        request = Request(weakref.proxy(self), method, args, options, now)  # its hub keeps it, and keeps no client
         self.hub.leading.check_idle()
+        result = AsyncResult(self, request)
         try:
             with self.hub.lock:
                 self._begin(request.channel, now)
-            return AsyncResult(self, request)
+                self.hub.attend(result.call)
         except BaseException:
             self.abandon(request.channel)
             raise
+        return result
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
@@ -268,10 +274,10 @@ class _Peers:
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
         while channel.state is STATE_REFUSED:
-            self.hub.leading.wait(channel, answered, monotonic(), self._start_again)
+            self.hub.leading.wait(channel, answered, monotonic(), self.start_again)
 
-    def _start_again(self, channel: ClientChannel, now: float) -> None:
-        """With the hub's lock held."""
+    def start_again(self, channel: ClientChannel, now: float) -> None:
+        """Ask another server, if there is one, about a call that one has refused. With the hub's lock held."""
         if self.calls.retry(channel, now):
             self.start(channel, now)
 
