@@ -587,6 +587,21 @@ def test_an_end_that_an_interrupt_kept_from_being_told_is_found(
         held.get(timeout=PATIENCE)
 
 
+def test_a_cancellation_that_is_interrupted_is_made_whole(client: zerorpc.Client, service: Holding) -> None:
+    held = client.hold(1, async_=True)
+    eventually(lambda: service.begun)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held._gate, "open", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            held.cancel()
+    assert wait([held], PATIENCE).done == {held}
+    eventually(lambda: service.cancelled == {1})
+
+
+def interrupted() -> None:
+    raise KeyboardInterrupt
+
+
 FORKED = """
 import concurrent.futures, os, sys, zerorpc
 client = zerorpc.Client(sys.argv[1], timeout=10)

@@ -36,6 +36,9 @@ class StartsAgain(Protocol):
     def start_again(self, channel: ClientChannel, now: float) -> None:
         """Ask another server, if there is one, about a call that one has refused. With the hub's lock held."""
 
+    def abandon(self, channel: ClientChannel) -> None:
+        """Nobody wants the rest of a call. With the hub's lock held."""
+
 
 class BackgroundCaller(Protocol):
     """The core of a blocking client."""
@@ -118,6 +121,7 @@ class AsyncResult(Future[Any]):
         """
         if getpid() != forks.pid:
             forks.catch_up()
+        self.call.given_up = True  # first: if this is interrupted, the keeper does the rest
         if not super().cancel():
             return False
         self._gate.open()
@@ -201,7 +205,7 @@ class _Call:
     Keeps neither the result nor its client, unless there are callbacks: nobody may want them any more.
     """
 
-    __slots__ = ("_peers", "_result", "hooked", "kept", "method", "request")
+    __slots__ = ("_peers", "_result", "given_up", "hooked", "kept", "method", "request")
 
     def __init__(self, result: AsyncResult, peers: StartsAgain, request: Request) -> None:
         self._result = weakref.ref(result)
@@ -210,11 +214,17 @@ class _Call:
         self.method: str = request.channel.method
         self.hooked: bool = request.event is not None  # whether ``finish`` calls hooks of the program's
         self.kept: AsyncResult | None = None
+        self.given_up = False  # unless it had its outcome
         request.channel.waiter = self
 
     @property
     def answered(self) -> bool:
-        return self.request is None or self.request.channel.answered
+        return self.request is None or self.request.channel.answered or self._cancelled
+
+    @property
+    def _cancelled(self) -> bool:
+        result = self._result() if self.given_up else None
+        return result is not None and result.cancelled()
 
     def set_result(self, result: None) -> None:
         """As a waiter: there is a reply, or an end."""
@@ -230,6 +240,8 @@ class _Call:
                 self._peers.start_again(channel, monotonic())
             except Exception as error:
                 channel.fail(error)
+        if not channel.answered and self._cancelled:
+            self._peers.abandon(channel)
         if channel.answered:
             channel.waiter = None
         return channel.answered
