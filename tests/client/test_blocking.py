@@ -535,6 +535,14 @@ def _use_and_drop(how: str, endpoint: str) -> None:
         call = client.block(async_=True)
         del client
         assert not call.ready()
+    elif how == "wait in the background":
+        call = client.block(async_=True)
+        with contextlib.suppress(zerorpc.TimeoutExpired):
+            call.get(timeout=0.002)
+    elif how == "cancelled":
+        call = client.block(async_=True)
+        call.add_done_callback(lambda _: None)
+        call.cancel()
     elif how == "stream in the background":
         client.count(10**9, async_=True).wait(PATIENCE)
     elif how == "remote error":
@@ -558,6 +566,7 @@ def _use_and_drop(how: str, endpoint: str) -> None:
 
 
 DROPS = ["call", "method", "stream", "stream kept last", "background", "background kept last", "remote error"]
+DROPS += ["wait in the background", "cancelled"]
 DROPS += ["stream in the background", "timeout", "error in the background", "never answered", "stream lost", "unused"]
 
 

@@ -144,9 +144,13 @@ class AsyncResult(Future[Any]):
     def _until_done(self, timeout: float | None, block: bool = True) -> None:
         self._wait(timeout if block else 0)
         if not self.done():
-            late = TimeoutExpired(timeout, f"waiting for the result of {self.call.method}")
-            late.method = self.call.method
-            raise late
+            raise self._late(timeout)
+
+    def _late(self, timeout: float | None) -> TimeoutExpired:
+        """Made here: who raises it has no name for it, or they would be a circle, by way of its traceback."""
+        late = TimeoutExpired(timeout, f"waiting for the result of {self.call.method}")
+        late.method = self.call.method
+        return late
 
     def _wait(self, timeout: float | None) -> None:
         if getpid() != forks.pid:
