@@ -32,10 +32,11 @@ class Call:
         self.answered = answered
         self.hooked = hooked
         self.refusals = refusals
+        self.cancelled = False
         self.finished: list[str] = []  # by which threads
         self.lost = 0
 
-    def claim(self) -> bool:
+    def claim(self, cancelled: bool) -> bool:
         self.refusals -= 1
         return self.refusals < 0
 

@@ -62,8 +62,8 @@ class AsyncResult(Future[Any]):
     Callbacks of ``add_done_callback`` run one after the other, on a thread of the client's, where they may call, and
     wait. ``running()`` is always False: until it is done, the call can be cancelled.
 
-    Safe from any thread. When nobody refers to it any more, and it has no callbacks, the call goes on as long as
-    something else keeps the client.
+    Safe from any thread. In a forked child it raises LostRemote, unless it was done before. When nobody refers to it
+    any more, and it has no callbacks, the call goes on as long as something else keeps the client.
     """
 
     def __init__(self, core: BackgroundCaller, request: Request) -> None:
@@ -218,15 +218,16 @@ class _Call:
         self.method: str = request.channel.method
         self.hooked: bool = request.event is not None  # whether ``finish`` calls hooks of the program's
         self.kept: AsyncResult | None = None
-        self.given_up = False  # unless it had its outcome
+        self.given_up: bool = False  # unless it had its outcome
         request.channel.waiter = self
 
     @property
     def answered(self) -> bool:
-        return self.request is None or self.request.channel.answered or self._cancelled
+        return self.request is None or self.request.channel.answered or self.given_up
 
     @property
-    def _cancelled(self) -> bool:
+    def cancelled(self) -> bool:
+        """Whether nobody wants it any more. Without the hub's lock: it takes the future's."""
         result = self._result() if self.given_up else None
         return result is not None and result.cancelled()
 
@@ -234,7 +235,7 @@ class _Call:
         """As a waiter: there is a reply, or an end."""
         self._peers.hub.background.tell(self)
 
-    def claim(self) -> bool:
+    def claim(self, cancelled: bool) -> bool:
         """Whether it is over: of one that a server has refused another may be asked. With the hub's lock held."""
         assert self.request is not None
         channel = self.request.channel
@@ -244,7 +245,7 @@ class _Call:
                 self._peers.start_again(channel, monotonic())
             except Exception as error:
                 channel.fail(error)
-        if not channel.answered and self._cancelled:
+        if cancelled and not channel.answered:
             self._peers.abandon(channel)
         if channel.answered:
             channel.waiter = None

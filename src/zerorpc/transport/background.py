@@ -25,9 +25,13 @@ class BackgroundCall(Protocol):
 
     @property
     def answered(self) -> bool:
-        """Whether there is a reply, or an end."""
+        """Whether there is a reply, or an end, perhaps."""
 
-    def claim(self) -> bool:
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants it any more. Without the lock."""
+
+    def claim(self, cancelled: bool) -> bool:
         """Whether it is over: of one that a server has refused another may be asked. With the lock held."""
 
     def finish(self) -> None:
@@ -62,7 +66,7 @@ class Background:
         self._ended: deque[BackgroundCall] = deque()  # those of them that are answered, and so are to be finished
         self._finishing: dict[BackgroundCall, None] = {}
         self._hooks = SideThread("zerorpc-hooks")
-        self.callbacks = SideThread("zerorpc-callbacks")
+        self.callbacks: SideThread = SideThread("zerorpc-callbacks")
 
     def add(self, call: BackgroundCall) -> None:
         """Look after a call that has begun. With the lock held."""
@@ -95,8 +99,9 @@ class Background:
         """Give what has ended its outcome. By the keeper, without the lock."""
         for _ in range(len(self._ended)):  # not those that end meanwhile: the keeper has more to do
             call = self._ended.popleft()
+            cancelled = call.cancelled
             with self._hub.leading.lock:
-                if call not in self.open or not call.claim():
+                if call not in self.open or not call.claim(cancelled):
                     continue
                 self._finishing[call] = None  # first: a fork has to find it
                 del self.open[call]
