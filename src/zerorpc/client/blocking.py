@@ -12,10 +12,9 @@ import weakref
 from collections.abc import Callable
 from os import getpid
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zerorpc.calls.dispatch import Calls
-from zerorpc.client.background import AsyncResult
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.request import ClientBase, Request, answered, lost_with
 from zerorpc.client.stream import Stream
@@ -28,6 +27,9 @@ from zerorpc.runtime import forks
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
+
+if TYPE_CHECKING:
+    from zerorpc.client.background import AsyncResult
 
 __all__ = ["Client"]
 
@@ -178,16 +180,21 @@ class _Core:
     def _call_async(
         self, method: str | bytes, args: tuple[object, ...], kwargs: dict[str, object], options: CallOptions
     ) -> AsyncResult:
+        from zerorpc.client.background import AsyncResult  # with concurrent.futures, which others do without
+
         now = monotonic()
-        request = Request(weakref.proxy(self), method, args, kwargs, options, now)  # of a thread that goes on
+        # its hub keeps it, and keeps no client
+        request = Request(weakref.proxy(self), method, args, kwargs, options, now)
         self.hub.leading.check_idle()
+        result = AsyncResult(self, request)
         try:
             with self.hub.lock:
                 self._begin(request.channel, now)
-            return AsyncResult(self, request)
+                self.hub.attend(result.call)
         except BaseException:
             self.abandon(request.channel)
             raise
+        return result
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
@@ -290,10 +297,10 @@ class _Peers:
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
         while channel.state is STATE_REFUSED:
-            self.hub.leading.wait(channel, answered, monotonic(), self._start_again)
+            self.hub.leading.wait(channel, answered, monotonic(), self.start_again)
 
-    def _start_again(self, channel: ClientChannel, now: float) -> None:
-        """With the hub's lock held."""
+    def start_again(self, channel: ClientChannel, now: float) -> None:
+        """Ask another server, if there is one, about a call that one has refused. With the hub's lock held."""
         if self.calls.retry(channel, now):
             self.start(channel, now)
 

@@ -115,6 +115,8 @@ class Waiter(Protocol):
                                                                        to give the stream up
     a ``Turn``      ``Leading.wait``, with the   the one that waits    who has news, with the lock held: None, then it
                     hub's lock held                                    is told; or its own thread, which looks up itself
+    ``_Call``       ``AsyncResult``, before the  the caller's          who has news, with the lock held: None, then it
+                    call begins                                        is told, and the keeper finishes the result
     ==============  ===========================  ====================  ================================================
     """
 
