@@ -17,9 +17,10 @@ from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.protocol.peer import next_sweep
 from zerorpc.zmtp.frames import MESSAGE_MAX
 
-__all__ = ["KEYWORDS", "Calls"]
+__all__ = ["KEYWORDS", "STREAMS", "Calls"]
 
 KEYWORDS = "keyword arguments"  # the one need of a call that an older server may be able to meet
+STREAMS = "streams from the client"
 _SAME_TIME = 0.001  # s; a request that waited no longer is sent as it is
 _PURGE_FIRST = 64  # calls that may wait before we look for given up ones among them; doubles with what is left
 
@@ -58,7 +59,7 @@ class Calls:
         """Whether a call whose attempt certainly did not run is to be started again: there is another live server, and
         time. Otherwise it has failed.
         """
-        again = bool(self.peers) and now < channel.deadline
+        again = bool(self.peers) and now < channel.deadline and not (channel.upload and channel.upload.begun)
         if again:
             _less_time(channel, now)
             channel.try_again()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from os import getpid
@@ -18,6 +19,7 @@ from zerorpc.calls.dispatch import Calls
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.request import ClientBase, Request, answered, lost_with
 from zerorpc.client.stream import Stream
+from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, ClientChannel
@@ -163,6 +165,8 @@ class _Core:
         request = Request(self, method, args, kwargs, options, now)
         channel = request.channel
         try:
+            if channel.upload is not None:
+                self._begin_upload(channel)
             self.hub.leading.wait(channel, answered, now, self._begin)
             if channel.state is STATE_REFUSED:
                 self.peers.try_elsewhere(channel)
@@ -188,6 +192,8 @@ class _Core:
         self.hub.leading.check_idle()
         result = AsyncResult(self, request)
         try:
+            if request.channel.upload is not None:
+                self._begin_upload(request.channel)
             with self.hub.lock:
                 self._begin(request.channel, now)
                 self.hub.attend(result.call)
@@ -195,6 +201,12 @@ class _Core:
             self.abandon(request.channel)
             raise
         return result
+
+    def _begin_upload(self, channel: ClientChannel) -> None:
+        """Have a thread send the argument that streams, as soon as the server wants it."""
+        upload = ThreadUpload(self.peers, channel)
+        upload.start()
+        self.peers.uploads.add(upload)
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
@@ -274,6 +286,7 @@ class _Peers:
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls: Calls = Calls()
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
+        self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
         self._settings = settings
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
 
@@ -321,6 +334,19 @@ class _Peers:
 
     def peer_writable(self, link: BlockingLink) -> None:
         self._assign()
+        for upload in list(self.uploads):
+            upload.wake()
+
+    @property
+    def lock(self) -> threading.RLock:
+        return self.hub.lock
+
+    def send(self, channel: ClientChannel) -> None:
+        """Send what a call has to send, and look after its deadline. With the lock held."""
+        if channel.peer is not None:
+            self.flush(channel.peer)
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(channel.deadline)
 
     def _assign(self) -> None:
         try:

@@ -107,6 +107,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             channel.reply, channel.reply_data, channel.answered = event, data, True
             channel.state = STATE_DONE
             self.channels.pop(channel.message_id, None)  # now: until it is answered it must not be forgotten
+            if channel.upload is not None:
+                channel.upload.wake()
             touched.append(channel)
         elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is not BadEvent:
             inflow = channel.inflow
@@ -123,7 +125,11 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         elif event.name == HEARTBEAT:
             self.heed_heartbeat(channel, now)
         elif event.name == MORE:
-            pass  # credit for events of ours: we send none but the request
+            if channel.upload is not None:
+                channel.upload.outflow.add_credit(
+                    event.args[0] if isinstance(event.args, list) and event.args else None
+                )
+                channel.upload.wake()
         elif event.name == ERR and self.goes_away and channel.state is STATE_SENT and _ran(data) is False:
             channel.reply, channel.reply_data = event, data
             self.channels.pop(channel.message_id, None)

@@ -29,6 +29,7 @@ __all__ = [
     "GOAWAY",
     "HEARTBEAT",
     "ID_MAX",
+    "ITEM_EVENTS",
     "MORE",
     "NO_ID",
     "OK",
@@ -71,6 +72,7 @@ OK = "OK"
 ERR = "ERR"
 STREAM = "STREAM"
 DONE = "STREAM_DONE"
+ITEM_EVENTS = (STREAM, DONE, ERR)  # what a stream is made of
 MORE = "_zpc_more"
 HEARTBEAT = "_zpc_hb"
 CANCEL = "_zpc_cancel"  # these two are ours, sent to peers of extension level 1 only

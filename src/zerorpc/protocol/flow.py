@@ -17,10 +17,11 @@ from zerorpc.protocol.events import Buffer
 if TYPE_CHECKING:
     from zerorpc.protocol.events import Reply, WireEvent
 
-__all__ = ["CREDIT_MAX", "Inflow", "Outflow"]
+__all__ = ["CREDIT_MAX", "DEFAULT_SLOTS", "Inflow", "Outflow"]
 
 Arrived: TypeAlias = "tuple[Reply | WireEvent, Buffer]"
 
+DEFAULT_SLOTS = 100  # events that a side takes in ahead of its reader, as in the old implementation
 CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
 
 
