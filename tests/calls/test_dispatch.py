@@ -104,6 +104,35 @@ def test_idle_peers_take_turns() -> None:
     assert taken == peers * 2
 
 
+def test_of_many_peers_the_better_one_of_two_is_taken() -> None:
+    """Calls that never end: all peers have about as many; one choice at random would give one of them 19."""
+    calls, peers = calls_with(64)
+    for _ in range(64 * 8):
+        calls.start(call(), 0.0)
+    counts = [len(one.channels) for one in peers]
+    assert sum(counts) == 64 * 8
+    assert min(counts) >= 5
+    assert max(counts) <= 10
+
+
+def test_clients_draw_differently() -> None:
+    def order(seed: int) -> list[int]:
+        calls, peers = Calls(seed), [peer() for _ in range(20)]
+        for one in peers:
+            calls.add(one)
+        return [peers.index(taken) for _ in range(20) if (taken := calls.start(call(), 0.0))]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_of_many_peers_one_that_takes_data_is_found() -> None:
+    calls, peers = calls_with(64)
+    for one in peers[1:]:
+        one.writable = False
+    assert [calls.start(call(), 0.0) for _ in range(10)] == [peers[0]] * 10
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_peer_that_takes_no_more_data_gets_no_more_calls(count: int) -> None:
     calls, peers = calls_with(count)

@@ -12,6 +12,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from os import getpid
+from random import getrandbits
 from threading import get_ident
 
 from zerorpc.calls.dispatch import Calls
@@ -47,7 +48,8 @@ class AsyncClient(ClientBase):
     ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6). Raises
     TypeError or ValueError for other values, EndpointError for a malformed endpoint.
 
-    With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
+    With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open
+    (of more than eight, to the better one of two).
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
     set, for the calls to come.
 
@@ -122,7 +124,7 @@ class _Core:
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
         self.timeout: float | None = settings.timeout  # as it is now: a program may set it
-        self.calls: Calls = Calls()
+        self.calls: Calls = Calls(getrandbits(32))
         self._peers = _Peers(self, settings)
         self.hub: AioHub = self._peers.hub
         self._links = self._peers.links
@@ -202,7 +204,7 @@ class _Core:
     def _disown(self) -> None:
         """In a forked child: the calls, the connections and the loop are the parent's."""
         self.hub.disown()
-        self.calls = self._peers.calls = Calls()
+        self.calls = self._peers.calls = Calls(getrandbits(32))
         self._links.clear()
         self._attached = self._peers.timer = None
 

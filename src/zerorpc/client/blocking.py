@@ -11,6 +11,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from os import getpid
+from random import getrandbits
 from time import monotonic
 from typing import Any
 
@@ -47,7 +48,8 @@ class Client(ClientBase):
     ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6). Raises
     TypeError or ValueError for other values, EndpointError for a malformed endpoint.
 
-    With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
+    With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open
+    (of more than eight, to the better one of two).
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
     set, for the calls to come.
 
@@ -244,7 +246,7 @@ class _Peers:
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
-        self.calls: Calls = Calls()
+        self.calls: Calls = Calls(getrandbits(32))
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
         self._settings = settings
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
@@ -282,7 +284,7 @@ class _Peers:
 
     def forked(self) -> None:
         """This is a child now, and the calls are the parent's."""
-        self.calls = Calls()
+        self.calls = Calls(getrandbits(32))
         self.links = {}
 
     def peer_ready(self, link: BlockingLink) -> None:
