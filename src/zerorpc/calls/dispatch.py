@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from zerorpc.calls.outliers import FAILURES, Outliers
 from zerorpc.protocol.channel import STATE_WAITING, ClientChannel
 from zerorpc.protocol.peer import next_sweep
 from zerorpc.protocol.rpc_peers import ClientPeer, late
@@ -32,11 +33,12 @@ class Calls:
         self.next_wake: float | None = None
         self._purge_at = _PURGE_FIRST
         self._seed = seed
+        self.outliers: Outliers = Outliers()
 
     def start(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """Send a call; the peer that now has something to flush, or None when the call has to wait."""
         peers = self.peers
-        peer = peers[0] if len(peers) == 1 and peers[0].writable else self._choose()
+        peer = peers[0] if len(peers) == 1 and peers[0].writable else self._choose(now)
         if peer is None:
             self.waiting.append(channel)
             if len(self.waiting) >= self._purge_at:
@@ -69,17 +71,30 @@ class Calls:
         self.waiting = deque(c for c in self.waiting if c.state is STATE_WAITING)
         self._purge_at = max(2 * len(self.waiting), _PURGE_FIRST)
 
-    def _choose(self) -> ClientPeer | None:
+    def _choose(self, now: float) -> ClientPeer | None:
+        """A writable peer. Those of ejected servers only if no other is."""
+        outliers = self.outliers
+        while True:
+            peers = outliers.fit(self.peers, now) if outliers.doubted else self.peers
+            chosen = self._pick(peers)
+            if chosen is None:
+                return self._pick(self.peers) if len(peers) < len(self.peers) else None
+            if outliers.doubted and outliers.begin_probe(chosen, now):
+                return chosen
+            if chosen.failures < FAILURES or len(peers) == 1:
+                return chosen
+            outliers.eject(chosen, now)
+
+    def _pick(self, peers: list[ClientPeer]) -> ClientPeer | None:
         """The writable peer with the fewest open calls; among equals the one that waited longest for a call. Of more
         than ``_ALL_COMPARED``, the better one of two.
         """
-        peers = self.peers
         if len(peers) > _ALL_COMPARED and (drawn := self._better_of_two(peers)) is not None:
             return drawn
         chosen = min((p for p in peers if p.writable), key=lambda p: len(p.channels), default=None)
         if chosen is not None:
-            peers.remove(chosen)
-            peers.append(chosen)
+            self.peers.remove(chosen)
+            self.peers.append(chosen)
         return chosen
 
     def _better_of_two(self, peers: list[ClientPeer]) -> ClientPeer | None:
@@ -98,21 +113,25 @@ class Calls:
         self._seed = (self._seed * 1664525 + 1013904223) & 0xFFFFFFFF
         return self._seed * count >> 32
 
-    def add(self, peer: ClientPeer) -> None:
-        """A peer is ready; one that said at once that it goes away would refuse every call."""
+    def add(self, peer: ClientPeer, server: object | None = None) -> None:
+        """A peer is ready; one that said at once that it goes away would refuse every call. ``server`` is what names
+        the other side when it is connected again.
+        """
         if not peer.goes_away:
+            self.outliers.add(peer, server)
             self.peers.append(peer)
 
-    def remove(self, peer: ClientPeer) -> None:
-        """A peer is gone, or goes away. Safe to call twice."""
+    def remove(self, peer: ClientPeer, failed: bool = False) -> None:
+        """A peer is gone, or goes away; ``failed`` if calls were lost with it. Safe to call twice."""
         if peer in self.peers:
             self.peers.remove(peer)
+        self.outliers.remove(peer, failed)
 
     def assign(self, now: float) -> list[ClientPeer]:
         """Send waiting calls to the peers that there are now; the peers that have something to flush."""
         used: list[ClientPeer] = []
         while self.waiting:
-            peer = self._choose()
+            peer = self._choose(now)
             if peer is None:
                 break
             channel = self.waiting[0]

@@ -270,7 +270,7 @@ class _Peers:
 
     def peer_ready(self, link: AioLink) -> None:
         self.links[link.peer] = link
-        self.calls.add(link.peer)
+        self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
 
     def peer_writable(self, link: AioLink) -> None:
@@ -314,7 +314,7 @@ class _Peers:
 
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
-        self.calls.remove(link.peer)
+        self.calls.remove(link.peer, failed=bool(ended))
         lost_with(link.name, ended)
         self.received(link, ended)
 

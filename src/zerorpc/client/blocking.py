@@ -289,7 +289,7 @@ class _Peers:
 
     def peer_ready(self, link: BlockingLink) -> None:
         self.links[link.peer] = link
-        self.calls.add(link.peer)
+        self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
 
     def peer_writable(self, link: BlockingLink) -> None:
@@ -323,7 +323,7 @@ class _Peers:
 
     def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
-        self.calls.remove(link.peer)
+        self.calls.remove(link.peer, failed=bool(ended))
         lost_with(None if link.dialer is None else link.dialer.endpoint.text, ended)
         self.received(link, ended)
 
