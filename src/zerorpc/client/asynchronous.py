@@ -318,6 +318,12 @@ class _Peers:
         lost_with(link.name, ended)
         self.received(link, ended)
 
+    def peer_retires(self, link: AioLink) -> None:
+        self.calls.remove(link.peer)
+
+    def is_idle(self, link: AioLink) -> bool:
+        return not link.peer.channels
+
     def forked(self) -> None:
         core = self._core()
         if core is not None:

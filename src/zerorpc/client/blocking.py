@@ -327,6 +327,12 @@ class _Peers:
         lost_with(None if link.dialer is None else link.dialer.endpoint.text, ended)
         self.received(link, ended)
 
+    def peer_retires(self, link: BlockingLink) -> None:
+        self.calls.remove(link.peer)
+
+    def is_idle(self, link: BlockingLink) -> bool:
+        return not link.peer.channels
+
     @property
     def next_wake(self) -> float | None:
         return self.calls.next_wake

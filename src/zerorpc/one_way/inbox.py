@@ -227,6 +227,12 @@ class Inbox:
         if link in self._paused:
             self._paused.remove(link)
 
+    def peer_retires(self, link: AioLink) -> None: ...
+
+    def is_idle(self, link: AioLink) -> bool:
+        """Never: what a pusher has sent may be on its way. It is the one to close."""
+        return False
+
     def forked(self) -> None:
         """This is a forked child. If a method on a loop forked it, that loop must not turn again."""
         task = self._stepping

@@ -112,7 +112,7 @@ class AioHub(Hub):
         except BaseException:
             sock.close()
             raise
-        if self.closed or (dialer is not None and dialer.closed):
+        if self.closed or not (dialer is None or dialer.wanted):
             link.abort(LostRemote("this socket was closed"))
         return link
 
@@ -181,7 +181,7 @@ class AioHub(Hub):
         tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = [*self.dialing.tasks.values(), *self.accepting.tasks]
         self.dialing.tasks.clear()
         for dialer in self.dialers.values():
-            dialer.closed = True
+            dialer.close()
         for task in tasks:
             task.cancel()
         for link in list(self.links):
