@@ -30,6 +30,7 @@ from zerorpc.errors import (
 if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.blocking import Client
+    from zerorpc.client.every import every
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
@@ -62,6 +63,7 @@ __all__ = [
     "WrongArguments",
     "ZeroRPCError",
     "__version__",
+    "every",
     "exceptions",
     "fork_task_context",
     "on_loop",
@@ -80,6 +82,7 @@ _MODULES = {
     "Pusher": "zerorpc.one_way.pusher",
     "Server": "zerorpc.server.server",
     "Subscriber": "zerorpc.one_way.puller",
+    "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
     "on_loop": "zerorpc.service.methods",
     "process": "zerorpc.service.methods",

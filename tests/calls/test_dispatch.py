@@ -77,6 +77,18 @@ def test_a_refused_call_has_failed(others: int, now: float) -> None:
     assert (channel.state, channel.error, channel.answered) == (ClientState.DONE, error, True)
 
 
+def test_a_call_that_is_meant_for_one_peer_goes_to_no_other() -> None:
+    calls, peers = calls_with(2)
+    channel = call()
+    peers[1].writable = False
+    calls.start_at(peers[1], channel, 0.0)
+    assert sent(peers[1])
+    calls.remove(peers[1])
+    channel.refuse(error := LostRemote("gone"))
+    assert not calls.retry(channel, 1.0)
+    assert (channel.state, channel.error) == (ClientState.DONE, error)
+
+
 def test_calls_are_spread_evenly() -> None:
     calls, peers = calls_with(3)
     for _ in range(9):

@@ -43,17 +43,27 @@ class Calls:
             self.waiting.append(channel)
             if len(self.waiting) >= self._purge_at:
                 self._purge()
-            if channel.timeout is not None and (self.next_wake is None or channel.deadline < self.next_wake):
-                self.next_wake = channel.deadline
+            if channel.timeout is not None:
+                self.wake_by(channel.deadline)
             return None
         peer.open(channel, now)
         return peer
+
+    def wake_by(self, deadline: float) -> None:
+        """Somebody waits for a peer until then."""
+        if self.next_wake is None or deadline < self.next_wake:
+            self.next_wake = deadline
+
+    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
+        """Send a call to this peer and never to another one, even if its server is ejected, or takes no data now."""
+        channel.pinned = True
+        peer.open(channel, now)
 
     def retry(self, channel: ClientChannel, now: float) -> bool:
         """Whether a call whose attempt certainly did not run is to be started again: there is another live server, and
         time. Otherwise it has failed.
         """
-        again = bool(self.peers) and now < channel.deadline
+        again = bool(self.peers) and now < channel.deadline and not channel.pinned
         if again:
             channel.try_again()
         else:

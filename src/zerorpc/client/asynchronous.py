@@ -17,6 +17,7 @@ from threading import get_ident
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.async_replies import AsyncReplies
 from zerorpc.client.request import ClientBase, Request, default_timeout, lost_with
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
@@ -178,6 +179,19 @@ class _Core:
         elif not (link := self._links[peer]).flush_scheduled:
             link.flush_soon()
         return call
+
+    def every(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> AsyncReplies:
+        """``zerorpc.every``: the call, made of every live server."""
+        return AsyncReplies(self, method, args, options)
+
+    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
+        """Send a request to this peer."""
+        self.calls.start_at(peer, channel, now)
+        self._peers.flush_soon(peer)
+
+    def live(self) -> list[tuple[ClientPeer, str]]:
+        """The servers that take calls now, and where they are."""
+        return [(peer, self._links[peer].name) for peer in self.calls.peers]
 
     def make_stream(self, request: Request) -> AsyncStream:
         assert isinstance(request, Call)

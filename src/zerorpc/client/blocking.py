@@ -17,6 +17,7 @@ from typing import Any
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.background import AsyncResult
+from zerorpc.client.replies import Replies
 from zerorpc.client.request import ClientBase, Request, answered, default_timeout, lost_with
 from zerorpc.client.stream import Stream
 from zerorpc.compat.context import Context
@@ -182,6 +183,12 @@ class _Core:
             self.abandon(request.channel)
             raise
 
+    def every(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> Replies:
+        """``zerorpc.every``: the call, made of every live server."""
+        if getpid() != forks.pid:
+            forks.catch_up()
+        return Replies(self, method, args, options)
+
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
         hub = self.hub
@@ -255,10 +262,8 @@ class _Peers:
         """Send a request, or let it wait for a peer."""
         try:
             peer = self.calls.start(channel, now)
-        except BaseException:  # RecursionError, Ctrl-C: half of a message may be among what is to be sent
-            if (link := self.links.get(channel.peer)) is not None:
-                link.peer.writable = False
-                link.closed = True  # the keeper, or the next call, does the rest
+        except BaseException:
+            self._distrust(channel)
             raise
         if peer is not None:
             self.links[peer].flush()
@@ -266,6 +271,23 @@ class _Peers:
             self.hub.mend()
         if self.hub.leading.leader is not None:
             self.hub.polling.wake_by(self.calls.next_wake if peer is None else peer.next_wake)
+
+    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
+        """Send a request to this peer."""
+        try:
+            self.calls.start_at(peer, channel, now)
+        except BaseException:
+            self._distrust(channel)
+            raise
+        self.links[peer].flush()
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(peer.next_wake)
+
+    def _distrust(self, channel: ClientChannel) -> None:
+        """After RecursionError, Ctrl-C: half of a message may be among what is to be sent."""
+        if (link := self.links.get(channel.peer)) is not None:
+            link.peer.writable = False
+            link.closed = True  # the keeper, or the next call, does the rest
 
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""

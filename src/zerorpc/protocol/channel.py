@@ -104,6 +104,8 @@ class Waiter(Protocol):
     ``_Unclaimed``  ``Call.set_result``          the loop's            ``await`` or ``Call.close``: None; or the program
                                                                        drops the Call, in any thread: the loop is asked
                                                                        to give the stream up
+    ``Arrival``     ``zerorpc.every``            the loop's, or with   the first reply, or the end: None
+                                                 the hub's lock held
     a ``Turn``      ``Leading.wait``, with the   the one that waits    who has news, with the lock held: None, then it
                     hub's lock held                                    is told; or its own thread, which looks up itself
     ==============  ===========================  ====================  ================================================
@@ -156,6 +158,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     waiter: Waiter | None = None
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
+    pinned: bool = False  # to be run by this peer, or not at all
 
     def receive(self, event: Answer, data: Buffer) -> None:
         """Take a reply: the first one, a stream's end, or what has no place in a stream and ends it too."""

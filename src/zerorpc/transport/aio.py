@@ -248,6 +248,7 @@ class AioHub(Hub):
     def disown(self) -> None:
         """In a forked child: let go of what is the parent's, its loop above all, without a word to its peers."""
         self.stale = False
+        self._forget_attempts()
         self.sockets = weakref.WeakSet()
         if self.loop is not None:
             # Kept, so that nothing gets finalized.

@@ -238,6 +238,7 @@ class BlockingHub(Hub):
         self.polling.set_up()
         self.leading.set_up()
         self._set_up()
+        self._forget_attempts()
         self.owner.forked()
 
     def revive(self) -> None:

@@ -43,6 +43,15 @@ class Dialer:
         """How it went, for an error."""
         return self._status
 
+    @property
+    def pending(self) -> bool:
+        """Whether its first attempt, or the first after a loss, has not ended yet."""
+        return self.wanted and self.reached is None
+
+    def forget(self) -> None:
+        """In a forked child: what it has reached is the parent's."""
+        self.reached = None
+
     def succeeded(self) -> None:
         """The handshake is over: the next loss is retried quickly."""
         self.reached = True
@@ -56,6 +65,7 @@ class Dialer:
         ``took`` counts: after one that nobody answered the next follows at once.
         """
         self._status = str(why) or type(why).__name__
+        self.reached = None if self.reached else False
         delay = self._delay
         self._delay = min(delay * 2, _LONGEST_DELAY)
         return max(0.0, delay * random.uniform(0.5, 1.5) - took)

@@ -31,6 +31,7 @@ from zerorpc.transport.dialer import Dialer, log_unexpected
 from zerorpc.transport.endpoints import Address, resolve
 from zerorpc.transport.leading import Leading
 from zerorpc.transport.names import Change, Name, some
+from zerorpc.transport.polling import Polling
 from zerorpc.transport.sockets import Listener, connect_blocking
 from zerorpc.transport.waking import Gate
 
@@ -53,6 +54,7 @@ class Dials(Protocol):
     closed: bool
     links: dict[int, BlockingLink]
     leading: Leading
+    polling: Polling
     sockets: weakref.WeakSet[Listener | socket.socket]
 
     def adopt(self, sock: socket.socket, dial: Dial, /) -> None:
@@ -134,6 +136,7 @@ class BlockingDialing:
         """A thread will try again after ``delay`` seconds. Takes the lock itself."""
         with self._hub.lock:
             self._tell_name(dialer, delay)
+            self._hub.polling.ring()  # somebody may wait to know
 
     def _tell_name(self, dialer: Dialer, delay: float) -> None:
         """An address failed: others may be tried instead, and the name may be looked up earlier."""

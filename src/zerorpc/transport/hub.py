@@ -127,6 +127,16 @@ class Hub:
         parts += [f"{text}: bound, but no peer connected" for text in self.listeners]
         return "; ".join(parts) or "neither bound nor connected to any endpoint"
 
+    @property
+    def connecting(self) -> bool:
+        """Whether there are endpoints, or addresses of names, of which it is not known yet if they can be reached."""
+        return any(dialer.pending for dialer in self.dialers.values())
+
+    def _forget_attempts(self) -> None:
+        """In a forked child."""
+        for dialer in self.dialers.values():
+            dialer.forget()
+
     def lead_nowhere(self) -> None:
         """In a forked child: our copies of its connections must not keep them open when the parent ends them."""
         lead_nowhere(sock.fileno() for sock in self.sockets)

@@ -81,7 +81,6 @@ class Name(Dialer):
         if self.look_up_at < math.inf:
             self.look_up_at = min(self.look_up_at, max(now, self._began + _SOONEST))
         dialer.due = now + delay
-        dialer.reached = None if dialer.reached else False
         others = [family for family in self._families if family is not self._family]
         if not others or dialer.retired or any(each.reached is not False for each in self.dialers.values()):
             return Change()
@@ -105,6 +104,16 @@ class Name(Dialer):
         if address in self._before:
             dialer.continue_from(self._before[address])
         return dialer
+
+    @property
+    def pending(self) -> bool:
+        each = self.dialers.values()
+        return any(dialer.pending for dialer in each) if each else super().pending
+
+    def forget(self) -> None:
+        super().forget()
+        for dialer in self.dialers.values():
+            dialer.forget()
 
     def close(self) -> None:
         super().close()
