@@ -21,6 +21,7 @@ from zerorpc.client.every import Outcome, Peer
 class Service:
     def __init__(self, name: str) -> None:
         self._name = name
+        self.others: list[Service] = []
         self.began = threading.Event()
         self.cancelled = threading.Event()
         self.go_on = threading.Event()
@@ -45,7 +46,9 @@ class Service:
 
     async def ever(self, unless: str) -> str:
         if self._name == unless:
+            await eventually_async(lambda: all(other.began.is_set() for other in self.others))
             return self._name
+        self.began.set()
         try:
             await asyncio.sleep(PATIENCE)
         finally:
@@ -106,6 +109,7 @@ def items(outcome: Any) -> Any:
 @pytest.fixture
 def three() -> Iterator[Fleet]:
     services = {name: Service(name) for name in "abc"}
+    services["b"].others = [services[name] for name in "ac"]
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(serving(service)) for service in services.values()]
         yield Fleet("blocking", services, servers)
@@ -334,6 +338,57 @@ def test_in_a_forked_child_the_outcomes_are_the_parents(three: Fleet) -> None:
     with Program(text, *three.endpoints) as program:
         code, out, err = program.end()
     assert (code, out) == (0, "['LostRemote', 'LostRemote', 'LostRemote']\n3\n0\n3\n"), err
+
+
+def test_it_has_every_method_by_name_too() -> None:
+    """Those that a dot leads to, those that only a string names, and none of Python's own."""
+    methods = {"a.b": lambda: "dotted", "bind": lambda: "bound"}
+    with serving(methods) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+        every = zerorpc.every(client)
+        assert [outcome.value for _, outcome in every.a.b()] == ["dotted"]
+        assert [outcome.value for _, outcome in every("bind")] == ["bound"]
+        with pytest.raises(AttributeError):
+            every.__length_hint__  # noqa: B018
+
+
+def test_of_a_closed_client() -> None:
+    client = zerorpc.Client("inproc://nobody-there", timeout=PATIENCE)
+    client.close()
+    with pytest.raises(zerorpc.Closed):
+        zerorpc.every(client).name()
+
+    async def main() -> None:
+        async_client = zerorpc.AsyncClient("inproc://nobody-there", timeout=PATIENCE)
+        await async_client.aclose()
+        with pytest.raises(zerorpc.Closed):
+            await anext(zerorpc.every(async_client).name())
+
+    run(main())
+
+
+def test_a_client_that_is_closed_while_servers_are_waited_for() -> None:
+    with zerorpc.Client("inproc://nobody-there", timeout=PATIENCE) as client:
+        closer = threading.Timer(0.05, client.close)
+        closer.start()
+        with pytest.raises(zerorpc.Closed):
+            zerorpc.every(client).name()
+        closer.join()
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient("inproc://nobody-there", timeout=PATIENCE) as async_client:
+            waiting = asyncio.ensure_future(anext(zerorpc.every(async_client).name()))
+            closed = zerorpc.every(async_client).name()
+            ended = asyncio.ensure_future(anext(closed))
+            await asyncio.sleep(0)
+            async with closed:
+                pass
+            with pytest.raises(StopAsyncIteration):
+                await ended
+            await async_client.aclose()
+            with pytest.raises(zerorpc.Closed):
+                await waiting
+
+    run(main())
 
 
 def test_the_connection_of_one_is_lost(three: Fleet) -> None:
