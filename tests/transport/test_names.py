@@ -5,11 +5,17 @@ from __future__ import annotations
 import itertools
 import random
 import socket
+import sys
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from tests.transport.owners import Owner
+from zerorpc.protocol.peer import News
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import Address, parse
+from zerorpc.transport.link import Link
 from zerorpc.transport.names import Change, Name, new_dialer
 
 
@@ -181,3 +187,55 @@ def test_a_local_address_keeps_its_zone() -> None:
     (each,) = name.found([address("fe80::1%eth7", scope=7)], 0.0).begin
     assert each.endpoint.text == "tcp://[fe80::1%7]:1"
     assert each.endpoint.host == "fe80::1%7"
+
+
+def interrupted(act: Any, line: int) -> bool:
+    """Run with KeyboardInterrupt before the nth line of names.py; False when it has fewer."""
+    lines = itertools.count()
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if not frame.f_code.co_filename.endswith("/names.py"):
+            return None
+        if event == "line" and next(lines) == line:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_an_interrupt_at_any_line_leaves_nothing_that_the_next_look_up_does_not_put_right() -> None:
+    for line in itertools.count():
+        name = name_with("10.0.0.1", "10.0.0.2")
+        before = set(name.dialers.values())
+        more = interrupted(lambda name=name: found(name, "10.0.0.2", "10.0.0.3"), line)
+        before |= set(name.dialers.values())
+        found(name, "10.0.0.2", "10.0.0.3")
+        assert list(name.dialers) == [address("10.0.0.2"), address("10.0.0.3")]
+        assert all(each.wanted for each in name.dialers.values())
+        assert not any(each.wanted for each in before - set(name.dialers.values()))
+        if not more:
+            assert line > 10
+            break
+
+
+def test_a_connection_that_was_still_shaking_hands_when_its_address_went_gets_nothing_new() -> None:
+    class Retiring(Owner):
+        def peer_retires(self, link: Any) -> None:
+            self.lost.append(link)
+
+    owner = Retiring()
+    each = dialer(name_with("10.0.0.1"), "10.0.0.1")
+    link: Link[Any, Any] = Link(owner, owner.make_peer(), each)
+    link._heed((News.READY,))
+    assert owner.lost == []
+    each.retired = True
+    link._heed((News.READY,))
+    assert owner.lost == [link]

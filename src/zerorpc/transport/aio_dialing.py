@@ -101,7 +101,7 @@ class AioDialing:
 
     def _retire(self, dialer: Dialer) -> None:
         """Nothing new on its connections; they are closed when what runs there has ended."""
-        for link in self._hub.links:
+        for link in list(self._hub.links):
             if link.dialer is dialer:
                 self._hub.owner.peer_retires(link)
                 self._retired.append(link)

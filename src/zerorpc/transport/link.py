@@ -88,6 +88,8 @@ class Link(Generic[C, T]):
             if self.dialer is not None:
                 self.dialer.succeeded()
             self.owner.peer_ready(self)
+            if self.dialer is not None and self.dialer.retired:  # meanwhile
+                self.owner.peer_retires(self)
         if News.LEAVING in news:
             self.owner.peer_leaves(self)
 
