@@ -52,14 +52,15 @@ class Replies:
         self._pid = getpid()
         now = monotonic()
         request = Request(core, method, args, options, now)
-        live = self._live(request, now)
-        requests = [request, *(Request(core, method, args, options, now) for _ in live[1:])]
         try:
-            with core.hub.lock:
-                for (peer, link), request in zip(live, requests, strict=True):
-                    if core.peers.links.get(peer) is link:
-                        self._gathering.add(request, link.name)
-                        core.peers.start_at(peer, request.channel, now)
+            while not self._gathering.peers:  # again, if those who were there are gone by now
+                live = self._live(request, now)
+                requests = [request, *(Request(core, method, args, options, now) for _ in live[1:])]
+                with core.hub.lock:
+                    for (peer, link), each in zip(live, requests, strict=True):
+                        if core.peers.links.get(peer) is link:
+                            self._gathering.add(each, link.name)
+                            core.peers.start_at(peer, each.channel, now)
         except BaseException:
             self.close()
             raise
@@ -69,10 +70,13 @@ class Replies:
         core, channel = self._core, request.channel
         hub, peers = core.hub, core.peers
 
+        live: list[tuple[ClientPeer, BlockingLink]] = []
+
         def is_known(_: Gathering) -> bool:
             then = monotonic()
-            found = bool(peers.calls.peers) and (then >= now + CONNECTING or not hub.connecting)
-            return found or hub.closed or then >= channel.deadline
+            if then >= now + CONNECTING or not hub.connecting:
+                live[:] = [(peer, peers.links[peer]) for peer in peers.calls.peers]
+            return bool(live) or hub.closed or then >= channel.deadline
 
         def look(_: Gathering, now: float) -> None:
             if hub.closed:
@@ -84,8 +88,6 @@ class Replies:
             peers.calls.wake_by(min(channel.deadline, now + CONNECTING))
 
         hub.leading.wait(self._gathering, is_known, now, look)
-        with hub.lock:
-            live = [(peer, peers.links[peer]) for peer in peers.calls.peers]
         if hub.closed:
             raise Closed("this client is closed")
         if not live:
