@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
+import linecache
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -399,3 +404,54 @@ def test_the_connection_of_one_is_lost(three: Fleet) -> None:
         assert isinstance(outcomes["a"].error, zerorpc.LostRemote)
         assert outcomes["a"].error.endpoint == three.endpoints[0]
         assert [outcomes[name].value for name in "bc"] == ["b", "c"]
+
+
+def test_an_interrupt_at_any_line_leaves_no_call_open_and_a_client_that_works() -> None:
+    def ever() -> Iterator[int]:
+        yield from itertools.count()
+
+    with serving({"ever": ever}) as one, serving({"ever": ever}) as other:
+        with zerorpc.Client([server.endpoints[0] for server in (one, other)], timeout=PATIENCE) as client:
+            for line in itertools.count():
+                interrupt = Interrupt(line)
+                ask_interrupted(client, interrupt)
+                gc.collect()  # what the exception held
+                eventually(lambda: not any(peer.channels for peer in client._core.calls.peers), interrupt.where)
+                eventually(lambda: len(client._core.calls.peers) == 2, interrupt.where)
+                if not interrupt.where:
+                    assert line > 50, "hardly a line of ours was run"
+                    break
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at the n-th line that a thread runs in these files; ``where`` is that line."""
+
+    def __init__(self, line: int) -> None:
+        self.where = ""
+        self._lines = itertools.count()
+        self._line = line
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
+        path = Path(frame.f_code.co_filename)
+        if path.name not in ("replies.py", "every.py") or path.parent.name != "client" or self.where:
+            return None
+        if frame.f_code.co_name in ("__del__", "close"):  # an interrupt in a finalizer is only shown
+            return None
+        source = linecache.getline(str(path), frame.f_lineno).strip()
+        if event == "line" and not source.startswith("with core.hub.lock") and next(self._lines) == self._line:
+            self.where = f"{path.name}:{frame.f_lineno} {source}"
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return self
+
+
+def ask_interrupted(client: zerorpc.Client, interrupt: Interrupt) -> None:
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        for _, outcome in zerorpc.every(client).ever():
+            outcome.result().close()
+    except KeyboardInterrupt:
+        assert interrupt.where, "interrupted by somebody else"
+    finally:
+        sys.settrace(before)

@@ -124,5 +124,7 @@ class AsyncReplies:
         self.close()
 
     def __del__(self) -> None:
+        if "_gathering" not in self.__dict__:  # an interrupt left half of one
+            return
         for request in self._gathering.close():
             self._core.drop(request.channel)

@@ -121,16 +121,18 @@ class Gathering:
     def take(self) -> tuple[Peer, Outcome]:
         """The next that has ended. IndexError if there is none."""
         request = self.ended.popleft()
-        peer = self.peers.pop(request, None)
+        peer = self.peers.get(request)
         if peer is None:
             raise IndexError("it was closed meanwhile")
         if request.channel.state is STATE_REFUSED:
             request.channel.settle()
         try:
-            return peer, Outcome(request.outcome())
+            outcome = Outcome(request.outcome())
         except Exception as error:
             request.channel.error = None
-            return peer, Outcome(None, error.with_traceback(None))  # which would lead to frames that lead to it
+            outcome = Outcome(None, error.with_traceback(None))  # which would lead to frames that lead to it
+        self.peers.pop(request, None)  # not before: a stream that nobody has got is to be given up
+        return peer, outcome
 
     def __repr__(self) -> str:
         return f"<Gathering under_way={self.under_way} ended={len(self.ended)}>"

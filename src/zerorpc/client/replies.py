@@ -126,6 +126,8 @@ class Replies:
         self.close()
 
     def __del__(self) -> None:
+        if "_gathering" not in self.__dict__:  # an interrupt left half of one
+            return
         for request in self._gathering.close():
             self._core.abandon(request.channel, wait=False)
 

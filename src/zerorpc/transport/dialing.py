@@ -24,7 +24,7 @@ import threading
 import weakref
 from collections.abc import Iterable
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialer import Dialer, log_unexpected
@@ -36,6 +36,10 @@ from zerorpc.transport.sockets import Listener, connect_blocking
 from zerorpc.transport.waking import Gate
 
 __all__ = ["BlockingDialing", "Dial", "DialState"]
+
+
+D = TypeVar("D", bound=Dialer)
+Th = TypeVar("Th", bound="Dial | LookUp")
 
 
 class DialState(enum.Enum):
@@ -91,19 +95,18 @@ class BlockingDialing:
             self._look_up(dialer)
         elif self.state(dialer) is DialState.IDLE:
             delay = max(delay, dialer.due - monotonic())
-            dial = self.threads[dialer] = Dial(self._hub, dialer, delay, self)
-            self._start(dial)
+            self._start(self.threads, dialer, Dial(self._hub, dialer, delay, self))
 
     def _look_up(self, name: Name) -> None:
         """If it is time, and it isn't being done."""
         now, due = monotonic(), name.look_up_at
         if name.wanted and not self._hub.closed and name not in self.look_ups and (now >= due or due == math.inf):
             name.look_up_begins(now)
-            look_up = self.look_ups[name] = LookUp(name, self)
-            self._start(look_up)
+            self._start(self.look_ups, name, LookUp(name, self))
 
-    def _start(self, thread: Dial | LookUp) -> None:
+    def _start(self, threads: dict[D, Th], of: D, thread: Th) -> None:
         try:
+            threads[of] = thread  # in here: one that is known and never starts would keep others from being begun
             self._hub.leading.start_thread(thread)
         except BaseException:
             thread.cancel()
