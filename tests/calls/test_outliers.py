@@ -12,7 +12,7 @@ from tests.zmtp.links import encoded
 from zerorpc.calls.dispatch import Calls
 from zerorpc.calls.outliers import FAILURES
 from zerorpc.errors import LostRemote
-from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.protocol.client_peer import ClientPeer
 
 TIMEOUT = 1.0
 

@@ -33,6 +33,11 @@ def pair(first: Any, second: Any) -> list[Any]:
     return [first, second]
 
 
+@zerorpc.process
+def moved_in_process(x: int, y: int = 2, *, speed: float = 1.0) -> list[Any]:
+    return [x, y, speed]
+
+
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nobody")
 
 

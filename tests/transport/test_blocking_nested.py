@@ -23,7 +23,7 @@ from zerorpc.transport.dialing import Dial
 from zerorpc.transport.keeper import Keeper
 
 FILES = {"blocking.py", "blocking_link.py", "link.py", "leading.py", "polling.py", "stream.py", "hub.py", "waking.py"}
-FILES |= {"background.py", "channel.py", "calls.py", "rpc_peers.py", "flow.py"}
+FILES |= {"background.py", "channel.py", "dispatch.py", "client_peer.py", "flow.py"}
 MANY = "A" * 300  # more than one piece to send
 
 

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections import deque
 
-from zerorpc.calls.outliers import FAILURES, Outliers
-from zerorpc.protocol.channel import STATE_WAITING, ClientChannel
-from zerorpc.protocol.peer import next_sweep
-from zerorpc.protocol.rpc_peers import ClientPeer, late
+from msgspec import structs
 
-__all__ = ["Calls"]
+from zerorpc.calls.binding import bound_by_position
+from zerorpc.calls.outliers import FAILURES, Outliers
+from zerorpc.errors import LostRemote, NotSupported
+from zerorpc.protocol.call_header import with_time_left
+from zerorpc.protocol.channel import STATE_WAITING, USUAL_TERMS, ClientChannel
+from zerorpc.protocol.client_peer import ClientPeer, late
+from zerorpc.protocol.peer import next_sweep
+from zerorpc.zmtp.frames import MESSAGE_MAX
+
+__all__ = ["KEYWORDS", "Calls"]
 
 # Up to so many peers all are compared. It spreads better than two choices: simulated, 8 servers busy for 80% of the
 # time, 99 of 100 calls take up to 6.0 times the mean of a call alone, and 8.2 times with two choices. With 8 peers it
 # costs 1.6 us and with 64 6.5; two choices cost 0.6, however many there are.
 _ALL_COMPARED = 8
+KEYWORDS = "keyword arguments"  # the one need of a call that an older server may be able to meet
+_SAME_TIME = 0.001  # s; a request that waited no longer is sent as it is
 _PURGE_FIRST = 64  # calls that may wait before we look for given up ones among them; doubles with what is left
 
 
@@ -31,6 +39,8 @@ class Calls:
         self.peers: list[ClientPeer] = []
         self.waiting: deque[ClientChannel] = deque()
         self.next_wake: float | None = None
+        self.asked: list[ClientPeer] = []
+        self.failed: list[ClientChannel] = []
         self._purge_at = _PURGE_FIRST
         self._seed = seed
         self.outliers: Outliers = Outliers()
@@ -38,8 +48,13 @@ class Calls:
     def start(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """Send a call; the peer that now has something to flush, or None when the call has to wait."""
         peers = self.peers
-        peer = peers[0] if len(peers) == 1 and peers[0].writable else self._choose(now)
+        if len(peers) == 1 and peers[0].writable and channel.terms is USUAL_TERMS:
+            peer: ClientPeer | None = peers[0]
+        else:
+            peer = self._choose(channel, now)
         if peer is None:
+            if channel.state is not STATE_WAITING:
+                return None
             self.waiting.append(channel)
             if len(self.waiting) >= self._purge_at:
                 self._purge()
@@ -55,16 +70,24 @@ class Calls:
             self.next_wake = deadline
 
     def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
-        """Send a call to this peer and never to another one, even if its server is ejected, or takes no data now."""
-        channel.pinned = True
-        peer.open(channel, now)
+        """Send a call to this peer and never to another one, even if its server is ejected, or takes no data now. An
+        older server may have to be asked something first, or lack what the call needs.
+        """
+        channel.terms = structs.replace(channel.terms, pinned=peer)
+        if self._pinned(channel, now) is peer:
+            peer.open(channel, now)
+        elif channel.state is STATE_WAITING:
+            self.waiting.append(channel)
+            if channel.timeout is not None:
+                self.wake_by(channel.deadline)
 
     def retry(self, channel: ClientChannel, now: float) -> bool:
         """Whether a call whose attempt certainly did not run is to be started again: there is another live server, and
         time. Otherwise it has failed.
         """
-        again = bool(self.peers) and now < channel.deadline and not channel.pinned
+        again = bool(self.peers) and now < channel.deadline and channel.terms.pinned is None
         if again:
+            _less_time(channel, now)
             channel.try_again()
         else:
             channel.settle()
@@ -81,14 +104,23 @@ class Calls:
         self.waiting = deque(c for c in self.waiting if c.state is STATE_WAITING)
         self._purge_at = max(2 * len(self.waiting), _PURGE_FIRST)
 
-    def _choose(self, now: float) -> ClientPeer | None:
+    def _choose(self, channel: ClientChannel, now: float) -> ClientPeer | None:
+        """Which peer a call goes to, if there is one that it can go to."""
+        if channel.terms.pinned is not None:
+            return self._pinned(channel, now)
+        if channel.terms.needs and self.peers:
+            able = [peer for peer in self.peers if peer.level >= 1]
+            return self._best(able, now) if able else self._make_do(channel, now)
+        return self._best(self.peers, now)
+
+    def _best(self, among: list[ClientPeer], now: float) -> ClientPeer | None:
         """A writable peer. Those of ejected servers only if no other is."""
         outliers = self.outliers
         while True:
-            peers = outliers.fit(self.peers, now) if outliers.doubted else self.peers
+            peers = outliers.fit(among, now) if outliers.doubted else among
             chosen = self._pick(peers)
             if chosen is None:
-                return self._pick(self.peers) if len(peers) < len(self.peers) else None
+                return self._pick(among) if len(peers) < len(among) else None
             if outliers.doubted and outliers.begin_probe(chosen, now):
                 return chosen
             if chosen.failures < FAILURES or len(peers) == 1:
@@ -123,6 +155,46 @@ class Calls:
         self._seed = (self._seed * 1664525 + 1013904223) & 0xFFFFFFFF
         return self._seed * count >> 32
 
+    def _make_do(self, channel: ClientChannel, now: float) -> ClientPeer | None:
+        """There are only servers of an older protocol."""
+        peer = self._best(self.peers, now)
+        return peer if peer is not None and self._is_met(channel, peer, now) else None
+
+    def _pinned(self, channel: ClientChannel, now: float) -> ClientPeer | None:
+        """The peer that a call is for, if it can go there now."""
+        peer = next((peer for peer in self.peers if peer is channel.terms.pinned), None)
+        if peer is None:
+            gone = LostRemote(f"calling remote method {channel.method}: the server went away before it was asked")
+            gone.method, gone.ran = channel.method, False
+            self._fail(channel, gone)
+        elif peer.level >= 1 or not channel.terms.needs or self._is_met(channel, peer, now):
+            return peer
+        return None
+
+    def _is_met(self, channel: ClientChannel, peer: ClientPeer, now: float) -> bool:
+        """Whether a server of an older protocol has what a call needs: keyword arguments become positions, if it tells
+        its methods' parameters. What else a call may need fails it.
+        """
+        server = peer.name or "the other end"
+        missing = [need for need in channel.terms.needs if need != KEYWORDS]
+        try:
+            if missing:
+                raise _lacking(channel, server, " and no ".join(missing))
+            if peer.parameters is not None:
+                channel.data = bound_by_position(channel.data, peer.parameters, server)
+                channel.terms = structs.replace(channel.terms, needs=())
+                return True
+        except NotSupported as error:
+            self._fail(channel, error)
+            return False
+        peer.ask_parameters(now)
+        self.asked.append(peer)
+        return False
+
+    def _fail(self, channel: ClientChannel, error: Exception) -> None:
+        channel.fail(error)
+        self.failed.append(channel)
+
     def add(self, peer: ClientPeer, server: object | None = None) -> None:
         """A peer is ready; one that said at once that it goes away would refuse every call. ``server`` is what names
         the other side when it is connected again.
@@ -140,16 +212,30 @@ class Calls:
     def assign(self, now: float) -> list[ClientPeer]:
         """Send waiting calls to the peers that there are now; the peers that have something to flush."""
         used: list[ClientPeer] = []
-        while self.waiting:
-            peer = self._choose(now)
-            if peer is None:
-                break
-            channel = self.waiting[0]
+        place = 0
+        while place < len(self.waiting):
+            channel = self.waiting[place]
             if channel.state is STATE_WAITING:
-                peer.open(channel, now)
-                used.append(peer)
-            self.waiting.popleft()  # not before: an interrupt must not lose it
+                peer = self._choose(channel, now)
+                if peer is None and not channel.terms.needs:
+                    break
+                if peer is not None:
+                    _less_time(channel, now)
+                    peer.open(channel, now)
+                    used.append(peer)
+                elif channel.state is STATE_WAITING:
+                    place += 1  # until there is a peer that can do what it needs
+                    continue
+            del self.waiting[place]  # not before: an interrupt must not lose it
         return used
+
+    def take_side_effects(self) -> tuple[list[ClientPeer], list[ClientChannel]]:
+        """What finding a peer has led to besides: peers that were asked something, so that they have something to
+        flush, and calls that failed, since no peer can do what they need.
+        """
+        asked, failed = self.asked, self.failed
+        self.asked, self.failed = [], []
+        return asked, failed
 
     def sweep(self, now: float, why: str) -> list[ClientChannel]:
         """End the waiting calls whose deadline passed; ``why`` tells what was tried."""
@@ -168,3 +254,17 @@ class Calls:
             channel.fail(error)
         self.waiting.clear()
         return ended
+
+
+def _less_time(channel: ClientChannel, now: float) -> None:
+    """Have the request say how much time is left, if it waited for a while."""
+    if channel.timeout is not None and now - (channel.deadline - channel.timeout) > _SAME_TIME:
+        data = with_time_left(channel.data, channel.deadline - now, channel.terms.stream_until - now)
+        if len(data) <= MESSAGE_MAX:
+            channel.data = data
+
+
+def _lacking(channel: ClientChannel, server: str, what: str) -> NotSupported:
+    error = NotSupported(f"{channel.method}: the server at {server} speaks an older protocol, which has no {what}")
+    error.method = channel.method
+    return error

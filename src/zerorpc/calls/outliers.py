@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 
-from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.protocol.client_peer import ClientPeer
 
 __all__ = ["FAILURES", "Outliers"]
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from zerorpc.client.request import Caller, Request
 from zerorpc.errors import ZeroRPCError
-from zerorpc.protocol.channel import STATE_STREAMING, CallCarrier, ClientChannel
+from zerorpc.protocol.channel import STATE_STREAMING, CallCarrier
 from zerorpc.protocol.events import STREAM
 
 __all__ = ["AsyncStream", "Call"]
@@ -23,9 +23,6 @@ class LoopCaller(Caller, Protocol):
 
     def flush_soon(self, peer: CallCarrier) -> None:
         """Send what the peer has to send, unless it is lost."""
-
-    def drop(self, channel: ClientChannel) -> None:
-        """``abandon`` for ``__del__``, which may come at any moment, and in any thread."""
 
 
 class Call(Request, Coroutine[Any, Any, Any]):
@@ -41,7 +38,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
     # Until it is awaited, a call is itself its channel's waiter (``protocol.channel.Waiter`` lists what may be one). A
     # ``__del__`` in its place would cost each call 0.1 us.
 
-    __slots__ = ("__weakref__", "_steps", "_stream_taken")
+    __slots__ = ("_steps", "_stream_taken")
 
     _caller: LoopCaller
     _steps: Generator[Any, Any, Any] | None  # unset until the call is driven as a coroutine

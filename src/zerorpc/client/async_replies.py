@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from zerorpc.client.async_call import Call, LoopCaller
-from zerorpc.client.every import CONNECTING, Gathering, Outcome, Peer
+from zerorpc.client.every import CONNECTING, Asked, Gathering, Outcome, Peer
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.rpc_peers import ClientPeer, late
+from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.transport.hub import Hub
 
 __all__ = ["AsyncReplies"]
@@ -42,11 +42,9 @@ class AsyncReplies:
     same time.
     """
 
-    def __init__(
-        self, core: EveryCaller, method: str | bytes, args: tuple[object, ...], options: dict[str, object]
-    ) -> None:
+    def __init__(self, core: EveryCaller, asked: Asked) -> None:
         self._core = core
-        self._call = (method, args, options)
+        self._asked = asked
         self._gathering = Gathering()
         self._begun = False
         self._read = False  # by a task
@@ -84,7 +82,7 @@ class AsyncReplies:
         core = self._core
         core.attach()
         now = core.time()
-        call = Call(core, *self._call, now)
+        call = Call(core, *self._asked, now)
         while not self._is_known(now, call.channel.deadline):
             await asyncio.sleep(_GLANCE)
             if self._begun:  # closed meanwhile
@@ -95,7 +93,7 @@ class AsyncReplies:
             call.channel.fail(late(call.channel, f": no server was reached ({core.hub.describe()})"))
             call.outcome()
         self._begun = True
-        calls = [call, *(Call(core, *self._call, now) for _ in live[1:])]
+        calls = [call, *(Call(core, *self._asked, now) for _ in live[1:])]
         for (peer, address), each in zip(live, calls, strict=True):
             self._gathering.add(each, address)
             core.start_at(peer, each.channel, now)

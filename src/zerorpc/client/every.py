@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, cast
 
-from zerorpc.client.request import Request
+from zerorpc.client.options import CallOptions, CallView, take_old_spelling
+from zerorpc.client.request import Caller, Request
 from zerorpc.protocol.channel import STATE_REFUSED, Waiter
 from zerorpc.remote_method import RemoteMethod
 
-__all__ = ["CONNECTING", "Every", "Gathering", "Outcome", "Peer", "every"]
+__all__ = ["CONNECTING", "Asked", "Every", "Gathering", "Outcome", "Peer", "every"]
 
 CONNECTING = (
     1.0  # s that servers are waited for which are just being connected: ample for a handshake of three round trips
 )
 
 
-class AsksEvery(Protocol):
+class AsksEvery(Caller, Protocol):
     """What stands behind a client."""
 
-    def every(self, method: str, args: tuple[object, ...], options: dict[str, object], /) -> object: ...
+    @property
+    def replies(self) -> Callable[[Any, Asked], object]:
+        """Its kind of iterator over the outcomes: of the core, and of what is asked."""
 
 
 class HasCore(Protocol):
-    """A client, or what stands for one."""
+    """A client, or a view of one."""
 
     @property
-    def _core(self) -> AsksEvery: ...
+    def _core(self) -> object: ...
 
 
 def every(client: HasCore) -> Every:
@@ -45,28 +49,34 @@ def every(client: HasCore) -> Every:
     again, get a second for it; those that can't be reached are not waited for. A server that is ejected is asked as
     well, one that is shutting down is not. No call is made again on another server.
 
-    Calls take the keywords that the client's do. ``timeout`` bounds connecting and the wait for each first reply
-    together. A blocking client calls at once, an AsyncClient when the first outcome is asked for. Both raise
-    TimeoutExpired if there is no server at all within the timeout, and what a call with such arguments raises.
+    ``client`` is a Client, an AsyncClient or a view of one (``zerorpc.options``), and keywords are what they are there.
+    The timeout bounds connecting and the wait for each first reply together. A blocking client calls at once, an
+    AsyncClient when the first outcome is asked for. Both raise TimeoutExpired if there is no server at all within the
+    timeout, and what a call with such arguments raises.
     """
-    return Every(client._core)
+    return Every(cast("AsksEvery", client._core), client._options if isinstance(client, CallView) else None)
 
 
 class Every:
     """Has the remote methods as attributes, as a client has; one of any name is called as ``every(client)("name")``."""
 
-    __slots__ = ("_core",)
+    __slots__ = ("_core", "_options")
 
-    def __init__(self, core: AsksEvery) -> None:
+    def __init__(self, core: AsksEvery, options: CallOptions | None) -> None:
         self._core = core
+        self._options = options
 
-    def __call__(self, method: str, /, *args: object, **options: object) -> Any:
-        return self._core.every(method, args, options)
+    def __call__(self, method: str | bytes, /, *args: object, **kwargs: object) -> Any:
+        return self._call(method, args, kwargs)
 
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith("__"):
             raise AttributeError(name)
-        return RemoteMethod(self._core.every, name)
+        return RemoteMethod(self._call, name)
+
+    def _call(self, method: str | bytes, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+        core = self._core
+        return core.replies(core, Asked.of(core, method, args, kwargs, self._options))
 
 
 class Peer(NamedTuple):
@@ -86,6 +96,31 @@ class Outcome(NamedTuple):
         if self.error is not None:
             raise self.error
         return self.value
+
+
+class Asked(NamedTuple):
+    """What every server is asked."""
+
+    method: str | bytes
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    options: CallOptions | None
+
+    @classmethod
+    def of(
+        cls,
+        caller: Caller,
+        method: str | bytes,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: CallOptions | None,
+    ) -> Asked:
+        """Without ``options`` they may be among ``kwargs``, as zerorpc 0.6 spells them."""
+        if kwargs and options is None:
+            options = take_old_spelling(caller.old_spelling, kwargs)
+        if options is not None and options.in_background:
+            raise TypeError("every() gives each outcome as it comes: it can't be asked with async_")
+        return cls(method, args, kwargs, options)
 
 
 class Gathering:

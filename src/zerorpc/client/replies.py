@@ -8,11 +8,11 @@ from time import monotonic
 from typing import Protocol
 
 from zerorpc.calls.dispatch import Calls
-from zerorpc.client.every import CONNECTING, Gathering, Outcome, Peer
+from zerorpc.client.every import CONNECTING, Asked, Gathering, Outcome, Peer
 from zerorpc.client.request import Caller, Request
 from zerorpc.errors import Closed
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.rpc_peers import ClientPeer, late
+from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.runtime import forks
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
@@ -38,24 +38,22 @@ class EveryCaller(Caller, Protocol):
     @property
     def peers(self) -> StartsAt: ...
 
-    def abandon(self, channel: ClientChannel, wait: bool = True) -> None: ...
-
 
 class Replies:
     """The outcomes of the calls, as an iterator and context manager. Safe from any thread: each goes to one."""
 
-    def __init__(
-        self, core: EveryCaller, method: str | bytes, args: tuple[object, ...], options: dict[str, object]
-    ) -> None:
+    def __init__(self, core: EveryCaller, asked: Asked) -> None:
+        if getpid() != forks.pid:
+            forks.catch_up()
         self._core = core
         self._gathering = Gathering()
         self._pid = getpid()
         now = monotonic()
-        request = Request(core, method, args, options, now)
+        request = Request(core, *asked, now)
         try:
             while not self._gathering.peers:  # again, if those who were there are gone by now
                 live = self._live(request, now)
-                requests = [request, *(Request(core, method, args, options, now) for _ in live[1:])]
+                requests = [request, *(Request(core, *asked, now) for _ in live[1:])]
                 with core.hub.lock:
                     for (peer, link), each in zip(live, requests, strict=True):
                         if core.peers.links.get(peer) is link:
@@ -129,7 +127,7 @@ class Replies:
         if "_gathering" not in self.__dict__:  # an interrupt left half of one
             return
         for request in self._gathering.close():
-            self._core.abandon(request.channel, wait=False)
+            self._core.drop(request.channel)
 
 
 def _has_news(gathering: Gathering) -> bool:

@@ -28,8 +28,11 @@ class StreamCaller(Protocol):
     def grant(self, channel: ClientChannel, /) -> None:
         """Let the server send more, if it is time."""
 
-    def abandon(self, channel: ClientChannel, wait: bool = True) -> None:
+    def abandon(self, channel: ClientChannel) -> None:
         """Nobody wants the rest."""
+
+    def drop(self, channel: ClientChannel, error: Exception | None = None) -> None:
+        """The same at any moment, and in any thread."""
 
 
 class Stream:
@@ -137,4 +140,4 @@ class Stream:
 
     def __del__(self) -> None:
         if not self._ended:
-            self._core.abandon(self._channel, wait=False)
+            self._core.drop(self._channel)

@@ -22,6 +22,7 @@ from zerorpc.protocol.events import Buffer, WireEvent
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
+from zerorpc.scope import CURRENT
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Method, Where
 from zerorpc.service.thread_jobs import is_for_the_loop
@@ -160,6 +161,7 @@ class Inbox:
         pid = os.getpid()
         self._stepping = asyncio.current_task() if run is None else None
         elsewhere: BaseException | None = None
+        token = CURRENT.set(invocation)
         try:
             method = invocation.begin()
             result = method.functor(*invocation.args)
@@ -178,6 +180,8 @@ class Inbox:
             invocation.error(error)
         finally:
             self._stepping = None
+            invocation.finished = True
+            CURRENT.reset(token)
         self._heed_fork(pid)
 
     async def _finish(self, method: Method, result: object) -> None:
@@ -218,20 +222,16 @@ class Inbox:
         return peer
 
     def peer_ready(self, link: AioLink) -> None: ...
-
     def peer_writable(self, link: AioLink) -> None: ...
-
     def peer_leaves(self, link: AioLink) -> None: ...
+    def peer_retires(self, link: AioLink) -> None: ...
 
     def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
         if link in self._paused:
             self._paused.remove(link)
 
-    def peer_retires(self, link: AioLink) -> None: ...
-
     def is_idle(self, link: AioLink) -> bool:
-        """Never: what a pusher has sent may be on its way. It is the one to close."""
-        return False
+        return False  # what a pusher has sent may be on its way: it is the one to close
 
     def forked(self) -> None:
         """This is a forked child. If a method on a loop forked it, that loop must not turn again."""

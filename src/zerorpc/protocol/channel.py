@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from math import isnan
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.protocol.call_header import CallHeader, read_call_header
 from zerorpc.protocol.events import (
     CANCEL,
     DONE,
     MORE,
+    NO_ID,
     STREAM,
+    USUAL_TIMEOUT,
     BadEvent,
     Buffer,
     Event,
@@ -36,11 +40,14 @@ __all__ = [
     "STATE_SENT",
     "STATE_STREAMING",
     "STATE_WAITING",
+    "USUAL_TERMS",
     "Answer",
     "ClientChannel",
     "ClientState",
     "ServerChannel",
+    "Terms",
     "Waiter",
+    "as_patience",
 ]
 
 Answer: TypeAlias = "Reply | WireEvent"
@@ -132,6 +139,18 @@ class ClientState(enum.Enum):
 STATE_WAITING, STATE_SENT, STATE_STREAMING, STATE_DONE, STATE_REFUSED = ClientState
 
 
+class Terms(Struct, frozen=True):
+    """What hardly any call goes by."""
+
+    needs: tuple[str, ...] = ()  # what only a peer of extension level 1 can do: the features' names, for an error
+    stream_until: float = _FOREVER  # the deadline of a stream's end
+    item_timeout: float | None = None  # s that the reader waits for one item
+    pinned: CallCarrier | None = None  # the only peer that may run it
+
+
+USUAL_TERMS = Terms()
+
+
 class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the time of a class with slots
     """A call, from its request to its last reply.
 
@@ -146,8 +165,9 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     method: str
     data: bytes
     timeout: float | None = None
-    deadline: float = _FOREVER
+    deadline: float = _FOREVER  # for the first reply
     slots: int = DEFAULT_SLOTS
+    terms: Terms = USUAL_TERMS
     state: ClientState = STATE_WAITING
     peer: CallCarrier | None = None
     answered: bool = False  # the wait for the first reply is over
@@ -158,7 +178,6 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     waiter: Waiter | None = None
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
-    pinned: bool = False  # to be run by this peer, or not at all
 
     def receive(self, event: Answer, data: Buffer) -> None:
         """Take a reply: the first one, a stream's end, or what has no place in a stream and ends it too."""
@@ -171,6 +190,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
                 self.state = STATE_DONE
                 return
             self.state = STATE_STREAMING
+            self.deadline = self.terms.stream_until
             self.data = b""
         inflow = self.inflow
         assert inflow is not None
@@ -259,6 +279,9 @@ class ServerChannel(Struct, eq=False):
     closed: bool = False
     error: Exception | None = None
     runner: Runner | None = None
+    call: CallHeader | None = None  # what the request says besides, if it does
+    until: float = _FOREVER  # when its caller waits no longer: for the first reply, then for
+    stream_until: float = _FOREVER  # the end of the stream
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 
@@ -276,6 +299,21 @@ class ServerChannel(Struct, eq=False):
     def problem(self) -> str | None:
         """Why the request could not be decoded, if it couldn't."""
         return self.event.problem if isinstance(self.event, BadEvent) else None
+
+    def heed_header(self, now: float) -> None:
+        """Take what the request's header says: how long its caller waits, and what it says besides."""
+        header = self.event.header
+        self.until = now + as_patience(header.timeout)
+        if header.call is NO_ID:
+            return
+        try:
+            self.call = call = read_call_header(header.call)
+        except ValueError as error:
+            self.event = BadEvent(header, self.name, str(error))
+            return
+        if call.deadline is not None:
+            self.stream_until = now + as_patience(call.deadline)
+            self.until = min(self.until, self.stream_until)
 
     @property
     def version(self) -> int:
@@ -297,6 +335,7 @@ class ServerChannel(Struct, eq=False):
         if outflow is None:
             if not last:
                 self.outflow = Outflow(0)
+                self.until = self.stream_until
             self.peer.send_event(self, data, last)
         elif outflow.admit(data):
             self.peer.send_event(self, data, last)
@@ -326,6 +365,18 @@ class ServerChannel(Struct, eq=False):
     def __repr__(self) -> str:
         state = "closed" if self.closed else "finished" if self.finished else "open"
         return f"<ServerChannel {self.name} {state} credit={self.room}>"
+
+
+def as_patience(timeout: object) -> float:
+    """The seconds that a header says, with nil for ever.
+
+    A middleware's key may happen to have the same name; and nan would be within every limit.
+    """
+    if timeout is None:
+        return _FOREVER
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and not isnan(timeout):
+        return float(timeout)
+    return USUAL_TIMEOUT
 
 
 def credit_violation(channel: ClientChannel) -> ProtocolError:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.leading import WITHIN_MS, Leading
 from zerorpc.transport.link import Owner
