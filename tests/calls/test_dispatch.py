@@ -89,6 +89,17 @@ def test_a_call_that_is_meant_for_one_peer_goes_to_no_other() -> None:
     assert (channel.state, channel.error) == (ClientState.DONE, error)
 
 
+def test_a_call_that_is_meant_for_a_peer_which_is_gone_fails() -> None:
+    calls, peers = calls_with(2)
+    channel = call()
+    calls.remove(peers[1])
+    calls.start_at(peers[1], channel, 0.0)
+    assert calls.take_side_effects() == ([], [channel])
+    assert isinstance(channel.error, LostRemote)
+    assert channel.error.ran is False
+    assert not sent(peers[1])
+
+
 def test_calls_are_spread_evenly() -> None:
     calls, peers = calls_with(3)
     for _ in range(9):

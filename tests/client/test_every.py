@@ -21,6 +21,7 @@ import zerorpc
 from tests.service.running import PATIENCE, TCP, Program, eventually, eventually_async, run, serving, unused_port
 from tests.transport.resolver import NAME, Resolver
 from zerorpc.client.every import Outcome, Peer
+from zerorpc.protocol import peer as protocol_peer
 
 
 class Service:
@@ -69,6 +70,10 @@ class Fleet:
         self.services = services
         self.servers = servers
         self.endpoints = [server.endpoints[0] for server in servers]
+        self.view: dict[str, Any] = {}  # the options of calls, if they are made by a view of the client
+
+    def every(self, client: Any) -> Any:
+        return zerorpc.every(zerorpc.options(client, **self.view) if self.view else client)
 
     def ask(self, method: str, *args: Any, take: int | None = None, **options: Any) -> list[tuple[Any, Any]]:
         """Ask all with a new client; leave the loop after ``take`` outcomes."""
@@ -77,7 +82,7 @@ class Fleet:
     def ask_blocking(self, method: str, args: Any, take: int | None, options: Any) -> list[tuple[Any, Any]]:
         found = []
         with zerorpc.Client(self.endpoints, timeout=PATIENCE) as client:
-            for peer, outcome in zerorpc.every(client)(method, *args, **options):
+            for peer, outcome in self.every(client)(method, *args, **options):
                 found.append((peer, items(outcome)))
                 if len(found) == take:
                     break
@@ -89,7 +94,7 @@ class Fleet:
         async def main() -> list[tuple[Any, Any]]:
             found = []
             async with zerorpc.AsyncClient(self.endpoints, timeout=PATIENCE) as client:
-                async for peer, outcome in zerorpc.every(client)(method, *args, **options):
+                async for peer, outcome in self.every(client)(method, *args, **options):
                     if hasattr(outcome.value, "__anext__"):
                         outcome = Outcome([item async for item in outcome.value])
                     found.append((peer, outcome))
@@ -344,6 +349,28 @@ def test_in_a_forked_child_the_outcomes_are_the_parents(three: Fleet) -> None:
     with Program(text, *three.endpoints) as program:
         code, out, err = program.end()
     assert (code, out) == (0, "['LostRemote', 'LostRemote', 'LostRemote']\n3\n0\n3\n"), err
+
+
+def test_keywords_are_the_methods_and_a_view_has_options(fleet: Fleet) -> None:
+    assert sorted(outcome.value for _, outcome in fleet.ask("name", suffix="?")) == ["a?", "b?", "c?"]
+    fleet.view = {"timeout": 0.3}
+    outcomes = by_address(fleet, fleet.ask("held", who="ab"))
+    assert [type(outcomes[name].error) for name in "ab"] == [zerorpc.TimeoutExpired] * 2
+    assert outcomes["c"].value == "c"
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_keywords_to_older_servers(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is asked for its parameters; the one that doesn't tell is not called."""
+    monkeypatch.setattr(protocol_peer, "EXTENSION_LEVEL", 0)
+    told = {"methods": {"move": {"args": [{"name": "x"}, {"name": "y"}]}}}
+    tells = {"move": lambda *args: list(args), "_zerorpc_inspect": lambda: told}
+    silent = {"move": lambda *args: list(args), "_zerorpc_inspect": lambda: None}
+    with serving(tells) as one, serving(silent) as other:
+        fleet = Fleet(kind, {}, [one, other])
+        found = {peer.address: outcome for peer, outcome in fleet.ask("move", y=2, x=1)}
+    assert found[fleet.endpoints[0]].result() == [1, 2]
+    assert isinstance(found[fleet.endpoints[1]].error, zerorpc.NotSupported)
 
 
 def test_it_has_every_method_by_name_too() -> None:
