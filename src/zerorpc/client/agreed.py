@@ -60,7 +60,7 @@ class Agreed(NamedTuple):
 
     def terms(self, now: float) -> Terms:
         """What the channel has to keep to."""
-        return Terms(self.needs, now + self.left, self.item_timeout)
+        return Terms(self.needs, now + self.left, None if self.left == inf else self.left, self.item_timeout)
 
 
 def _too_late(method: str, deadline: float | None) -> TimeoutExpired:

@@ -202,6 +202,16 @@ class AsyncStream:
             raise StopAsyncIteration
         return item
 
+    @property
+    def metadata(self) -> dict[str, str | bytes]:
+        """What the method has sent along with its first item (``current_call().reply_metadata``)."""
+        return self._request.metadata
+
+    @property
+    def end_metadata(self) -> dict[str, str | bytes]:
+        """What it has sent along with the end (``current_call().end_metadata``); empty before that was read."""
+        return self._request.end_metadata
+
     async def _wait(self) -> bool:
         """Until the channel is readable; False when the stream was closed instead, or another reader had its end."""
         channel = self._request.channel
@@ -209,10 +219,13 @@ class AsyncStream:
             if channel.waiter is not None:
                 raise RuntimeError(f"this stream of {channel.method} is being read by another task")
             channel.waiter = future = self._core.loop.create_future()
+            if channel.begin_wait(self._core.loop.time()) is not None and channel.peer is not None:
+                self._core.flush_soon(channel.peer)  # which sets the timer
             try:
                 await future
             finally:
                 channel.waiter = None
+                channel.end_wait()
         return not self._ended
 
     def _take(self) -> Any:

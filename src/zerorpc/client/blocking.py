@@ -219,6 +219,11 @@ class _Core:
         self.grant(channel)
         self.hub.leading.wait(channel, ready, monotonic(), begin)
 
+    def look_by(self, when: float) -> None:
+        """Have whoever drives the sockets look at the time then. With the hub's lock held."""
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(when)
+
     def grant(self, channel: ClientChannel) -> None:
         """Let the server send more of a stream, if it is time."""
         if getpid() != forks.pid:

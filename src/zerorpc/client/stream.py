@@ -25,6 +25,9 @@ class StreamCaller(Protocol):
     ) -> None:
         """Until a stream is ``ready``; ``begin`` is called first, with the hub's lock held."""
 
+    def look_by(self, when: float, /) -> None:
+        """Have whoever drives the sockets look at the time then. With the hub's lock held."""
+
     def grant(self, channel: ClientChannel, /) -> None:
         """Let the server send more, if it is time."""
 
@@ -85,6 +88,16 @@ class Stream:
             raise StopIteration
         return item
 
+    @property
+    def metadata(self) -> dict[str, str | bytes]:
+        """What the method has sent along with its first item (``current_call().reply_metadata``)."""
+        return self._request.metadata
+
+    @property
+    def end_metadata(self) -> dict[str, str | bytes]:
+        """What it has sent along with the end (``current_call().end_metadata``); empty before that was read."""
+        return self._request.end_metadata
+
     def _wait(self) -> None:
         """Until the channel is readable. Raises what is to be raised instead."""
         if self._ended:
@@ -98,6 +111,7 @@ class Stream:
                 self._core.abandon(channel)
             raise
         self._reader = None
+        channel.end_wait()
         if self._ended:
             raise StopIteration
         if not self._inflow.inbox:
@@ -119,6 +133,8 @@ class Stream:
                 "has interrupted: only one may wait for its items at a time"
             )
         self._reader = reader
+        if (until := channel.begin_wait(now)) is not None:
+            self._core.look_by(until)
 
     def _is_ready(self, channel: ClientChannel) -> bool:
         return self._ended or channel.readable

@@ -64,6 +64,8 @@ class CallCarrier(Protocol):
 
     def emit(self, channel: ClientChannel, name: str, args: object, /) -> None: ...
 
+    def wake_by(self, when: float, /) -> None: ...
+
     def forget(self, channel: ClientChannel, /) -> None: ...
 
 
@@ -144,6 +146,7 @@ class Terms(Struct, frozen=True):
 
     needs: tuple[str, ...] = ()  # what only a peer of extension level 1 can do: the features' names, for an error
     stream_until: float = _FOREVER  # the deadline of a stream's end
+    limit: float | None = None  # s, of which that was made
     item_timeout: float | None = None  # s that the reader waits for one item
     pinned: CallCarrier | None = None  # the only peer that may run it
 
@@ -235,6 +238,20 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         if inflow.granted + len(inflow.inbox) <= inflow.low:
             self.grant()
         return event
+
+    def begin_wait(self, now: float) -> float | None:
+        """The reader waits for an item from now on: until when at most, if there is such a time."""
+        terms = self.terms
+        if self.peer is None or self.state is not STATE_STREAMING or terms.item_timeout is None:
+            return None
+        self.deadline = min(terms.stream_until, now + terms.item_timeout)
+        self.peer.wake_by(self.deadline)
+        return self.deadline
+
+    def end_wait(self) -> None:
+        """It waits no longer."""
+        if self.state is STATE_STREAMING:
+            self.deadline = self.terms.stream_until
 
     def grant(self) -> None:
         """Grant more credit if it is time. Safe to call at any time."""

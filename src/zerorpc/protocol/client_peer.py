@@ -225,8 +225,15 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
 
 
 def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
-    """The error of a call that got no reply by its deadline."""
-    return TimeoutExpired(channel.timeout, f"calling remote method {channel.method}{why}")
+    """The error of a call that got no reply by its deadline, or of a stream that got no item, or not its end."""
+    timeout, what = channel.timeout, "calling remote method"
+    terms = channel.terms
+    if channel.state is STATE_STREAMING:
+        of_an_item = channel.deadline < terms.stream_until
+        timeout, what = (
+            (terms.item_timeout, "waiting for an item of") if of_an_item else (terms.limit, "reading all of")
+        )
+    return TimeoutExpired(timeout, f"{what} {channel.method}{why}")
 
 
 def _ran(data: Buffer) -> object:
