@@ -144,8 +144,6 @@ class _Core:
     def tap(self, value: Callable[[str, Buffer], None] | None) -> None:
         self.peers.tap = value
 
-    # A call
-
     def call(
         self,
         method: str | bytes,
@@ -297,14 +295,12 @@ class _Peers:
             raise
         self.links[peer].flush()
         self._act_on_side_effects()
-        if self.hub.leading.leader is not None:
-            self.hub.polling.wake_by(peer.next_wake)
+        self.hub.polling.wake_by(peer.next_wake)
 
     def _distrust(self, channel: ClientChannel) -> None:
         """After RecursionError, Ctrl-C: half of a message may be among what is to be sent."""
         if (link := self.links.get(channel.peer)) is not None:
-            link.peer.writable = False
-            link.closed = True  # the keeper, or the next call, does the rest
+            link.peer.writable, link.closed = False, True  # the keeper, or the next call, does the rest
 
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
