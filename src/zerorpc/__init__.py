@@ -32,6 +32,7 @@ from zerorpc.errors import (
 if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.blocking import Client
+    from zerorpc.client.every import every
     from zerorpc.client.options import CallView, options
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.one_way.puller import Puller, Subscriber
@@ -74,6 +75,7 @@ __all__ = [
     "__version__",
     "current_call",
     "deadline",
+    "every",
     "exceptions",
     "fork_task_context",
     "on_loop",
@@ -98,6 +100,7 @@ _MODULES = {
     "Subscriber": "zerorpc.one_way.puller",
     "current_call": "zerorpc.service.current_call",
     "deadline": "zerorpc.scope",
+    "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
     "on_loop": "zerorpc.service.methods",
     "options": "zerorpc.client.options",

@@ -12,11 +12,13 @@ import threading
 import weakref
 from collections.abc import Callable
 from os import getpid
+from random import getrandbits
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.replies import Replies
 from zerorpc.client.request import ClientBase, Request, answered, lost_with
 from zerorpc.client.stream import Stream
 from zerorpc.client.uploads import ThreadUpload
@@ -125,6 +127,7 @@ class _Core:
     """
 
     old_spelling: tuple[str, ...] = ("timeout", "slots", "async_", "async")
+    replies: type[Replies] = Replies  # what ``zerorpc.every`` gives
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
@@ -144,8 +147,6 @@ class _Core:
     @tap.setter
     def tap(self, value: Callable[[str, Buffer], None] | None) -> None:
         self.peers.tap = value
-
-    # A call
 
     def call(
         self,
@@ -284,7 +285,7 @@ class _Peers:
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
-        self.calls: Calls = Calls()
+        self.calls: Calls = Calls(getrandbits(32))
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
         self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
         self._settings = settings
@@ -294,10 +295,8 @@ class _Peers:
         """Send a request, or let it wait for a peer."""
         try:
             peer = self.calls.start(channel, now)
-        except BaseException:  # RecursionError, Ctrl-C: half of a message may be among what is to be sent
-            if (link := self.links.get(channel.peer)) is not None:
-                link.peer.writable = False
-                link.closed = True  # the keeper, or the next call, does the rest
+        except BaseException:
+            self._distrust(channel)
             raise
         if peer is not None:
             self.links[peer].flush()
@@ -306,6 +305,22 @@ class _Peers:
             self.hub.mend()
         if self.hub.leading.leader is not None:
             self.hub.polling.wake_by(self.calls.next_wake if peer is None else peer.next_wake)
+
+    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
+        """Send a request to this peer."""
+        try:
+            self.calls.start_at(peer, channel, now)
+        except BaseException:
+            self._distrust(channel)
+            raise
+        self.links[peer].flush()
+        self._act_on_side_effects()
+        self.hub.polling.wake_by(peer.next_wake)
+
+    def _distrust(self, channel: ClientChannel) -> None:
+        """After RecursionError, Ctrl-C: half of a message may be among what is to be sent."""
+        if (link := self.links.get(channel.peer)) is not None:
+            link.peer.writable, link.closed = False, True  # the keeper, or the next call, does the rest
 
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
@@ -324,12 +339,12 @@ class _Peers:
 
     def forked(self) -> None:
         """This is a child now, and the calls are the parent's."""
-        self.calls = Calls()
+        self.calls = Calls(getrandbits(32))
         self.links = {}
 
     def peer_ready(self, link: BlockingLink) -> None:
         self.links[link.peer] = link
-        self.calls.add(link.peer)
+        self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
 
     def peer_writable(self, link: BlockingLink) -> None:
@@ -384,9 +399,15 @@ class _Peers:
 
     def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
-        self.calls.remove(link.peer)
+        self.calls.remove(link.peer, failed=bool(ended))
         lost_with(None if link.dialer is None else link.dialer.endpoint.text, ended)
         self.received(link, ended)
+
+    def peer_retires(self, link: BlockingLink) -> None:
+        self.calls.remove(link.peer)
+
+    def is_idle(self, link: BlockingLink) -> bool:
+        return not link.peer.channels
 
     @property
     def next_wake(self) -> float | None:

@@ -146,6 +146,15 @@ class RpcDoor:
             _wake(channel)
         self._heard.set()
 
+    def peer_retires(self, link: AioLink) -> None:
+        self._send_goaway(link)
+        link.flush()
+
+    def is_idle(self, link: AioLink) -> bool:
+        """An old client can't be told: its next request may be on its way. It is the one to close."""
+        peer: ServerPeer = link.peer
+        return peer.heard_goaway and not peer.channels
+
     def forked(self) -> None:
         if self.runners is not None:
             self.runners.forked()

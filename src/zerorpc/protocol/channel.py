@@ -78,6 +78,8 @@ class Waiter(Protocol):
     ``_Unclaimed``  ``Call.set_result``          the loop's            ``await`` or ``Call.close``: None; or the program
                                                                        drops the Call, in any thread: the loop is asked
                                                                        to give the stream up
+    ``Arrival``     ``zerorpc.every``            the loop's, or with   the first reply, or the end: None
+                                                 the hub's lock held
     a ``Turn``      ``Leading.wait``, with the   the one that waits    who has news, with the lock held: None, then it
                     hub's lock held                                    is told; or its own thread, which looks up itself
     ``_Call``       ``AsyncResult``, before the  the caller's          who has news, with the lock held: None, then it
@@ -113,6 +115,7 @@ class Terms(Struct, frozen=True):
     stream_until: float = _FOREVER  # the deadline of a stream's end
     limit: float | None = None  # s, of which that was made
     item_timeout: float | None = None  # s that the reader waits for one item
+    pinned: CallCarrier | None = None  # the only peer that may run it
 
 
 USUAL_TERMS = Terms()

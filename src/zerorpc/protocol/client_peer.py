@@ -49,7 +49,7 @@ __all__ = ["ClientPeer", "late"]
 class ClientPeer(Peer[ClientChannel, ClientChannel]):
     """A server, seen by its client: carries our calls. ``new_id`` makes message ids."""
 
-    __slots__ = ("_inquiry", "_new_id", "goes_away", "passive")
+    __slots__ = ("_inquiry", "_new_id", "failures", "goes_away", "passive")
 
     news: tuple[News, ...]
 
@@ -64,6 +64,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         self._new_id = new_id
         self.passive: bool = passive
         self.goes_away: bool = False  # the server is shutting down: it answers what it has, and wants no more
+        self.failures: int = 0  # calls in a row that got no reply in time
         self._inquiry: Inquiry | None = None
 
     def open(self, channel: ClientChannel, now: float) -> None:
@@ -106,6 +107,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         if event.name == OK and type(event) is not BadEvent and channel.state is STATE_SENT:
             channel.reply, channel.reply_data, channel.answered = event, data, True
             channel.state = STATE_DONE
+            self.failures = 0
             self.channels.pop(channel.message_id, None)  # now: until it is answered it must not be forgotten
             if channel.upload is not None:
                 channel.upload.wake()
@@ -137,6 +139,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             touched.append(channel)
         else:
             channel.receive(event, data)
+            self.failures = 0
             if channel.state is STATE_DONE:
                 self.channels.pop(channel.message_id, None)
             touched.append(channel)
@@ -206,6 +209,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         wake = FOREVER
         if channel.state is STATE_SENT or channel.state is STATE_STREAMING:
             if now >= channel.deadline:
+                self.failures += 1
                 self._end(channel, late(channel), ended)
                 return wake
             wake = channel.deadline
@@ -216,6 +220,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             return wake
         lost_at = channel.last_seen + LOST_AFTER_OLD * self.heartbeat
         if now >= lost_at:
+            self.failures += 1
             self._end(channel, lost(LOST_AFTER_OLD * self.heartbeat), ended)
             return FOREVER
         if now >= channel.next_beat:
