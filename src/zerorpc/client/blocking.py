@@ -236,6 +236,13 @@ class _Core:
         self.grant(channel)
         self.hub.leading.wait(channel, ready, monotonic(), begin)
 
+    def want_newest(self, channel: ClientChannel) -> None:
+        """Have the server leave out all items of a stream but the newest."""
+        with self.hub.lock:
+            channel.want_newest()
+            if channel.peer is not None:
+                self.peers.flush(channel.peer)
+
     def look_by(self, when: float) -> None:
         """Have whoever drives the sockets look at the time then. With the hub's lock held."""
         if self.hub.leading.leader is not None:

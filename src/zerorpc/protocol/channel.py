@@ -11,10 +11,11 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.errors import LostRemote, NotSupported, ProtocolError
 from zerorpc.protocol.events import (
     CANCEL,
     DONE,
+    LATEST,
     MORE,
     STREAM,
     Buffer,
@@ -250,6 +251,21 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         if inflow.granted + len(inflow.inbox) <= inflow.low:
             self.grant()
         return event
+
+    def want_newest(self) -> None:
+        """Of a stream, take only the newest item whenever the reader wants one.
+
+        Raises NotSupported for a server of an older protocol, and RuntimeError when an item was read before.
+        """
+        inflow, peer = self.inflow, self.peer
+        if self.state is not STATE_STREAMING or inflow is None or peer is None:
+            return  # it is over: there is nothing to be left out
+        if peer.level < 1:
+            raise NotSupported(f"{self.method}: the server speaks an older protocol, which can't leave out items")
+        if not inflow.newest_only:
+            if not inflow.want_newest():
+                raise RuntimeError(f"latest() of the stream of {self.method} has to come before its first item is read")
+            peer.emit(self, LATEST, [])
 
     def begin_wait(self, now: float) -> float | None:
         """The reader waits for an item from now on: until when at most, if there is such a time."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from zerorpc.protocol.call_header import CallHeader, read_call_header
 from zerorpc.protocol.events import (
+    DROPPED,
     MORE,
     NO_ID,
     STREAM,
@@ -161,13 +162,20 @@ class ServerChannel(Struct, eq=False):
                 self.outflow = Outflow(0)
                 self.until = self.stream_until
             self.peer.send_event(self, data, last)
-        elif outflow.admit(data):
+        elif outflow.admit(data, last):
             self.peer.send_event(self, data, last)
 
     @property
     def room(self) -> int:
         """How many events may go out now without waiting for credit."""
-        return 1 if self.outflow is None else self.outflow.credit
+        outflow = self.outflow
+        return 1 if outflow is None or outflow.newest_only else outflow.credit
+
+    def keep_newest(self) -> None:
+        """The caller wants only the newest item, whenever it gives credit: the method needs to wait for none."""
+        if self.outflow is None:
+            self.outflow = Outflow()
+        self.outflow.newest_only = True
 
     def add_credit(self, count: object) -> None:
         """The caller grants ``count`` more events; nonsense is ignored."""
@@ -175,6 +183,9 @@ class ServerChannel(Struct, eq=False):
         if outflow is None:
             outflow = self.outflow = Outflow()
         outflow.add_credit(count)
+        if outflow.dropped and outflow.backlog and not self.closed:
+            self.peer.send_event(self, encode(self.peer.event_header(self), DROPPED, [outflow.dropped]))
+            outflow.dropped = 0
         while (data := outflow.next_admitted()) is not None:
             self.peer.send_event(self, data)
         if self.finished and not outflow.backlog:

@@ -17,6 +17,7 @@ from zerorpc.protocol.events import (
     HEARTBEAT,
     ID_MAX,
     ITEM_EVENTS,
+    LATEST,
     MORE,
     NO_ID,
     USUAL_TIMEOUT,
@@ -126,6 +127,10 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         if name == MORE:
             channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
             if channel.runner is not None:  # or the shell, told of it twice in one chunk, would run the method twice
+                touched.append(channel)
+        elif name == LATEST and self.level >= 1:
+            channel.keep_newest()
+            if channel.runner is not None:
                 touched.append(channel)
         elif name in ITEM_EVENTS and self.level >= 1:
             if not channel.take_item(event, now):
