@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from zerorpc.scope import deadline
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call
-    from zerorpc.service.methods import on_loop, process, rep, stream
+    from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
 
 __version__ = "1.0.0a1"
 
@@ -75,6 +75,7 @@ __all__ = [
     "deadline",
     "exceptions",
     "fork_task_context",
+    "idempotent",
     "on_loop",
     "options",
     "process",
@@ -97,6 +98,7 @@ _MODULES = {
     "current_call": "zerorpc.service.current_call",
     "deadline": "zerorpc.scope",
     "fork_task_context": "zerorpc.compat.context",
+    "idempotent": "zerorpc.service.methods",
     "on_loop": "zerorpc.service.methods",
     "options": "zerorpc.client.options",
     "process": "zerorpc.service.methods",

@@ -19,8 +19,10 @@ from zerorpc.errors import (
     ProtocolError,
     RemoteError,
     SerializationError,
+    ServerOverloaded,
     ZeroRPCError,
 )
+from zerorpc.protocol.call_header import retry_after
 from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     CALL_KEY,
@@ -296,6 +298,8 @@ class Request:
             ran = None if channel.inflow is None else True  # a stream has begun
         made = SERVER_ERRORS.get(kind, RemoteError) if isinstance(kind, str) else RemoteError
         error = made(told.name, told.msg, told.traceback, ran=ran, method=channel.method)
+        if isinstance(error, ServerOverloaded):
+            error.retry_after = retry_after(header)
         error.metadata = {**_metadata(header, "metadata"), **_metadata(header, "end")}
         return error
 

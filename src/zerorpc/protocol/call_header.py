@@ -6,14 +6,15 @@ level 0 ignore the key; what they must not ignore is not sent to them (``ClientC
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
-from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, TIMEOUT_KEY, encode_usual
+from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, RETRY_AFTER_KEY, TIMEOUT_KEY, encode_usual
 
-__all__ = ["CallHeader", "Metadata", "read_call_header", "with_time_left"]
+__all__ = ["CallHeader", "Metadata", "read_call_header", "retry_after", "with_time_left"]
 
 Metadata: TypeAlias = dict[str, str | bytes]
 
@@ -62,3 +63,9 @@ def with_time_left(request: bytes, first: float | None, all_of_it: float) -> byt
     if isinstance(call, dict) and "deadline" in call:
         call["deadline"] = all_of_it
     return encode_usual((header, parts.name, parts.args))
+
+
+def retry_after(header: dict[str, Any]) -> float | None:
+    """The seconds after which a server that is overloaded wants to be asked again; None if its header doesn't say."""
+    told = header.get(RETRY_AFTER_KEY)
+    return float(told) if isinstance(told, (int, float)) and not isinstance(told, bool) and 0 <= told < inf else None
