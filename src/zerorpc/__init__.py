@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call
     from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
+    from zerorpc.settings import Retry
 
 __version__ = "1.0.0a1"
 
@@ -60,6 +61,7 @@ __all__ = [
     "Puller",
     "Pusher",
     "RemoteError",
+    "Retry",
     "SerializationError",
     "Server",
     "ServerOverloaded",
@@ -93,6 +95,7 @@ _MODULES = {
     "Publisher": "zerorpc.one_way.pusher",
     "Puller": "zerorpc.one_way.puller",
     "Pusher": "zerorpc.one_way.pusher",
+    "Retry": "zerorpc.settings",
     "Server": "zerorpc.server.server",
     "Subscriber": "zerorpc.one_way.puller",
     "current_call": "zerorpc.service.current_call",

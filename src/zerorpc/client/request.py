@@ -276,7 +276,10 @@ class Request:
         if isinstance(channel.error, ZeroRPCError) and channel.error.method is None:
             channel.error = error = copy.copy(channel.error)  # when a client is closed, its calls share one
             error.method = channel.method
-            if channel.peer is None:
+            attempts = channel.terms.attempts
+            if attempts is not None and attempts.doubtful and not error.ran:
+                error.ran = None  # an earlier attempt may have
+            elif channel.peer is None:
                 error.ran = False  # it still waited for a server
             elif channel.inflow is not None:
                 error.ran = True  # a stream has begun
@@ -296,6 +299,9 @@ class Request:
         told = remote_error(event.args, version if type(version) is int else 1)
         if not isinstance(ran, bool):
             ran = None if channel.inflow is None else True  # a stream has begun
+        attempts = channel.terms.attempts
+        if ran is False and attempts is not None and attempts.doubtful:
+            ran = None  # this one has not, but an earlier attempt may have
         made = SERVER_ERRORS.get(kind, RemoteError) if isinstance(kind, str) else RemoteError
         error = made(told.name, told.msg, told.traceback, ran=ran, method=channel.method)
         if isinstance(error, ServerOverloaded):

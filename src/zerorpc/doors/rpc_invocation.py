@@ -118,6 +118,11 @@ class RpcInvocation(Invocation, eq=False):
         return self.channel.peer.name
 
     @property
+    def attempt(self) -> int:
+        call = self.channel.call
+        return 1 if call is None else call.attempt
+
+    @property
     def metadata(self) -> Mapping[str, str | bytes]:
         call = self.channel.call
         return {} if call is None or call.metadata is None else call.metadata

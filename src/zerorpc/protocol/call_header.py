@@ -26,6 +26,7 @@ class CallHeader(msgspec.Struct):
     options: list[str] | None = None  # keywords that the caller took for options of the call, and not for arguments
     deadline: float | None = None  # seconds that are left for all of the call, a stream's items included
     metadata: dict[str, Any] | None = None  # of the program: texts and octets
+    attempt: int = 1  # of a call that is repeated: which one this is
 
 
 def read_call_header(raw: Raw) -> CallHeader:
@@ -52,9 +53,9 @@ class _Parts(msgspec.Struct, array_like=True):
 _parts_decoder = msgspec.msgpack.Decoder(_Parts)
 
 
-def with_time_left(request: bytes, first: float | None, all_of_it: float) -> bytes:
+def with_time_left(request: bytes, first: float | None, all_of_it: float, attempt: int = 1) -> bytes:
     """The same packed request, sent later than when it was packed: ``first`` seconds are left for the first reply, and
-    ``all_of_it`` for the whole call, if it has such a limit. Everything else stays as it is.
+    ``all_of_it`` for the whole call, if it has such a limit. ``attempt`` is its number. Everything else stays as it is.
     """
     parts = _parts_decoder.decode(request)
     header = parts.header
@@ -62,6 +63,8 @@ def with_time_left(request: bytes, first: float | None, all_of_it: float) -> byt
     call = header.get(CALL_KEY)
     if isinstance(call, dict) and "deadline" in call:
         call["deadline"] = all_of_it
+    if attempt > 1:
+        header[CALL_KEY] = {**call, "attempt": attempt} if isinstance(call, dict) else {"attempt": attempt}
     return encode_usual((header, parts.name, parts.args))
 
 
