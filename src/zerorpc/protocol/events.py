@@ -57,7 +57,6 @@ __all__ = [
     "encode",
     "encode_item",
     "encode_ok",
-    "no_array",
     "too_large",
     "unsendable",
 ]
@@ -322,23 +321,6 @@ class _HeaderOnly(msgspec.Struct, array_like=True):
 _header_decoder = msgspec.msgpack.Decoder(_HeaderOnly)
 _raw_map_decoder = msgspec.msgpack.Decoder(dict[Any, Raw])
 _any_decoder = msgspec.msgpack.Decoder()
-
-
-def no_array(method: str, args: object) -> str:
-    """What to tell the caller whose arguments are no array, in MessagePack's words."""
-    came = _KINDS.get(type(args), "a value of another type")
-    return f"the arguments of {method} have to be an array, such as [1, 2] or [], but {came} came"
-
-
-_KINDS: dict[type, str] = {
-    type(None): "nil",
-    bool: "a boolean",
-    int: "an integer",
-    float: "a float",
-    str: "a string",
-    bytes: "a string of octets",
-    dict: "a map",
-}
 
 
 def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:

@@ -19,12 +19,11 @@ from msgspec import Struct
 from zerorpc.errors import Cancelled, RemoteError, SerializationError, UnknownMethod, WrongArguments
 from zerorpc.logs import Logger
 from zerorpc.protocol.call_header import Metadata
-from zerorpc.protocol.events import no_array
 from zerorpc.protocol.server_channel import Runner
 from zerorpc.scope import Cancellable
 from zerorpc.service.failure import Failure, plain
 from zerorpc.service.methods import Method
-from zerorpc.service.signatures import cannot_begin, misfit
+from zerorpc.service.signatures import cannot_begin, misfit, no_array
 from zerorpc.shown import message_of, name_of, trace_of, without_frames_of
 
 __all__ = ["Invocation", "Runner"]

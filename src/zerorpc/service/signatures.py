@@ -11,7 +11,7 @@ from zerorpc.protocol.events import encode
 from zerorpc.service.methods import Method
 from zerorpc.shown import LONGEST, text_of
 
-__all__ = ["argspec", "cannot_begin", "describe", "misfit", "own_parameters"]
+__all__ = ["argspec", "cannot_begin", "describe", "misfit", "no_array", "own_parameters"]
 
 _T = TypeVar("_T")
 
@@ -57,6 +57,23 @@ def cannot_begin(method: Method, args: list[Any], kwargs: dict[str, Any]) -> boo
     except TypeError:
         return True
     return False
+
+
+def no_array(method: str, args: object) -> str:
+    """What to tell the caller whose arguments are no array, in MessagePack's words."""
+    came = _KINDS.get(type(args), "a value of another type")
+    return f"the arguments of {method} have to be an array, such as [1, 2] or [], but {came} came"
+
+
+_KINDS: dict[type, str] = {
+    type(None): "nil",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a float",
+    str: "a string",
+    bytes: "a string of octets",
+    dict: "a map",
+}
 
 
 def own_parameters(method: Method, names: list[str]) -> list[str]:

@@ -7,13 +7,10 @@ left half done, what a finalizer could not do at once, and what calls need that 
 from __future__ import annotations
 
 import socket
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
 from os import getpid
-from threading import get_ident
-from time import monotonic
 
 from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger
@@ -22,8 +19,8 @@ from zerorpc.transport.background import Background, BackgroundCall
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.dialing import BlockingDialing, Dial
-from zerorpc.transport.hub import Hub
 from zerorpc.transport.keeper import Keeper
+from zerorpc.transport.keeping import KeptHub
 from zerorpc.transport.leading import Leading
 from zerorpc.transport.polling import BlockingOwner, Polling
 from zerorpc.transport.sockets import Listener, tune
@@ -36,13 +33,12 @@ _KEEPER_LONGEST = 1.0  # s between the keeper's looks
 _KEEPER_SHORTEST = 0.02
 
 
-class BlockingHub(Hub):
+class BlockingHub(KeptHub):
     """A hub that lives in its callers' threads. Its methods are safe from any thread, and after a fork.
 
     ``lock`` guards all state, the peers' too; the owner is called with it held.
     """
 
-    lock: threading.RLock
     listeners: dict[str, Listener]
     sockets: weakref.WeakSet[Listener | socket.socket]
 
@@ -66,44 +62,6 @@ class BlockingHub(Hub):
         self._keeper: Keeper | None = None
         self.dialing: BlockingDialing = BlockingDialing(self)
 
-    # Keeping: by a thread of its own, while nobody waits
-
-    def _look_in(self) -> bool:
-        """Heartbeats, answers to PING, workers that connect, and what is left to the keeper; whether that is all."""
-        with self.lock:
-            while self._deferred:
-                self._deferred.popleft()()
-            over, now = self.closed, monotonic()
-            due = now >= self._look_in_by  # else it was woken: a background call has begun, or ended
-            if due or over:
-                self._look_in_by = now + self._keeper_interval
-                self.background.look()
-            if due and not over:
-                self.polling.accept_again()
-                self.mend()
-        self.background.finish()
-        if not over and (due or self.background.open):
-            self.leading.keep(self._goes_on, int(self._keeper_interval * 1000))
-            self.background.finish()
-        return over
-
-    def _goes_on(self) -> bool:
-        """Whether the keeper leads on: background calls wait, and it has nothing else to do."""
-        return self.background.waits and not self._deferred and not self.closed and monotonic() < self._look_in_by
-
-    def wake_keeper(self) -> None:
-        """Have the keeper look in at once, if it leads too. Safe anywhere."""
-        keeper = self._keeper
-        if keeper is not None:
-            keeper.nudge()
-            if self.leading.leader == keeper.ident != get_ident():
-                self.polling.ring_anyway()
-
-    @property
-    def in_keeper(self) -> bool:
-        """Whether this is the keeper's thread."""
-        return self._keeper is not None and self._keeper.ident == get_ident()
-
     def mend(self) -> None:
         """Finish what an interrupt (Ctrl-C, an alarm) may have left half done in another thread. With the lock held."""
         self.leading.mend()
@@ -115,28 +73,6 @@ class BlockingHub(Hub):
             elif link.dialer is not None and link.dialer.retired:
                 self._retire(link)
         self.dialing.begin_idle(self.dialers.values())
-
-    def settle(self, act: Callable[[], None], wait: bool) -> None:
-        """Do something with the lock held, for a signal handler or a finalizer, perhaps: if this thread is in the
-        middle of something, or another is and this one may not ``wait`` for it, the keeper does it in a moment.
-        """
-        if not self.leading.holds_lock():
-            try:
-                if wait:
-                    with self.lock:  # no interrupt comes between the end of the block and the release
-                        act()
-                    return
-                if self.lock.acquire(False):
-                    act()
-                    return
-            except BaseException:  # RecursionError, Ctrl-C
-                self._deferred.append(act)
-                raise
-            finally:  # an interrupt may come before we know that we have it
-                if self.leading.holds_lock():
-                    self.lock.release()
-        self._deferred.append(act)
-        self.wake_keeper()
 
     def attend(self, call: BackgroundCall) -> None:
         """Look after a call that has begun, and that no thread waits for. With the lock held. Raises RuntimeError if
