@@ -1,0 +1,233 @@
+"""A blocking client and its server, in one process and without a thread between them.
+
+The client is a ``zerorpc.Client`` in every respect, but that its one connection is in memory: where it would poll
+sockets, it turns the server's event loop. So coroutines of the service run in the thread that waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import cast
+
+from zerorpc.client.blocking import Client, _Peers
+from zerorpc.compat.context import Context
+from zerorpc.protocol.channel import ClientChannel
+from zerorpc.settings import ClientSettings, checked
+from zerorpc.testing.clock import Clock
+from zerorpc.testing.driver import Driver
+from zerorpc.testing.host import Host
+from zerorpc.testing.memory import Lane, MemorySocket
+from zerorpc.transport.blocking import BlockingHub
+from zerorpc.transport.blocking_link import BlockingLink
+from zerorpc.transport.dialer import Dialer
+from zerorpc.transport.poller import READABLE, WRITABLE, Poller
+from zerorpc.transport.polling import BlockingOwner, Polling
+from zerorpc.transport.sockets import Listener
+
+__all__ = ["BlockingPair"]
+
+_HANDSHAKE_TURNS = 1000  # far more than it takes
+
+
+class BlockingPair:
+    """Both sides, and the way between them. ``client`` works from ``open`` to ``close``."""
+
+    def __init__(self, service: object, context: Context, settings: ClientSettings, clock: Clock | None) -> None:
+        self._host = Host(service, clock)
+        self.client: Client = Client(None, context, settings.timeout, settings.heartbeat)
+        self._clock = clock
+        self._lanes = Lane(), Lane()
+        self._driver = Driver()
+        self.loop: asyncio.AbstractEventLoop = self._driver.loop
+        core = self.client._core
+        self._peers = _InProcessPeers(context, checked(settings), self._driver, clock)
+        core.peers = self._peers
+        core.hub = self._hub = self._peers.hub
+
+    def open(self) -> None:
+        """Start the server, and connect. Raises Closed for a server that has served already."""
+        to_client, to_server = self._lanes
+        try:
+            self._driver.complete(self._host.start())
+            sock = MemorySocket(to_client, to_server)
+            to_client.arrived = to_server.drained = self._driver.wake
+            self._driver.run(lambda: self._host.accept(to_server, to_client))
+            self._hub.polling.poller.add(sock)
+            self._hub.adopt(cast("socket.socket", sock))
+            self._shake_hands()
+        except BaseException:
+            self.close()
+            raise
+        if self._clock is not None:
+            self._clock.attach(self)
+
+    def _shake_hands(self) -> None:
+        for _ in range(_HANDSHAKE_TURNS):
+            if self._peers.calls.peers:
+                return
+            self._hub.leading.lead_once()
+        raise RuntimeError("the in-process client did not reach its server")
+
+    def close(self) -> None:
+        """End both sides. What runs is cancelled; a plain function that doesn't end is left to its thread."""
+        if self._clock is not None:
+            self._clock.detach(self)
+        self.client.close()
+        try:
+            self._driver.complete(self._host.stop())
+        finally:
+            self._driver.close()
+
+    # For the clock
+
+    @property
+    def next_wake(self) -> float | None:
+        return self._hub.polling.next_wake
+
+    @property
+    def busy(self) -> bool:
+        return any(lane.size for lane in self._lanes)
+
+    def look_after(self) -> None:
+        hub = self._hub
+        with hub.lock:
+            now = hub.polling.time()
+            hub.polling.plan(now)
+            hub.polling.act(hub.polling.poller.ready(), now)
+            hub.polling.ring()
+
+    def run(self, act: Callable[[], None], turns: int) -> None:
+        self._driver.run(act, turns)
+
+
+class _InProcessPeers(_Peers):
+    """As any client's, but for the hub, and for the clock: what comes from outside of here has the system's time."""
+
+    hub: _InProcessHub
+
+    def __init__(self, context: Context, settings: ClientSettings, driver: Driver, clock: Clock | None) -> None:
+        super().__init__(context, settings)
+        self.hub = _InProcessHub(self, context, settings.heartbeat, driver, monotonic if clock is None else clock.time)
+
+    def start(self, channel: ClientChannel, now: float) -> None:
+        time = self.hub.polling.time()
+        channel.deadline += time - now
+        super().start(channel, time)
+
+    def _start_again(self, channel: ClientChannel, now: float) -> None:
+        time = self.hub.polling.time()
+        if self.calls.retry(channel, time):
+            super().start(channel, time)
+
+    def _assign(self) -> None:
+        for peer in self.calls.assign(self.hub.polling.time()):
+            self.flush(peer)
+
+
+class _InProcessHub(BlockingHub):
+    polling: _InProcessPolling
+
+    def __init__(
+        self,
+        owner: BlockingOwner,
+        context: Context,
+        heartbeat: float | None,
+        driver: Driver,
+        time: Callable[[], float],
+    ) -> None:
+        super().__init__(owner, context.hook_resolve_endpoint, heartbeat)
+        self.polling = _InProcessPolling(owner, self.adopt, driver, time)
+        self.leading = self.polling.leading
+        self._set_up()
+
+    def start_listener(self, listener: Listener) -> None:
+        listener.close()
+        raise RuntimeError("an in-process client has its server, and no endpoints")
+
+    def start_dialer(self, dialer: Dialer) -> None:
+        raise RuntimeError("an in-process client has its server, and no endpoints")
+
+
+class _InProcessPolling(Polling):
+    """Turns the server's loop, where others wait for sockets."""
+
+    def __init__(
+        self,
+        owner: BlockingOwner,
+        accepted: Callable[[socket.socket], object],
+        driver: Driver,
+        time: Callable[[], float],
+    ) -> None:
+        self._driver = driver
+        self.time = time
+        self.poller = MemoryPoller(driver)
+        super().__init__(owner, accepted)
+
+    def set_up(self) -> None:
+        super().set_up()
+        self._poller: Poller = self.poller
+
+    def plan(self, now: float) -> int:
+        return super().plan(self.time())
+
+    def act(self, events: list[tuple[int, int]], now: float) -> None:
+        super().act(events, self.time())
+
+    def look(self, now: float) -> None:
+        super().look(self.time())
+
+    def add(self, link: BlockingLink) -> None:
+        self._poller.register(link.fileno, READABLE)
+        link.peer.opened(self.time())
+        link.flush()
+        self.ring()
+
+    @property
+    def next_wake(self) -> float | None:
+        """When something is due."""
+        wakes = [self._owner.next_wake, *(link.peer.next_wake for link in list(self.links.values()))]
+        return min((wake for wake in wakes if wake is not None), default=None)
+
+    def ring(self) -> None:
+        if self.leading.leader is not None:
+            self._driver.wake()
+
+
+class MemoryPoller:
+    """``select.poll`` for sockets in memory. All but ``poll`` with the hub's lock held."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._sockets: dict[int, MemorySocket] = {}
+        self._events: dict[int, int] = {}
+
+    def add(self, sock: MemorySocket) -> None:
+        """It may be registered from now on, by its number."""
+        self._sockets[sock.fileno()] = sock
+
+    def register(self, fd: int, eventmask: int, /) -> None:
+        self._events[fd] = eventmask
+
+    modify = register
+
+    def unregister(self, fd: int, /) -> None:
+        del self._events[fd]
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        if not (found := self.ready()):
+            self._driver.wait(1.0 if timeout is None else timeout / 1000)
+            found = self.ready()
+        return found
+
+    def ready(self) -> list[tuple[int, int]]:
+        """What ``poll`` would tell at once."""
+        found = []
+        for fileno, events in list(self._events.items()):
+            sock = self._sockets[fileno]
+            event = (READABLE if sock.readable else 0) | (WRITABLE if events & WRITABLE and sock.writable else 0)
+            if event:
+                found.append((fileno, event))
+        return found

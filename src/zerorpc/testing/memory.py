@@ -1,0 +1,278 @@
+"""Connections in memory: what one end writes, the other end reads, with the flow control of a socket but without one.
+
+A connection has two lanes, one each way. An end is a transport for an ``AioLink`` on an event loop, or stands in for
+the socket of a ``BlockingLink``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+__all__ = ["Lane", "MemorySocket", "MemoryTransport"]
+
+_HIGH = 256 * 1024  # octets on their way above which the writer has to wait, about what a system's socket holds,
+_LOW = _HIGH // 4  # and those below which it may go on
+_READ_MAX = 64 * 1024  # octets handed to a protocol at a time
+
+_Octets: TypeAlias = "bytes | bytearray | memoryview"
+
+_filenos = itertools.count(-2, -1)  # none of the system's, and not -1: that means closed
+
+
+class Lane:
+    """One direction of a connection. Safe from any thread.
+
+    ``arrived`` is called when there is something for the reader, ``drained`` when the writer may go on.
+    """
+
+    def __init__(self) -> None:
+        self.arrived: Callable[[], object] = _nothing
+        self.drained: Callable[[], object] = _nothing
+        self.size: int = 0  # octets on their way
+        self.ended: bool = False  # nothing more is written
+        self.full: bool = False
+        self._chunks: deque[memoryview] = deque()
+        self._lock = threading.Lock()
+
+    def put(self, data: _Octets) -> None:
+        with self._lock:
+            if self.ended or not data:
+                return
+            self._chunks.append(memoryview(bytes(data)))
+            self.size += len(data)
+            self.full = self.full or self.size > _HIGH
+        self.arrived()
+
+    @property
+    def room(self) -> int:
+        """How many octets it takes without a wait."""
+        return 0 if self.full else max(_HIGH - self.size, 1)
+
+    def take(self, most: int = _READ_MAX) -> bytes:
+        """Up to ``most`` octets; none if nothing is there."""
+        with self._lock:
+            if not self._chunks:
+                return b""
+            chunk = self._chunks.popleft()
+            if len(chunk) > most:
+                self._chunks.appendleft(chunk[most:])
+                chunk = chunk[:most]
+            self.size -= len(chunk)
+            drained = self.full and self.size <= _LOW
+            if drained:
+                self.full = False
+        if drained:
+            self.drained()
+        return bytes(chunk)
+
+    def end(self) -> None:
+        """Its writer has closed. Safe to call twice."""
+        if not self.ended:
+            self.ended = True
+            self.arrived()
+
+    def drop(self) -> None:
+        """Its reader has closed: nobody takes what is on its way."""
+        with self._lock:
+            self._chunks.clear()
+            self.size = 0
+            self.full = False
+        self.end()
+
+    @property
+    def readable(self) -> bool:
+        return self.size > 0 or self.ended
+
+    def __repr__(self) -> str:
+        return f"<Lane size={self.size}{' ended' if self.ended else ''}>"
+
+
+class MemoryTransport(asyncio.Transport):
+    """One end, for a protocol on an event loop. ``incoming`` and ``outgoing`` are its lanes.
+
+    All but what the lanes call belongs to the loop's thread.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, incoming: Lane, outgoing: Lane
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._protocol = protocol
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._reading = True
+        self._paused = False  # the protocol was told to write no more
+        self._closing = False
+        self._told = False  # that there is something to deliver
+        incoming.arrived = self._tell
+        outgoing.drained = self._tell
+
+    def open(self) -> None:
+        """Begin: from now on the protocol is told."""
+        self._protocol.connection_made(self)
+        self._tell()
+
+    def _tell(self) -> None:
+        """From any thread."""
+        if not self._told and not self._loop.is_closed():
+            self._told = True
+            self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._told = False
+        try:
+            self._tell_protocol()
+        except Exception as error:  # as asyncio does it
+            self._loop.call_exception_handler(
+                {"message": "the protocol failed", "exception": error, "transport": self, "protocol": self._protocol}
+            )
+            self.abort()
+
+    def _tell_protocol(self) -> None:
+        if self._paused and not self._outgoing.full and not self._closing:
+            self._paused = False
+            self._protocol_at_work.resume_writing()
+        while self._reading and not self._closing and (data := self._incoming.take()):
+            self._feed(data)
+        if self._incoming.ended and not self._incoming.size and not self._closing:
+            self._protocol_at_work.eof_received()  # who does not close then is closed
+            self.abort()
+
+    @property
+    def _protocol_at_work(self) -> asyncio.Protocol:
+        return cast("asyncio.Protocol", self._protocol)
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            protocol = self._protocol
+            if not isinstance(protocol, asyncio.BufferedProtocol):
+                self._protocol_at_work.data_received(data)
+                return
+            with memoryview(cast("bytearray", protocol.get_buffer(len(data)))) as room:
+                count = min(len(room), len(data))
+                room[:count] = data[:count]
+            protocol.buffer_updated(count)
+            data = data[count:]
+
+    # What a protocol asks of it
+
+    def write(self, data: _Octets) -> None:
+        if self._closing:
+            return
+        self._outgoing.put(data)
+        if self._outgoing.full and not self._paused:
+            self._paused = True
+            self._protocol_at_work.pause_writing()
+
+    def close(self) -> None:
+        self.abort()  # what was written is on its way already
+
+    def abort(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._outgoing.end()
+        self._incoming.drop()
+        self._loop.call_soon(self._protocol.connection_lost, None)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        self._tell()
+
+    def is_reading(self) -> bool:
+        return self._reading and not self._closing
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._protocol
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """The lane's own are as good."""
+
+    def get_write_buffer_size(self) -> int:
+        return self._outgoing.size
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def __repr__(self) -> str:
+        return f"<MemoryTransport{' closing' if self._closing else ''} in={self._incoming!r} out={self._outgoing!r}>"
+
+
+class MemorySocket:
+    """One end, as much of a non-blocking socket as a ``BlockingLink`` uses."""
+
+    family = socket.AF_UNSPEC  # no options to set
+
+    def __init__(self, incoming: Lane, outgoing: Lane) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._fileno = next(_filenos)
+        self._closed = False
+
+    def fileno(self) -> int:
+        """A number that no descriptor of the system has."""
+        return -1 if self._closed else self._fileno
+
+    def getpeername(self) -> str:
+        raise OSError("a connection in memory has no address")
+
+    def setblocking(self, flag: bool) -> None:
+        """It never blocks."""
+
+    def send(self, data: _Octets) -> int:
+        if self._closed or self._outgoing.ended:
+            raise BrokenPipeError("the other end has closed")
+        room = self._outgoing.room
+        if not room:
+            raise BlockingIOError
+        part = memoryview(data)[:room]
+        self._outgoing.put(part)
+        return len(part)
+
+    def recv(self, most: int) -> bytes:
+        """Nothing means the end; BlockingIOError when nothing is there yet."""
+        data = self._incoming.take(most)
+        if not data and not self._incoming.ended:
+            raise BlockingIOError
+        return data
+
+    def recv_into(self, room: memoryview) -> int:
+        data = self.recv(len(room))
+        room[: len(data)] = data
+        return len(data)
+
+    @property
+    def readable(self) -> bool:
+        return self._incoming.readable
+
+    @property
+    def writable(self) -> bool:
+        return self._outgoing.room > 0 or self._outgoing.ended
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._outgoing.end()
+            self._incoming.drop()
+
+    def __repr__(self) -> str:
+        return f"<MemorySocket{' closed' if self._closed else ''} in={self._incoming!r} out={self._outgoing!r}>"
+
+
+def _nothing() -> None: ...
