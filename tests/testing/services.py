@@ -36,6 +36,9 @@ class Cooler:
         self.blocked.wait()
         return "at last"
 
+    async def aecho(self, value: object) -> object:
+        return value
+
     async def chills(self) -> str:
         self.threads.add(threading.get_ident())
         await asyncio.sleep(0)

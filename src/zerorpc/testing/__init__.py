@@ -1,11 +1,14 @@
 """Tools for the tests of programs that use zerorpc: import it where you test, zerorpc itself never does.
 
 ``client`` and ``async_client`` call a service in the same process without sockets; a ``Clock`` moves their time.
+``Faults`` happen to them, or on the way to a real server, behind a ``proxy``.
 """
 
 from __future__ import annotations
 
 from zerorpc.testing.clock import Clock
+from zerorpc.testing.faults import Faults
 from zerorpc.testing.in_process import async_client, client
+from zerorpc.testing.proxy import Proxy, proxy
 
-__all__ = ["Clock", "async_client", "client"]
+__all__ = ["Clock", "Faults", "Proxy", "async_client", "client", "proxy"]

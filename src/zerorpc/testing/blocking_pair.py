@@ -6,9 +6,9 @@ sockets, it turns the server's event loop. So coroutines of the service run in t
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
+from threading import get_ident
 from time import monotonic
 from typing import cast
 
@@ -18,8 +18,9 @@ from zerorpc.protocol.channel import ClientChannel
 from zerorpc.settings import ClientSettings, checked
 from zerorpc.testing.clock import Clock
 from zerorpc.testing.driver import Driver
-from zerorpc.testing.host import Host
+from zerorpc.testing.faults import Faults
 from zerorpc.testing.memory import Lane, MemorySocket
+from zerorpc.testing.pair import Pair
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialer import Dialer
@@ -29,52 +30,48 @@ from zerorpc.transport.sockets import Listener
 
 __all__ = ["BlockingPair"]
 
-_HANDSHAKE_TURNS = 1000  # far more than it takes
+_HANDSHAKE_TURNS = 8  # of the loop, before the first call: more than it takes
 
 
-class BlockingPair:
+class BlockingPair(Pair):
     """Both sides, and the way between them. ``client`` works from ``open`` to ``close``."""
 
-    def __init__(self, service: object, context: Context, settings: ClientSettings, clock: Clock | None) -> None:
-        self._host = Host(service, clock)
-        self.client: Client = Client(None, context, settings.timeout, settings.heartbeat)
-        self._clock = clock
-        self._lanes = Lane(), Lane()
+    def __init__(
+        self, service: object, made: Client, settings: ClientSettings, clock: Clock | None, faults: Faults | None
+    ) -> None:
         self._driver = Driver()
-        self.loop: asyncio.AbstractEventLoop = self._driver.loop
-        core = self.client._core
-        self._peers = _InProcessPeers(context, checked(settings), self._driver, clock)
+        try:
+            super().__init__(service, self._driver.loop, clock, faults)
+        except BaseException:
+            self._driver.close()
+            raise
+        self.client: Client = made
+        core = made._core
+        self._peers = _InProcessPeers(core.context, settings, self._driver, clock)
         core.peers = self._peers
         core.hub = self._hub = self._peers.hub
 
     def open(self) -> None:
         """Start the server, and connect. Raises Closed for a server that has served already."""
-        to_client, to_server = self._lanes
         try:
             self._driver.complete(self._host.start())
-            sock = MemorySocket(to_client, to_server)
-            to_client.arrived = to_server.drained = self._driver.wake
-            self._driver.run(lambda: self._host.accept(to_server, to_client))
-            self._hub.polling.poller.add(sock)
-            self._hub.adopt(cast("socket.socket", sock))
-            self._shake_hands()
+            self._opened()
+            for _ in range(_HANDSHAKE_TURNS):
+                self._hub.leading.lead_once()
         except BaseException:
             self.close()
             raise
-        if self._clock is not None:
-            self._clock.attach(self)
 
-    def _shake_hands(self) -> None:
-        for _ in range(_HANDSHAKE_TURNS):
-            if self._peers.calls.peers:
-                return
-            self._hub.leading.lead_once()
-        raise RuntimeError("the in-process client did not reach its server")
+    def _join(self, to_client: Lane, to_server: Lane) -> None:
+        sock = MemorySocket(to_client, to_server)
+        to_client.arrived = to_server.drained = self._driver.wake
+        self.loop.call_soon_threadsafe(self._host.accept, to_server, to_client)
+        self._hub.polling.poller.add(sock)
+        self._hub.adopt(cast("socket.socket", sock))
 
     def close(self) -> None:
         """End both sides. What runs is cancelled; a plain function that doesn't end is left to its thread."""
-        if self._clock is not None:
-            self._clock.detach(self)
+        self._closed()
         self.client.close()
         try:
             self._driver.complete(self._host.stop())
@@ -86,10 +83,6 @@ class BlockingPair:
     @property
     def next_wake(self) -> float | None:
         return self._hub.polling.next_wake
-
-    @property
-    def busy(self) -> bool:
-        return any(lane.size for lane in self._lanes)
 
     def look_after(self) -> None:
         hub = self._hub
@@ -109,7 +102,7 @@ class _InProcessPeers(_Peers):
     hub: _InProcessHub
 
     def __init__(self, context: Context, settings: ClientSettings, driver: Driver, clock: Clock | None) -> None:
-        super().__init__(context, settings)
+        super().__init__(context, checked(settings))
         self.hub = _InProcessHub(self, context, settings.heartbeat, driver, monotonic if clock is None else clock.time)
 
     def start(self, channel: ClientChannel, now: float) -> None:
@@ -177,7 +170,8 @@ class _InProcessPolling(Polling):
         super().act(events, self.time())
 
     def look(self, now: float) -> None:
-        super().look(self.time())
+        if self.leading.leader is None or self.leading.leader == get_ident():
+            self.act(self.poller.ready(), now)
 
     def add(self, link: BlockingLink) -> None:
         self._poller.register(link.fileno, READABLE)
@@ -214,7 +208,7 @@ class MemoryPoller:
     modify = register
 
     def unregister(self, fd: int, /) -> None:
-        del self._events[fd]
+        del self._events[fd], self._sockets[fd]
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         if not (found := self.ready()):

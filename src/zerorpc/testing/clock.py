@@ -31,7 +31,11 @@ class Timed(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether something is on its way between the two."""
+        """Whether something has arrived at one of the two that it has not taken."""
+
+    @property
+    def progress(self) -> int:
+        """How many octets have been taken so far."""
 
     def look_after(self) -> None:
         """Do what is due, for what has no timer on the clock. In any thread."""
@@ -98,14 +102,13 @@ class Clock:
         if not self._begin(seconds):
             return
         try:
+            self._settle_now()  # what has begun before belongs to the time before
             for due in self._moments():
                 for loop, timers in _by_loop(due):
                     self._run(loop, timers)
                 for each in list(self._timed):
                     _settle(each)
-            for each in list(self._timed):
-                each.run(_nothing, _TURNS)
-                _settle(each)
+            self._settle_now()
         except BaseException:
             self._give_up()
             raise
@@ -116,6 +119,7 @@ class Clock:
             return
         here = asyncio.get_running_loop()
         try:
+            await self._settle_all(here, _TURNS)
             for due in self._moments():
                 for loop, timers in _by_loop(due):
                     if loop is here:
@@ -211,11 +215,17 @@ class Clock:
         if not loop.is_closed():  # that of somebody who just sleeps
             loop.call_soon_threadsafe(_fire, timers)
 
+    def _settle_now(self) -> None:
+        for each in list(self._timed):
+            each.run(_nothing, _TURNS)
+            _settle(each)
+
     async def _settle_all(self, here: asyncio.AbstractEventLoop, least: int) -> None:
         """``_settle``, for all; the loop that this runs on has ``least`` turns at least."""
         elsewhere = [each for each in list(self._timed) if each.loop is not here]
         for each in elsewhere:
             await asyncio.to_thread(_settle, each)
+        taken: dict[Timed, int] = {}
         turns = 0
         while turns < least:
             await asyncio.sleep(0)
@@ -223,8 +233,8 @@ class Clock:
             for each in list(self._timed):
                 if each.loop is here:
                     each.look_after()
-                    if each.busy:
-                        turns = 0
+                    if each.progress != taken.get(each):
+                        taken[each], turns = each.progress, 0
 
     def __repr__(self) -> str:
         return f"<Clock elapsed={self._elapsed:g}>"
@@ -291,7 +301,9 @@ def _fire(timers: list[_Timer]) -> None:
 def _settle(timed: Timed) -> None:
     """Have both sides do what there is to do, until nothing is on its way between them."""
     timed.look_after()
-    while timed.busy:
+    taken = -1
+    while timed.busy and timed.progress != taken:
+        taken = timed.progress
         timed.run(_nothing, 2)
         timed.look_after()
 

@@ -12,12 +12,16 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Any, TypeAlias, cast
+
+from zerorpc.testing.faults import Direction
 
 __all__ = ["Lane", "MemorySocket", "MemoryTransport"]
 
 _HIGH = 256 * 1024  # octets on their way above which the writer has to wait, about what a system's socket holds,
 _LOW = _HIGH // 4  # and those below which it may go on
+_TICKS = 4  # parts into which what a slow lane does in a second is cut
 _READ_MAX = 64 * 1024  # octets handed to a protocol at a time
 
 _Octets: TypeAlias = "bytes | bytearray | memoryview"
@@ -28,25 +32,73 @@ _filenos = itertools.count(-2, -1)  # none of the system's, and not -1: that mea
 class Lane:
     """One direction of a connection. Safe from any thread.
 
-    ``arrived`` is called when there is something for the reader, ``drained`` when the writer may go on.
+    ``arrived`` is called when there is something for the reader, ``drained`` when the writer may go on. ``direction``
+    says what is wrong with it; ``later(when, act)`` has something done at that ``time()``, in whatever thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, direction: Direction, time: Callable[[], float], later: Callable[[float, Callable[[], object]], object]
+    ) -> None:
         self.arrived: Callable[[], object] = _nothing
         self.drained: Callable[[], object] = _nothing
         self.size: int = 0  # octets on their way
+        self.taken: int = 0  # octets that have come through
         self.ended: bool = False  # nothing more is written
         self.full: bool = False
+        self.swallowed: bool = False  # something, so that the connection is broken
+        self._direction = direction
+        self._time = time
+        self._later = later
         self._chunks: deque[memoryview] = deque()
+        self._late: deque[tuple[float, memoryview]] = deque()  # held back, and until when
+        self._free_at = self._due = -inf  # when its line is free again, and when the last of what is late comes
         self._lock = threading.Lock()
 
     def put(self, data: _Octets) -> None:
         with self._lock:
             if self.ended or not data:
                 return
-            self._chunks.append(memoryview(bytes(data)))
+            if self._direction.swallows:
+                self.swallowed = True
+                return
             self.size += len(data)
             self.full = self.full or self.size > _HIGH
+            moments = self._pass(memoryview(bytes(data)))
+        for when in moments:
+            self._later(when, self._arrive_late)
+        if not moments:
+            self.arrived()
+
+    def _pass(self, data: memoryview) -> list[float]:
+        """Let it through at once, or in parts, later: when those come."""
+        rate, delay = self._direction.rate, self._direction.delay
+        if not (delay or rate or self._late):
+            self._chunks.append(data)
+            return []
+        moments = []
+        part = len(data) if rate is None else max(1, int(rate / _TICKS))
+        for at in range(0, len(data), part):
+            chunk = data[at : at + part]
+            self._free_at = max(self._free_at, self._time()) + (len(chunk) / rate if rate else 0.0)
+            self._due = max(self._due, self._free_at + delay)
+            self._late.append((self._due, chunk))
+            moments.append(self._due)
+        return moments
+
+    def _arrive_late(self) -> None:
+        """What was held back until now."""
+        with self._lock:
+            now = self._time()
+            while self._late and self._late[0][0] <= now:
+                self._chunks.append(self._late.popleft()[1])
+        self.arrived()
+
+    def heal(self) -> None:
+        """What is held back comes now."""
+        with self._lock:
+            self._free_at = self._due = -inf
+            self._chunks.extend(chunk for _, chunk in self._late)
+            self._late.clear()
         self.arrived()
 
     @property
@@ -64,6 +116,7 @@ class Lane:
                 self._chunks.appendleft(chunk[most:])
                 chunk = chunk[:most]
             self.size -= len(chunk)
+            self.taken += len(chunk)
             drained = self.full and self.size <= _LOW
             if drained:
                 self.full = False
@@ -73,7 +126,9 @@ class Lane:
 
     def end(self) -> None:
         """Its writer has closed. Safe to call twice."""
-        if not self.ended:
+        if self._direction.swallows:
+            self.swallowed = True
+        elif not self.ended:
             self.ended = True
             self.arrived()
 
@@ -81,13 +136,26 @@ class Lane:
         """Its reader has closed: nobody takes what is on its way."""
         with self._lock:
             self._chunks.clear()
+            self._late.clear()
             self.size = 0
             self.full = False
         self.end()
 
+    def cut(self) -> None:
+        """It is over for both of them, and both are told."""
+        self.drop()
+        self.ended = True
+        self.arrived()
+        self.drained()
+
     @property
     def readable(self) -> bool:
-        return self.size > 0 or self.ended
+        return bool(self._chunks) or self.over
+
+    @property
+    def over(self) -> bool:
+        """Whether everything was taken, and nothing more comes."""
+        return self.ended and not self.size
 
     def __repr__(self) -> str:
         return f"<Lane size={self.size}{' ended' if self.ended else ''}>"
@@ -127,6 +195,10 @@ class MemoryTransport(asyncio.Transport):
 
     def _deliver(self) -> None:
         self._told = False
+        self.look()
+
+    def look(self) -> None:
+        """Tell the protocol what has come, and of the end."""
         try:
             self._tell_protocol()
         except Exception as error:  # as asyncio does it
@@ -141,7 +213,7 @@ class MemoryTransport(asyncio.Transport):
             self._protocol_at_work.resume_writing()
         while self._reading and not self._closing and (data := self._incoming.take()):
             self._feed(data)
-        if self._incoming.ended and not self._incoming.size and not self._closing:
+        if (self._incoming.over or self._outgoing.ended) and not self._closing:
             self._protocol_at_work.eof_received()  # who does not close then is closed
             self.abort()
 
@@ -248,7 +320,7 @@ class MemorySocket:
     def recv(self, most: int) -> bytes:
         """Nothing means the end; BlockingIOError when nothing is there yet."""
         data = self._incoming.take(most)
-        if not data and not self._incoming.ended:
+        if not data and not self._incoming.over:
             raise BlockingIOError
         return data
 
