@@ -74,6 +74,7 @@ class Clock:
         self._target = 0.0  # where to advance to
         self._advancing = False
         self._lock = threading.Lock()
+        self._moved = threading.Condition(self._lock)  # told when the clock stands still again
         self._numbers = itertools.count()  # those of the same moment go in the order in which they were set
         self._timers: list[tuple[float, int, _Timer]] = []
         self._timed: weakref.WeakSet[Timed] = weakref.WeakSet()
@@ -91,15 +92,18 @@ class Clock:
         """Move on by ``seconds``, stopping at each moment where something is due, and have it happen.
 
         When it returns all of that has happened: late calls have failed, heartbeats were sent and answered. What your
-        own coroutines do next, they do in their own time. If the clock is just being advanced, by another thread or by
-        a call that this came out of, it adds to that, and returns at once.
+        own coroutines and threads do next, they do in their own time. If another thread is advancing the clock, it goes
+        on for as much longer, and this waits for it.
 
         Raises TypeError or ValueError for what is no number of seconds from 0, and RuntimeError in a coroutine: there
         it is ``await clock.async_advance(seconds)``.
         """
         if running_loop() is not None:
             raise RuntimeError("in a coroutine: await clock.async_advance(seconds)")
-        if not self._begin(seconds):
+        target, first = self._begin(seconds)
+        if not first:
+            with self._moved:
+                self._moved.wait_for(lambda: self._elapsed >= target or not self._advancing)
             return
         try:
             self._settle_now()  # what has begun before belongs to the time before
@@ -115,7 +119,10 @@ class Clock:
 
     async def async_advance(self, seconds: float) -> None:
         """``advance`` for coroutines. Cancelling it leaves the clock where it was by then."""
-        if not self._begin(seconds):
+        target, first = self._begin(seconds)
+        while not first and self._advancing and self._elapsed < target:  # noqa: ASYNC110 - another thread's, perhaps
+            await asyncio.sleep(0)
+        if not first:
             return
         here = asyncio.get_running_loop()
         try:
@@ -164,13 +171,13 @@ class Clock:
 
     # Advancing
 
-    def _begin(self, seconds: float) -> bool:
-        """Whether this call is the one to advance, and not another that does already."""
+    def _begin(self, seconds: float) -> tuple[float, bool]:
+        """Where to go, and whether this call is the one to do it, and not another that does already."""
         delay = _delay(seconds)
         with self._lock:
             self._target += delay
             first, self._advancing = not self._advancing, True
-        return first
+            return self._target, first
 
     def _moments(self) -> Iterator[list[_Timer]]:
         """Be at each moment where something is due, one after the other, up to the target; the timers of each.
@@ -185,6 +192,7 @@ class Clock:
                     self._elapsed, due = self._target, []
                     if last:
                         self._advancing = False
+                        self._moved.notify_all()
                         return
                 else:
                     self._elapsed = max(self._elapsed, when)
@@ -206,6 +214,7 @@ class Clock:
     def _give_up(self) -> None:
         with self._lock:
             self._target, self._advancing = self._elapsed, False
+            self._moved.notify_all()
 
     def _run(self, loop: asyncio.AbstractEventLoop, timers: list[_Timer]) -> None:
         for each in list(self._timed):
