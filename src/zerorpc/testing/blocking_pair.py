@@ -12,13 +12,13 @@ from threading import get_ident
 from time import monotonic
 from typing import cast
 
-from zerorpc.client.blocking import Client, _Peers
+from zerorpc.client.blocking import Client, _Core, _Peers
 from zerorpc.compat.context import Context
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.settings import ClientSettings, checked
 from zerorpc.testing.clock import Clock
 from zerorpc.testing.driver import Driver
 from zerorpc.testing.faults import Faults
+from zerorpc.testing.host import Host
 from zerorpc.testing.memory import Lane, MemorySocket
 from zerorpc.testing.pair import Pair
 from zerorpc.transport.blocking import BlockingHub
@@ -36,18 +36,12 @@ _HANDSHAKE_TURNS = 8  # of the loop, before the first call: more than it takes
 class BlockingPair(Pair):
     """Both sides, and the way between them. ``client`` works from ``open`` to ``close``."""
 
-    def __init__(
-        self, service: object, made: Client, settings: ClientSettings, clock: Clock | None, faults: Faults | None
-    ) -> None:
+    def __init__(self, host: Host, made: Client, clock: Clock | None = None, faults: Faults | None = None) -> None:
         self._driver = Driver()
-        try:
-            super().__init__(service, self._driver.loop, clock, faults)
-        except BaseException:
-            self._driver.close()
-            raise
+        super().__init__(host, self._driver.loop, clock, faults)
         self.client: Client = made
         core = made._core
-        self._peers = _InProcessPeers(core.context, settings, self._driver, clock)
+        self._peers = _InProcessPeers(core, self._driver, clock)
         core.peers = self._peers
         core.hub = self._hub = self._peers.hub
 
@@ -101,9 +95,11 @@ class _InProcessPeers(_Peers):
 
     hub: _InProcessHub
 
-    def __init__(self, context: Context, settings: ClientSettings, driver: Driver, clock: Clock | None) -> None:
-        super().__init__(context, checked(settings))
-        self.hub = _InProcessHub(self, context, settings.heartbeat, driver, monotonic if clock is None else clock.time)
+    def __init__(self, core: _Core, driver: Driver, clock: Clock | None) -> None:
+        settings = core.peers._settings
+        super().__init__(core.context, settings)
+        time = monotonic if clock is None else clock.time
+        self.hub = _InProcessHub(self, core.context, settings.heartbeat, driver, time)
 
     def start(self, channel: ClientChannel, now: float) -> None:
         time = self.hub.polling.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from zerorpc.server.life import Service
 from zerorpc.server.server import Server
@@ -10,12 +11,24 @@ from zerorpc.testing.clock import Clock
 from zerorpc.testing.memory import Lane, MemoryTransport
 from zerorpc.transport.aio_link import AioLink
 
-__all__ = ["NAME", "Host"]
+__all__ = ["NAME", "Host", "ServerHost"]
 
 NAME = "a peer on this machine"  # what errors, logs and hooks call the other side, as over inproc
 
 
-class Host:
+class Host(Protocol):
+    """What serves an in-process client, on a loop to which all of this belongs."""
+
+    async def start(self) -> None: ...
+
+    def accept(self, incoming: Lane, outgoing: Lane, /) -> None:
+        """Take a connection."""
+
+    async def stop(self) -> None:
+        """Stop at once. Safe to call twice, and if it did not start."""
+
+
+class ServerHost:
     """Serves on a loop, from ``start`` to ``stop``, which both belong there.
 
     ``service`` is a Server, which it uses up as ``run`` does, or what one is made of.

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from zerorpc.client.asynchronous import AsyncClient
 from zerorpc.client.blocking import Client
 from zerorpc.compat.context import Context
-from zerorpc.runtime.loops import running_loop
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings
+from zerorpc.settings import HEARTBEAT, TIMEOUT
+from zerorpc.testing.async_pair import AsyncPair
 from zerorpc.testing.blocking_pair import BlockingPair
 from zerorpc.testing.clock import Clock
 from zerorpc.testing.faults import Faults
-from zerorpc.testing.host import NAME
-from zerorpc.testing.memory import Lane, MemoryTransport
-from zerorpc.testing.pair import Pair
-from zerorpc.transport.aio_link import AioLink
+from zerorpc.testing.host import ServerHost
 
 __all__ = ["async_client", "client"]
 
@@ -53,7 +49,7 @@ def client(
     used by several threads at once, and in a coroutine, which it then blocks.
     """
     made = Client(None, context, timeout, heartbeat)
-    pair = BlockingPair(service, made, ClientSettings(timeout, heartbeat), clock, faults)
+    pair = BlockingPair(ServerHost(service, clock), made, clock, faults)
     pair.open()
     try:
         yield pair.client
@@ -80,63 +76,10 @@ async def async_client(
 
     Arguments and errors are those of ``client``. It belongs to the running loop, which has to be asyncio's or uvloop's.
     """
-    pair = _AsyncPair(service, AsyncClient(None, context, timeout, heartbeat), clock, faults)
+    made = AsyncClient(None, context, timeout, heartbeat)
+    pair = AsyncPair(ServerHost(service, clock), made, clock, faults)
     try:
         await pair.open()
         yield pair.client
     finally:
         await pair.close()
-
-
-class _AsyncPair(Pair):
-    """Both sides, on one loop."""
-
-    def __init__(self, service: object, made: AsyncClient, clock: Clock | None, faults: Faults | None) -> None:
-        super().__init__(service, asyncio.get_running_loop(), clock, faults)
-        self.client: AsyncClient = made
-        self._transport: MemoryTransport | None = None  # the client's
-        self._timed: asyncio.AbstractEventLoop = self.loop if clock is None else clock.loop(self.loop)
-
-    async def open(self) -> None:
-        await self._host.start()
-        core = self.client._core
-        core.attach()
-        core.time = self._timed.time
-        core._peers._loop = self._timed
-        self._opened()
-
-    def _join(self, to_client: Lane, to_server: Lane) -> None:
-        if running_loop() is self.loop:
-            self._join_here(to_client, to_server)
-        else:
-            self.loop.call_soon_threadsafe(self._join_here, to_client, to_server)
-
-    def _join_here(self, to_client: Lane, to_server: Lane) -> None:
-        self._host.accept(to_server, to_client)
-        hub = self.client._core.hub
-        link = AioLink(self._timed, hub, hub.owner.make_peer(), None, NAME)
-        self._transport = MemoryTransport(self.loop, link, to_client, to_server)
-        self._transport.open()
-
-    def cut(self) -> None:
-        transport = self._transport
-        super().cut()
-        if transport is not None and running_loop() is self.loop:
-            transport.look()  # so that the next call knows
-
-    async def close(self) -> None:
-        self._closed()
-        await self.client.aclose()
-        await self._host.stop()
-
-    # For the clock
-
-    @property
-    def next_wake(self) -> float | None:
-        return None  # timers of the clock do all
-
-    def look_after(self) -> None: ...
-
-    def run(self, act: Callable[[], None], turns: int) -> None:
-        """From another thread than the loop's: whatever it has begun is done in a moment."""
-        self.loop.call_soon_threadsafe(act)

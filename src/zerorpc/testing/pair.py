@@ -18,10 +18,10 @@ class Pair:
     """Both sides, as the clock and the faults see them. When the connection is cut, there is another at once."""
 
     def __init__(
-        self, service: object, loop: asyncio.AbstractEventLoop, clock: Clock | None, faults: Faults | None
+        self, host: Host, loop: asyncio.AbstractEventLoop, clock: Clock | None = None, faults: Faults | None = None
     ) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
-        self._host = Host(service, clock)
+        self._host = host
         self._clock = clock
         self._faults = Faults() if faults is None else faults
         self._lanes: tuple[Lane, ...] = ()  # to the client, to the server; none when it is not connected

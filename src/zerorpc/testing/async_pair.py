@@ -1,0 +1,71 @@
+"""An async client and its server, on the event loop that runs here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from zerorpc.client.asynchronous import AsyncClient
+from zerorpc.runtime.loops import running_loop
+from zerorpc.testing.clock import Clock
+from zerorpc.testing.faults import Faults
+from zerorpc.testing.host import NAME, Host
+from zerorpc.testing.memory import Lane, MemoryTransport
+from zerorpc.testing.pair import Pair
+from zerorpc.transport.aio_link import AioLink
+
+__all__ = ["AsyncPair"]
+
+
+class AsyncPair(Pair):
+    """Both sides, on one loop."""
+
+    def __init__(self, host: Host, made: AsyncClient, clock: Clock | None = None, faults: Faults | None = None) -> None:
+        super().__init__(host, asyncio.get_running_loop(), clock, faults)
+        self.client: AsyncClient = made
+        self._transport: MemoryTransport | None = None  # the client's
+        self._timed: asyncio.AbstractEventLoop = self.loop if clock is None else clock.loop(self.loop)
+
+    async def open(self) -> None:
+        await self._host.start()
+        core = self.client._core
+        core.attach()
+        core.time = self._timed.time
+        core._peers._loop = self._timed
+        self._opened()
+
+    def _join(self, to_client: Lane, to_server: Lane) -> None:
+        if running_loop() is self.loop:
+            self._join_here(to_client, to_server)
+        else:
+            self.loop.call_soon_threadsafe(self._join_here, to_client, to_server)
+
+    def _join_here(self, to_client: Lane, to_server: Lane) -> None:
+        self._host.accept(to_server, to_client)
+        hub = self.client._core.hub
+        link = AioLink(self._timed, hub, hub.owner.make_peer(), None, NAME)
+        self._transport = MemoryTransport(self.loop, link, to_client, to_server)
+        self._transport.open()
+
+    def cut(self) -> None:
+        transport = self._transport
+        super().cut()
+        if transport is not None and running_loop() is self.loop:
+            transport.look()  # so that the next call knows
+
+    async def close(self) -> None:
+        self._closed()
+        await self.client.aclose()
+        await self._host.stop()
+
+    # For the clock
+
+    @property
+    def next_wake(self) -> float | None:
+        return None  # timers of the clock do all
+
+    def look_after(self) -> None: ...
+
+    def run(self, act: Callable[[], None], turns: int) -> None:
+        """From another thread than the loop's: whatever it has begun is done in a moment."""
+        self.loop.call_soon_threadsafe(act)
