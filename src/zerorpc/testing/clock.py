@@ -254,7 +254,7 @@ class _Timer:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, when: float, act: Callable[[], object]) -> None:
         self.loop = loop
-        self.cancelled = False
+        self.cancelled: bool = False
         self._when = when
         self._act: Callable[[], object] | None = act
 

@@ -61,7 +61,7 @@ class Faults:
                 later.get()
 
     Each fault is of both directions, or only ``"to_server"`` or ``"to_client"``; several may be there at once. All
-    methods are safe from any thread and in coroutines, and return at once.
+    methods are safe from any thread and in coroutines. When they return, it is so.
     """
 
     def __init__(self) -> None:

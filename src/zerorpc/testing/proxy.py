@@ -18,6 +18,7 @@ __all__ = ["Proxy", "proxy"]
 _READ_MAX = 64 * 1024
 _BUFFER = 64 * 1024  # octets that the system holds of each side, so that a slow link is felt soon
 _HELD_MAX = 4 * 1024 * 1024  # octets of one direction that are delayed at once
+_PATIENCE = 1.0  # s for the proxy's thread to do what it is told
 _TICKS = 20  # parts into which what a slow link does in a second is cut
 
 
@@ -123,17 +124,31 @@ class _Connection:
     # In any thread
 
     def cut(self) -> None:
-        self._soon(self._abort)
+        self._do(self._abort)
 
     def changed(self) -> None:
-        self._soon(self._wake)
+        self._do(self._wake)
 
     def healed(self) -> None:
-        self._soon(lambda: self._abort() if any(pump.swallowed for pump in self._pumps) else self._wake())
+        self._do(self._heal)
 
-    def _soon(self, act: Callable[[], object]) -> None:
+    def _do(self, act: Callable[[], None]) -> None:
+        """Do it in the proxy's thread. When this returns, it is done."""
+        done = threading.Event()
+
+        def do() -> None:
+            act()
+            done.set()
+
         with contextlib.suppress(RuntimeError):  # the proxy has ended
-            self._loop.call_soon_threadsafe(act)
+            self._loop.call_soon_threadsafe(do)
+            done.wait(_PATIENCE)
+
+    def _heal(self) -> None:
+        if any(pump.swallowed for pump in self._pumps):
+            self._abort()
+        else:
+            self._wake()
 
     def _wake(self) -> None:
         for pump in self._pumps:
