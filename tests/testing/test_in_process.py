@@ -6,6 +6,8 @@ import asyncio
 import gc
 import json
 import math
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import pytest
 
 import zerorpc
 import zerorpc.testing
+from tests.service import process_services
 from tests.service.running import PATIENCE, eventually, eventually_async, run
 from tests.testing.services import Cooler
 
@@ -211,6 +214,42 @@ def test_a_server_that_stops_itself_is_lost() -> None:
     with zerorpc.testing.client(server) as client:
         client.leave()
         eventually(is_lost)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs alarms")
+@pytest.mark.parametrize("method", ["blocks", "hangs"])
+def test_an_interrupted_client_goes_on(client: zerorpc.Client, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(3):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            with pytest.raises(KeyboardInterrupt):
+                client(method)
+            assert client.add(1, 2) == 3
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_not_use_it(client: zerorpc.Client) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            client.add(1, 2)
+        except RuntimeError as error:
+            os._exit(0 if "forked child" in str(error) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert client.add(1, 2) == 3
+
+
+def test_methods_for_worker_processes() -> None:
+    with zerorpc.testing.client(process_services) as client:
+        assert client.pid() != os.getpid()
 
 
 def test_what_the_test_raises_comes_through(cooler: Cooler) -> None:

@@ -23,7 +23,8 @@ class AsyncPair(Pair):
     def __init__(self, host: Host, made: AsyncClient, clock: Clock | None = None, faults: Faults | None = None) -> None:
         super().__init__(host, asyncio.get_running_loop(), clock, faults)
         self.client: AsyncClient = made
-        self._transport: MemoryTransport | None = None  # the client's
+        self._link: _Link | None = None  # the client's
+        self._transport: MemoryTransport | None = None  # of that
         self._timed: asyncio.AbstractEventLoop = self.loop if clock is None else clock.loop(self.loop)
 
     async def open(self) -> None:
@@ -43,9 +44,18 @@ class AsyncPair(Pair):
     def _join_here(self, to_client: Lane, to_server: Lane) -> None:
         self._host.accept(to_server, to_client)
         hub = self.client._core.hub
-        link = AioLink(self._timed, hub, hub.owner.make_peer(), None, NAME)
+        self._link = link = _Link(self._timed, hub, hub.owner.make_peer(), None, NAME)
+        link.on_lost = lambda: self.loop.call_soon(self._connect_after, link)
         self._transport = MemoryTransport(self.loop, link, to_client, to_server)
         self._transport.open()
+
+    def _connect_after(self, link: _Link) -> None:
+        if self._link is link:  # or it was cut, and there is another
+            self._connect_again()
+
+    @property
+    def _is_connected(self) -> bool:
+        return self._link is not None and not self._link.closed
 
     def cut(self) -> None:
         transport = self._transport
@@ -69,3 +79,13 @@ class AsyncPair(Pair):
     def run(self, act: Callable[[], None], turns: int) -> None:
         """From another thread than the loop's: whatever it has begun is done in a moment."""
         self.loop.call_soon_threadsafe(act)
+
+
+class _Link(AioLink):
+    """One that tells when it is lost."""
+
+    on_lost: Callable[[], object]
+
+    def lost(self, reason: Exception) -> None:
+        super().lost(reason)
+        self.on_lost()

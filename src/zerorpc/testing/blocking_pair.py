@@ -6,6 +6,7 @@ sockets, it turns the server's event loop. So coroutines of the service run in t
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from threading import get_ident
@@ -16,7 +17,7 @@ from zerorpc.client.blocking import Client, _Core, _Peers
 from zerorpc.compat.context import Context
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.testing.clock import Clock
-from zerorpc.testing.driver import Driver
+from zerorpc.testing.driver import Driver, Over, WaitsForItself
 from zerorpc.testing.faults import Faults
 from zerorpc.testing.host import Host
 from zerorpc.testing.memory import Lane, MemorySocket
@@ -44,6 +45,7 @@ class BlockingPair(Pair):
         self._peers = _InProcessPeers(core, self._driver, clock)
         core.peers = self._peers
         core.hub = self._hub = self._peers.hub
+        self._hub.polling.connect = self._connect_again
 
     def open(self) -> None:
         """Start the server, and connect. Raises Closed for a server that has served already."""
@@ -62,6 +64,10 @@ class BlockingPair(Pair):
         self.loop.call_soon_threadsafe(self._host.accept, to_server, to_client)
         self._hub.polling.poller.add(sock)
         self._hub.adopt(cast("socket.socket", sock))
+
+    @property
+    def _is_connected(self) -> bool:
+        return bool(self._hub.links)
 
     def close(self) -> None:
         """End both sides. What runs is cancelled; a plain function that doesn't end is left to its thread."""
@@ -87,7 +93,8 @@ class BlockingPair(Pair):
             hub.polling.ring()
 
     def run(self, act: Callable[[], None], turns: int) -> None:
-        self._driver.run(act, turns)
+        with contextlib.suppress(Over):  # while another thread advances the clock
+            self._driver.run(act, turns)
 
 
 class _InProcessPeers(_Peers):
@@ -136,6 +143,9 @@ class _InProcessHub(BlockingHub):
         listener.close()
         raise RuntimeError("an in-process client has its server, and no endpoints")
 
+    def revive(self) -> None:
+        raise RuntimeError("an in-process client is of no use in a forked child: its server is the parent's")
+
     def start_dialer(self, dialer: Dialer) -> None:
         raise RuntimeError("an in-process client has its server, and no endpoints")
 
@@ -153,6 +163,7 @@ class _InProcessPolling(Polling):
         self._driver = driver
         self.time = time
         self.poller = MemoryPoller(driver)
+        self.connect: Callable[[], object] = _nothing  # anew, if that is of any use
         super().__init__(owner, accepted)
 
     def set_up(self) -> None:
@@ -160,6 +171,8 @@ class _InProcessPolling(Polling):
         self._poller: Poller = self.poller
 
     def plan(self, now: float) -> int:
+        if not self.links:
+            self.connect()
         return super().plan(self.time())
 
     def act(self, events: list[tuple[int, int]], now: float) -> None:
@@ -207,10 +220,17 @@ class MemoryPoller:
         del self._events[fd], self._sockets[fd]
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
-        if not (found := self.ready()):
+        if found := self.ready():
+            return found
+        try:
             self._driver.wait(1.0 if timeout is None else timeout / 1000)
-            found = self.ready()
-        return found
+        except WaitsForItself:
+            raise
+        except BaseException:  # Ctrl-C, in the middle of the server's work: it can't be trusted any more
+            for sock in list(self._sockets.values()):
+                sock.cut()
+            raise
+        return self.ready()
 
     def ready(self) -> list[tuple[int, int]]:
         """What ``poll`` would tell at once."""
@@ -221,3 +241,6 @@ class MemoryPoller:
             if event:
                 found.append((fileno, event))
         return found
+
+
+def _nothing() -> None: ...

@@ -49,6 +49,8 @@ class CassetteHost:
     async def answer(self, call: Conversation) -> None:
         raise NotImplementedError
 
+    serves = True
+
     async def start(self) -> None: ...
 
     def accept(self, incoming: Lane, outgoing: Lane) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from zerorpc.server.life import Service
+from zerorpc.server.life import Service, State
 from zerorpc.server.server import Server
 from zerorpc.testing.clock import Clock
 from zerorpc.testing.memory import Lane, MemoryTransport
@@ -20,6 +20,10 @@ class Host(Protocol):
     """What serves an in-process client, on a loop to which all of this belongs."""
 
     async def start(self) -> None: ...
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is any use in a connection. In any thread."""
 
     def accept(self, incoming: Lane, outgoing: Lane, /) -> None:
         """Take a connection."""
@@ -51,8 +55,11 @@ class ServerHost:
         if self._clock is not None and runners is not None:
             runners.time = self._clock.time
 
+    @property
+    def serves(self) -> bool:
+        return self._core.life.state is State.SERVING
+
     def accept(self, incoming: Lane, outgoing: Lane) -> None:
-        """Take a connection."""
         loop = asyncio.get_running_loop()
         timed = loop if self._clock is None else self._clock.loop(loop)
         link = AioLink(timed, self._core.hub, self._core.door.make_peer(), None, NAME)

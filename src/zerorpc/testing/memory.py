@@ -178,7 +178,6 @@ class MemoryTransport(asyncio.Transport):
         self._reading = True
         self._paused = False  # the protocol was told to write no more
         self._closing = False
-        self._told = False  # that there is something to deliver
         incoming.arrived = self._tell
         outgoing.drained = self._tell
 
@@ -188,14 +187,9 @@ class MemoryTransport(asyncio.Transport):
         self._tell()
 
     def _tell(self) -> None:
-        """From any thread."""
-        if not self._told and not self._loop.is_closed():
-            self._told = True
-            self._loop.call_soon_threadsafe(self._deliver)
-
-    def _deliver(self) -> None:
-        self._told = False
-        self.look()
+        """From any thread. Each time anew: an interrupt may have come before the last time was heeded."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.look)
 
     def look(self) -> None:
         """Tell the protocol what has come, and of the end."""
@@ -206,6 +200,9 @@ class MemoryTransport(asyncio.Transport):
                 {"message": "the protocol failed", "exception": error, "transport": self, "protocol": self._protocol}
             )
             self.abort()
+        except BaseException:  # Ctrl-C: nobody knows what of it has been taken
+            self.abort()
+            raise
 
     def _tell_protocol(self) -> None:
         if self._paused and not self._outgoing.full and not self._closing:
@@ -336,6 +333,11 @@ class MemorySocket:
     @property
     def writable(self) -> bool:
         return self._outgoing.room > 0 or self._outgoing.ended
+
+    def cut(self) -> None:
+        """The connection is over, and both ends will find that out."""
+        self._incoming.cut()
+        self._outgoing.cut()
 
     def close(self) -> None:
         if not self._closed:

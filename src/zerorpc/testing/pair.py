@@ -15,7 +15,7 @@ __all__ = ["Pair"]
 
 
 class Pair:
-    """Both sides, as the clock and the faults see them. When the connection is cut, there is another at once."""
+    """Both sides, as the clock and the faults see them. When the connection is lost, there is another at once."""
 
     def __init__(
         self, host: Host, loop: asyncio.AbstractEventLoop, clock: Clock | None = None, faults: Faults | None = None
@@ -53,6 +53,15 @@ class Pair:
         elif not self.loop.is_closed():
             self.loop.call_soon_threadsafe(lambda: self.loop.call_later(when - monotonic(), act))
 
+    def _connect_again(self) -> None:
+        """The connection is lost, for whatever reason."""
+        if self._open and not self._faults.refused and self._host.serves:
+            self._connect()
+
+    @property
+    def _is_connected(self) -> bool:
+        raise NotImplementedError
+
     def _join(self, to_client: Lane, to_server: Lane) -> None:
         raise NotImplementedError
 
@@ -69,7 +78,7 @@ class Pair:
         """It looks at them by itself."""
 
     def healed(self) -> None:
-        if not self._lanes or any(lane.swallowed for lane in self._lanes):
+        if not self._is_connected or any(lane.swallowed for lane in self._lanes):
             self.cut()
         else:
             for lane in self._lanes:
