@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import contextvars
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from zerorpc.errors import ServerOverloaded, ServerStopping
 from zerorpc.logs import Logger
@@ -51,7 +51,6 @@ class Runners:
         self.stopping: bool = False  # new requests are refused
         self._idle = asyncio.Event()  # for the drain
         self._loop = loop
-        self.time: Callable[[], float] = loop.time
         self._limit = settings.pool_size or _RUNNING_MAX
         self._waiting: deque[tuple[Invocation, float]] = deque()  # and when it is too late to begin
         self._waiting_octets = 0
@@ -75,7 +74,7 @@ class Runners:
 
     def _let_wait(self, invocation: Invocation) -> None:
         """Keep a request until its turn, or refuse it at once if that would come too late for its caller."""
-        now, ahead = self.time(), len(self._waiting)
+        now, ahead = self._loop.time(), len(self._waiting)
         if not ahead:
             self._turns.begin(now)
             self._overloaded = False
@@ -136,7 +135,7 @@ class Runners:
             self._idle.set()
 
     def _start_waiting(self) -> None:
-        now = self.time()
+        now = self._loop.time()
         while self._waiting and self.running < self._limit:
             invocation, too_late = self._waiting.popleft()
             self._waiting_octets -= invocation.octets

@@ -53,7 +53,7 @@ class ServerHost:
         self._serving = serving
         runners = self._core.runners
         if self._clock is not None and runners is not None:
-            runners.time = self._clock.time
+            runners._loop = self._clock.loop(runners._loop)  # for its times; its threads grow in real time
 
     @property
     def serves(self) -> bool:
