@@ -20,6 +20,7 @@ TREE = {
     errors.AddressInUse: (OSError, errors.AddressInUse("tcp://a:1")),
     errors.Closed: (RuntimeError, errors.Closed("closed")),
     errors.TimeoutExpired: (TimeoutError, errors.TimeoutExpired(1)),
+    errors.Cancelled: (RuntimeError, errors.Cancelled("given up")),
     errors.LostRemote: (ConnectionError, errors.LostRemote("lost")),
     errors.RemoteError: (Exception, errors.RemoteError("ValueError", "why", "Traceback ...")),
     errors.UnknownMethod: (LookupError, errors.UnknownMethod("NameError", "f", "Traceback ...", ran=False, method="f")),
@@ -28,6 +29,7 @@ TREE = {
     errors.ServerStopping: (errors.RemoteError, errors.ServerStopping("ServerStopping", "why", None, ran=False)),
     errors.WorkerDied: (errors.RemoteError, errors.WorkerDied("WorkerDied", "why", "Traceback ...", method="f")),
     errors.SerializationError: (TypeError, errors.SerializationError("no")),
+    errors.NotSupported: (TypeError, errors.NotSupported("no keyword arguments")),
     errors.ProtocolError: (Exception, errors.ProtocolError("no")),
 }
 

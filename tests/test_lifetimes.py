@@ -326,9 +326,9 @@ def test_an_async_stream_that_another_thread_collects_is_given_up_on_its_loop(mo
     where: list[threading.Thread] = []
     abandon = ClientChannel.abandon
 
-    def spy(channel: ClientChannel) -> None:
+    def spy(channel: ClientChannel, error: Exception | None = None) -> None:
         where.append(threading.current_thread())
-        abandon(channel)
+        abandon(channel, error)
 
     monkeypatch.setattr(ClientChannel, "abandon", spy)
     service = Blocking()

@@ -159,7 +159,7 @@ AT = 20_000
 
 
 def request(value: Any) -> bytes:
-    return Request(Caller(), "echo", (value,), {}, 0.0).channel.data
+    return Request(Caller(), "echo", (value,), {}, None, 0.0).channel.data
 
 
 def pushed(value: Any) -> bytes:

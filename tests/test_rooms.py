@@ -31,6 +31,7 @@ ORDER = [
     {"zmtp"},
     {"runtime"},
     {"logs"},
+    {"scope"},
     {"shown", "settings"},
     {"errors"},
 ]

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from zerorpc import exceptions
 from zerorpc.errors import (
     AddressInUse,
+    Cancelled,
     Closed,
     EndpointError,
     LostRemote,
+    NotSupported,
     ProtocolError,
     RemoteError,
     SerializationError,
@@ -30,10 +32,13 @@ from zerorpc.errors import (
 if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.blocking import Client
+    from zerorpc.client.options import CallView, options
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
+    from zerorpc.scope import deadline
     from zerorpc.server.server import Server
+    from zerorpc.service.current_call import CurrentCall, current_call
     from zerorpc.service.methods import on_loop, process, rep, stream
 
 __version__ = "1.0.0a1"
@@ -41,11 +46,15 @@ __version__ = "1.0.0a1"
 __all__ = [
     "AddressInUse",
     "AsyncClient",
+    "CallView",
+    "Cancelled",
     "Client",
     "Closed",
     "Context",
+    "CurrentCall",
     "EndpointError",
     "LostRemote",
+    "NotSupported",
     "ProtocolError",
     "Publisher",
     "Puller",
@@ -62,9 +71,12 @@ __all__ = [
     "WrongArguments",
     "ZeroRPCError",
     "__version__",
+    "current_call",
+    "deadline",
     "exceptions",
     "fork_task_context",
     "on_loop",
+    "options",
     "process",
     "rep",
     "stream",
@@ -73,15 +85,20 @@ __all__ = [
 # Where those under TYPE_CHECKING really come from
 _MODULES = {
     "AsyncClient": "zerorpc.client.asynchronous",
+    "CallView": "zerorpc.client.options",
     "Client": "zerorpc.client.blocking",
     "Context": "zerorpc.compat.context",
+    "CurrentCall": "zerorpc.service.current_call",
     "Publisher": "zerorpc.one_way.pusher",
     "Puller": "zerorpc.one_way.puller",
     "Pusher": "zerorpc.one_way.pusher",
     "Server": "zerorpc.server.server",
     "Subscriber": "zerorpc.one_way.puller",
+    "current_call": "zerorpc.service.current_call",
+    "deadline": "zerorpc.scope",
     "fork_task_context": "zerorpc.compat.context",
     "on_loop": "zerorpc.service.methods",
+    "options": "zerorpc.client.options",
     "process": "zerorpc.service.methods",
     "rep": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",

@@ -7,6 +7,7 @@
     ├── AddressInUse         (OSError)          bind: somebody else listens there
     ├── Closed               (RuntimeError)     used after close()
     ├── TimeoutExpired       (TimeoutError)     the deadline passed
+    ├── Cancelled            (RuntimeError)     the call that this code answers was given up by its caller
     ├── LostRemote           (ConnectionError)  the peer went away in the middle of a call
     ├── RemoteError                             the remote method raised, or the server didn't run it:
     │   ├── UnknownMethod    (LookupError)      it has no method of that name
@@ -15,6 +16,7 @@
     │   ├── ServerStopping                      the server is shutting down
     │   └── WorkerDied                          the process of a @zerorpc.process method ended
     ├── SerializationError   (TypeError)        a value that can't be sent
+    ├── NotSupported         (TypeError)        the call needs what an older peer can't do
     └── ProtocolError        (RuntimeError)     the peer sent what the protocol doesn't allow
 
 Each also derives from the built-in exception that means the same, so that ``except TimeoutError`` works too.
@@ -29,9 +31,11 @@ import errno
 
 __all__ = [
     "AddressInUse",
+    "Cancelled",
     "Closed",
     "EndpointError",
     "LostRemote",
+    "NotSupported",
     "ProtocolError",
     "RemoteError",
     "SerializationError",
@@ -114,6 +118,13 @@ class TimeoutExpired(ZeroRPCError, TimeoutError):
         return type(self), (self.timeout, self.when), self.__dict__
 
 
+class Cancelled(ZeroRPCError, RuntimeError):
+    """The call that this code answers was given up by its caller, so that calls made for it end too.
+
+    ``ran`` is False for a call that was not begun any more, and None for one that was under way.
+    """
+
+
 class LostRemote(ZeroRPCError, ConnectionError):
     """The peer that a call ran on is gone: its connection closed (also by ``close`` or ``disconnect`` here), or it has
     been silent for two heartbeats.
@@ -130,7 +141,8 @@ class RemoteError(ZeroRPCError):
     """The remote method raised, or the server didn't run it. ``str()`` of it is the traceback, if there is one.
 
     Attributes: ``name`` of the exception's class, such as ``"ValueError"``, ``msg`` and ``traceback``, all strings
-    (``traceback`` may be None). For what the server itself has to say there are the classes below, if the server is one
+    (``traceback`` may be None); ``metadata`` is what the method sent along with it (``current_call``). For what the
+    server itself has to say there are the classes below, if the server is one
     of zerorpc 1. An older server's errors are RemoteErrors without ``ran``, whatever their name.
 
     A result that can't be sent is a RemoteError with the name ``"TypeError"``.
@@ -151,6 +163,7 @@ class RemoteError(ZeroRPCError):
         self.traceback = human_traceback
         self.ran = ran
         self.method = method
+        self.metadata: dict[str, str | bytes] = {}
 
     def __str__(self) -> str:
         if self.traceback is not None:
@@ -197,6 +210,15 @@ class SerializationError(ZeroRPCError, TypeError):
 
     ``ran`` is False for a call's arguments: nothing was sent.
     """
+
+
+class NotSupported(ZeroRPCError, TypeError):
+    """The call needs what the server can't do, since it speaks an older protocol. The text says what, and which server.
+
+    ``ran`` is False: nothing was sent.
+    """
+
+    ran: bool | None = False
 
 
 class ProtocolError(ZeroRPCError, RuntimeError):

@@ -11,7 +11,7 @@ from tests.zmtp.links import handshake
 from zerorpc.calls.dispatch import Calls
 from zerorpc.errors import Closed, LostRemote, TimeoutExpired
 from zerorpc.protocol.channel import ClientState
-from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.protocol.client_peer import ClientPeer
 
 
 def peer() -> ClientPeer:

@@ -48,6 +48,8 @@ def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
         (errors.AddressInUse("ipc://s"), 1, ["zerorpc: address already in use: ipc://s"]),
         (PermissionError(13, "Permission denied"), 1, ["zerorpc: [Errno 13] Permission denied"]),
         (errors.SerializationError("2**64 is too large"), 2, ["zerorpc: 2**64 is too large"]),
+        (errors.NotSupported("f: no metadata"), 1, ["zerorpc: f: no metadata"]),
+        (errors.Cancelled("given up"), 1, ["zerorpc: given up"]),
         (
             errors.EndpointError("s", "no scheme"),
             2,
@@ -77,7 +79,8 @@ def test_every_failure_has_its_words_and_its_exit_code(
 def test_every_error_of_ours_is_in_that_table() -> None:
     """So that a new one is thought about here too. Closed can't come: nothing here is used after its end."""
     tested = {"RemoteError", "TimeoutExpired", "LostRemote", "ProtocolError", "AddressInUse", *errors.SERVER_ERRORS}
-    assert set(errors.__all__) == tested | {"SerializationError", "EndpointError", "ZeroRPCError", "Closed"}
+    tested |= {"SerializationError", "EndpointError", "NotSupported", "Cancelled"}
+    assert set(errors.__all__) == tested | {"ZeroRPCError", "Closed"}
 
 
 def test_a_wrong_command_line_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,8 +172,8 @@ def test_errors(run: Run, endpoint: str) -> None:
             with pytest.raises(zerorpc.RemoteError, match="NameError"):
                 async for _ in client.missing():
                     pass
-            with pytest.raises(TypeError):
-                client.echo(1, colour="red")
+            with pytest.raises(zerorpc.WrongArguments, match="unexpected keyword argument 'colour'"):
+                await client.echo(1, colour="red")
             assert await client.echo("still") == "still"
 
     run(main())

@@ -10,9 +10,10 @@ import pytest
 
 import zerorpc
 from zerorpc import Context, ProtocolError, RemoteError, SerializationError
+from zerorpc.client.options import CallOptions, take_old_spelling
 from zerorpc.client.request import Request
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Event, WireEvent, decode, decode_header, encode
-from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.remote_method import RemoteMethod
 
 
@@ -20,7 +21,7 @@ class Caller:
     """Notes what it is asked for."""
 
     timeout = 30.0
-    keywords = "timeout and slots"
+    old_spelling = ("timeout", "slots")
 
     def __init__(self, context: Context | None = None) -> None:
         self.context = context or Context()
@@ -44,7 +45,7 @@ def replied(request: Request, name: str, args: Any, version: int = 3) -> Request
 
 
 def make(context: Context | None = None, args: tuple[Any, ...] = (1, 2), method: str | bytes = "add") -> Request:
-    return Request(Caller(context), method, args, {}, 0.0)
+    return Request(Caller(context), method, args, {}, None, 0.0)
 
 
 def hooked() -> Context:
@@ -90,15 +91,17 @@ def test_a_request_is_what_every_zerorpc_server_expects(context: Any, method: st
 def test_a_server_is_told_for_how_long_the_caller_waits(
     context: Any, options: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    header = decode_header(Request(Caller(context()), "add", (), options, 0.0).channel.data)
+    request = Request(Caller(context()), "add", (), {}, take_old_spelling(tuple(options), dict(options)), 0.0)
+    header = decode_header(request.channel.data)
     told = {key: value for key, value in header.items() if key not in ("message_id", "v")}
+    assert told.pop("_zpc_call") == {"options": [*options]}
     assert told == expected
     assert type(told.get("_zpc_timeout")) in (float, type(None))
 
 
 def test_a_timeout_that_no_time_reaches_is_refused() -> None:
     with pytest.raises(ValueError, match="timeout has to be a number of seconds, or None, not nan"):
-        Request(Caller(), "add", (), {"timeout": math.nan}, 0.0)
+        take_old_spelling(("timeout",), {"timeout": math.nan})
 
 
 @pytest.mark.parametrize("method", [5, None, ["add"], bytearray(b"add")])
@@ -148,7 +151,7 @@ def test_a_stream_is_made(context: Any, name: str) -> None:
 @BOTH
 def test_a_reply_that_no_pattern_knows_gives_the_call_up(context: Any) -> None:
     caller = Caller(context())
-    request = replied(Request(caller, "add", (1, 2), {}, 0.0), "WHATEVER", None)
+    request = replied(Request(caller, "add", (1, 2), {}, None, 0.0), "WHATEVER", None)
     with pytest.raises(RuntimeError, match=r"Unable to find a pattern for: add .*'WHATEVER'"):
         request.outcome()
     assert caller.abandoned == [request.channel]
@@ -212,11 +215,13 @@ def test_remote_methods_are_names_with_dots() -> None:
     ],
 )
 def test_the_keywords_of_a_call(options: dict[str, Any], timeout: float | None, slots: int) -> None:
-    channel = Request(Caller(), "add", (), options, 5.0).channel
+    channel = Request(Caller(), "add", (), {}, take_old_spelling(("timeout", "slots"), options), 5.0).channel
     assert (channel.timeout, channel.slots) == (timeout, slots)
     assert channel.deadline == (math.inf if timeout is None else 5.0 + timeout)
 
 
-def test_an_unknown_keyword_of_a_call() -> None:
-    with pytest.raises(TypeError, match=r"takes timeout and slots as keywords, not colour, size; .*positional"):
-        Request(Caller(), "add", (), {"timeout": 1, "colour": "red", "size": 2}, 0.0)
+def test_what_is_no_option_stays_for_the_method() -> None:
+    kwargs = {"timeout": 1, "colour": "red", "size": 2}
+    assert take_old_spelling(("timeout", "slots"), kwargs) == CallOptions(timeout=1, spelt=("timeout",))
+    assert kwargs == {"colour": "red", "size": 2}
+    assert take_old_spelling(("timeout", "slots"), kwargs) is None

@@ -53,9 +53,10 @@ class Service:
             time.sleep(pause)
             yield call_id + number
 
-    async def open_channels(self) -> int:
-        """This very call's included."""
-        return sum(len(link.peer.channels) for link in self._hub.links)
+    async def open_channels(self) -> list[str]:
+        """But this very call's."""
+        channels = [channel for link in self._hub.links for channel in link.peer.channels.values()]
+        return [f"{c} {c.args} {c.runner} {c.peer}" for c in channels if c.name != "open_channels"]
 
 
 def end_with_stdin() -> None:

@@ -11,9 +11,10 @@ import msgspec
 
 from tests.zmtp.links import octets
 from zerorpc.protocol.channel import ClientChannel, ServerChannel
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import OK, STREAM, VERSION, encode
 from zerorpc.protocol.peer import Peer
-from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
+from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import Connection, Frame, SocketType, State
 
 HEARTBEAT = 5.0
@@ -31,7 +32,8 @@ def new_ids() -> Callable[[], bytes]:
 def call(method: str = "echo", *args: Any, timeout: float | None = 30, now: float = 0.0, slots: int = 100) -> Any:
     """A call as clients make it; not sent yet."""
     message_id = b"%032d" % next(_calls)
-    data = encode({"message_id": message_id, "v": VERSION}, method, args)
+    header = {"message_id": message_id, "v": VERSION} | ({} if timeout == 30 else {"_zpc_timeout": timeout})
+    data = encode(header, method, args)
     deadline = math.inf if timeout is None else now + timeout
     return ClientChannel(message_id, method, data, timeout, deadline, slots)
 

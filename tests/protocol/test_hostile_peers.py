@@ -20,7 +20,7 @@ from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.events import ID_MAX, decode_header, encode
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.protocol.patterns import remote_error, reply_value
-from zerorpc.protocol.rpc_peers import ServerPeer
+from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import SocketType
 
 

@@ -18,8 +18,8 @@ from tests.zmtp.links import handshake
 from zerorpc.calls.dispatch import Calls
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import ClientChannel
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import CANCEL, DONE, ERR, OK, STREAM, encode
-from zerorpc.protocol.rpc_peers import ClientPeer
 
 
 class Scene:

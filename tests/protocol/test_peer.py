@@ -10,8 +10,9 @@ from tests.protocol.pairs import HEARTBEAT, Clock, Pair, Stranger, call, item, n
 from tests.zmtp.links import commands, encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import encode
-from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
+from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.commands import Command
 

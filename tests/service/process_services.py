@@ -33,6 +33,11 @@ def pair(first: Any, second: Any) -> list[Any]:
     return [first, second]
 
 
+@zerorpc.process
+def moved_in_process(x: int, y: int = 2, *, speed: float = 1.0) -> list[Any]:
+    return [x, y, speed]
+
+
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nobody")
 
 
@@ -259,3 +264,29 @@ def with_a_program() -> list[int]:
             p.send_signal(number)
             codes.append(p.wait())
     return codes
+
+
+@zerorpc.process
+def asks_in_process(endpoint: str) -> list[Any]:
+    """What it knows of its call, and what it leaves the one that it makes itself."""
+    call = zerorpc.current_call()
+    with zerorpc.Client(endpoint, timeout=100) as client:
+        return [call.remaining(), client.tell(), call.method, dict(call.metadata)]
+
+
+@zerorpc.process
+def waits_in_process(path: str) -> None:
+    """Until it is ended; then the file is there."""
+    try:
+        time.sleep(60)
+    finally:
+        Path(path).touch()
+
+
+@zerorpc.process
+def tells_in_process() -> list[Any]:
+    """What it knows of its call; named as its method."""
+    call = zerorpc.current_call()
+    call.reply_metadata["first"] = call.method
+    call.end_metadata["last"] = b"\x01"
+    return [call.method, call.peer, dict(call.metadata), call.cancelled, (call.remaining() or 0) > 0]

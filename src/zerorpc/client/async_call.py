@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from zerorpc.client.request import Caller, Request
 from zerorpc.errors import ZeroRPCError
-from zerorpc.protocol.channel import STATE_STREAMING, CallCarrier, ClientChannel
+from zerorpc.protocol.channel import STATE_STREAMING, CallCarrier
 from zerorpc.protocol.events import STREAM
 
 __all__ = ["AsyncStream", "Call"]
@@ -23,9 +23,6 @@ class LoopCaller(Caller, Protocol):
 
     def flush_soon(self, peer: CallCarrier) -> None:
         """Send what the peer has to send, unless it is lost."""
-
-    def drop(self, channel: ClientChannel) -> None:
-        """``abandon`` for ``__del__``, which may come at any moment, and in any thread."""
 
 
 class Call(Request, Coroutine[Any, Any, Any]):
@@ -41,7 +38,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
     # Until it is awaited, a call is itself its channel's waiter (``protocol.channel.Waiter`` lists what may be one). A
     # ``__del__`` in its place would cost each call 0.1 us.
 
-    __slots__ = ("__weakref__", "_steps", "_stream_taken")
+    __slots__ = ("_steps", "_stream_taken")
 
     _caller: LoopCaller
     _steps: Generator[Any, Any, Any] | None  # unset until the call is driven as a coroutine
@@ -205,6 +202,16 @@ class AsyncStream:
             raise StopAsyncIteration
         return item
 
+    @property
+    def metadata(self) -> dict[str, str | bytes]:
+        """What the method has sent along with its first item (``current_call().reply_metadata``)."""
+        return self._request.metadata
+
+    @property
+    def end_metadata(self) -> dict[str, str | bytes]:
+        """What it has sent along with the end (``current_call().end_metadata``); empty before that was read."""
+        return self._request.end_metadata
+
     async def _wait(self) -> bool:
         """Until the channel is readable; False when the stream was closed instead, or another reader had its end."""
         channel = self._request.channel
@@ -212,10 +219,13 @@ class AsyncStream:
             if channel.waiter is not None:
                 raise RuntimeError(f"this stream of {channel.method} is being read by another task")
             channel.waiter = future = self._core.loop.create_future()
+            if channel.begin_wait(self._core.loop.time()) is not None and channel.peer is not None:
+                self._core.flush_soon(channel.peer)  # which sets the timer
             try:
                 await future
             finally:
                 channel.waiter = None
+                channel.end_wait()
         return not self._ended
 
     def _take(self) -> Any:

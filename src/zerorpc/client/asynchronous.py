@@ -16,12 +16,13 @@ from threading import get_ident
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
-from zerorpc.client.request import ClientBase, Request, default_timeout, lost_with
+from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.request import ClientBase, Request, lost_with
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, CallCarrier, ClientChannel
+from zerorpc.protocol.channel import STATE_REFUSED, CallCarrier, ClientChannel
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
-from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
@@ -76,21 +77,28 @@ class AsyncClient(ClientBase):
         method: str | bytes,
         /,
         *args: object,
-        timeout: float | None = default_timeout,
-        slots: int = DEFAULT_SLOTS,
+        timeout: float | None = UNCHANGED,
+        slots: int = UNCHANGED,
+        **kwargs: object,
     ) -> Call:
         """Send a request; await the Call for the result, or iterate over it if the method streams.
 
         ``timeout`` in seconds overrides the client's for this call; ``slots`` is how many items of a stream the server
-        may send ahead of the reader. The method's own arguments are positional.
+        may send ahead of the reader. Other arguments are the method's. ``zerorpc.options`` has more options, and leaves
+        all keywords to the method.
 
-        Raises at once SerializationError (arguments that can't be sent, or are larger than 128 MiB), Closed, TypeError
-        (other keywords), or RuntimeError (outside of the client's event loop). Awaiting raises RemoteError (the method
-        raised, or the server refused the call), TimeoutExpired, LostRemote or Closed.
+        Raises at once SerializationError (arguments that can't be sent, or are larger than 128 MiB), Closed,
+        RuntimeError (outside of the client's event loop), and in a method whose caller waits no longer TimeoutExpired
+        or Cancelled. Awaiting raises RemoteError (the method raised, or the server refused the call), TimeoutExpired,
+        LostRemote, Closed, or NotSupported (keyword arguments that a server of zerorpc 0.6 can't take).
 
         Cancelling the wait gives the call up; a server of zerorpc 1 is told and cancels the method.
         """
-        return self._core.call(method, args, {"timeout": timeout, "slots": slots})
+        if timeout is not UNCHANGED:
+            kwargs["timeout"] = timeout
+        if slots is not UNCHANGED:
+            kwargs["slots"] = slots
+        return self._core.call(method, args, kwargs)
 
     # The end
 
@@ -117,7 +125,7 @@ class _Core:
     connections close.
     """
 
-    keywords = "timeout and slots"
+    old_spelling: tuple[str, ...] = ("timeout", "slots")
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
@@ -160,17 +168,25 @@ class _Core:
         self._attached = loop  # now: if that failed (RecursionError), the next call tries again
         self._thread = get_ident()
 
-    def call(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> Call:
-        """``AsyncClient.__call__``; ``options`` are its keywords."""
+    def call(
+        self,
+        method: str | bytes,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: CallOptions | None = None,
+    ) -> Call:
+        """``AsyncClient.__call__``. Without ``options`` they may be among ``kwargs``, as zerorpc 0.6 spells them."""
         # get_running_loop() would cost 0.25 us before Python 3.12
         if get_ident() != self._thread or getpid() != forks.pid or not self.loop.is_running():
             self.attach()
+        if kwargs and options is None:
+            options = take_old_spelling(self.old_spelling, kwargs)
         now = self.time()
-        call = Call(self, method, args, options, now)
+        call = Call(self, method, args, kwargs, options, now)
         call.channel.waiter = call
         peer = self.calls.start(call.channel, now)
         if peer is None:
-            self._peers.set_timer()  # it waits for one
+            self._peers.let_wait()
         elif len(peer.channels) == 1:
             self._links[peer].flush()  # alone: write through
         elif not (link := self._links[peer]).flush_scheduled:
@@ -189,10 +205,10 @@ class _Core:
     def abandon(self, channel: ClientChannel) -> None:
         self._peers.abandon(channel)
 
-    def drop(self, channel: ClientChannel) -> None:
+    def drop(self, channel: ClientChannel, error: Exception | None = None) -> None:
         """``abandon`` for ``__del__``, which may come at any moment, and in any thread: later, on the loop."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, and with it everything
-            self.loop.call_soon_threadsafe(self._peers.abandon, channel)
+            self.loop.call_soon_threadsafe(self._peers.abandon, channel, error)
 
     # Fork
 
@@ -277,6 +293,13 @@ class _Peers:
     def _assign(self) -> None:
         for peer in self.calls.assign(self._loop.time()):
             self.flush_soon(peer)
+        self._act_on_side_effects()
+
+    def _act_on_side_effects(self) -> None:
+        asked, failed = self.calls.take_side_effects()
+        for peer in asked:
+            self.flush_soon(peer)
+        self.received(None, failed)
 
     def flush_soon(self, peer: CallCarrier) -> None:
         link = self.links.get(peer)
@@ -301,7 +324,7 @@ class _Peers:
             return False
         peer = self.calls.start(channel, now)
         if peer is None:
-            self.set_timer()
+            self.let_wait()
         else:
             self.flush_soon(peer)
         return True
@@ -323,6 +346,11 @@ class _Peers:
 
     # Calls that wait for a peer
 
+    def let_wait(self) -> None:
+        """A call found no peer."""
+        self._act_on_side_effects()
+        self.set_timer()
+
     def set_timer(self) -> None:
         wake = self.calls.next_wake
         if wake is not None and (self.timer is None or wake < self.timer.when()):
@@ -343,9 +371,9 @@ class _Peers:
             self.timer = None
         self.received(None, self.calls.close(Closed("the client was closed")))
 
-    def abandon(self, channel: ClientChannel) -> None:
+    def abandon(self, channel: ClientChannel, error: Exception | None = None) -> None:
         peer = channel.peer
-        channel.abandon()
+        channel.abandon(error)
         if self._loop.is_closed():
             return
         if peer is not None:

@@ -12,21 +12,24 @@ import weakref
 from collections.abc import Callable
 from os import getpid
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zerorpc.calls.dispatch import Calls
-from zerorpc.client.background import AsyncResult
-from zerorpc.client.request import ClientBase, Request, answered, default_timeout, lost_with
+from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.request import ClientBase, Request, answered, lost_with
 from zerorpc.client.stream import Stream
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_REFUSED, STATE_STREAMING, ClientChannel
+from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, ClientChannel
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
-from zerorpc.protocol.rpc_peers import ClientPeer
 from zerorpc.runtime import forks
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
+
+if TYPE_CHECKING:
+    from zerorpc.client.background import AsyncResult
 
 __all__ = ["Client"]
 
@@ -79,21 +82,25 @@ class Client(ClientBase):
         method: str | bytes,
         /,
         *args: object,
-        timeout: float | None = default_timeout,
-        slots: int = DEFAULT_SLOTS,
-        async_: bool = False,
-        **options: object,
+        timeout: float | None = UNCHANGED,
+        slots: int = UNCHANGED,
+        async_: bool = UNCHANGED,
+        **kwargs: object,
     ) -> Any:
         """Call a method. Returns its result, a Stream if it streams, or at once an AsyncResult with ``async_=True``.
 
         ``timeout`` in seconds overrides the client's for this call; ``slots`` is how many items of a stream the server
-        may send ahead of the reader. The method's own arguments are positional.
+        may send ahead of the reader. Other arguments are the method's. ``zerorpc.options`` has more options, and leaves
+        all keywords to the method.
 
         Raises RemoteError (the method raised, or the server refused the call), TimeoutExpired, LostRemote,
-        SerializationError (arguments that can't be sent, or are larger than 128 MiB), Closed, or TypeError (other
-        keywords). Interrupting it (Ctrl-C) gives the call up; a server of zerorpc 1 is told. Safe from any thread.
+        SerializationError (arguments that can't be sent, or are larger than 128 MiB), Closed, NotSupported (keyword
+        arguments that a server of zerorpc 0.6 can't take), or, in a method whose caller waits no longer, Cancelled.
+        Interrupting it (Ctrl-C) gives the call up; a server of zerorpc 1 is told. Safe from any thread.
         """
-        return self._core.call(method, args, {"timeout": timeout, "slots": slots, "async_": async_, **options})
+        own = {"timeout": timeout, "slots": slots, "async_": async_}
+        kwargs.update({name: value for name, value in own.items() if value is not UNCHANGED})
+        return self._core.call(method, args, kwargs)
 
     # The end
 
@@ -108,12 +115,6 @@ class Client(ClientBase):
         self.close()
 
 
-def _take_async(options: dict[str, object]) -> bool:
-    """``async_``, which zerorpc 0.6 also spells ``async``."""
-    is_async = options.pop("async_", False)
-    return bool(options.pop("async", is_async))
-
-
 class _Core:
     """How a client calls. Apart from Client, whose attributes are remote methods.
 
@@ -121,7 +122,7 @@ class _Core:
     the connections along.
     """
 
-    keywords = "timeout, slots and async_"
+    old_spelling: tuple[str, ...] = ("timeout", "slots", "async_", "async")
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
@@ -144,14 +145,22 @@ class _Core:
 
     # A call
 
-    def call(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> Any:
-        """``Client.__call__``; ``options`` are its keywords."""
+    def call(
+        self,
+        method: str | bytes,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: CallOptions | None = None,
+    ) -> Any:
+        """``Client.__call__``. Without ``options`` they may be among ``kwargs``, as zerorpc 0.6 spells them."""
         if getpid() != forks.pid:
             forks.catch_up()
-        if options and _take_async(options):
-            return self._call_async(method, args, options)
+        if kwargs and options is None:
+            options = take_old_spelling(self.old_spelling, kwargs)
+        if options is not None and options.in_background:
+            return self._call_async(method, args, kwargs, options)
         now = monotonic()
-        request = Request(self, method, args, options, now)
+        request = Request(self, method, args, kwargs, options, now)
         channel = request.channel
         try:
             self.hub.leading.wait(channel, answered, now, self._begin)
@@ -168,17 +177,24 @@ class _Core:
                 self.abandon(channel)
             raise
 
-    def _call_async(self, method: str | bytes, args: tuple[object, ...], options: dict[str, object]) -> AsyncResult:
+    def _call_async(
+        self, method: str | bytes, args: tuple[object, ...], kwargs: dict[str, object], options: CallOptions
+    ) -> AsyncResult:
+        from zerorpc.client.background import AsyncResult  # with concurrent.futures, which others do without
+
         now = monotonic()
-        request = Request(weakref.proxy(self), method, args, options, now)  # it belongs to a thread that goes on
+        # its hub keeps it, and keeps no client
+        request = Request(weakref.proxy(self), method, args, kwargs, options, now)
         self.hub.leading.check_idle()
+        result = AsyncResult(self, request)
         try:
             with self.hub.lock:
                 self._begin(request.channel, now)
-            return AsyncResult(self, request)
+                self.hub.attend(result.call)
         except BaseException:
             self.abandon(request.channel)
             raise
+        return result
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
@@ -207,6 +223,11 @@ class _Core:
         self.grant(channel)
         self.hub.leading.wait(channel, ready, monotonic(), begin)
 
+    def look_by(self, when: float) -> None:
+        """Have whoever drives the sockets look at the time then. With the hub's lock held."""
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(when)
+
     def grant(self, channel: ClientChannel) -> None:
         """Let the server send more of a stream, if it is time."""
         if getpid() != forks.pid:
@@ -219,11 +240,18 @@ class _Core:
             if channel.state is STATE_STREAMING and channel.peer is not None:
                 self.peers.flush(channel.peer)
 
-    def abandon(self, channel: ClientChannel, wait: bool = True) -> None:
-        """Nobody wants the rest of a call. Without ``wait`` also for finalizers: another thread may be at work."""
+    def abandon(self, channel: ClientChannel) -> None:
+        """Nobody wants the rest of a call."""
+        self._give_up(channel, None, wait=True)
+
+    def drop(self, channel: ClientChannel, error: Exception | None = None) -> None:
+        """The same for finalizers, and calls that end with another: a thread may be at work, and isn't waited for."""
+        self._give_up(channel, error, wait=False)
+
+    def _give_up(self, channel: ClientChannel, error: Exception | None, wait: bool) -> None:
         if getpid() != forks.pid:
             forks.catch_up()
-        self.hub.settle(functools.partial(self.peers.abandon, channel), wait)
+        self.hub.settle(functools.partial(self.peers.abandon, channel, error), wait)
 
     def close(self) -> None:
         if getpid() != forks.pid:
@@ -261,6 +289,7 @@ class _Peers:
         if peer is not None:
             self.links[peer].flush()
         else:
+            self._act_on_side_effects()
             self.hub.mend()
         if self.hub.leading.leader is not None:
             self.hub.polling.wake_by(self.calls.next_wake if peer is None else peer.next_wake)
@@ -268,10 +297,10 @@ class _Peers:
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
         while channel.state is STATE_REFUSED:
-            self.hub.leading.wait(channel, answered, monotonic(), self._start_again)
+            self.hub.leading.wait(channel, answered, monotonic(), self.start_again)
 
-    def _start_again(self, channel: ClientChannel, now: float) -> None:
-        """With the hub's lock held."""
+    def start_again(self, channel: ClientChannel, now: float) -> None:
+        """Ask another server, if there is one, about a call that one has refused. With the hub's lock held."""
         if self.calls.retry(channel, now):
             self.start(channel, now)
 
@@ -297,12 +326,20 @@ class _Peers:
         try:
             for peer in self.calls.assign(monotonic()):
                 self.flush(peer)
+            self._act_on_side_effects()
         except BaseException:  # Ctrl-C: nobody knows which connections have got calls, and haven't sent them
             for link in list(self.hub.links.values()):
                 link.peer.writable = False
                 link.closed = True
                 link.finish()
             raise
+
+    def _act_on_side_effects(self) -> None:
+        asked, failed = self.calls.take_side_effects()
+        for peer in asked:
+            self.flush(peer)
+        for channel in failed:
+            self.hub.leading.wake(channel)
 
     def flush(self, peer: object) -> None:
         """Send what the peer has to send, unless it is lost."""
@@ -334,9 +371,9 @@ class _Peers:
             for channel in self.calls.sweep(now, f": no server was reached ({self.hub.describe()})"):
                 self.hub.leading.wake(channel)
 
-    def abandon(self, channel: ClientChannel) -> None:
+    def abandon(self, channel: ClientChannel, error: Exception | None = None) -> None:
         """Nobody wants the rest of a call."""
-        channel.abandon()
+        channel.abandon(error)
         if channel.peer is not None:
             self.flush(channel.peer)
         self.hub.leading.wake(channel)  # a stream that another thread reads

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import operator
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from zerorpc.calls.dispatch import Calls
+from zerorpc.client.agreed import Agreed
+from zerorpc.client.options import CallOptions
 from zerorpc.compat.context import Context
-from zerorpc.errors import SERVER_ERRORS, LostRemote, ProtocolError, RemoteError, SerializationError, ZeroRPCError
+from zerorpc.errors import (
+    SERVER_ERRORS,
+    Cancelled,
+    LostRemote,
+    ProtocolError,
+    RemoteError,
+    SerializationError,
+    ZeroRPCError,
+)
 from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
 from zerorpc.protocol.events import (
+    CALL_KEY,
     DONE,
     ERR,
     ERROR_KEY,
@@ -29,18 +41,15 @@ from zerorpc.protocol.events import (
     too_large,
     unsendable,
 )
-from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.protocol.liveness import FOREVER
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.remote_method import RemoteMethod, method_name
+from zerorpc.scope import CURRENT, Scope
 from zerorpc.settings import ClientSettings, declared, seconds
 from zerorpc.socket_base import Core, SocketBase
 from zerorpc.zmtp import frames
 
-__all__ = ["Caller", "ClientBase", "Request", "answered", "default_timeout", "lost_with"]
-
-default_timeout: Any = object()  # "the client's own", where None means "no timeout"
-
+__all__ = ["Caller", "ClientBase", "Request", "answered", "lost_with"]
 
 answered: Callable[[ClientChannel], bool] = operator.attrgetter("answered")
 
@@ -50,13 +59,16 @@ class Caller(Protocol):
 
     context: Context
     timeout: float | None
-    keywords: str  # what a call takes besides the method's arguments, for an error
+    old_spelling: tuple[str, ...]  # the keywords of a call that are its options, as zerorpc 0.6 has it
 
     def make_stream(self, request: Request) -> object:
         """An iterator of the client's kind over a stream's items."""
 
     def abandon(self, channel: ClientChannel) -> None:
         """Give a call up. Safe for one that has ended."""
+
+    def drop(self, channel: ClientChannel, error: Exception | None = None) -> None:
+        """The same at any moment and in any thread, a little later perhaps."""
 
     @property
     def calls(self) -> Calls:
@@ -66,8 +78,15 @@ class Caller(Protocol):
 class ClientCore(Core, Caller, Protocol):
     """What stands behind a client, whose own attributes are remote methods."""
 
-    def call(self, method: str, args: tuple[object, ...], options: dict[str, object], /) -> object:
-        """Call a method; ``options`` are the call's own keywords."""
+    def call(
+        self,
+        method: str | bytes,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: CallOptions | None = None,
+        /,
+    ) -> object:
+        """Call a method. Without ``options``, they may be among ``kwargs``, which this then takes out of there."""
 
 
 class ClientBase(SocketBase):
@@ -115,22 +134,33 @@ _OURS = ("zerorpc.client.asynchronous", "zerorpc.client.blocking")
 class Request:
     """One call's request and the hooks around it. ``event`` is None when no middleware wants to see it."""
 
-    __slots__ = ("_caller", "channel", "event")
+    __slots__ = ("__weakref__", "_caller", "_end_data", "channel", "event")
+
+    _end_data: Buffer  # unset until a stream has ended
 
     def __init__(
         self,
         caller: Caller,
         method: str | bytes,
         args: tuple[object, ...],
-        options: dict[str, object],
+        kwargs: dict[str, object],
+        options: CallOptions | None,
         now: float,
     ) -> None:
-        """Pack the request. Raises SerializationError, naming the method, and whatever a hook raises."""
+        """Pack the request. Raises SerializationError, naming the method, TimeoutExpired or Cancelled, if the running
+        code has no time left for a call, or nobody to make it for, and whatever a hook raises.
+        """
         name = method if type(method) is str else method_name(method)
         context = caller.context
         message_id = context.next_msgid()
-        timeout, slots = _read_options(caller, **options) if options else (caller.timeout, DEFAULT_SLOTS)
+        timeout, slots, agreed = caller.timeout, DEFAULT_SLOTS, None
         header: dict[str, object] = {"message_id": message_id, "v": VERSION}
+        scope = CURRENT.get()
+        if scope is not None or kwargs or options is not None:
+            agreed = Agreed.of(name, timeout, options, kwargs, scope)
+            timeout, slots = agreed.timeout, agreed.slots
+            if agreed.said:
+                header[CALL_KEY] = agreed.said
         if timeout != USUAL_TIMEOUT:
             header[TIMEOUT_KEY] = None if timeout is None else float(timeout)
         self._caller = caller
@@ -154,6 +184,27 @@ class Request:
             raise _not_sent(name, too_large(len(data)))
         deadline = FOREVER if timeout is None else now + timeout
         self.channel: ClientChannel = ClientChannel(message_id, name, data, timeout, deadline, slots)
+        if agreed is not None:
+            self.channel.terms = agreed.terms(now)
+            if scope is not None and not (options is not None and options.detached):
+                self._end_with(scope)
+
+    def _end_with(self, scope: Scope) -> None:
+        """Be given up together with the call that the running code answers."""
+        try:
+            scope.adopt(self)
+        except Cancelled as error:
+            error.method, error.ran = self.channel.method, False
+            raise
+
+    def cancel(self) -> None:
+        """The call that it was made for has ended. From any thread; safe when this one is over."""
+        method = self.channel.method
+        error = Cancelled(
+            f"calling remote method {method}: the caller of the method that makes the call waits no longer"
+        )
+        with contextlib.suppress(ReferenceError):  # the client is gone
+            self._caller.drop(self.channel, error)
 
     def outcome(self) -> Any:
         """What the first reply means: the value, the stream that the caller makes, or the error raised."""
@@ -202,6 +253,8 @@ class Request:
 
     def item(self, wire: Answer, data: Buffer) -> tuple[bool, Any]:
         """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
+        if wire.name != STREAM:
+            self._end_data = data
         if wire.name not in _STREAM_EVENTS:
             error = ProtocolError(f"{wire.name!r} in the middle of the stream of {self.channel.method}")
             error.method, error.ran = self.channel.method, True
@@ -242,7 +295,19 @@ class Request:
         if not isinstance(ran, bool):
             ran = None if channel.inflow is None else True  # a stream has begun
         made = SERVER_ERRORS.get(kind, RemoteError) if isinstance(kind, str) else RemoteError
-        return made(told.name, told.msg, told.traceback, ran=ran, method=channel.method)
+        error = made(told.name, told.msg, told.traceback, ran=ran, method=channel.method)
+        error.metadata = {**_metadata(header, "metadata"), **_metadata(header, "end")}
+        return error
+
+    @property
+    def metadata(self) -> dict[str, str | bytes]:
+        """What the method has sent with the first reply (``current_call().reply_metadata``); empty before that."""
+        return _metadata(decode_header(self.channel.reply_data), "metadata")
+
+    @property
+    def end_metadata(self) -> dict[str, str | bytes]:
+        """What it has sent with the last one (``current_call().end_metadata``); empty before that."""
+        return _metadata(decode_header(getattr(self, "_end_data", self.channel.reply_data)), "end")
 
 
 class PatternChannel:
@@ -265,25 +330,11 @@ _STREAM = ReqStream()
 _STREAM_EVENTS = (STREAM, DONE, ERR)
 
 
-def _read_options(
-    caller: Caller, timeout: object = default_timeout, slots: object = DEFAULT_SLOTS, **unknown: object
-) -> tuple[float | None, int]:
-    """A call's own timeout and slots. TypeError for any other keyword."""
-    if unknown:
-        raise TypeError(
-            f"a call takes {caller.keywords} as keywords, not {', '.join(unknown)}; "
-            "the method's own arguments are positional"
-        )
-    return (caller.timeout if timeout is default_timeout else seconds("timeout", timeout)), _count_slots(slots)
-
-
-def _count_slots(slots: Any) -> int:
-    """At least one, or nothing would ever come; and what a peer may be granted."""
-    try:
-        number = operator.index(slots)
-    except Exception:
-        raise TypeError(f"slots has to be a whole number, not a {type(slots).__name__}") from None
-    return min(max(1, number), CREDIT_MAX)
+def _metadata(header: dict[str, Any], kind: str) -> dict[str, str | bytes]:
+    """One kind of metadata in a reply's header."""
+    told = header.get(CALL_KEY)
+    found = told.get(kind) if isinstance(told, dict) else None
+    return {k: v for k, v in found.items() if isinstance(v, (str, bytes))} if isinstance(found, dict) else {}
 
 
 def _not_sent(method: str, error: Exception) -> Exception:

@@ -25,11 +25,17 @@ class StreamCaller(Protocol):
     ) -> None:
         """Until a stream is ``ready``; ``begin`` is called first, with the hub's lock held."""
 
+    def look_by(self, when: float, /) -> None:
+        """Have whoever drives the sockets look at the time then. With the hub's lock held."""
+
     def grant(self, channel: ClientChannel, /) -> None:
         """Let the server send more, if it is time."""
 
-    def abandon(self, channel: ClientChannel, wait: bool = True) -> None:
+    def abandon(self, channel: ClientChannel) -> None:
         """Nobody wants the rest."""
+
+    def drop(self, channel: ClientChannel, error: Exception | None = None) -> None:
+        """The same at any moment, and in any thread."""
 
 
 class Stream:
@@ -82,6 +88,16 @@ class Stream:
             raise StopIteration
         return item
 
+    @property
+    def metadata(self) -> dict[str, str | bytes]:
+        """What the method has sent along with its first item (``current_call().reply_metadata``)."""
+        return self._request.metadata
+
+    @property
+    def end_metadata(self) -> dict[str, str | bytes]:
+        """What it has sent along with the end (``current_call().end_metadata``); empty before that was read."""
+        return self._request.end_metadata
+
     def _wait(self) -> None:
         """Until the channel is readable. Raises what is to be raised instead."""
         if self._ended:
@@ -95,6 +111,7 @@ class Stream:
                 self._core.abandon(channel)
             raise
         self._reader = None
+        channel.end_wait()
         if self._ended:
             raise StopIteration
         if not self._inflow.inbox:
@@ -116,6 +133,8 @@ class Stream:
                 "has interrupted: only one may wait for its items at a time"
             )
         self._reader = reader
+        if (until := channel.begin_wait(now)) is not None:
+            self._core.look_by(until)
 
     def _is_ready(self, channel: ClientChannel) -> bool:
         return self._ended or channel.readable
@@ -137,4 +156,4 @@ class Stream:
 
     def __del__(self) -> None:
         if not self._ended:
-            self._core.abandon(self._channel, wait=False)
+            self._core.drop(self._channel)

@@ -38,6 +38,10 @@ class EventInvocation(Invocation, eq=False):
     def of(cls, method: Method | None, wire: WireEvent, data: Buffer, context: EventHooks) -> EventInvocation:
         return cls(method, wire.name, wire.args, data, Event(wire.name, wire.args, {}), context)
 
+    @property
+    def closed(self) -> bool:
+        return False
+
     def arrives(self) -> None:
         self.event.header = decode_header(self.data)
 

@@ -67,7 +67,7 @@ class HookedInvocation(_Seen, eq=False):
             raise self.unsendable("result", error) from None
 
     def item(self, value: object) -> bytes:
-        header = {**self.channel.peer.event_header(self.channel), **(self.stream_header or {})}
+        header = {**self.header(last=False), **(self.stream_header or {})}
         try:
             return encode(header, STREAM, value)
         except SerializationError as error:
@@ -78,13 +78,13 @@ class HookedInvocation(_Seen, eq=False):
         return self._reply(DONE, None, self.stream_header or {})
 
     def _reply(self, name: str, args: object, context: dict[str, Any]) -> bytes:
-        reply = Event(name, args, {**self.channel.peer.event_header(self.channel), **context})
+        reply = Event(name, args, {**self.header(last=True), **context})
         self.context.hook_server_after_exec(self._request, reply)
         return encode(reply.header, reply.name, reply.args)
 
     def failure(self, failure: Failure) -> bytes:
         try:
-            reply = Event(ERR, self.failure_args(failure), self.channel.peer.event_header(self.channel))
+            reply = Event(ERR, self.failure_args(failure), self.header(last=True))
             reply.header.update(self.context.hook_get_task_context())
             reply.header.update(self.failure_header(failure))
             self.context.hook_server_inspect_exception(self._request, reply, list(failure.exc_info))

@@ -13,9 +13,10 @@ from zerorpc.errors import WrongArguments
 from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent, Buffer
-from zerorpc.protocol.rpc_peers import ServerPeer
+from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
+from zerorpc.service.signatures import own_parameters
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 
@@ -69,9 +70,9 @@ class RpcDoor:
             if context.hooks_server
             else RpcInvocation(method, name, args, channel, link)
         )
-        if bad:
+        if (bad or channel.call is not None) and (problem := _problem(invocation)):
             invocation.ran, invocation.refused = False, WrongArguments
-            invocation.answer(invocation.error(TypeError(f"{name}: {channel.problem}")), flush=False)
+            invocation.answer(invocation.error(TypeError(f"{name}: {problem}")), flush=False)
         else:
             assert self.runners is not None
             self.runners.submit(invocation)
@@ -133,3 +134,19 @@ class RpcDoor:
                 while any(link.peer.level >= 1 and not link.peer.heard_goaway for link in self.hub.links):
                     await self._heard.wait()
                     self._heard.clear()
+
+
+def _problem(invocation: RpcInvocation) -> str | None:
+    """Take what a request says besides; or what is wrong with it."""
+    channel, method = invocation.channel, invocation.method
+    call = channel.call
+    if channel.problem is not None or call is None:
+        return channel.problem
+    invocation.kwargs = call.kwargs
+    taken = own_parameters(method, call.options) if method is not None and call.options else []
+    if not taken:
+        return None
+    return (
+        f"the method has a parameter {', '.join(taken)} of its own, and the client took it for an option of the call: "
+        "on zerorpc.options(client, …) all keywords are the method's"
+    )

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from math import inf, isnan
+from collections.abc import Mapping
 from typing import ClassVar
 
 from zerorpc.errors import SerializationError
-from zerorpc.protocol.channel import ServerChannel
+from zerorpc.protocol.channel import ServerChannel, as_patience
 from zerorpc.protocol.events import (
+    CALL_KEY,
     DONE,
     ERR,
     ERROR_KEY,
+    OK,
     RAN_KEY,
-    TIMEOUT_KEY,
-    USUAL_TIMEOUT,
+    STREAM,
     VERSION,
-    decode_header,
     encode,
     encode_item,
     encode_ok,
@@ -41,6 +41,8 @@ class RpcInvocation(Invocation, eq=False):
     def result(self, value: object) -> bytes:
         channel = self.channel
         try:
+            if self.extras is not None:
+                return encode(self.header(last=True), OK, (value,))
             return encode_ok(channel.peer.new_id(), channel.event.header.message_id, value)
         except SerializationError as error:
             raise self.unsendable("result", error) from None
@@ -48,15 +50,31 @@ class RpcInvocation(Invocation, eq=False):
     def item(self, value: object) -> bytes:
         channel = self.channel
         try:
+            if self.extras is not None and not self.extras.told:
+                return encode(self.header(last=False), STREAM, value)
             return encode_item(channel.peer.new_id(), channel.event.header.message_id, value)
         except SerializationError as error:
             raise self.unsendable("item", error) from None
 
     def done(self) -> bytes:
-        return encode(self.channel.peer.event_header(self.channel), DONE, None)
+        return encode(self.header(last=True), DONE, None)
+
+    def header(self, last: bool) -> dict[str, object]:
+        """Of a reply, with the metadata that it has to carry."""
+        channel, extras = self.channel, self.extras
+        header = channel.peer.event_header(channel)
+        if extras is None or channel.peer.level < 1:
+            return header
+        told: dict[str, object] = {}
+        if extras.reply_metadata and not extras.told:
+            told["metadata"] = extras.reply_metadata
+        extras.told = True
+        if last and extras.end_metadata:
+            told["end"] = extras.end_metadata
+        return {**header, CALL_KEY: told} if told else header
 
     def failure(self, failure: Failure) -> bytes:
-        header = {**self.channel.peer.event_header(self.channel), **self.failure_header(failure)}
+        header = {**self.header(last=True), **self.failure_header(failure)}
         return encode(header, ERR, self.failure_args(failure))
 
     def failure_args(self, failure: Failure) -> tuple[str, ...]:
@@ -85,6 +103,19 @@ class RpcInvocation(Invocation, eq=False):
     @property
     def closed(self) -> bool:
         return self.channel.closed
+
+    @property
+    def until(self) -> float:
+        return self.channel.until
+
+    @property
+    def peer(self) -> str | None:
+        return self.channel.peer.name
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        call = self.channel.call
+        return {} if call is None or call.metadata is None else call.metadata
 
     @property
     def room(self) -> int:
@@ -123,11 +154,7 @@ class RpcInvocation(Invocation, eq=False):
     @property
     def patience(self) -> float:
         """As its header says; or what most callers wait."""
-        timeout = decode_header(self.channel.data).get(TIMEOUT_KEY, USUAL_TIMEOUT)
-        if timeout is None:
-            return inf
-        # a middleware's key may happen to have the same name; and nan would be within every limit
-        return timeout if type(timeout) in (int, float) and not isnan(timeout) else USUAL_TIMEOUT
+        return as_patience(self.channel.event.header.timeout)
 
     @property
     def octets(self) -> int:

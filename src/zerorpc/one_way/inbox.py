@@ -22,6 +22,7 @@ from zerorpc.protocol.events import Buffer, WireEvent
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
+from zerorpc.scope import CURRENT
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Method, Where
 from zerorpc.service.thread_jobs import is_for_the_loop
@@ -160,6 +161,7 @@ class Inbox:
         pid = os.getpid()
         self._stepping = asyncio.current_task() if run is None else None
         elsewhere: BaseException | None = None
+        token = CURRENT.set(invocation)
         try:
             method = invocation.begin()
             result = method.functor(*invocation.args)
@@ -178,6 +180,8 @@ class Inbox:
             invocation.error(error)
         finally:
             self._stepping = None
+            invocation.finished = True
+            CURRENT.reset(token)
         self._heed_fork(pid)
 
     async def _finish(self, method: Method, result: object) -> None:

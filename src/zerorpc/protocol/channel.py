@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from math import isnan
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.protocol.call_header import CallHeader, read_call_header
 from zerorpc.protocol.events import (
     CANCEL,
     DONE,
     MORE,
+    NO_ID,
     STREAM,
+    USUAL_TIMEOUT,
     BadEvent,
     Buffer,
     Event,
@@ -36,11 +40,14 @@ __all__ = [
     "STATE_SENT",
     "STATE_STREAMING",
     "STATE_WAITING",
+    "USUAL_TERMS",
     "Answer",
     "ClientChannel",
     "ClientState",
     "ServerChannel",
+    "Terms",
     "Waiter",
+    "as_patience",
 ]
 
 Answer: TypeAlias = "Reply | WireEvent"
@@ -56,6 +63,8 @@ class CallCarrier(Protocol):
     level: int
 
     def emit(self, channel: ClientChannel, name: str, args: object, /) -> None: ...
+
+    def wake_by(self, when: float, /) -> None: ...
 
     def forget(self, channel: ClientChannel, /) -> None: ...
 
@@ -106,6 +115,8 @@ class Waiter(Protocol):
                                                                        to give the stream up
     a ``Turn``      ``Leading.wait``, with the   the one that waits    who has news, with the lock held: None, then it
                     hub's lock held                                    is told; or its own thread, which looks up itself
+    ``_Call``       ``AsyncResult``, before the  the caller's          who has news, with the lock held: None, then it
+                    call begins                                        is told, and the keeper finishes the result
     ==============  ===========================  ====================  ================================================
     """
 
@@ -130,6 +141,18 @@ class ClientState(enum.Enum):
 STATE_WAITING, STATE_SENT, STATE_STREAMING, STATE_DONE, STATE_REFUSED = ClientState
 
 
+class Terms(Struct, frozen=True):
+    """What hardly any call goes by."""
+
+    needs: tuple[str, ...] = ()  # what only a peer of extension level 1 can do: the features' names, for an error
+    stream_until: float = _FOREVER  # the deadline of a stream's end
+    limit: float | None = None  # s, of which that was made
+    item_timeout: float | None = None  # s that the reader waits for one item
+
+
+USUAL_TERMS = Terms()
+
+
 class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the time of a class with slots
     """A call, from its request to its last reply.
 
@@ -144,8 +167,9 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     method: str
     data: bytes
     timeout: float | None = None
-    deadline: float = _FOREVER
+    deadline: float = _FOREVER  # for the first reply
     slots: int = DEFAULT_SLOTS
+    terms: Terms = USUAL_TERMS
     state: ClientState = STATE_WAITING
     peer: CallCarrier | None = None
     answered: bool = False  # the wait for the first reply is over
@@ -168,6 +192,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
                 self.state = STATE_DONE
                 return
             self.state = STATE_STREAMING
+            self.deadline = self.terms.stream_until
             self.data = b""
         inflow = self.inflow
         assert inflow is not None
@@ -213,6 +238,20 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
             self.grant()
         return event
 
+    def begin_wait(self, now: float) -> float | None:
+        """The reader waits for an item from now on: until when at most, if there is such a time."""
+        terms = self.terms
+        if self.peer is None or self.state is not STATE_STREAMING or terms.item_timeout is None:
+            return None
+        self.deadline = min(terms.stream_until, now + terms.item_timeout)
+        self.peer.wake_by(self.deadline)
+        return self.deadline
+
+    def end_wait(self) -> None:
+        """It waits no longer."""
+        if self.state is STATE_STREAMING:
+            self.deadline = self.terms.stream_until
+
     def grant(self) -> None:
         """Grant more credit if it is time. Safe to call at any time."""
         if self.state is STATE_STREAMING and self.inflow is not None and (more := self.inflow.replenish()):
@@ -256,6 +295,9 @@ class ServerChannel(Struct, eq=False):
     closed: bool = False
     error: Exception | None = None
     runner: Runner | None = None
+    call: CallHeader | None = None  # what the request says besides, if it does
+    until: float = _FOREVER  # when its caller waits no longer: for the first reply, then for
+    stream_until: float = _FOREVER  # the end of the stream
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 
@@ -273,6 +315,21 @@ class ServerChannel(Struct, eq=False):
     def problem(self) -> str | None:
         """Why the request could not be decoded, if it couldn't."""
         return self.event.problem if isinstance(self.event, BadEvent) else None
+
+    def heed_header(self, now: float) -> None:
+        """Take what the request's header says: how long its caller waits, and what it says besides."""
+        header = self.event.header
+        self.until = now + as_patience(header.timeout)
+        if header.call is NO_ID:
+            return
+        try:
+            self.call = call = read_call_header(header.call)
+        except ValueError as error:
+            self.event = BadEvent(header, self.name, str(error))
+            return
+        if call.deadline is not None:
+            self.stream_until = now + as_patience(call.deadline)
+            self.until = min(self.until, self.stream_until)
 
     @property
     def version(self) -> int:
@@ -294,6 +351,7 @@ class ServerChannel(Struct, eq=False):
         if outflow is None:
             if not last:
                 self.outflow = Outflow(0)
+                self.until = self.stream_until
             self.peer.send_event(self, data, last)
         elif outflow.admit(data):
             self.peer.send_event(self, data, last)
@@ -323,6 +381,18 @@ class ServerChannel(Struct, eq=False):
     def __repr__(self) -> str:
         state = "closed" if self.closed else "finished" if self.finished else "open"
         return f"<ServerChannel {self.name} {state} credit={self.room}>"
+
+
+def as_patience(timeout: object) -> float:
+    """The seconds that a header says, with nil for ever.
+
+    A middleware's key may happen to have the same name; and nan would be within every limit.
+    """
+    if timeout is None:
+        return _FOREVER
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and not isnan(timeout):
+        return float(timeout)
+    return USUAL_TIMEOUT
 
 
 def credit_violation(channel: ClientChannel) -> ProtocolError:

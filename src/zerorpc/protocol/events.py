@@ -20,6 +20,7 @@ from zerorpc.shown import message_of, name_of
 from zerorpc.zmtp import frames
 
 __all__ = [
+    "CALL_KEY",
     "CANCEL",
     "DECODE_ERRORS",
     "DONE",
@@ -60,6 +61,7 @@ __all__ = [
 VERSION = 3
 TIMEOUT_KEY = "_zpc_timeout"  # a request's header: seconds that its caller waits for the first reply, nil for ever,
 USUAL_TIMEOUT = 30  # absent if it is what every client of zerorpc waits when it isn't told otherwise
+CALL_KEY = "_zpc_call"  # a request's header: a map of what it says besides (``call_header``)
 RAN_KEY = "_zpc_ran"  # an ERR's header, to peers of extension level 1: whether the method ran, nil if that isn't known;
 ERROR_KEY = "_zpc_error"  # the same, if the server itself refused: which of ``errors.SERVER_ERRORS`` it is
 ID_MAX = 64 * 1024  # octets of a message id, which every further event of its channel carries; ours have 34
@@ -86,6 +88,8 @@ class Header(msgspec.Struct):
     message_id: Raw = NO_ID
     v: Any = 1
     response_to: Raw = NO_ID
+    timeout: Any = msgspec.field(default=USUAL_TIMEOUT, name=TIMEOUT_KEY)
+    call: Raw = msgspec.field(default=NO_ID, name=CALL_KEY)  # undecoded, since hardly any request has it
 
     @property
     def version(self) -> int:

@@ -1,7 +1,8 @@
 """Whether the other end of a connection lives: what was asked, and what shows that somebody is there.
 
 Between two of our peers a PING asks (docs/protocol.md, Liveness). Any octets that come are an answer, so their time is
-all that this needs to know of what is received. An older peer is asked in each of its channels: that is ``rpc_peers``.
+all that this needs to know of what is received. An older peer is asked in each of its channels, by ``client_peer`` and
+``server_peer``.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.zmtp import Connection
 
-__all__ = ["FOREVER", "HANDSHAKE_TIMEOUT", "Liveness", "lost"]
+__all__ = ["FOREVER", "HANDSHAKE_TIMEOUT", "LOST_AFTER_OLD", "Liveness", "lost"]
 
 HANDSHAKE_TIMEOUT = 30.0  # s, as libzmq's ZMQ_HANDSHAKE_IVL
+LOST_AFTER_OLD = 3  # heartbeats; what the older ones' "two" comes to: they look only once a period
 _LOST_AFTER = 2  # heartbeats of silence
 _PROMPT = 0.1  # s; a sweep later than that means that we were kept from running
 FOREVER = float("inf")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from zerorpc.runtime.eager_tasks import new_starter
 from zerorpc.runtime.loops import running_loop
+from zerorpc.scope import CURRENT
 from zerorpc.service.forks import end_child, end_child_where_it_waits
 from zerorpc.service.invocation import Invocation
 
@@ -84,11 +85,13 @@ class LoopCalls:
     async def _call(self, invocation: Invocation) -> None:
         """The method from its first step to its last event."""
         data: bytes | None
+        CURRENT.set(invocation)
         try:
             method, args = invocation.method, invocation.args
             if invocation.hooked or method is None or type(args) is not list:
                 method = invocation.begin()
-            value = method.functor(*args)
+            kwargs = invocation.kwargs
+            value = method.functor(*args) if kwargs is None else method.functor(*args, **kwargs)
             if type(value) is CoroutineType:
                 value = await value
             if self._stale:
@@ -199,6 +202,7 @@ class Running:
 
     def wake(self) -> None:
         if self._invocation.closed:
+            self._invocation.cancel_calls()
             if self._task is not None:
                 self._task.cancel()
         elif self.room is not None and not self.room.done():

@@ -7,15 +7,21 @@ method raises, the caller gets a reply.
 
 from __future__ import annotations
 
+import threading
 import traceback
+import weakref
+from collections.abc import Mapping
+from math import inf
 from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from zerorpc.errors import RemoteError, SerializationError, UnknownMethod, WrongArguments
+from zerorpc.errors import Cancelled, RemoteError, SerializationError, UnknownMethod, WrongArguments
 from zerorpc.logs import Logger
+from zerorpc.protocol.call_header import Metadata
 from zerorpc.protocol.channel import Runner
 from zerorpc.protocol.events import no_array
+from zerorpc.scope import Cancellable
 from zerorpc.service.failure import Failure, plain
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import cannot_begin, misfit
@@ -25,11 +31,28 @@ __all__ = ["Invocation", "Runner"]
 
 logger: Logger = Logger("zerorpc.server")
 
+_ONE_AT_A_TIME = (
+    threading.Lock()
+)  # a method may make calls in several threads. One for all, since it is held so shortly
+
 
 class _Progress(Struct, eq=False, kw_only=True):
     over: bool = False  # its task on the loop is finished with it
     ran: bool | None = True  # what an error says of the method: that it ran, or not; None: that isn't known
     refused: type[RemoteError] | None = None  # what the server itself says, in place of the method
+    finished: bool = False  # nothing of it runs any more
+    kwargs: dict[str, Any] | None = None
+    extras: Extras | None = None  # made when the method asks for one of them
+
+
+class Extras:
+    """What hardly any method uses of its call."""
+
+    def __init__(self) -> None:
+        self.reply_metadata: Metadata = {}
+        self.end_metadata: Metadata = {}
+        self.told: bool = False  # the first of the two has gone
+        self.calls: weakref.WeakSet[Cancellable] = weakref.WeakSet()  # made by the method: they end with it
 
 
 class Invocation(_Progress, eq=False):
@@ -113,14 +136,14 @@ class Invocation(_Progress, eq=False):
 
         Python's message names the function, which may be a lambda; callers know the method.
         """
-        args = self.args
-        why = misfit(method, args) if type(args) is list else None
+        args, kwargs = self.args, self.kwargs or {}
+        why = misfit(method, args, kwargs) if type(args) is list else None
         if self.ran:
             self.ran = None  # a built-in has raised, perhaps
         if why is None:
             return error
         self.refused = WrongArguments
-        if cannot_begin(method, args):
+        if cannot_begin(method, args, kwargs):
             self.ran = False
         named = message_of(error).partition("()")[0].rpartition(".")[2]  # as in "Cooler.add_man() takes ..."
         return error if named == method.name else TypeError(f"{method.name}(): {why}")
@@ -168,12 +191,74 @@ class Invocation(_Progress, eq=False):
         """Whether what came in the middle of telling is the program's, and no business of the caller's."""
         return False
 
-    # The door's: the way back, on the loop, but for ``closed``
+    # As a scope, and for ``current_call()``. In any thread
+
+    @property
+    def answers(self) -> Invocation:
+        return self
+
+    @property
+    def deadline(self) -> float:
+        """When the caller waits no longer; a task that outlives the method is not bound by that."""
+        return inf if self.finished else self.until
+
+    @property
+    def cancelled(self) -> bool:
+        return not self.finished and self.closed
+
+    @property
+    def reply_metadata(self) -> Metadata:
+        return self._extras().reply_metadata
+
+    @property
+    def end_metadata(self) -> Metadata:
+        return self._extras().end_metadata
+
+    def adopt(self, call: Cancellable) -> None:
+        """Cancel a call that the method makes when this one is."""
+        calls = self._extras().calls
+        with _ONE_AT_A_TIME:
+            calls.add(call)
+        if self.cancelled:
+            raise Cancelled(f"the caller of {self.name} waits no longer, so that it can't make a call for it")
+
+    def cancel_calls(self) -> None:
+        """``cancelled`` has become true: end the calls that the method makes."""
+        if self.extras is not None:
+            with _ONE_AT_A_TIME:
+                calls = list(self.extras.calls)
+            for call in calls:
+                call.cancel()
+
+    def _extras(self) -> Extras:
+        with _ONE_AT_A_TIME:
+            if self.extras is None:
+                self.extras: Extras | None = Extras()
+            return self.extras
+
+    # The door's: what is known of the caller
+
+    @property
+    def peer(self) -> str | None:
+        """Where it is."""
+        return None
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """What it sent along."""
+        return {}
+
+    @property
+    def until(self) -> float:
+        """When it waits no longer, by ``time.monotonic()``."""
+        return inf
 
     @property
     def closed(self) -> bool:
         """Whether the caller is gone, or gave up: what still works for it should stop."""
         raise NotImplementedError
+
+    # The door's: the way back, on the loop
 
     @property
     def room(self) -> int:

@@ -194,8 +194,8 @@ def _listing(functor: Callable[..., Any]) -> Callable[..., Any]:
     """``@rep`` on a generator: all items as one list."""
 
     @functools.wraps(functor)
-    def collected(*args: object) -> list[Any]:
-        return list(functor(*args))
+    def collected(*args: object, **kwargs: object) -> list[Any]:
+        return list(functor(*args, **kwargs))
 
     return collected
 
@@ -204,8 +204,8 @@ def _alisting(functor: Callable[..., Any]) -> Callable[..., Any]:
     """The same for an async generator."""
 
     @functools.wraps(functor)
-    async def collected(*args: object) -> list[Any]:
-        return [item async for item in functor(*args)]
+    async def collected(*args: object, **kwargs: object) -> list[Any]:
+        return [item async for item in functor(*args, **kwargs)]
 
     return collected
 
@@ -214,8 +214,8 @@ def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
     """``@stream`` on a coroutine: the items of what it returns."""
 
     @functools.wraps(functor)
-    async def streamed(*args: object) -> AsyncIterator[Any]:
-        items = await functor(*args)
+    async def streamed(*args: object, **kwargs: object) -> AsyncIterator[Any]:
+        items = await functor(*args, **kwargs)
         if isinstance(items, AsyncGenerator):
             async with contextlib.aclosing(items):  # ended in this task, not by the garbage collector in another
                 async for item in items:

@@ -8,6 +8,8 @@ from contextvars import Context
 from typing import Any
 
 from zerorpc.errors import SerializationError, WorkerDied
+from zerorpc.protocol.call_header import Metadata
+from zerorpc.service.carried_call import pack_call
 from zerorpc.service.invocation import Invocation
 from zerorpc.service.methods import Method
 from zerorpc.service.process_pool import WorkerProcess, died
@@ -48,7 +50,8 @@ class ProcessJob:
         invocation, name = self.invocation, self.invocation.name
         invocation.ran = False  # until it is handed over
         try:
-            request = pickle.dumps((method.functor, invocation.args), pickle.HIGHEST_PROTOCOL)
+            what = (method.functor, invocation.args, invocation.kwargs or {}, pack_call(invocation))
+            request = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
         except BaseException as error:
             raise TypeError(f"{name} can't be sent to a worker process: {message_of(error)}; {_WHAT_CAN}") from None
         try:
@@ -64,8 +67,11 @@ class ProcessJob:
             return invocation.refusal(error, logged=True)
         return self._reply(*_load(reply))
 
-    def _reply(self, outcome: Outcome, value: Any) -> bytes:
+    def _reply(self, outcome: Outcome, value: Any, metadata: tuple[Metadata, Metadata] | None = None) -> bytes:
         invocation, name = self.invocation, self.invocation.name
+        if metadata is not None:
+            invocation.reply_metadata.update(metadata[0])
+            invocation.end_metadata.update(metadata[1])
         invocation.ran = outcome is not Outcome.UNLOADABLE
         if outcome is Outcome.VALUE:
             return invocation.result(value)
@@ -93,9 +99,9 @@ _WHAT_CAN = (
 )
 
 
-def _load(reply: bytes) -> tuple[Outcome, Any]:
+def _load(reply: bytes) -> tuple[Any, ...]:
     try:
-        outcome, value = pickle.loads(reply)
+        loaded: tuple[Any, ...] = pickle.loads(reply)
     except BaseException as error:  # of a class that only the worker can import
         return Outcome.UNSENDABLE, message_of(error)
-    return outcome, value
+    return loaded

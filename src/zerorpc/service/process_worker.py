@@ -13,7 +13,10 @@ from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from zerorpc.protocol.call_header import Metadata
 from zerorpc.runtime.signals import ENDING, Signals
+from zerorpc.scope import CURRENT
+from zerorpc.service.carried_call import CarriedCall
 from zerorpc.service.carried_errors import pack_error
 from zerorpc.service.forks import end_child
 from zerorpc.shown import message_of, name_of
@@ -82,33 +85,42 @@ def _end_with_the_server() -> None:
 
 def _reply(request: bytes) -> bytes:
     try:
-        function, args = pickle.loads(request)
+        function, args, kwargs, packed = pickle.loads(request)
     except _Cancelled:
         raise
     except BaseException as error:  # as of a module that calls sys.exit() when it is imported
         return pickle.dumps((Outcome.UNLOADABLE, f"{name_of(error)}: {message_of(error)}"), _PICKLE)
     pid = os.getpid()
+    call = CarriedCall(packed)
     try:
-        value = copy_context().run(_call, function, args)  # no method sees what the one before it has set
+        # in a context of its own: no method sees what the one before it has set
+        value = copy_context().run(_call, call, function, args, kwargs)
     except _Cancelled:
         raise
     except BaseException as error:
         if os.getpid() != pid:
             end_child(error)
-        return pickle.dumps((Outcome.RAISED, pack_error(error, __name__)), _PICKLE)
+        return pickle.dumps((Outcome.RAISED, pack_error(error, __name__), *_metadata(call)), _PICKLE)
     if os.getpid() != pid:
         end_child()
     try:
-        return pickle.dumps((Outcome.VALUE, value), _PICKLE)
+        return pickle.dumps((Outcome.VALUE, value, *_metadata(call)), _PICKLE)
     except _Cancelled:
         raise
     except BaseException as error:
         return pickle.dumps((Outcome.UNSENDABLE, message_of(error)), _PICKLE)
 
 
-def _call(function: Callable[..., Any], args: list[Any]) -> Any:
+def _metadata(call: CarriedCall) -> tuple[tuple[Metadata, Metadata], ...]:
+    """What the method has put there, if it has."""
+    both = call.reply_metadata, call.end_metadata
+    return (both,) if any(both) else ()
+
+
+def _call(call: CarriedCall, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
     """What can travel of the result: an iterator's items."""
-    result = function(*args)
+    CURRENT.set(call)
+    result = function(*args, **kwargs)
     if inspect.iscoroutine(result):
         result.close()
         raise TypeError("a method that runs in a process can't return a coroutine")

@@ -122,6 +122,7 @@ class Runners:
         Without ``flush`` inside of ``submit``, whose caller flushes.
         """
         self.running -= 1
+        invocation.finished = True
         if data is not None:
             invocation.answer(data, flush)
         if self._waiting or self.stopping:

@@ -11,7 +11,7 @@ from zerorpc.protocol.events import encode
 from zerorpc.service.methods import Method
 from zerorpc.shown import LONGEST, text_of
 
-__all__ = ["argspec", "cannot_begin", "describe", "misfit"]
+__all__ = ["argspec", "cannot_begin", "describe", "misfit", "own_parameters"]
 
 _T = TypeVar("_T")
 
@@ -26,12 +26,12 @@ def argspec(method: Method) -> list[Any] | None:
     return _of_signature(method, _argspec)
 
 
-def misfit(method: Method, args: list[Any]) -> str | None:
+def misfit(method: Method, args: list[Any], kwargs: dict[str, Any]) -> str | None:
     """Why these arguments don't fit the method; None if they do, or if Python can't tell (some built-ins)."""
 
     def why(signature: inspect.Signature) -> str | None:
         try:
-            signature.bind(*args)
+            signature.bind(*args, **kwargs)
         except TypeError as error:
             return str(error)
         return None
@@ -39,7 +39,7 @@ def misfit(method: Method, args: list[Any]) -> str | None:
     return _of_signature(method, why)
 
 
-def cannot_begin(method: Method, args: list[Any]) -> bool:
+def cannot_begin(method: Method, args: list[Any], kwargs: dict[str, Any]) -> bool:
     """Whether these arguments certainly keep the method's code from being entered.
 
     By what Python itself goes by. What ``misfit`` goes by is what the method shows, which a decorator may have chosen.
@@ -52,10 +52,23 @@ def cannot_begin(method: Method, args: list[Any]) -> bool:
         return False
     signature = inspect.signature(function, follow_wrapped=False)
     try:
-        signature.bind(*args)
+        signature.bind(*args, **kwargs)
     except TypeError:
         return True
     return False
+
+
+def own_parameters(method: Method, names: list[str]) -> list[str]:
+    """Those of the names that are parameters of the method, to be given by keyword."""
+
+    def found(signature: inspect.Signature) -> list[str]:
+        parameters = signature.parameters
+        return [n for n in names if n in parameters and parameters[n].kind in _BY_KEYWORD]
+
+    return _of_signature(method, found) or []
+
+
+_BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def _of_signature(method: Method, tell: Callable[[inspect.Signature], _T]) -> _T | None:

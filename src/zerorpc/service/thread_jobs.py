@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
+from zerorpc.scope import CURRENT
 from zerorpc.service.coroutines import AHEAD_ITEMS, AHEAD_OCTETS, VALUES
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.invocation import Invocation
@@ -68,8 +69,10 @@ class ThreadJob:
         self._crew.post((self, data, True))
 
     def _call(self) -> object:
-        method = self.invocation.begin()
-        return method.functor(*self.invocation.args)
+        invocation = self.invocation
+        CURRENT.set(invocation)
+        method = invocation.begin()
+        return method.functor(*invocation.args, **(invocation.kwargs or {}))
 
     def _of_the_program(self, act: Callable[..., Any], *args: object) -> Any:
         """Call something of the program's. A process that it forks ends with it."""
@@ -135,6 +138,8 @@ class ThreadJob:
 
     def wake(self) -> None:
         """Credit came, the peer reads again, or the caller went."""
+        if self.invocation.closed:
+            self.invocation.cancel_calls()
         condition = self._condition
         if condition is None:
             return

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.rpc_peers import ClientPeer
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.endpoints import address_text
 from zerorpc.transport.link import Link, Owner, lost_connection
@@ -75,6 +75,7 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
         self._unsent: deque[memoryview] = deque()
         self.unsent: int = 0
         self.watched: bool = False  # for being writable
+        peer.name = self.name
 
     def read(self, now: float) -> None:
         """Take what the socket has; tell the owner."""

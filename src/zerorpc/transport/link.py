@@ -32,7 +32,7 @@ class Owner(Protocol[L_contra, C, T]):
         """What arrived, or ended, on a link. The shell flushes afterwards."""
 
     def peer_writable(self, link: L_contra) -> None:
-        """The peer takes data again."""
+        """The peer takes data again, or has told how it takes some."""
 
     def peer_leaves(self, link: L_contra) -> None:
         """The server answers what it has, and wants nothing new; the client has heard that we do."""
@@ -84,6 +84,8 @@ class Link(Generic[C, T]):
             self.owner.peer_ready(self)
         if News.LEAVING in news:
             self.owner.peer_leaves(self)
+        if News.TOLD in news:
+            self.owner.peer_writable(self)
 
     def lost(self, reason: Exception) -> None:
         """The connection is gone: end what lived on it."""

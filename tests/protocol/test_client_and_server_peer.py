@@ -30,9 +30,10 @@ from tests.protocol.test_events import EXACT_IDS, values
 from tests.zmtp.links import encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import decode
 from zerorpc.protocol.peer import News, Peer
-from zerorpc.protocol.rpc_peers import ClientPeer, ServerPeer
+from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import Limits, SocketType
 
 
@@ -621,3 +622,22 @@ def test_what_a_peer_takes_is_what_decode_takes(payload: bytes) -> None:
     header = event.header
     is_request = bytes(header.response_to) in (b"", b"\xc0") and bytes(header.message_id) != b""
     assert len(touched) == is_request
+
+
+def test_a_finalizer_gives_a_call_up_while_its_connection_ends() -> None:
+    """In the child of a fork no lock keeps one out: the thread that held it may not exist there."""
+    client, _ = old_server(Clock())
+    dropped, other = call("dropped"), call("other")
+
+    class Name(str):
+        __slots__ = ()
+
+        def __format__(self, spec: str) -> str:
+            dropped.abandon()
+            return str(self)
+
+    for channel in (call(Name("first")), dropped, other):
+        client.open(channel, 0.0)
+    client.close(LostRemote("gone"))
+    assert isinstance(other.error, LostRemote)
+    assert client.channels == {}

@@ -1,32 +1,28 @@
-"""The two peers of a call, side by side: ``ClientPeer`` carries calls to a server, ``ServerPeer`` brings requests.
+"""A server, as its client sees it: carries calls, and takes their replies.
 
-Which channel an event belongs to is decided here; what it means to the channel, in ``channel``.
+Which channel an event belongs to is decided here; what it means to that, in ``channel``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from msgspec import Raw
+from typing import Any
 
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import (
     STATE_DONE,
     STATE_SENT,
     STATE_STREAMING,
+    STATE_WAITING,
     ClientChannel,
-    ServerChannel,
     credit_violation,
 )
 from zerorpc.protocol.events import (
-    CANCEL,
     DECODE_ERRORS,
     ERR,
     GOAWAY,
     HEARTBEAT,
-    ID_MAX,
     MORE,
-    NO_ID,
     OK,
     RAN_KEY,
     STREAM,
@@ -40,23 +36,20 @@ from zerorpc.protocol.events import (
     decode_header,
     decode_id,
     decode_reply,
-    decode_usual,
     encode,
 )
-from zerorpc.protocol.liveness import FOREVER, lost
+from zerorpc.protocol.inquiry import INSPECT, Inquiry
+from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.zmtp import Frame, Limits, Message, SocketType
 
-__all__ = ["ClientPeer", "ServerPeer", "late"]
-
-_LOST_AFTER_OLD = 3  # heartbeats; what the old ones' "two" comes to: they look only once a period
-_NIL = Raw(b"\xc0")
+__all__ = ["ClientPeer", "late"]
 
 
 class ClientPeer(Peer[ClientChannel, ClientChannel]):
     """A server, seen by its client: carries our calls. ``new_id`` makes message ids."""
 
-    __slots__ = ("_new_id", "goes_away", "passive")
+    __slots__ = ("_inquiry", "_new_id", "goes_away", "passive")
 
     news: tuple[News, ...]
 
@@ -71,6 +64,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         self._new_id = new_id
         self.passive: bool = passive
         self.goes_away: bool = False  # the server is shutting down: it answers what it has, and wants no more
+        self._inquiry: Inquiry | None = None
 
     def open(self, channel: ClientChannel, now: float) -> None:
         """Send a call's request; the channel lives here from now on."""
@@ -140,6 +134,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             if channel.state is STATE_DONE:
                 self.channels.pop(channel.message_id, None)
             touched.append(channel)
+            if channel is self._inquiry:
+                self.news += (News.TOLD,)
 
     def _take_goaway(self, message_id: object) -> None:
         """The server wants nothing new. It goes on refusing until it knows that nothing new is on its way: say so.
@@ -150,6 +146,19 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         self.news += (News.LEAVING,)
         if message_id is not None:
             self._send(encode({"v": VERSION, "response_to": message_id}, GOAWAY, []))
+
+    @property
+    def parameters(self) -> dict[str, Any] | None:
+        """What an older server tells of its methods' parameters; None until it has told."""
+        return None if self._inquiry is None else self._inquiry.answer
+
+    def ask_parameters(self, now: float) -> None:
+        """Have it tell them: ``News.TOLD``. Safe to call twice."""
+        if self._inquiry is None:
+            message_id = self._new_id()
+            self._inquiry = Inquiry(message_id, INSPECT, encode({"message_id": message_id, "v": VERSION}, INSPECT, []))
+            self.open(self._inquiry, now)
+            self._inquiry.state = STATE_WAITING  # whatever the reply, it goes to ``Inquiry.receive``
 
     def _find(self, message_id: object) -> ClientChannel | None:
         """The call with an id that a program made itself. A float may be an int that Node sent back."""
@@ -177,7 +186,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
 
     def close(self, error: Exception) -> list[ClientChannel]:
         kept = self.connection.output
-        for channel in self.channels.values():  # first, so that none is forgotten if this is interrupted
+        # First, so that none is forgotten if this is interrupted. A finalizer may give up a call meanwhile: so a list.
+        for channel in list(self.channels.values()):
             why = LostRemote(f"calling remote method {channel.method}: {error}")
             if kept and channel.state is STATE_SENT and _is_in(channel.data, kept):
                 why.ran = False
@@ -188,7 +198,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
 
     def sweep_channel(self, channel: ClientChannel, now: float, ended: list[ClientChannel]) -> float:
         wake = FOREVER
-        if channel.state is STATE_SENT:
+        if channel.state is STATE_SENT or channel.state is STATE_STREAMING:
             if now >= channel.deadline:
                 self._end(channel, late(channel), ended)
                 return wake
@@ -198,9 +208,9 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         assert self.heartbeat
         if channel.next_beat == FOREVER:  # passive, and the server has not begun
             return wake
-        lost_at = channel.last_seen + _LOST_AFTER_OLD * self.heartbeat
+        lost_at = channel.last_seen + LOST_AFTER_OLD * self.heartbeat
         if now >= lost_at:
-            self._end(channel, lost(_LOST_AFTER_OLD * self.heartbeat), ended)
+            self._end(channel, lost(LOST_AFTER_OLD * self.heartbeat), ended)
             return FOREVER
         if now >= channel.next_beat:
             channel.next_beat = now + self.heartbeat
@@ -209,151 +219,16 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         return min(wake, lost_at, channel.next_beat)
 
 
-class ServerPeer(Peer[ServerChannel, ServerChannel]):
-    """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
-
-    __slots__ = ("heard_goaway", "new_id", "routing_id")
-
-    news: tuple[News, ...]
-    next_wake: float | None
-
-    def __init__(
-        self,
-        heartbeat: float | None,
-        new_id: Callable[[], MessageId],
-        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
-    ) -> None:
-        super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
-        self.new_id: Callable[[], MessageId] = new_id
-        self.heard_goaway: bool = False  # it knows that we are shutting down: nothing new of it is on its way
-        self.pauses_reading = True
-        own_id = new_id()
-        # for hooks: what tells this client from the others, until it says it by itself
-        self.routing_id: bytes = own_id if type(own_id) is bytes else str(own_id).encode()
-
-    def receive_message(self, message: Message, now: float, touched: list[ServerChannel]) -> None:
-        data = message[-1]
-        event: WireEvent | BadEvent
-        try:
-            event = decode_usual(data)
-        except DECODE_ERRORS:
-            try:
-                event = decode(data)
-            except ProtocolError:
-                return  # without a header there is nobody to answer
-        header = event.header
-        # the usual [b"", data] has no routing frames
-        routing = None if len(message) == 2 and not message[0] else _routing(message)
-        if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
-            message_id = bytes(header.message_id)
-            key = message_id if routing is None else (routing, message_id)
-            if not message_id or key in self.channels or len(message_id) > ID_MAX:
-                return  # nobody could be answered
-            channel = self.channels[key] = ServerChannel(self, key, event, data, routing)
-            if self.heartbeat and (self.level < 1 or self.next_wake is None or self.next_wake > now + self.heartbeat):
-                self._begin_liveness(channel, now)
-            touched.append(channel)
-            return
-        response_to = bytes(header.response_to)
-        open_channel = self.channels.get(response_to if routing is None else (routing, response_to))
-        if type(event) is not WireEvent:
-            return
-        if event.name == GOAWAY:  # whatever its id: a program's own may be that of a request as well
-            if self.level >= 1 and not self.heard_goaway:
-                self.heard_goaway = True
-                self.news += (News.LEAVING,)
-        elif open_channel is not None:
-            open_channel.last_seen = now
-            self._receive_further(open_channel, event, now, touched)
-
-    def _begin_liveness(self, channel: ServerChannel, now: float) -> None:
-        """Heartbeats of its own, for a channel of an older peer; then the sweep that sends them."""
-        assert self.heartbeat
-        if self.level < 1:
-            channel.last_seen = now
-            channel.next_beat = now + self.heartbeat if channel.version > 1 else FOREVER
-        if self.next_wake is None or self.next_wake > now + self.heartbeat:
-            self.next_wake = now + self.heartbeat
-
-    def _receive_further(
-        self, channel: ServerChannel, event: WireEvent, now: float, touched: list[ServerChannel]
-    ) -> None:
-        """Credit, a heartbeat or a cancel of an open channel."""
-        name = event.name
-        if name == HEARTBEAT:
-            self.heed_heartbeat(channel, now)
-            if channel.version >= VERSION:
-                return
-            name = MORE
-        if name == MORE:
-            channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
-            if channel.runner is not None:  # or the shell, told of it twice in one chunk, would run the method twice
-                touched.append(channel)
-        elif name == CANCEL and self.level >= 1:
-            self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
-
-    def _end(self, channel: ServerChannel, error: Exception, touched: list[ServerChannel]) -> None:
-        self.forget(channel)
-        channel.close(error)
-        touched.append(channel)
-
-    @property
-    def identity(self) -> bytes:
-        """The client's routing id: the one that it announced, or one of ours that no other client has."""
-        return self.connection.peer_identity or self.routing_id
-
-    def send_goaway(self) -> None:
-        """Tell a client of ours that this server is shutting down, so that it takes its next calls elsewhere.
-
-        It answers as soon as it has heard it. What it sent before that has come by then.
-        """
-        if self.level >= 1:
-            self.connection.send_delimited(encode({"message_id": self.new_id(), "v": VERSION}, GOAWAY, []))
-
-    def event_header(self, channel: ServerChannel) -> dict[str, object]:
-        """The header of a reply."""
-        return {"message_id": self.new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
-
-    def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False) -> None:
-        """Send a packed event back the way that the request came; the ``last`` one ends the channel."""
-        if self.tap is not None:
-            self.tap("-->", data)
-        if channel.routing is None:
-            self.connection.send_delimited(data)
-        else:
-            self.connection.send_message([*channel.routing, b"", data])
-        if last:
-            self.channels.pop(channel.key, None)
-
-    def forget(self, channel: ServerChannel) -> None:
-        self.channels.pop(channel.key, None)
-
-    def close(self, error: Exception) -> list[ServerChannel]:
-        ended = super().close(error)
-        for channel in ended:
-            channel.close(LostRemote(f"the caller of {channel.name} is gone: {error}"))
-        return ended
-
-    def sweep_channel(self, channel: ServerChannel, now: float, ended: list[ServerChannel]) -> float:
-        if not self.beats_channels:
-            return FOREVER
-        assert self.heartbeat
-        if channel.next_beat == FOREVER:  # a peer of version 1 that never sent a heartbeat
-            return FOREVER
-        lost_at = channel.last_seen + _LOST_AFTER_OLD * self.heartbeat
-        if now >= lost_at:
-            self._end(channel, lost(_LOST_AFTER_OLD * self.heartbeat), ended)
-            return FOREVER
-        if now >= channel.next_beat:
-            channel.next_beat = now + self.heartbeat
-            self.liveness.ask(self.last_received)
-            self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
-        return min(lost_at, channel.next_beat)
-
-
 def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
-    """The error of a call that got no reply by its deadline."""
-    return TimeoutExpired(channel.timeout, f"calling remote method {channel.method}{why}")
+    """The error of a call that got no reply by its deadline, or of a stream that got no item, or not its end."""
+    timeout, what = channel.timeout, "calling remote method"
+    terms = channel.terms
+    if channel.state is STATE_STREAMING:
+        of_an_item = channel.deadline < terms.stream_until
+        timeout, what = (
+            (terms.item_timeout, "waiting for an item of") if of_an_item else (terms.limit, "reading all of")
+        )
+    return TimeoutExpired(timeout, f"{what} {channel.method}{why}")
 
 
 def _ran(data: Buffer) -> object:
@@ -364,11 +239,3 @@ def _ran(data: Buffer) -> object:
 def _is_in(request: bytes, frames: list[Frame]) -> bool:
     """Whether a request is among what was not sent. Its message id tells it from all others."""
     return any(frame.endswith(request) for frame in frames)
-
-
-def _routing(message: Message) -> tuple[bytes, ...] | None:
-    """The frames before the delimiter, which a reply carries back; None if there are none."""
-    frames = message[:-1]
-    if frames and not frames[-1]:
-        frames = frames[:-1]
-    return tuple(bytes(frame) for frame in frames) or None

@@ -1,0 +1,69 @@
+"""What one call goes by, apart from its arguments: its own options, the client's, and what bounds the running code."""
+
+from __future__ import annotations
+
+from math import inf
+from time import monotonic
+from typing import NamedTuple
+
+from zerorpc.calls.dispatch import KEYWORDS
+from zerorpc.client.options import UNCHANGED, CallOptions
+from zerorpc.errors import TimeoutExpired
+from zerorpc.protocol.channel import Terms
+from zerorpc.scope import Scope
+
+__all__ = ["Agreed"]
+
+_USUAL = CallOptions()
+
+
+class Agreed(NamedTuple):
+    """Made only for a call that has something of all this."""
+
+    timeout: float | None  # s to the first reply, counted from now
+    slots: int
+    left: float  # s to the end of the whole call
+    item_timeout: float | None
+    needs: tuple[str, ...]  # what only a server of ours can do
+    said: dict[str, object]  # to a server of ours (protocol.call_header.CallHeader)
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        timeout: float | None,
+        options: CallOptions | None,
+        kwargs: dict[str, object],
+        scope: Scope | None,
+    ) -> Agreed:
+        """``timeout`` is the client's. Raises TimeoutExpired if no time is left for any call."""
+        own = options or _USUAL
+        needs: tuple[str, ...] = ()
+        said: dict[str, object] = {}
+        if kwargs:
+            needs, said["kwargs"] = (KEYWORDS,), kwargs
+        if own.metadata:
+            needs, said["metadata"] = (*needs, "metadata"), own.metadata
+        if own.spelt:
+            said["options"] = own.spelt
+        if own.timeout is not UNCHANGED:
+            timeout = own.timeout
+        left = inf if own.deadline is None else own.deadline
+        if scope is not None and not own.detached:
+            left = min(left, scope.deadline - monotonic())
+        if left != inf:
+            said["deadline"] = left
+            timeout = left if timeout is None else min(timeout, left)
+            if left <= 0:
+                raise _too_late(method, own.deadline)
+        return cls(timeout, own.slots, left, own.item_timeout, needs, said)
+
+    def terms(self, now: float) -> Terms:
+        """What the channel has to keep to."""
+        return Terms(self.needs, now + self.left, None if self.left == inf else self.left, self.item_timeout)
+
+
+def _too_late(method: str, deadline: float | None) -> TimeoutExpired:
+    error = TimeoutExpired(max(deadline or 0.0, 0.0), f"calling remote method {method}: no time was left to begin it")
+    error.method, error.ran = method, False
+    return error

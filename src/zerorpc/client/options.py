@@ -1,0 +1,178 @@
+"""``zerorpc.options``: the same client, with options of the program's for its calls."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from zerorpc.protocol.channel import DEFAULT_SLOTS
+from zerorpc.protocol.flow import CREDIT_MAX
+from zerorpc.remote_method import RemoteMethod
+from zerorpc.settings import seconds
+
+__all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
+
+
+class _Unchanged:
+    """In place of an option that isn't given, where None has a meaning."""
+
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+UNCHANGED: Any = _Unchanged()
+
+
+class CallOptions(NamedTuple):
+    """What a call may have of its own. ``options`` says what each is."""
+
+    timeout: float | None = UNCHANGED
+    slots: int = DEFAULT_SLOTS
+    deadline: float | None = None
+    item_timeout: float | None = None
+    metadata: Mapping[str, str | bytes] | None = None
+    detached: bool = False
+    in_background: bool = False
+    spelt: tuple[str, ...] = ()  # keywords of the call itself that were taken for options
+
+
+class OptionsCore(Protocol):
+    """What stands behind a client."""
+
+    old_spelling: tuple[str, ...]
+
+    def call(
+        self, method: str | bytes, args: tuple[object, ...], kwargs: dict[str, object], options: CallOptions | None, /
+    ) -> object: ...
+
+
+class HasCore(Protocol):
+    """A client, or a view of one."""
+
+    @property
+    def _core(self) -> OptionsCore: ...
+
+
+class CallView:
+    """A client, with options for each call that is made by it. Every keyword of such a call is the method's.
+
+    Its attributes are the remote methods, as those of the client are; it has none of its own. Safe from any thread
+    that may use the client, which it keeps open.
+    """
+
+    __slots__ = ("_core", "_options")
+
+    def __init__(self, core: OptionsCore, options: CallOptions) -> None:
+        self._core = core
+        self._options = options
+
+    def __call__(self, method: str | bytes, /, *args: object, **kwargs: object) -> Any:
+        """Call a method by its name. Returns and raises what a call by the client does."""
+        return self._core.call(method, args, kwargs, self._options)
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return RemoteMethod(self._call, name)
+
+    def _call(self, method: str, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+        return self._core.call(method, args, kwargs, self._options)
+
+    def __repr__(self) -> str:
+        changed = (f"{name}={value!r}" for name, value in self._options._asdict().items() if value != _DEFAULTS[name])
+        return f"<CallView {', '.join(changed)}>"
+
+
+_DEFAULTS = CallOptions()._asdict()
+
+
+def options(
+    client: HasCore,
+    *,
+    timeout: float | None = UNCHANGED,
+    slots: int = UNCHANGED,
+    deadline: float | None = UNCHANGED,
+    item_timeout: float | None = UNCHANGED,
+    metadata: Mapping[str, str | bytes] | None = UNCHANGED,
+    detached: bool = UNCHANGED,
+    async_: bool = UNCHANGED,
+) -> CallView:
+    """A view of a client for calls with these options, on which every keyword is the method's.
+
+    ::
+
+        zerorpc.options(client, timeout=5).move(x=1, y=2, timeout=0.5)   # this timeout is the method's
+
+    Arguments: ``client`` a Client, an AsyncClient or such a view; what isn't given stays as it is there.
+    ``timeout`` seconds to connect, send and get the first reply, None for no limit. ``slots`` how many items of a
+    stream the server may send ahead of the reader (100). ``deadline`` seconds for the whole call, a stream's end
+    included, None for no limit. ``item_timeout`` seconds that the reader waits for one item of a stream, None for no
+    limit. ``metadata`` texts or bytes by name, which the method finds in ``current_call().metadata``; a server of
+    zerorpc 0.6 can't take them: NotSupported. ``detached`` to heed neither the deadline nor the end of the call that
+    the running code answers. ``async_`` to return at once, with an AsyncResult; not for an AsyncClient, whose calls
+    always do.
+
+    Raises TypeError or ValueError for other values. Safe from any thread; costs no connection.
+    """
+    core = client._core
+    if async_ is not UNCHANGED and "async_" not in core.old_spelling:
+        raise TypeError("async_ is for a blocking Client: the calls of an AsyncClient are awaited")
+    before = client._options if isinstance(client, CallView) else CallOptions()
+    given = {
+        "timeout": timeout,
+        "slots": slots,
+        "deadline": deadline,
+        "item_timeout": item_timeout,
+        "metadata": metadata,
+        "detached": detached,
+        "in_background": async_,
+    }
+    checked = {name: _CHECKS[name](value) for name, value in given.items() if value is not UNCHANGED}
+    return CallView(core, before._replace(**checked))
+
+
+def take_old_spelling(known: tuple[str, ...], kwargs: dict[str, object]) -> CallOptions | None:
+    """The options among a call's keywords, as zerorpc 0.6 spells them; they are taken from ``kwargs``."""
+    spelt = tuple(name for name in known if name in kwargs)
+    if not spelt:
+        return None
+    given = {name: kwargs.pop(name) for name in spelt}
+    return CallOptions(
+        seconds("timeout", given["timeout"]) if "timeout" in given else UNCHANGED,
+        _count_slots(given.get("slots", DEFAULT_SLOTS)),
+        in_background=bool(given.get("async", given.get("async_", False))),
+        spelt=spelt,
+    )
+
+
+def _count_slots(slots: Any) -> int:
+    """At least one, or nothing would ever come; and what a peer may be granted."""
+    try:
+        number = operator.index(slots)
+    except Exception:
+        raise TypeError(f"slots has to be a whole number, not a {type(slots).__name__}") from None
+    return min(max(1, number), CREDIT_MAX)
+
+
+def _checked_metadata(metadata: Mapping[Any, Any] | None) -> dict[str, str | bytes] | None:
+    if metadata is None:
+        return None
+    for name, value in metadata.items():
+        if not isinstance(name, str) or not isinstance(value, (str, bytes)):
+            raise TypeError(
+                f"metadata has to be texts or bytes by name, not {type(name).__name__}: {type(value).__name__}"
+            )
+    return dict(metadata)
+
+
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "timeout": functools.partial(seconds, "timeout"),
+    "slots": _count_slots,
+    "deadline": functools.partial(seconds, "deadline"),
+    "item_timeout": functools.partial(seconds, "item_timeout"),
+    "metadata": _checked_metadata,
+    "detached": bool,
+    "in_background": bool,
+}

@@ -1,0 +1,64 @@
+"""What a request of ours says besides its name and its arguments (docs/protocol.md, What a request may say besides).
+
+It all stands under one key of the header, so that the requests which say nothing of it cost nothing. Peers of extension
+level 0 ignore the key; what they must not ignore is not sent to them (``ClientChannel.needs``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, TIMEOUT_KEY, encode_usual
+
+__all__ = ["CallHeader", "Metadata", "read_call_header", "with_time_left"]
+
+Metadata: TypeAlias = dict[str, str | bytes]
+
+
+class CallHeader(msgspec.Struct):
+    """The value of that key. Other keys in it are ignored."""
+
+    kwargs: dict[str, Any] | None = None  # the arguments given by keyword
+    options: list[str] | None = None  # keywords that the caller took for options of the call, and not for arguments
+    deadline: float | None = None  # seconds that are left for all of the call, a stream's items included
+    metadata: dict[str, Any] | None = None  # of the program: texts and octets
+
+
+def read_call_header(raw: Raw) -> CallHeader:
+    """Decode the key's value. Raises ValueError, which says what is wrong with it."""
+    try:
+        header = _decoder.decode(raw)
+    except DECODE_ERRORS as error:
+        raise ValueError(f"{CALL_KEY} in its header: {error}") from None
+    for name, value in (header.metadata or {}).items():
+        if not isinstance(value, (str, bytes)):
+            raise ValueError(f"metadata has to be texts or octets, and {name} is of type {type(value).__name__}")
+    return header
+
+
+_decoder = msgspec.msgpack.Decoder(CallHeader)
+
+
+class _Parts(msgspec.Struct, array_like=True):
+    header: dict[str, Any]
+    name: Raw
+    args: Raw
+
+
+_parts_decoder = msgspec.msgpack.Decoder(_Parts)
+
+
+def with_time_left(request: bytes, first: float | None, all_of_it: float) -> bytes:
+    """The same packed request, sent later than when it was packed: ``first`` seconds are left for the first reply, and
+    ``all_of_it`` for the whole call, if it has such a limit. Everything else stays as it is.
+    """
+    parts = _parts_decoder.decode(request)
+    header = parts.header
+    header[TIMEOUT_KEY] = first
+    call = header.get(CALL_KEY)
+    if isinstance(call, dict) and "deadline" in call:
+        call["deadline"] = all_of_it
+    return encode_usual((header, parts.name, parts.args))

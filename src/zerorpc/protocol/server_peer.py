@@ -1,0 +1,202 @@
+"""A client, as its server sees it: brings requests, and takes their replies.
+
+Which channel an event belongs to is decided here; what it means to that, in ``channel``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Raw
+
+from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.protocol.channel import (
+    ServerChannel,
+)
+from zerorpc.protocol.events import (
+    CANCEL,
+    DECODE_ERRORS,
+    GOAWAY,
+    HEARTBEAT,
+    ID_MAX,
+    MORE,
+    NO_ID,
+    USUAL_TIMEOUT,
+    VERSION,
+    BadEvent,
+    Buffer,
+    MessageId,
+    WireEvent,
+    decode,
+    decode_usual,
+    encode,
+)
+from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
+from zerorpc.protocol.peer import News, Peer
+from zerorpc.zmtp import Limits, Message, SocketType
+
+__all__ = ["ServerPeer"]
+
+_NIL = Raw(b"\xc0")
+
+
+class ServerPeer(Peer[ServerChannel, ServerChannel]):
+    """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
+
+    __slots__ = ("heard_goaway", "new_id", "routing_id")
+
+    news: tuple[News, ...]
+    next_wake: float | None
+
+    def __init__(
+        self,
+        heartbeat: float | None,
+        new_id: Callable[[], MessageId],
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+    ) -> None:
+        super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
+        self.new_id: Callable[[], MessageId] = new_id
+        self.heard_goaway: bool = False  # it knows that we are shutting down: nothing new of it is on its way
+        self.pauses_reading = True
+        own_id = new_id()
+        # for hooks: what tells this client from the others, until it says it by itself
+        self.routing_id: bytes = own_id if type(own_id) is bytes else str(own_id).encode()
+
+    def receive_message(self, message: Message, now: float, touched: list[ServerChannel]) -> None:
+        data = message[-1]
+        event: WireEvent | BadEvent
+        try:
+            event = decode_usual(data)
+        except DECODE_ERRORS:
+            try:
+                event = decode(data)
+            except ProtocolError:
+                return  # without a header there is nobody to answer
+        header = event.header
+        # the usual [b"", data] has no routing frames
+        routing = None if len(message) == 2 and not message[0] else _routing(message)
+        if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
+            message_id = bytes(header.message_id)
+            key = message_id if routing is None else (routing, message_id)
+            if not message_id or key in self.channels or len(message_id) > ID_MAX:
+                return  # nobody could be answered
+            channel = self.channels[key] = ServerChannel(self, key, event, data, routing)
+            if self.heartbeat and (self.level < 1 or self.next_wake is None or self.next_wake > now + self.heartbeat):
+                self._begin_liveness(channel, now)
+            timeout = header.timeout
+            if header.call is not NO_ID or (timeout is not USUAL_TIMEOUT and type(timeout) is not float):
+                channel.heed_header(now)
+                self.wake_by(channel.until)
+            elif self.level >= 1 or timeout is not USUAL_TIMEOUT:
+                channel.until = until = now + timeout
+                if self.next_wake is None or until < self.next_wake:
+                    self.next_wake = until
+            touched.append(channel)
+            return
+        response_to = bytes(header.response_to)
+        open_channel = self.channels.get(response_to if routing is None else (routing, response_to))
+        if type(event) is not WireEvent:
+            return
+        if event.name == GOAWAY:  # whatever its id: a program's own may be that of a request as well
+            if self.level >= 1 and not self.heard_goaway:
+                self.heard_goaway = True
+                self.news += (News.LEAVING,)
+        elif open_channel is not None:
+            open_channel.last_seen = now
+            self._receive_further(open_channel, event, now, touched)
+
+    def _begin_liveness(self, channel: ServerChannel, now: float) -> None:
+        """Heartbeats of its own, for a channel of an older peer; then the sweep that sends them."""
+        assert self.heartbeat
+        if self.level < 1:
+            channel.last_seen = now
+            channel.next_beat = now + self.heartbeat if channel.version > 1 else FOREVER
+        if self.next_wake is None or self.next_wake > now + self.heartbeat:
+            self.next_wake = now + self.heartbeat
+
+    def _receive_further(
+        self, channel: ServerChannel, event: WireEvent, now: float, touched: list[ServerChannel]
+    ) -> None:
+        """Credit, a heartbeat or a cancel of an open channel."""
+        name = event.name
+        if name == HEARTBEAT:
+            self.heed_heartbeat(channel, now)
+            if channel.version >= VERSION:
+                return
+            name = MORE
+        if name == MORE:
+            channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
+            if channel.runner is not None:  # or the shell, told of it twice in one chunk, would run the method twice
+                touched.append(channel)
+        elif name == CANCEL and self.level >= 1:
+            self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
+
+    def _end(self, channel: ServerChannel, error: Exception, touched: list[ServerChannel]) -> None:
+        self.forget(channel)
+        channel.close(error)
+        touched.append(channel)
+
+    @property
+    def identity(self) -> bytes:
+        """The client's routing id: the one that it announced, or one of ours that no other client has."""
+        return self.connection.peer_identity or self.routing_id
+
+    def send_goaway(self) -> None:
+        """Tell a client of ours that this server is shutting down, so that it takes its next calls elsewhere.
+
+        It answers as soon as it has heard it. What it sent before that has come by then.
+        """
+        if self.level >= 1:
+            self.connection.send_delimited(encode({"message_id": self.new_id(), "v": VERSION}, GOAWAY, []))
+
+    def event_header(self, channel: ServerChannel) -> dict[str, object]:
+        """The header of a reply."""
+        return {"message_id": self.new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
+
+    def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False) -> None:
+        """Send a packed event back the way that the request came; the ``last`` one ends the channel."""
+        if self.tap is not None:
+            self.tap("-->", data)
+        if channel.routing is None:
+            self.connection.send_delimited(data)
+        else:
+            self.connection.send_message([*channel.routing, b"", data])
+        if last:
+            self.channels.pop(channel.key, None)
+
+    def forget(self, channel: ServerChannel) -> None:
+        self.channels.pop(channel.key, None)
+
+    def close(self, error: Exception) -> list[ServerChannel]:
+        ended = super().close(error)
+        for channel in ended:
+            channel.close(LostRemote(f"the caller of {channel.name} is gone: {error}"))
+        return ended
+
+    def sweep_channel(self, channel: ServerChannel, now: float, ended: list[ServerChannel]) -> float:
+        wake = channel.until
+        if now >= wake:
+            self._end(channel, LostRemote(f"the caller of {channel.name} waits no longer"), ended)
+            return FOREVER
+        if not self.beats_channels:
+            return wake
+        assert self.heartbeat
+        if channel.next_beat == FOREVER:  # a peer of version 1 that never sent a heartbeat
+            return wake
+        lost_at = channel.last_seen + LOST_AFTER_OLD * self.heartbeat
+        if now >= lost_at:
+            self._end(channel, lost(LOST_AFTER_OLD * self.heartbeat), ended)
+            return FOREVER
+        if now >= channel.next_beat:
+            channel.next_beat = now + self.heartbeat
+            self.liveness.ask(self.last_received)
+            self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
+        return min(wake, lost_at, channel.next_beat)
+
+
+def _routing(message: Message) -> tuple[bytes, ...] | None:
+    """The frames before the delimiter, which a reply carries back; None if there are none."""
+    frames = message[:-1]
+    if frames and not frames[-1]:
+        frames = frames[:-1]
+    return tuple(bytes(frame) for frame in frames) or None
