@@ -31,6 +31,7 @@ class AsyncPair(Pair):
         await self._host.start()
         core = self.client._core
         core.attach()
+        core.loop = self._timed
         core.time = self._timed.time
         core._peers._loop = self._timed
         self._opened()

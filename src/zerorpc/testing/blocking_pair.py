@@ -9,22 +9,27 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from math import inf
 from threading import get_ident
 from time import monotonic
 from typing import cast
 
+from msgspec.structs import replace
+
 from zerorpc.client.blocking import Client, _Core, _Peers
 from zerorpc.compat.context import Context
-from zerorpc.protocol.channel import ClientChannel
+from zerorpc.protocol.channel import STATE_STREAMING, ClientChannel
 from zerorpc.testing.clock import Clock
 from zerorpc.testing.driver import Driver, Over, WaitsForItself
 from zerorpc.testing.faults import Faults
 from zerorpc.testing.host import Host
 from zerorpc.testing.memory import Lane, MemorySocket
 from zerorpc.testing.pair import Pair
+from zerorpc.transport.background import Background
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialer import Dialer
+from zerorpc.transport.leading import Drive, Leading, W
 from zerorpc.transport.poller import READABLE, WRITABLE, Poller
 from zerorpc.transport.polling import BlockingOwner, Polling
 from zerorpc.transport.sockets import Listener
@@ -53,7 +58,7 @@ class BlockingPair(Pair):
             self._driver.complete(self._host.start())
             self._opened()
             for _ in range(_HANDSHAKE_TURNS):
-                self._hub.leading.lead_once()
+                self._hub.leading.keep(lambda: False, 0)
         except BaseException:
             self.close()
             raise
@@ -111,9 +116,11 @@ class _InProcessPeers(_Peers):
     def start(self, channel: ClientChannel, now: float) -> None:
         time = self.hub.polling.time()
         channel.deadline += time - now
+        if channel.terms.stream_until != inf:
+            channel.terms = replace(channel.terms, stream_until=channel.terms.stream_until + time - now)
         super().start(channel, time)
 
-    def _start_again(self, channel: ClientChannel, now: float) -> None:
+    def start_again(self, channel: ClientChannel, now: float) -> None:
         time = self.hub.polling.time()
         if self.calls.retry(channel, time):
             super().start(channel, time)
@@ -121,6 +128,7 @@ class _InProcessPeers(_Peers):
     def _assign(self) -> None:
         for peer in self.calls.assign(self.hub.polling.time()):
             self.flush(peer)
+        self._act_on_side_effects()
 
 
 class _InProcessHub(BlockingHub):
@@ -135,7 +143,7 @@ class _InProcessHub(BlockingHub):
         time: Callable[[], float],
     ) -> None:
         super().__init__(owner, context.hook_resolve_endpoint, heartbeat)
-        self.polling = _InProcessPolling(owner, self.adopt, driver, time)
+        self.polling = _InProcessPolling(owner, self.adopt, self.background, driver, time)
         self.leading = self.polling.leading
         self._set_up()
 
@@ -157,6 +165,7 @@ class _InProcessPolling(Polling):
         self,
         owner: BlockingOwner,
         accepted: Callable[[socket.socket], object],
+        background: Background,
         driver: Driver,
         time: Callable[[], float],
     ) -> None:
@@ -164,7 +173,8 @@ class _InProcessPolling(Polling):
         self.time = time
         self.poller = MemoryPoller(driver)
         self.connect: Callable[[], object] = _nothing  # anew, if that is of any use
-        super().__init__(owner, accepted)
+        super().__init__(owner, accepted, background)
+        self.leading = _InProcessLeading(self, time)
 
     def set_up(self) -> None:
         super().set_up()
@@ -197,6 +207,27 @@ class _InProcessPolling(Polling):
     def ring(self) -> None:
         if self.leading.leader is not None:
             self._driver.wake()
+
+    def ring_anyway(self) -> None:
+        self._driver.wake()
+
+    def hang_bell(self) -> None:
+        """There is no need of one."""
+
+
+class _InProcessLeading(Leading):
+    """Tells a stream's reader the clock's time. A call that begins gets the system's: ``start`` knows that."""
+
+    def __init__(self, drive: Drive, time: Callable[[], float]) -> None:
+        super().__init__(drive)
+        self._time = time
+
+    def wait(
+        self, channel: W, ready: Callable[[W], bool], now: float, begin: Callable[[W, float], None] | None = None
+    ) -> None:
+        if begin is not None and getattr(channel, "state", None) is STATE_STREAMING:
+            first, begin = begin, lambda channel, _: first(channel, self._time())
+        super().wait(channel, ready, now, begin)
 
 
 class MemoryPoller:

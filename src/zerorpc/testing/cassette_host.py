@@ -18,7 +18,7 @@ from zerorpc.errors import SERVER_ERRORS, ProtocolError, RemoteError, ZeroRPCErr
 from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import DONE, ERR, ERROR_KEY, OK, RAN_KEY, STREAM, BadEvent, decode_header, encode
-from zerorpc.protocol.rpc_peers import ServerPeer
+from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.testing.host import NAME
 from zerorpc.testing.memory import Lane, MemoryTransport
 from zerorpc.testing.tape import CassetteMiss, Recorded, Tape
