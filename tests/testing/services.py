@@ -64,3 +64,7 @@ class Cooler:
                 yield number
         finally:
             self.cancelled.append("acount")
+
+    async def drips(self) -> AsyncIterator[str]:
+        yield "drop"
+        await asyncio.Event().wait()

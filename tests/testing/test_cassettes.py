@@ -44,6 +44,12 @@ class Shop:
             raise ValueError(f"{user} can't log in with {password}")
         return {"user": user, "token": f"token-of-{user}"}
 
+    def order(self, what: str, *, count: int = 1, api_key: str = "") -> str:
+        return f"{count} {what}"
+
+    def noted(self) -> str:
+        return str(zerorpc.current_call().metadata["note"])
+
     def basket(self, session: str) -> str:
         return f"the basket of {session}"
 
@@ -310,6 +316,23 @@ def test_what_is_secret_may_be_chosen(endpoint: str, path: Path) -> None:
     with cassette(path, endpoint, redact=()) as client:
         client.login("joe", "hunter2!")
     assert kept(path)[0]["args"] == ["joe", "hunter2!"]
+
+
+def test_keyword_arguments_are_kept_and_matched(endpoint: str, path: Path) -> None:
+    with cassette(path, endpoint) as client:
+        assert client.order("pears", count=3, api_key="0123456789") == "3 pears"
+        assert client.order("pears", count=4) == "4 pears"
+    assert kept(path)[0]["kwargs"] == {"count": 3, "api_key": "<redacted>"}
+    with cassette(path) as client:
+        assert client.order("pears", count=4) == "4 pears"
+        assert client.order("pears", api_key="another key", count=3) == "3 pears"
+    with pytest.raises(CassetteMiss, match=r"order\('pears', count=5\) was called"), cassette(path) as client:
+        client.order("pears", count=5)
+
+
+def test_metadata_reaches_the_server(endpoint: str, path: Path) -> None:
+    with cassette(path, endpoint) as client:
+        assert zerorpc.options(client, metadata={"note": "urgent"}).noted() == "urgent"
 
 
 def test_a_stream_is_kept_as_far_as_it_was_read(endpoint: str, path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import zerorpc
 import zerorpc.testing
-from tests.service.running import PATIENCE, eventually, run
+from tests.service.running import PATIENCE, eventually, once, run
 from tests.testing.services import Cooler
 
 
@@ -110,6 +110,27 @@ def test_waiting_for_a_turn_goes_by_the_clock(clock: zerorpc.testing.Clock, cool
         assert first.get() == "at last"
         with pytest.raises(zerorpc.ServerOverloaded):
             second.get()
+
+
+def test_streams_have_deadlines_by_the_clock(clock: zerorpc.testing.Clock, cooler: Cooler) -> None:
+    with zerorpc.testing.client(cooler, clock=clock) as client:
+        whole = zerorpc.options(client, deadline=60).acount(10**9)
+        assert next(whole) == 0
+        clock.advance(61)
+        with pytest.raises(zerorpc.TimeoutExpired, match="60"):
+            for _ in whole:
+                pass
+
+        patient = zerorpc.options(client, timeout=None, item_timeout=30)
+        stream = patient.drips()
+        assert next(stream) == "drop"
+        waits = (lambda: stream._reader is not None), lambda: clock.advance(31)
+        waiting = threading.Thread(target=once, args=waits)
+        waiting.start()
+        with pytest.raises(zerorpc.TimeoutExpired, match="30"):
+            next(stream)
+        waiting.join(PATIENCE)
+        assert client.add(a=1, b=2) == 3
 
 
 def test_several_clients_and_a_stream_live_by_one_clock(clock: zerorpc.testing.Clock, cooler: Cooler) -> None:

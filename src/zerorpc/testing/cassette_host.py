@@ -13,6 +13,7 @@ from typing import Any
 
 from zerorpc.client.async_call import AsyncStream
 from zerorpc.client.asynchronous import AsyncClient
+from zerorpc.client.options import options
 from zerorpc.compat.context import Context
 from zerorpc.errors import SERVER_ERRORS, ProtocolError, RemoteError, ZeroRPCError
 from zerorpc.logs import Logger
@@ -114,6 +115,9 @@ class Conversation:
         self.channel = channel
         self.method: str = channel.name
         self.args: list[Any] = channel.args if isinstance(channel.args, list) else []
+        said = channel.call  # besides
+        self.kwargs: dict[str, Any] = (said.kwargs if said is not None else None) or {}
+        self.metadata: dict[str, Any] | None = None if said is None else said.metadata
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._room = asyncio.Event()
@@ -155,7 +159,7 @@ class Player(CassetteHost):
     """Answers from the tape."""
 
     async def answer(self, call: Conversation) -> None:
-        played = self.tape.play(call.method, call.args)
+        played = self.tape.play(call.method, call.args, call.kwargs)
         for item in played.stream or ():
             await call.send_item(item)
         if played.error is not None:
@@ -197,10 +201,11 @@ class Recorder(CassetteHost):
 
     async def answer(self, call: Conversation) -> None:
         self._passed_on.set(call.context)
-        recorded = self.tape.record(call.method, call.args)
+        recorded = self.tape.record(call.method, call.args, call.kwargs)
         try:
             await self._learn_parameters(call.method)
-            outcome = await self._server(call.method, *call.args, timeout=None)
+            server = options(self._server, timeout=None, metadata=call.metadata or None)
+            outcome = await server(call.method, *call.args, **call.kwargs)
             if isinstance(outcome, AsyncStream):
                 await self._pass_items_on(outcome, recorded, call)
             else:

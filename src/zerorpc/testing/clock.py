@@ -60,9 +60,9 @@ class Clock:
                 later.get()
 
     Given to ``client`` or ``async_client`` it is what zerorpc's own times go by, on both sides: the timeouts of calls,
-    heartbeats, how long a request may wait for its turn (``max_wait``). It doesn't touch the program's: ``time.sleep``,
-    ``asyncio.sleep`` and ``time.time()`` are as ever. What your own code waits for may go by the clock too, if you give
-    it the clock's ``sleep`` and ``time``.
+    deadlines of streams and items, heartbeats, how long a request may wait for its turn (``max_wait``). It doesn't
+    touch the program's: ``time.sleep``, ``asyncio.sleep``, ``time.time()`` and ``with zerorpc.deadline(…)`` are as
+    ever. What your own code waits for may go by the clock too, if you give it the clock's ``sleep`` and ``time``.
 
     One clock may serve several clients. Its methods are safe from any thread. A method of the service may move the
     clock as well: that is how it takes an hour.

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from zerorpc.errors import RemoteError
@@ -34,9 +34,10 @@ class Recorded:
     ``over`` tells whether there is an outcome yet: a call that was given up, or lost its server, has none.
     """
 
-    def __init__(self, method: str, args: Sequence[object]) -> None:
+    def __init__(self, method: str, args: Sequence[object], kwargs: Mapping[str, object] | None = None) -> None:
         self.method = method
         self.args: list[object] = list(args)
+        self.kwargs: dict[str, object] = dict(kwargs or {})
         self.result: object = None
         self.stream: list[object] | None = None
         self.left: bool = False  # the reader wanted no more
@@ -58,6 +59,8 @@ class Recorded:
     def to_json(self, redaction: Redaction, names: Sequence[str]) -> dict[str, object]:
         """What is kept of it, with nothing secret but what turns up under no name."""
         kept: dict[str, object] = {"method": self.method, "args": redaction.arguments(self.args, names)}
+        if self.kwargs:
+            kept["kwargs"] = redaction.value(self.kwargs)
         if self.stream is not None:
             kept["stream"] = [redaction.value(item) for item in self.stream]
             if self.left:
@@ -77,7 +80,10 @@ class Recorded:
             or not isinstance(kept.get("args"), list)
         ):
             raise ValueError("a call has a method and args")
-        call = Recorded(kept["method"], [from_json(arg) for arg in kept["args"]])
+        kwargs = from_json(kept.get("kwargs", {}))
+        if not isinstance(kwargs, dict):
+            raise ValueError("kwargs are a map")
+        call = Recorded(kept["method"], [from_json(arg) for arg in kept["args"]], kwargs)
         stream, error = kept.get("stream"), kept.get("error")
         call.stream = [from_json(item) for item in stream] if isinstance(stream, list) else None
         call.left = bool(kept.get("left"))
@@ -85,6 +91,11 @@ class Recorded:
         call.result = from_json(kept.get("result"))
         call.over = True
         return call
+
+    @property
+    def key(self) -> str:
+        """What tells arguments apart as a message does, 1 from 1.0 and True, but for the order of keys."""
+        return json.dumps([to_json(self.args), to_json(self.kwargs)], sort_keys=True)
 
     @property
     def error_args(self) -> tuple[str, str, str | None]:
@@ -95,7 +106,8 @@ class Recorded:
         return str(error.get("name")), str(error.get("message")), trace
 
     def __repr__(self) -> str:
-        return f"{self.method}({', '.join(map(_shown, self.args))})"
+        shown = [*map(_shown, self.args), *(f"{name}={_shown(value)}" for name, value in self.kwargs.items())]
+        return f"{self.method}({', '.join(shown)})"
 
 
 class Tape:
@@ -108,17 +120,19 @@ class Tape:
         self.misses: list[CassetteMiss] = []
         self._redaction = Redaction(names)
 
-    def record(self, method: str, args: Sequence[object]) -> Recorded:
+    def record(self, method: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Recorded:
         """A call begins."""
-        call = Recorded(method, args)
+        call = Recorded(method, args, kwargs)
         self.calls.append(call)
         return call
 
-    def play(self, method: str, args: Sequence[object]) -> Recorded:
+    def play(self, method: str, args: Sequence[object], kwargs: Mapping[str, object]) -> Recorded:
         """The first such call that wasn't played yet. Raises CassetteMiss if there is none."""
-        hidden = self._redaction.scrub(self._redaction.arguments(args, self.parameters.get(method, ())))
-        asked = Recorded(method, hidden if isinstance(hidden, list) else [])
-        such = [call for call in self.calls if call.method == method and _key(call.args) == _key(asked.args)]
+        hidden_args = self._redaction.arguments(args, self.parameters.get(method, ()))
+        hidden = self._redaction.scrub([hidden_args, self._redaction.value(dict(kwargs))])
+        assert isinstance(hidden, list)
+        asked = Recorded(method, *hidden)
+        such = [call for call in self.calls if call.method == method and call.key == asked.key]
         for call in such:
             if not call.played:
                 call.played = True
@@ -184,11 +198,6 @@ class Tape:
 
     def __repr__(self) -> str:
         return f"<Tape {self.path} calls={len(self.calls)}>"
-
-
-def _key(args: list[object]) -> str:
-    """What tells arguments apart as a message does, 1 from 1.0 and True, but for the order of keys."""
-    return json.dumps([to_json(arg) for arg in args], sort_keys=True)
 
 
 def _shown(value: object) -> str:
