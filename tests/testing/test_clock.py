@@ -180,6 +180,25 @@ def test_coroutines_await_its_moves(clock: zerorpc.testing.Clock, cooler: Cooler
     assert clock.elapsed == pytest.approx(2_030.1)
 
 
+def test_a_thread_moves_the_clock_of_coroutines(clock: zerorpc.testing.Clock) -> None:
+    async def calls() -> list[float]:
+        async def sleeps(seconds: float) -> float:
+            await clock.sleep(seconds)
+            return clock.elapsed
+
+        service = {"work": lambda: clock.advance(3600), "sleeps": sleeps}
+        async with zerorpc.testing.async_client(service, clock=clock) as client:
+            sleepers = [asyncio.ensure_future(client.sleeps(seconds, timeout=None)) for seconds in (20, 10)]
+            await clock.async_advance(0)
+            with pytest.raises(zerorpc.TimeoutExpired):
+                await client.work()
+            await asyncio.to_thread(clock.advance, 1)
+            return await asyncio.gather(*sleepers)
+
+    assert run(calls()) == [20, 10]
+    assert clock.elapsed == 3601
+
+
 def test_a_coroutine_sleeps_without_a_client(clock: zerorpc.testing.Clock) -> None:
     async def sleeps() -> list[float]:
         woken: list[float] = []

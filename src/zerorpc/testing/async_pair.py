@@ -16,6 +16,8 @@ from zerorpc.transport.aio_link import AioLink
 
 __all__ = ["AsyncPair"]
 
+_STUCK = 10.0  # s after which a coroutine that doesn't give the loop back is reported
+
 
 class AsyncPair(Pair):
     """Both sides, on one loop."""
@@ -78,8 +80,15 @@ class AsyncPair(Pair):
     def look_after(self) -> None: ...
 
     def run(self, act: Callable[[], None], turns: int) -> None:
-        """From another thread than the loop's: whatever it has begun is done in a moment."""
-        self.loop.call_soon_threadsafe(act)
+        """From another thread than the loop's, which has to be free: TimeoutError if it isn't within 10 s."""
+
+        async def acting() -> None:
+            act()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        if self.loop.is_running():
+            asyncio.run_coroutine_threadsafe(acting(), self.loop).result(_STUCK)
 
 
 class _Link(AioLink):

@@ -42,8 +42,9 @@ def client(
 
     Requests and replies are packed and unpacked as over a network, so a tuple arrives as a list, and what can't be
     sent is a SerializationError. Plain methods run on threads, ``async def`` ones in the thread that waits for the
-    call, or in one of the client's for ``async_=True``: between calls they stand still. Such a coroutine can't itself make a blocking call with this client, which
-    raises RuntimeError. When the ``with`` block ends, what still runs is cancelled.
+    call, or in one of the client's for ``async_=True``: between calls they stand still. Such a coroutine can't itself
+    make a blocking call with this client, which raises RuntimeError. When the ``with`` block ends, what still runs is
+    cancelled.
 
     Raises TypeError for what can't be a service, and Closed for a Server that has served before. The client may be
     used by several threads at once, and in a coroutine, which it then blocks.
