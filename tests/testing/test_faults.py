@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -218,3 +221,36 @@ def test_coroutines_meet_the_same_faults(
             assert await call == bytes(500)
 
     run(calls())
+
+
+def test_at_random_moments_no_fault_makes_a_call_hang(
+    client: zerorpc.Client, clock: zerorpc.testing.Clock, faults: zerorpc.testing.Faults
+) -> None:
+    """Several threads call, while faults come and go."""
+    chance = random.Random(7)
+    ended: list[bool] = []
+
+    def calls(number: int) -> None:
+        for turn in range(40):
+            try:
+                ended.append(client.add(number, turn) == number + turn)
+                ended.append(list(client.acount(50)) == list(range(50)))
+                ended.append(client.aecho(turn, async_=True).get() == turn)
+            except (zerorpc.LostRemote, zerorpc.TimeoutExpired):
+                ended.append(True)
+
+    def disturb() -> None:
+        act = chance.choice([faults.lose, faults.half_open, faults.refuse, faults.heal, faults.heal, faults.heal])
+        chance.choice([act, lambda: faults.delay(chance.random()), lambda: faults.slow(chance.randint(1000, 50_000))])()
+        clock.advance(8 * chance.random())
+
+    threads = [threading.Thread(target=calls, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE
+    while any(thread.is_alive() for thread in threads):
+        assert time.monotonic() < deadline, f"{len(ended)} calls have ended, others hang"
+        disturb()
+    faults.heal()
+    assert all(ended)
+    assert client.add(1, 2) == 3

@@ -39,18 +39,18 @@ class AsyncPair(Pair):
         self._opened()
 
     def _join(self, to_client: Lane, to_server: Lane) -> None:
-        if running_loop() is self.loop:
-            self._join_here(to_client, to_server)
-        else:
-            self.loop.call_soon_threadsafe(self._join_here, to_client, to_server)
-
-    def _join_here(self, to_client: Lane, to_server: Lane) -> None:
         self._host.accept(to_server, to_client)
         hub = self.client._core.hub
         self._link = link = _Link(self._timed, hub, hub.owner.make_peer(), None, NAME)
         link.on_lost = lambda: self.loop.call_soon(self._connect_after, link)
         self._transport = MemoryTransport(self.loop, link, to_client, to_server)
         self._transport.open()
+
+    def _apart(self, act: Callable[[], None]) -> None:
+        if running_loop() is self.loop:
+            act()
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(act)
 
     def _connect_after(self, link: _Link) -> None:
         if self._link is link:  # or it was cut, and there is another
@@ -60,10 +60,10 @@ class AsyncPair(Pair):
     def _is_connected(self) -> bool:
         return self._link is not None and not self._link.closed
 
-    def cut(self) -> None:
+    def _cut(self) -> None:
         transport = self._transport
-        super().cut()
-        if transport is not None and running_loop() is self.loop:
+        super()._cut()
+        if transport is not None:
             transport.look()  # so that the next call knows
 
     async def close(self) -> None:

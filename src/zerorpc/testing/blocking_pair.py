@@ -70,6 +70,10 @@ class BlockingPair(Pair):
         self._hub.polling.poller.add(sock)
         self._hub.adopt(cast("socket.socket", sock))
 
+    def _apart(self, act: Callable[[], None]) -> None:
+        with self._hub.lock:
+            act()
+
     @property
     def _is_connected(self) -> bool:
         return bool(self._hub.links)

@@ -7,6 +7,7 @@ the socket of a ``BlockingLink``.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import socket
 import threading
@@ -65,7 +66,7 @@ class Lane:
             self.full = self.full or self.size > _HIGH
             moments = self._pass(memoryview(bytes(data)))
         for when in moments:
-            self._later(when, self._arrive_late)
+            self._later(when, functools.partial(self._arrive_late, when))
         if not moments:
             self.arrived()
 
@@ -85,13 +86,19 @@ class Lane:
             moments.append(self._due)
         return moments
 
-    def _arrive_late(self) -> None:
-        """What was held back until now."""
+    def _arrive_late(self, when: float) -> None:
+        """What was held back until then, or now: timers may come a little too early."""
         with self._lock:
-            now = self._time()
+            now = max(self._time(), when)
             while self._late and self._late[0][0] <= now:
                 self._chunks.append(self._late.popleft()[1])
         self.arrived()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether something was swallowed. What is just being put is waited for."""
+        with self._lock:
+            return self.swallowed
 
     def heal(self) -> None:
         """What is held back comes now."""

@@ -65,21 +65,31 @@ class Pair:
     def _join(self, to_client: Lane, to_server: Lane) -> None:
         raise NotImplementedError
 
-    # For the faults
+    # For the faults. One at a time, and none while a connection is made: a second one would be nobody's.
 
     def cut(self) -> None:
+        self._apart(self._cut)
+
+    def changed(self) -> None:
+        """It looks at them by itself."""
+
+    def healed(self) -> None:
+        self._apart(self._heal)
+
+    def _apart(self, act: Callable[[], None]) -> None:
+        """Do it while nobody makes a connection."""
+        raise NotImplementedError
+
+    def _cut(self) -> None:
         for lane in self._lanes:
             lane.cut()
         self._lanes = ()
         if self._open and not self._faults.refused:
             self._connect()
 
-    def changed(self) -> None:
-        """It looks at them by itself."""
-
-    def healed(self) -> None:
-        if not self._is_connected or any(lane.swallowed for lane in self._lanes):
-            self.cut()
+    def _heal(self) -> None:
+        if not self._is_connected or any(lane.is_broken for lane in self._lanes):
+            self._cut()
         else:
             for lane in self._lanes:
                 lane.heal()
