@@ -14,6 +14,7 @@ import pytest
 import zerorpc
 import zerorpc.testing
 from tests.service.running import PATIENCE, run, serving
+from zerorpc import errors
 from zerorpc.testing import CassetteMiss, cassette
 
 
@@ -257,6 +258,12 @@ def test_a_block_that_fails_keeps_nothing(endpoint: str, path: Path) -> None:
     with pytest.raises(KeyError), cassette(path, endpoint, mode="record") as client:
         raise KeyError(client.price("pears"))
     assert [call["args"] for call in kept(path)] == [["apples"]]
+
+
+def test_clients_know_of_misses_only_meanwhile(endpoint: str, path: Path) -> None:
+    with cassette(path, endpoint), cassette(path.with_name("other.json"), endpoint):
+        assert "CassetteMiss" in errors.SERVER_ERRORS
+    assert "CassetteMiss" not in errors.SERVER_ERRORS
 
 
 def test_it_is_entered_once(endpoint: str, path: Path) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from zerorpc.client.async_call import AsyncStream
@@ -26,13 +27,31 @@ from zerorpc.testing.tape import CassetteMiss, Recorded, Tape
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.link import Owner
 
-__all__ = ["Player", "Recorder"]
+__all__ = ["Player", "Recorder", "misses_are_raised"]
 
 logger: Logger = Logger("zerorpc.testing")
 
-SERVER_ERRORS.setdefault(CassetteMiss.__name__, CassetteMiss)  # so that clients raise it
-
 _PROTOCOLS_OWN = ("message_id", "v", "response_to")  # of a header
+
+
+_raising = 0
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def misses_are_raised() -> Iterator[None]:
+    """While a cassette is in use clients know CassetteMiss among what a server itself may say."""
+    global _raising  # noqa: PLW0603
+    with _lock:
+        _raising += 1
+        SERVER_ERRORS[CassetteMiss.__name__] = CassetteMiss
+    try:
+        yield
+    finally:
+        with _lock:
+            _raising -= 1
+            if not _raising:
+                del SERVER_ERRORS[CassetteMiss.__name__]
 
 
 class CassetteHost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ from zerorpc.compat.context import Context
 from zerorpc.settings import HEARTBEAT, TIMEOUT
 from zerorpc.testing.async_pair import AsyncPair
 from zerorpc.testing.blocking_pair import BlockingPair
-from zerorpc.testing.cassette_host import CassetteHost, Player, Recorder
+from zerorpc.testing.cassette_host import CassetteHost, Player, Recorder, misses_are_raised
 from zerorpc.testing.redaction import SECRET_NAMES
 from zerorpc.testing.tape import Tape
 
@@ -73,6 +74,7 @@ class cassette:  # noqa: N801 - called like the functions beside it
         self._timeout = timeout
         self._heartbeat = heartbeat
         self._records = False
+        self._in_use = contextlib.ExitStack()
         self._blocking: BlockingPair | None = None
         self._asynchronous: AsyncPair | None = None
 
@@ -80,26 +82,30 @@ class cassette:  # noqa: N801 - called like the functions beside it
         made = Client(None, self._context, self._timeout, self._heartbeat)
         self._blocking = BlockingPair(self._host(), made)
         self._blocking.open()
+        self._in_use.enter_context(misses_are_raised())
         return self._blocking.client
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._blocking is not None
-        self._blocking.close()
+        with self._in_use:
+            self._blocking.close()
         self._end(error)
 
     async def __aenter__(self) -> AsyncClient:
         made = AsyncClient(None, self._context, self._timeout, self._heartbeat)
         self._asynchronous = AsyncPair(self._host(), made)
         await self._asynchronous.open()
+        self._in_use.enter_context(misses_are_raised())
         return self._asynchronous.client
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._asynchronous is not None
-        await self._asynchronous.close()
+        with self._in_use:
+            await self._asynchronous.close()
         self._end(error)
 
     def _host(self) -> CassetteHost:
