@@ -32,6 +32,7 @@ from zerorpc.errors import (
 if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.blocking import Client
+    from zerorpc.client.every import every
     from zerorpc.client.options import CallView, options
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.one_way.puller import Puller, Subscriber
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call
     from zerorpc.service.methods import on_loop, process, rep, stream
+    from zerorpc.service.stream_parameters import takes_stream
 
 __version__ = "1.0.0a1"
 
@@ -73,6 +75,7 @@ __all__ = [
     "__version__",
     "current_call",
     "deadline",
+    "every",
     "exceptions",
     "fork_task_context",
     "on_loop",
@@ -80,6 +83,7 @@ __all__ = [
     "process",
     "rep",
     "stream",
+    "takes_stream",
 ]
 
 # Where those under TYPE_CHECKING really come from
@@ -96,12 +100,14 @@ _MODULES = {
     "Subscriber": "zerorpc.one_way.puller",
     "current_call": "zerorpc.service.current_call",
     "deadline": "zerorpc.scope",
+    "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
     "on_loop": "zerorpc.service.methods",
     "options": "zerorpc.client.options",
     "process": "zerorpc.service.methods",
     "rep": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",
+    "takes_stream": "zerorpc.service.stream_parameters",
 }
 
 if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds

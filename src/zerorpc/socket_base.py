@@ -24,8 +24,9 @@ class SocketBase:
     """A socket as in ZeroMQ: it may bind and connect to any number of endpoints, mixed. Safe from any thread.
 
     Endpoints are ``tcp://host:port``, ``tcp://*:port``, ``tcp://0:port``, ``tcp://[::1]:port``, ``ipc://path``,
-    ``ipc://@abstract`` (Linux) and ``inproc://name``; a list stands for several. With ``resolve`` they pass the
-    context's hook ``resolve_endpoint`` first. A malformed one raises EndpointError; a closed socket raises Closed.
+    ``ipc://@abstract`` (Linux) and ``inproc://name``; a list stands for several, and a name to connect to for all
+    addresses that it has, now and later. With ``resolve`` they pass the context's hook ``resolve_endpoint`` first. A
+    malformed one raises EndpointError; a closed socket raises Closed.
     """
 
     _core: Core

@@ -77,6 +77,29 @@ def test_a_refused_call_has_failed(others: int, now: float) -> None:
     assert (channel.state, channel.error, channel.answered) == (ClientState.DONE, error, True)
 
 
+def test_a_call_that_is_meant_for_one_peer_goes_to_no_other() -> None:
+    calls, peers = calls_with(2)
+    channel = call()
+    peers[1].writable = False
+    calls.start_at(peers[1], channel, 0.0)
+    assert sent(peers[1])
+    calls.remove(peers[1])
+    channel.refuse(error := LostRemote("gone"))
+    assert not calls.retry(channel, 1.0)
+    assert (channel.state, channel.error) == (ClientState.DONE, error)
+
+
+def test_a_call_that_is_meant_for_a_peer_which_is_gone_fails() -> None:
+    calls, peers = calls_with(2)
+    channel = call()
+    calls.remove(peers[1])
+    calls.start_at(peers[1], channel, 0.0)
+    assert calls.take_side_effects() == ([], [channel])
+    assert isinstance(channel.error, LostRemote)
+    assert channel.error.ran is False
+    assert not sent(peers[1])
+
+
 def test_calls_are_spread_evenly() -> None:
     calls, peers = calls_with(3)
     for _ in range(9):
@@ -102,6 +125,35 @@ def test_idle_peers_take_turns() -> None:
         taken.append(calls.start(channel, 0.0))
         channel.abandon()
     assert taken == peers * 2
+
+
+def test_of_many_peers_the_better_one_of_two_is_taken() -> None:
+    """Calls that never end: all peers have about as many; one choice at random would give one of them 19."""
+    calls, peers = calls_with(64)
+    for _ in range(64 * 8):
+        calls.start(call(), 0.0)
+    counts = [len(one.channels) for one in peers]
+    assert sum(counts) == 64 * 8
+    assert min(counts) >= 5
+    assert max(counts) <= 10
+
+
+def test_clients_draw_differently() -> None:
+    def order(seed: int) -> list[int]:
+        calls, peers = Calls(seed), [peer() for _ in range(20)]
+        for one in peers:
+            calls.add(one)
+        return [peers.index(taken) for _ in range(20) if (taken := calls.start(call(), 0.0))]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_of_many_peers_one_that_takes_data_is_found() -> None:
+    calls, peers = calls_with(64)
+    for one in peers[1:]:
+        one.writable = False
+    assert [calls.start(call(), 0.0) for _ in range(10)] == [peers[0]] * 10
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -32,6 +32,11 @@ class Owner:
 
     def peer_leaves(self, link: Any) -> None: ...
 
+    def peer_retires(self, link: Any) -> None: ...
+
+    def is_idle(self, link: Any) -> bool:
+        return True
+
     def peer_lost(self, link: Any, ended: list[Any]) -> None:
         self.lost.append(link)
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import linecache
 import socket
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -113,3 +120,63 @@ def test_a_thread_that_breaks_at_whatever_is_raised_tries_again(
     ):
         assert client.echo(1) == 1
     assert caplog.text.count("it will be tried again") == 2
+
+
+# Interrupts
+
+FILES = {"dialing.py", "names.py", "dialer.py", "blocking_link.py", "blocking.py"}
+# CPython runs no signal handler between taking a lock and entering its block; a tracer does.
+LOCKING = ("with self.lock", "with hub.lock", "with self._hub.lock")
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at the n-th line that a thread runs in the transport; ``where`` is that line."""
+
+    def __init__(self, line: int) -> None:
+        self.where = ""
+        self._lines = itertools.count(1)
+        self._line = line
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
+        path = Path(frame.f_code.co_filename)
+        if path.parent.name != "transport" or path.name not in FILES or self.where:
+            return None
+        source = linecache.getline(str(path), frame.f_lineno).strip()
+        if event == "line" and not source.startswith(LOCKING) and next(self._lines) == self._line:
+            self.where = f"{path.name}:{frame.f_lineno} {source}"
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return self
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_interrupt_at_any_line_of_the_end_of_a_connection_leaves_a_client_that_connects_again(host: str) -> None:
+    """To an address and to a name's. Each line for a client of its own, all side by side."""
+
+    def interrupt_at(line: int) -> str:
+        with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+            assert client.echo(1) == 1
+            for link in list(client._core.hub.links.values()):
+                link.sock.shutdown(socket.SHUT_RDWR)
+            interrupt, before = Interrupt(line), sys.gettrace()
+            sys.settrace(interrupt)
+            try:
+                with contextlib.suppress(zerorpc.LostRemote):
+                    client.echo(2)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(before)
+            while True:
+                with contextlib.suppress(zerorpc.LostRemote):
+                    assert client.echo(3) == 3, interrupt.where
+                    break
+            eventually(lambda: len(client._core.hub.links) == 1, interrupt.where)
+            return interrupt.where
+
+    with serving({"echo": lambda value: value}) as server, ThreadPoolExecutor(30) as pool:
+        endpoint = server.endpoints[0].replace("127.0.0.1", host)
+        places = list(pool.map(interrupt_at, range(1, 151)))
+    assert not places[-1], "further lines were not interrupted"
+    assert {where.partition(":")[0] for where in places if where} >= {"dialing.py", "dialer.py", "blocking_link.py"}
+    assert any(where.startswith("names.py") for where in places) is (host == "localhost")

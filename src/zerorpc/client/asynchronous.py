@@ -12,10 +12,13 @@ import warnings
 import weakref
 from collections.abc import Callable
 from os import getpid
+from random import getrandbits
 from threading import get_ident
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.async_replies import AsyncReplies
+from zerorpc.client.async_upload import TaskUpload
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.request import ClientBase, Request, lost_with
 from zerorpc.compat.context import Context
@@ -126,11 +129,12 @@ class _Core:
     """
 
     old_spelling: tuple[str, ...] = ("timeout", "slots")
+    replies: type[AsyncReplies] = AsyncReplies  # what ``zerorpc.every`` gives
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
         self.timeout: float | None = settings.timeout  # as it is now: a program may set it
-        self.calls: Calls = Calls()
+        self.calls: Calls = Calls(getrandbits(32))
         self._peers = _Peers(self, settings)
         self.hub: AioHub = self._peers.hub
         self._links = self._peers.links
@@ -184,6 +188,8 @@ class _Core:
         now = self.time()
         call = Call(self, method, args, kwargs, options, now)
         call.channel.waiter = call
+        if call.channel.upload is not None:
+            self._peers.uploads.add(TaskUpload(self, call.channel))
         peer = self.calls.start(call.channel, now)
         if peer is None:
             self._peers.let_wait()
@@ -192,6 +198,16 @@ class _Core:
         elif not (link := self._links[peer]).flush_scheduled:
             link.flush_soon()
         return call
+
+    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
+        """Send a request to this peer."""
+        self.calls.start_at(peer, channel, now)
+        self._peers.flush_soon(peer)
+        self._peers.let_wait()
+
+    def live(self) -> list[tuple[ClientPeer, str]]:
+        """The servers that take calls now, and where they are."""
+        return [(peer, self._links[peer].name) for peer in self.calls.peers]
 
     def make_stream(self, request: Request) -> AsyncStream:
         assert isinstance(request, Call)
@@ -218,7 +234,7 @@ class _Core:
     def _disown(self) -> None:
         """In a forked child: the calls, the connections and the loop are the parent's."""
         self.hub.disown()
-        self.calls = self._peers.calls = Calls()
+        self.calls = self._peers.calls = Calls(getrandbits(32))
         self._links.clear()
         self._attached = self._peers.timer = None
 
@@ -267,6 +283,7 @@ class _Peers:
         self.calls = core.calls
         self.links: dict[CallCarrier, AioLink] = {}  # of those that are not lost
         self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
+        self.uploads: weakref.WeakSet[TaskUpload] = weakref.WeakSet()
         self._core = weakref.ref(core)
         self._context = core.context
         self._settings = settings
@@ -284,11 +301,13 @@ class _Peers:
 
     def peer_ready(self, link: AioLink) -> None:
         self.links[link.peer] = link
-        self.calls.add(link.peer)
+        self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
 
     def peer_writable(self, link: AioLink) -> None:
         self._assign()
+        for upload in list(self.uploads):
+            upload.wake()
 
     def _assign(self) -> None:
         for peer in self.calls.assign(self._loop.time()):
@@ -335,9 +354,15 @@ class _Peers:
 
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
-        self.calls.remove(link.peer)
+        self.calls.remove(link.peer, failed=bool(ended))
         lost_with(link.name, ended)
         self.received(link, ended)
+
+    def peer_retires(self, link: AioLink) -> None:
+        self.calls.remove(link.peer)
+
+    def is_idle(self, link: AioLink) -> bool:
+        return not link.peer.channels
 
     def forked(self) -> None:
         core = self._core()

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from os import getpid
+from random import getrandbits
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.replies import Replies
 from zerorpc.client.request import ClientBase, Request, answered, lost_with
 from zerorpc.client.stream import Stream
+from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, ClientChannel
@@ -123,6 +127,7 @@ class _Core:
     """
 
     old_spelling: tuple[str, ...] = ("timeout", "slots", "async_", "async")
+    replies: type[Replies] = Replies  # what ``zerorpc.every`` gives
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
@@ -143,8 +148,6 @@ class _Core:
     def tap(self, value: Callable[[str, Buffer], None] | None) -> None:
         self.peers.tap = value
 
-    # A call
-
     def call(
         self,
         method: str | bytes,
@@ -163,6 +166,8 @@ class _Core:
         request = Request(self, method, args, kwargs, options, now)
         channel = request.channel
         try:
+            if channel.upload is not None:
+                self._begin_upload(channel)
             self.hub.leading.wait(channel, answered, now, self._begin)
             if channel.state is STATE_REFUSED:
                 self.peers.try_elsewhere(channel)
@@ -188,6 +193,8 @@ class _Core:
         self.hub.leading.check_idle()
         result = AsyncResult(self, request)
         try:
+            if request.channel.upload is not None:
+                self._begin_upload(request.channel)
             with self.hub.lock:
                 self._begin(request.channel, now)
                 self.hub.attend(result.call)
@@ -195,6 +202,12 @@ class _Core:
             self.abandon(request.channel)
             raise
         return result
+
+    def _begin_upload(self, channel: ClientChannel) -> None:
+        """Have a thread send the argument that streams, as soon as the server wants it."""
+        upload = ThreadUpload(self.peers, channel)
+        upload.start()
+        self.peers.uploads.add(upload)
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
@@ -222,6 +235,13 @@ class _Core:
             forks.catch_up()
         self.grant(channel)
         self.hub.leading.wait(channel, ready, monotonic(), begin)
+
+    def want_newest(self, channel: ClientChannel) -> None:
+        """Have the server leave out all items of a stream but the newest."""
+        with self.hub.lock:
+            channel.want_newest()
+            if channel.peer is not None:
+                self.peers.flush(channel.peer)
 
     def look_by(self, when: float) -> None:
         """Have whoever drives the sockets look at the time then. With the hub's lock held."""
@@ -272,8 +292,9 @@ class _Peers:
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
-        self.calls: Calls = Calls()
+        self.calls: Calls = Calls(getrandbits(32))
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
+        self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
         self._settings = settings
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
 
@@ -281,10 +302,8 @@ class _Peers:
         """Send a request, or let it wait for a peer."""
         try:
             peer = self.calls.start(channel, now)
-        except BaseException:  # RecursionError, Ctrl-C: half of a message may be among what is to be sent
-            if (link := self.links.get(channel.peer)) is not None:
-                link.peer.writable = False
-                link.closed = True  # the keeper, or the next call, does the rest
+        except BaseException:
+            self._distrust(channel)
             raise
         if peer is not None:
             self.links[peer].flush()
@@ -293,6 +312,22 @@ class _Peers:
             self.hub.mend()
         if self.hub.leading.leader is not None:
             self.hub.polling.wake_by(self.calls.next_wake if peer is None else peer.next_wake)
+
+    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
+        """Send a request to this peer."""
+        try:
+            self.calls.start_at(peer, channel, now)
+        except BaseException:
+            self._distrust(channel)
+            raise
+        self.links[peer].flush()
+        self._act_on_side_effects()
+        self.hub.polling.wake_by(peer.next_wake)
+
+    def _distrust(self, channel: ClientChannel) -> None:
+        """After RecursionError, Ctrl-C: half of a message may be among what is to be sent."""
+        if (link := self.links.get(channel.peer)) is not None:
+            link.peer.writable, link.closed = False, True  # the keeper, or the next call, does the rest
 
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
@@ -311,16 +346,29 @@ class _Peers:
 
     def forked(self) -> None:
         """This is a child now, and the calls are the parent's."""
-        self.calls = Calls()
+        self.calls = Calls(getrandbits(32))
         self.links = {}
 
     def peer_ready(self, link: BlockingLink) -> None:
         self.links[link.peer] = link
-        self.calls.add(link.peer)
+        self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
 
     def peer_writable(self, link: BlockingLink) -> None:
         self._assign()
+        for upload in list(self.uploads):
+            upload.wake()
+
+    @property
+    def lock(self) -> threading.RLock:
+        return self.hub.lock
+
+    def send(self, channel: ClientChannel) -> None:
+        """Send what a call has to send, and look after its deadline. With the lock held."""
+        if channel.peer is not None:
+            self.flush(channel.peer)
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(channel.deadline)
 
     def _assign(self) -> None:
         try:
@@ -358,9 +406,15 @@ class _Peers:
 
     def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
-        self.calls.remove(link.peer)
+        self.calls.remove(link.peer, failed=bool(ended))
         lost_with(None if link.dialer is None else link.dialer.endpoint.text, ended)
         self.received(link, ended)
+
+    def peer_retires(self, link: BlockingLink) -> None:
+        self.calls.remove(link.peer)
+
+    def is_idle(self, link: BlockingLink) -> bool:
+        return not link.peer.channels
 
     @property
     def next_wake(self) -> float | None:

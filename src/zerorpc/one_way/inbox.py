@@ -222,14 +222,16 @@ class Inbox:
         return peer
 
     def peer_ready(self, link: AioLink) -> None: ...
-
     def peer_writable(self, link: AioLink) -> None: ...
-
     def peer_leaves(self, link: AioLink) -> None: ...
+    def peer_retires(self, link: AioLink) -> None: ...
 
     def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
         if link in self._paused:
             self._paused.remove(link)
+
+    def is_idle(self, link: AioLink) -> bool:
+        return False  # what a pusher has sent may be on its way: it is the one to close
 
     def forked(self) -> None:
         """This is a forked child. If a method on a loop forked it, that loop must not turn again."""

@@ -159,6 +159,12 @@ class Outbox:
     def peer_lost(self, link: AioLink, ended: list[NoReturn]) -> None:
         self._queue.remove(link)
 
+    def peer_retires(self, link: AioLink) -> None:
+        self._queue.remove(link)
+
+    def is_idle(self, link: AioLink) -> bool:
+        return not link.unsent
+
     def received(self, link: AioLink, touched: list[Arrived]) -> None:
         """Nothing that a puller says is for us."""
 

@@ -19,6 +19,7 @@ from zerorpc.protocol.channel import (
 )
 from zerorpc.protocol.events import (
     DECODE_ERRORS,
+    DROPPED,
     ERR,
     GOAWAY,
     HEARTBEAT,
@@ -49,7 +50,7 @@ __all__ = ["ClientPeer", "late"]
 class ClientPeer(Peer[ClientChannel, ClientChannel]):
     """A server, seen by its client: carries our calls. ``new_id`` makes message ids."""
 
-    __slots__ = ("_inquiry", "_new_id", "goes_away", "passive")
+    __slots__ = ("_inquiry", "_new_id", "failures", "goes_away", "passive")
 
     news: tuple[News, ...]
 
@@ -64,6 +65,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         self._new_id = new_id
         self.passive: bool = passive
         self.goes_away: bool = False  # the server is shutting down: it answers what it has, and wants no more
+        self.failures: int = 0  # calls in a row that got no reply in time
         self._inquiry: Inquiry | None = None
 
     def open(self, channel: ClientChannel, now: float) -> None:
@@ -106,7 +108,10 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         if event.name == OK and type(event) is not BadEvent and channel.state is STATE_SENT:
             channel.reply, channel.reply_data, channel.answered = event, data, True
             channel.state = STATE_DONE
+            self.failures = 0
             self.channels.pop(channel.message_id, None)  # now: until it is answered it must not be forgotten
+            if channel.upload is not None:
+                channel.upload.wake()
             touched.append(channel)
         elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is not BadEvent:
             inflow = channel.inflow
@@ -120,10 +125,20 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             inflow.inbox.append((event, data))
         elif isinstance(event, BadEvent):
             self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
+        elif event.name == DROPPED and self.level >= 1:
+            if (
+                channel.inflow is not None
+                and isinstance(event.args, list)
+                and event.args
+                and type(event.args[0]) is int
+            ):
+                channel.inflow.dropped += event.args[0]
         elif event.name == HEARTBEAT:
             self.heed_heartbeat(channel, now)
         elif event.name == MORE:
-            pass  # credit for events of ours: we send none but the request
+            if channel.upload is not None:
+                channel.upload.outflow.add_credit(_count(event.args))
+                channel.upload.wake()
         elif event.name == ERR and self.goes_away and channel.state is STATE_SENT and _ran(data) is False:
             channel.reply, channel.reply_data = event, data
             self.channels.pop(channel.message_id, None)
@@ -131,6 +146,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             touched.append(channel)
         else:
             channel.receive(event, data)
+            self.failures = 0
             if channel.state is STATE_DONE:
                 self.channels.pop(channel.message_id, None)
             touched.append(channel)
@@ -200,6 +216,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         wake = FOREVER
         if channel.state is STATE_SENT or channel.state is STATE_STREAMING:
             if now >= channel.deadline:
+                self.failures += 1
                 self._end(channel, late(channel), ended)
                 return wake
             wake = channel.deadline
@@ -210,6 +227,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             return wake
         lost_at = channel.last_seen + LOST_AFTER_OLD * self.heartbeat
         if now >= lost_at:
+            self.failures += 1
             self._end(channel, lost(LOST_AFTER_OLD * self.heartbeat), ended)
             return FOREVER
         if now >= channel.next_beat:
@@ -239,3 +257,9 @@ def _ran(data: Buffer) -> object:
 def _is_in(request: bytes, frames: list[Frame]) -> bool:
     """Whether a request is among what was not sent. Its message id tells it from all others."""
     return any(frame.endswith(request) for frame in frames)
+
+
+def _count(args: object) -> int:
+    """Of ``[count]``; 0 for nonsense."""
+    first = args[0] if isinstance(args, list) and args else 0
+    return first if type(first) is int and first > 0 else 0

@@ -112,7 +112,7 @@ class AioHub(Hub):
         except BaseException:
             sock.close()
             raise
-        if self.closed or (dialer is not None and dialer.closed):
+        if self.closed or not (dialer is None or dialer.wanted):
             link.abort(LostRemote("this socket was closed"))
         return link
 
@@ -181,7 +181,7 @@ class AioHub(Hub):
         tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = [*self.dialing.tasks.values(), *self.accepting.tasks]
         self.dialing.tasks.clear()
         for dialer in self.dialers.values():
-            dialer.closed = True
+            dialer.close()
         for task in tasks:
             task.cancel()
         for link in list(self.links):
@@ -248,6 +248,7 @@ class AioHub(Hub):
     def disown(self) -> None:
         """In a forked child: let go of what is the parent's, its loop above all, without a word to its peers."""
         self.stale = False
+        self._forget_attempts()
         self.sockets = weakref.WeakSet()
         if self.loop is not None:
             # Kept, so that nothing gets finalized.

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import weakref
-from typing import Protocol
+from typing import Any, Protocol
 
 from zerorpc.errors import LostRemote
-from zerorpc.logs import Logger
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.transport.dialer import Dialer
-from zerorpc.transport.endpoints import Address, is_literal, resolve
+from zerorpc.transport.dialer import Dialer, log_unexpected
+from zerorpc.transport.endpoints import Address, resolve
 from zerorpc.transport.inproc import connect_inproc
+from zerorpc.transport.link import Owner
 from zerorpc.transport.lookups import look_up
+from zerorpc.transport.names import Change, Name, some
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket
 
 __all__ = ["AioDialing"]
 
-logger: Logger = Logger("zerorpc.transport")
+
+_RETIRED_TICK = 1.0  # s between looks whether the connection to an address that is gone may be closed
 
 
 class Dials(Protocol):
@@ -27,6 +30,7 @@ class Dials(Protocol):
     closed: bool
     links: set[AioLink]
     sockets: weakref.WeakSet[Listener | socket.socket]
+    owner: Owner[AioLink, Any, Any]
 
     async def make_link(self, sock: socket.socket, dialer: Dialer | None, name: str, /) -> AioLink: ...
 
@@ -38,23 +42,85 @@ class AioDialing:
         self._hub = hub
         self._loop = loop
         self.tasks: dict[Dialer, asyncio.Task[None]] = {}
+        self._failing: dict[Name, asyncio.Event] = {}  # set when a name is to be looked up earlier than planned
+        self._retired: list[AioLink] = []  # to be closed when what runs there has ended
+        self._retiring: asyncio.TimerHandle | None = None  # while there are some
 
     def begin(self, dialer: Dialer) -> None:
         """Connect it, and stay connected. Safe to call twice."""
-        if not (self._hub.closed or dialer.closed or dialer in self.tasks):
+        if self._hub.closed or not dialer.wanted or dialer in self.tasks:
+            return
+        if isinstance(dialer, Name):
+            self.tasks[dialer] = self._loop.create_task(self._follow(dialer))
+            for each in dialer.dialers.values():  # known before a fork
+                self.begin(each)
+        else:
             self.tasks[dialer] = self._loop.create_task(self._stay_connected(dialer))
 
     def end(self, dialer: Dialer) -> None:
-        """Connect it no more, and end its connection. ``dialer.closed`` is set already."""
-        task = self.tasks.pop(dialer, None)
+        """Connect it no more, and end its connections. ``dialer.closed`` is set already."""
+        for link in list(self._hub.links):
+            if link.dialer is not None and dialer in (link.dialer, link.dialer.name):
+                link.abort(LostRemote("disconnected here"))
+        for each in [each for each in self.tasks if dialer in (each, each.name)]:
+            self.tasks.pop(each).cancel()
+
+    # A name: looked up again and again
+
+    async def _follow(self, name: Name) -> None:
+        failing = self._failing[name] = asyncio.Event()
+        try:
+            while name.wanted:
+                name.look_up_begins(self._loop.time())
+                try:
+                    addresses = some(name, await look_up(name.endpoint))
+                except Exception as error:
+                    log_unexpected(name, error)
+                    name.not_found(error, self._loop.time())
+                else:
+                    self._change(name.found(addresses, self._loop.time()))
+                await self._until_due(name, failing)
+        finally:
+            del self._failing[name]
+
+    async def _until_due(self, name: Name, failing: asyncio.Event) -> None:
+        while (left := name.look_up_at - self._loop.time()) > 0:
+            failing.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await failing.wait()
+
+    def _change(self, change: Change) -> None:
+        for dialer in change.retire:
+            task = self.tasks.pop(dialer, None)
+            if task is not None:
+                task.cancel()
+            self._retire(dialer)
+        for dialer in change.begin:
+            self.begin(dialer)
+
+    def _retire(self, dialer: Dialer) -> None:
+        """Nothing new on its connections; they are closed when what runs there has ended."""
         for link in list(self._hub.links):
             if link.dialer is dialer:
-                link.abort(LostRemote("disconnected here"))
-        if task is not None:
-            task.cancel()
+                self._hub.owner.peer_retires(link)
+                self._retired.append(link)
+        if self._retired and self._retiring is None:
+            self._close_retired()
+
+    def _close_retired(self) -> None:
+        for link in self._retired:
+            if not link.closed and self._hub.owner.is_idle(link):
+                link.close(LostRemote(f"{link.name} is not one of its name's addresses any more"))
+        self._retired = [link for link in self._retired if not link.closed]
+        wait = bool(self._retired) and not self._hub.closed
+        self._retiring = self._loop.call_later(_RETIRED_TICK, self._close_retired) if wait else None
+
+    # An address
 
     async def _stay_connected(self, dialer: Dialer) -> None:
-        while not dialer.closed:
+        await asyncio.sleep(dialer.due - self._loop.time())
+        while dialer.wanted:
             why: object
             began, took = self._loop.time(), 0.0
             try:
@@ -63,32 +129,31 @@ class AioDialing:
             except Exception as error:
                 why = error
                 took = self._loop.time() - began
-                if not issubclass(type(error), OSError):
-                    logger.error("connecting to %s failed; it will be tried again", dialer.endpoint.text, raised=error)
+                log_unexpected(dialer, error)
             else:
                 assert link.over is not None
                 why = await asyncio.shield(link.over)
-            if not dialer.closed:
-                await asyncio.sleep(dialer.failed(why, took))
+            delay = dialer.failed(why, took)
+            self._tell_name(dialer, delay)
+            if dialer.wanted:
+                await asyncio.sleep(delay)
+
+    def _tell_name(self, dialer: Dialer, delay: float) -> None:
+        """An address failed: others may be tried instead, and the name may be looked up earlier."""
+        name = dialer.name
+        if isinstance(name, Name):
+            self._change(name.address_failed(dialer, delay, self._loop.time()))
+            if name in self._failing:
+                self._failing[name].set()
 
     async def _connect(self, dialer: Dialer) -> socket.socket:
-        """A connected socket; every address of the name is tried. Raises OSError, the last one's."""
+        """A connected socket. Raises OSError."""
         endpoint = dialer.endpoint
         if endpoint.scheme == "inproc":
             sock = connect_inproc(endpoint.path)
             self._hub.sockets.add(sock)
             return sock
-        if is_literal(endpoint):
-            addresses = resolve(endpoint)
-        else:
-            addresses = await look_up(endpoint)
-        for index, address in enumerate(addresses):
-            try:
-                return await self._connect_to(address)
-            except OSError:
-                if index == len(addresses) - 1:
-                    raise
-        raise OSError(f"{endpoint.text} has no address")
+        return await self._connect_to(resolve(endpoint)[0])
 
     async def _connect_to(self, address: Address) -> socket.socket:
         sock = open_socket(address)

@@ -112,6 +112,8 @@ class BlockingHub(Hub):
                 link.finish()
             elif link.dialer is not None and link.dialer.closed:
                 link.lose(LostRemote("disconnected here"))
+            elif link.dialer is not None and link.dialer.retired:
+                self._retire(link)
         self.dialing.begin_idle(self.dialers.values())
 
     def settle(self, act: Callable[[], None], wait: bool) -> None:
@@ -209,11 +211,23 @@ class BlockingHub(Hub):
         """The dialer's connection is over, or wants nothing new."""
         self.dialing.begin_again(dialer, why)
 
+    def retire(self, dialer: Dialer) -> None:
+        """Nothing new on its connection, which is closed when what runs there has ended. With the lock held."""
+        for link in list(self.links.values()):
+            if link.dialer is dialer:
+                self._retire(link)
+
+    def _retire(self, link: BlockingLink) -> None:
+        self.owner.peer_retires(link)
+        if self.owner.is_idle(link):
+            link.lose(LostRemote(f"{link.name} is not one of its name's addresses any more"))
+            self.polling.ring()
+
     def stop_dialer(self, dialer: Dialer) -> None:
         with self.lock:
             self.dialing.cancel(dialer)
             for link in list(self.links.values()):
-                if link.dialer is dialer:
+                if link.dialer is not None and dialer in (link.dialer, link.dialer.name):
                     link.lose(LostRemote("disconnected here"))
             self.polling.ring()  # the leader may be the one whose call that was
 
@@ -225,7 +239,7 @@ class BlockingHub(Hub):
             self.closed = self.polling.closed = True
             self._close_inherited()
             for dialer in self.dialers.values():
-                dialer.closed = True
+                dialer.close()
             self.dialing.cancel_all()
             for listener in self.listeners.values():
                 listener.close()
@@ -263,6 +277,7 @@ class BlockingHub(Hub):
         self.polling.set_up()
         self.leading.set_up()
         self._set_up()
+        self._forget_attempts()
         self.owner.forked()
         self.background.forked()
 

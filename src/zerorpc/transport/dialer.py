@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 
+from zerorpc.logs import Logger
 from zerorpc.transport.endpoints import Endpoint
 
-__all__ = ["LEAVING", "Dialer"]
+__all__ = ["LEAVING", "Dialer", "log_unexpected"]
+
+logger: Logger = Logger("zerorpc.transport")
 
 LEAVING = "the server is shutting down"  # a dialer's status
 
@@ -15,17 +18,44 @@ _LONGEST_DELAY = 2.0  # s; a server that comes back is found this soon
 
 
 class Dialer:
-    """One address to stay connected to: how the attempts went, and when to try again."""
+    """One address to stay connected to: how the attempts went, and when to try again.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    ``name`` is the dialer of the name whose address it is, if it is one of several.
+    """
+
+    def __init__(self, endpoint: Endpoint, name: Dialer | None = None) -> None:
         self.endpoint = endpoint
-        self.closed = False
-        self.status: str = "not tried yet"
+        self.name = name
+        self.closed = False  # nobody wants it connected
+        self.retired = False  # the name doesn't have the address any more: what runs there may end
+        self.reached: bool | None = None  # whether the latest attempt did; None before its end, and after a loss
+        self.due = 0.0  # not to be tried before this time
+        self._status = "not tried yet"
         self._delay = _FIRST_DELAY
+
+    @property
+    def wanted(self) -> bool:
+        """Whether to connect it."""
+        return not (self.closed or self.retired)
+
+    @property
+    def status(self) -> str:
+        """How it went, for an error."""
+        return self._status
+
+    @property
+    def pending(self) -> bool:
+        """Whether its first attempt, or the first after a loss, has not ended yet."""
+        return self.wanted and self.reached is None
+
+    def forget(self) -> None:
+        """In a forked child: what it has reached is the parent's."""
+        self.reached = None
 
     def succeeded(self) -> None:
         """The handshake is over: the next loss is retried quickly."""
-        self.status = "connected"
+        self.reached = True
+        self._status = "connected"
         self._delay = _FIRST_DELAY
 
     def failed(self, why: object, took: float = 0.0) -> float:
@@ -34,10 +64,25 @@ class Dialer:
         Exponential, with jitter so that many clients of a restarted server don't return in step. What the attempt
         ``took`` counts: after one that nobody answered the next follows at once.
         """
-        self.status = str(why) or type(why).__name__
+        self._status = str(why) or type(why).__name__
+        self.reached = None if self.reached else False
         delay = self._delay
         self._delay = min(delay * 2, _LONGEST_DELAY)
         return max(0.0, delay * random.uniform(0.5, 1.5) - took)
 
+    def continue_from(self, before: Dialer) -> None:
+        """Wait as that one would have done, for the same address."""
+        self.due, self._delay, self._status = before.due, before._delay, before._status
+
+    def close(self) -> None:
+        """Nobody wants it connected any more."""
+        self.closed = True
+
     def __repr__(self) -> str:
         return f"<Dialer {self.endpoint.text} {self.status}>"
+
+
+def log_unexpected(dialer: Dialer, error: BaseException) -> None:
+    """An attempt ended with an error that is none of the network's."""
+    if not issubclass(type(error), OSError):
+        logger.error("connecting to %s failed; it will be tried again", dialer.endpoint.text, raised=error)

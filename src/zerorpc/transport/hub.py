@@ -10,6 +10,7 @@ from collections.abc import Callable
 from zerorpc.errors import Closed, EndpointError
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import parse
+from zerorpc.transport.names import new_dialer
 from zerorpc.transport.sockets import Listener, lead_nowhere, listen
 
 __all__ = ["Hub"]
@@ -82,7 +83,7 @@ class Hub:
             with self.lock:
                 self._check_open()
                 if parsed.text not in self.dialers:
-                    self._add_dialer(parsed.text, Dialer(parsed))
+                    self._add_dialer(parsed.text, new_dialer(parsed))
         return added
 
     def _add_dialer(self, text: str, dialer: Dialer) -> None:
@@ -94,7 +95,7 @@ class Hub:
             raise
 
     def _remove_dialer(self, dialer: Dialer) -> None:
-        dialer.closed = True
+        dialer.close()
         self.dialers = {text: other for text, other in self.dialers.items() if other is not dialer}
 
     def disconnect(self, endpoint: object, resolve: bool = True) -> None:
@@ -125,6 +126,16 @@ class Hub:
         parts = [f"{text}: {dialer.status}" for text, dialer in self.dialers.items()]
         parts += [f"{text}: bound, but no peer connected" for text in self.listeners]
         return "; ".join(parts) or "neither bound nor connected to any endpoint"
+
+    @property
+    def connecting(self) -> bool:
+        """Whether there are endpoints, or addresses of names, of which it is not known yet if they can be reached."""
+        return any(dialer.pending for dialer in self.dialers.values())
+
+    def _forget_attempts(self) -> None:
+        """In a forked child."""
+        for dialer in self.dialers.values():
+            dialer.forget()
 
     def lead_nowhere(self) -> None:
         """In a forked child: our copies of its connections must not keep them open when the parent ends them."""

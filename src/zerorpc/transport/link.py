@@ -40,6 +40,12 @@ class Owner(Protocol[L_contra, C, T]):
     def peer_lost(self, link: L_contra, ended: list[C]) -> None:
         """The connection is gone; ``ended`` lived on it."""
 
+    def peer_retires(self, link: L_contra) -> None:
+        """Its address is not one of the name's any more: nothing new is to begin there."""
+
+    def is_idle(self, link: L_contra) -> bool:
+        """Whether a link that is retired may be closed."""
+
     def forked(self) -> None:
         """This is a forked child: what was under way is the parent's."""
 
@@ -82,6 +88,8 @@ class Link(Generic[C, T]):
             if self.dialer is not None:
                 self.dialer.succeeded()
             self.owner.peer_ready(self)
+            if self.dialer is not None and self.dialer.retired:  # meanwhile
+                self.owner.peer_retires(self)
         if News.LEAVING in news:
             self.owner.peer_leaves(self)
         if News.TOLD in news:
