@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from zerorpc.client.blocking import Client, _Core, _Peers
 from zerorpc.compat.context import Context
 from zerorpc.protocol.channel import STATE_STREAMING, ClientChannel
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.testing.clock import Clock
 from zerorpc.testing.driver import Driver, Over, WaitsForItself
 from zerorpc.testing.faults import Faults
@@ -118,11 +119,18 @@ class _InProcessPeers(_Peers):
         self.hub = _InProcessHub(self, core.context, settings.heartbeat, driver, time)
 
     def start(self, channel: ClientChannel, now: float) -> None:
+        super().start(channel, self._by_the_clock(channel, now))
+
+    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
+        super().start_at(peer, channel, self._by_the_clock(channel, now))
+
+    def _by_the_clock(self, channel: ClientChannel, now: float) -> float:
+        """Have a new call's deadlines go by the clock; its time, when it is ``now``."""
         time = self.hub.polling.time()
         channel.deadline += time - now
         if channel.terms.stream_until != inf:
             channel.terms = replace(channel.terms, stream_until=channel.terms.stream_until + time - now)
-        super().start(channel, time)
+        return time
 
     def start_again(self, channel: ClientChannel, now: float) -> None:
         time = self.hub.polling.time()

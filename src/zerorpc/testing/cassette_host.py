@@ -18,8 +18,8 @@ from zerorpc.client.options import options
 from zerorpc.compat.context import Context
 from zerorpc.errors import SERVER_ERRORS, ProtocolError, RemoteError, ZeroRPCError
 from zerorpc.logs import Logger
-from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import DONE, ERR, ERROR_KEY, OK, RAN_KEY, STREAM, BadEvent, decode_header, encode
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.testing.host import NAME
 from zerorpc.testing.memory import Lane, MemoryTransport
@@ -118,6 +118,11 @@ class CassetteHost:
     def peer_ready(self, link: AioLink) -> None: ...
 
     def peer_leaves(self, link: AioLink) -> None: ...
+
+    def peer_retires(self, link: AioLink) -> None: ...
+
+    def is_idle(self, link: AioLink) -> bool:
+        return not link.peer.channels
 
     def peer_writable(self, link: AioLink) -> None:
         for channel in list(link.peer.channels.values()):
