@@ -22,6 +22,9 @@ class Cooler:
     def echo(self, value: object) -> object:
         return value
 
+    def total(self, numbers: Iterator[int]) -> int:
+        return sum(numbers)
+
     def pair(self) -> tuple[int, int]:
         return 1, 2
 

@@ -342,6 +342,14 @@ def test_metadata_reaches_the_server(endpoint: str, path: Path) -> None:
         assert zerorpc.options(client, metadata={"note": "urgent"}).noted() == "urgent"
 
 
+def test_an_argument_that_streams_is_refused(shop: Shop, endpoint: str, path: Path) -> None:
+    with cassette(path, endpoint) as client:
+        with pytest.raises(zerorpc.RemoteError, match="has no place in a cassette") as caught:
+            client.price(iter("apples"))
+        assert caught.value.ran is False
+    assert shop.calls == 0
+
+
 def test_a_stream_is_kept_as_far_as_it_was_read(endpoint: str, path: Path) -> None:
     def reads(client: zerorpc.Client) -> list[int]:
         with client.count(10**9, slots=3) as stream:

@@ -50,6 +50,12 @@ def test_streams(client: zerorpc.Client, method: str) -> None:
     assert list(client(method, 30, slots=1)) == list(range(30))
 
 
+def test_arguments_stream_too(client: zerorpc.Client) -> None:
+    assert client.total(iter(range(1000))) == sum(range(1000))
+    assert client.total([1, 2]) == 3
+    assert [outcome.value for _, outcome in zerorpc.every(client).total([1, 2])] == [3]
+
+
 @pytest.mark.parametrize("method", ["count", "acount"])
 def test_a_stream_that_is_left_ends_the_method(client: zerorpc.Client, cooler: Cooler, method: str) -> None:
     with client(method, 10**9) as stream:

@@ -103,6 +103,13 @@ class CassetteHost:
         try:
             if isinstance(call.channel.event, BadEvent):
                 raise ProtocolError(f"a request that can't be decoded: {call.channel.problem}")
+            if call.streams:
+                call.fail(
+                    ("NotSupported", f"{call.method}: an argument that streams has no place in a cassette", None),
+                    False,
+                    None,
+                )
+                return
             await self.answer(call)
         except CassetteMiss as miss:
             call.fail((miss.name, miss.msg, miss.traceback), miss.ran, type(miss).__name__)
@@ -142,6 +149,7 @@ class Conversation:
         said = channel.call  # besides
         self.kwargs: dict[str, Any] = (said.kwargs if said is not None else None) or {}
         self.metadata: dict[str, Any] | None = None if said is None else said.metadata
+        self.streams: bool = said is not None and said.stream is not None  # an argument of it
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._room = asyncio.Event()
