@@ -131,7 +131,7 @@ class Gathering:
 
     def __init__(self) -> None:
         self.peers: dict[Request, Peer] = {}  # whose outcome nobody has
-        self.under_way = 0
+        self.under_way: int = 0
         self.ended: deque[Request] = deque()
         self.waiter: Waiter | None = None
 

@@ -16,7 +16,8 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from zerorpc.client.blocking import Client, _Core, _Peers
+from zerorpc.client.blocking import Client, _Core
+from zerorpc.client.blocking_peers import BlockingPeers
 from zerorpc.compat.context import Context
 from zerorpc.protocol.channel import STATE_STREAMING, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
@@ -107,7 +108,7 @@ class BlockingPair(Pair):
             self._driver.run(act, turns)
 
 
-class _InProcessPeers(_Peers):
+class _InProcessPeers(BlockingPeers):
     """As any client's, but for the hub, and for the clock: what comes from outside of here has the system's time."""
 
     hub: _InProcessHub

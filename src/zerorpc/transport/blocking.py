@@ -7,6 +7,7 @@ left half done, what a finalizer could not do at once, and what calls need that 
 from __future__ import annotations
 
 import socket
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -39,6 +40,7 @@ class BlockingHub(KeptHub):
     ``lock`` guards all state, the peers' too; the owner is called with it held.
     """
 
+    lock: threading.RLock
     listeners: dict[str, Listener]
     sockets: weakref.WeakSet[Listener | socket.socket]
 

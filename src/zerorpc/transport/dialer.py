@@ -24,12 +24,12 @@ class Dialer:
     """
 
     def __init__(self, endpoint: Endpoint, name: Dialer | None = None) -> None:
-        self.endpoint = endpoint
-        self.name = name
-        self.closed = False  # nobody wants it connected
-        self.retired = False  # the name doesn't have the address any more: what runs there may end
+        self.endpoint: Endpoint = endpoint
+        self.name: Dialer | None = name
+        self.closed: bool = False  # nobody wants it connected
+        self.retired: bool = False  # the name doesn't have the address any more: what runs there may end
         self.reached: bool | None = None  # whether the latest attempt did; None before its end, and after a loss
-        self.due = 0.0  # not to be tried before this time
+        self.due: float = 0.0  # not to be tried before this time
         self._status = "not tried yet"
         self._delay = _FIRST_DELAY
 
