@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -251,6 +252,17 @@ def test_without_a_word_one_of_ours_waits_as_long_as_every_client(last: Last) ->
         with RawPeer.to(server.endpoints[0]) as peer:  # an old one may wait for any time
             peer.send({"message_id": b"1", "v": 3}, "tell", [])
             assert peer.next_event().args == [None]
+
+
+@pytest.mark.parametrize("time_told", [{"_zpc_timeout": math.nan}, {"_zpc_call": {"deadline": math.nan}}])
+@pytest.mark.parametrize("heartbeat", [None, 30.0])
+def test_a_time_that_is_no_number_is_the_usual_one(last: Last, heartbeat: float | None, time_told: Any) -> None:
+    with serving(last, heartbeat=heartbeat) as server, RawPeer.to(server.endpoints[0]) as peer:
+        peer.send({"message_id": b"1", "v": 3, **time_told}, "tell", [])
+        (remaining,) = peer.next_event().args
+        assert 29 < remaining <= 30
+        peer.send({"message_id": b"2", "v": 3, "_zpc_timeout": SHORT}, "wait", [])  # timers still ring
+        assert last.ended.wait(PATIENCE)
 
 
 @EACH_WAY

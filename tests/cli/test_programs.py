@@ -23,7 +23,10 @@ SOME_PORT = "tcp://127.0.0.1:0"
 
 SHOP = '''
 """A shop to test with."""
-import math, sys, threading, time
+import asyncio, math, sys, threading, time
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
 
 class Shop:
     """Sells numbers."""
@@ -74,6 +77,36 @@ class Shop:
     def slow(self):
         print("slow began", file=sys.stderr, flush=True)
         time.sleep(60)  # longer than anybody waits
+
+    async def waiting(self):
+        say("waiting began")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            say("waiting ended")
+
+    def working(self):
+        import zerorpc
+        call = zerorpc.current_call()
+        say("working began")
+        while not call.cancelled:
+            time.sleep(0.01)
+        say("working ended")
+
+    def flowing(self):
+        say("flowing began")
+        try:
+            yield from self.ever()
+        finally:
+            say("flowing ended")
+
+    async def trickle(self):
+        say("trickle began")
+        try:
+            yield "first"
+            await asyncio.sleep(60)
+        finally:
+            say("trickle ended")
 
     def brief(self):
         print("brief began", file=sys.stderr, flush=True)
@@ -410,6 +443,18 @@ def test_ctrl_c_ends_a_waiting_client(start: Start) -> None:
     server.wait_for("^slow began")
     outcome = end_with(client)
     assert outcome == (130, "", f'Connecting to "{endpoint}"\n')
+
+
+@pytest.mark.parametrize("method", ["waiting", "working", "flowing", "trickle"])
+def test_ctrl_c_reaches_the_method(start: Start, method: str) -> None:
+    """A coroutine, a plain function that asks, and streams: long before anybody's heartbeat or timeout."""
+    server, endpoint = serving(start, "--heartbeat", "60", "--bind", SOME_PORT, "shop.Shop")
+    client = start("--heartbeat", "60", "--timeout", "60", endpoint, method)
+    server.wait_for(f"^{method} began")
+    if method in ("flowing", "trickle"):
+        client.wait_for(".", "out")
+    assert end_with(client).code == 130
+    server.wait_for(f"^{method} ended")
 
 
 def test_ctrl_c_ends_a_client_without_a_server(start: Start, ipc_endpoint: str) -> None:

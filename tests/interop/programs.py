@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.interop.old_programs.common import pack, unpack
-from tests.interop.old_venv import old_python
+from tests.interop.old_venv import old_python, telling_python
 
 FOLDER = Path(__file__).parent / "old_programs"
 PATIENCE = 15  # seconds for anything that ought to happen at once; only a failing test ever waits so long
@@ -244,6 +244,11 @@ class OldSender(Peer):
 def old_server(*options: object) -> contextlib.AbstractContextManager[Peer]:
     """A server of the old zerorpc; a worker when the options connect it."""
     return running(Peer("serve", *options))
+
+
+def telling_server(*options: object) -> contextlib.AbstractContextManager[Peer]:
+    """The same, and it tells its methods' parameters."""
+    return running(Peer("serve", "--tells", *options, python=telling_python()))
 
 
 def our_server_process(*options: object) -> contextlib.AbstractContextManager[Peer]:

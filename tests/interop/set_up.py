@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.interop.node.set_up import choose, install
-from tests.interop.old_venv import old_python
+from tests.interop.old_venv import old_python, telling_python
 from tests.interop.requirements import found
 from tests.interop.wsgi import servers
 
@@ -23,6 +23,7 @@ NEEDS = re.compile(r"\bneeds\(\"([\w.+-]+)\", \"([\w.+-]+)\"\)")  # the calls of
 def main() -> None:
     try:
         old_python()
+        telling_python()
         complaints = list(missing_programs(ROOT / "tests"))
         node = choose()
         if isinstance(node, str):

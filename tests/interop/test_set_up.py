@@ -23,6 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A project whose tests need nothing, and have all of it."""
     monkeypatch.setattr(set_up, "ROOT", tmp_path)
     monkeypatch.setattr(set_up, "old_python", lambda: "python")
+    monkeypatch.setattr(set_up, "telling_python", lambda: "python")
     monkeypatch.setattr(set_up, "choose", lambda: HAS)
     monkeypatch.setattr(set_up, "install", lambda chosen: None)
     monkeypatch.setattr(servers, "complaints_of_install", list)

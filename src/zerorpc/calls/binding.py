@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -45,14 +46,14 @@ def bound_by_position(request: bytes, published: Published, server: str) -> byte
 
 
 def _parameters(told: object) -> list[dict[str, Any]] | None:
-    """Those that have a position. None if the server has told nothing of use."""
+    """Those that have a position: what stands behind ``*args`` has none. None if the server has told nothing of use."""
     if not isinstance(told, list) or not all(
         isinstance(one, dict) and isinstance(one.get("name"), str) for one in told
     ):
         return None
     if told and told[0]["name"] == "self":  # zerorpc 0.6 counts it
         told = told[1:]
-    return [one for one in told if not one["name"].startswith("*")]
+    return list(itertools.takewhile(lambda one: not one["name"].startswith("*"), told))
 
 
 def _impossible(method: str, parameter: str, server: str, why: str) -> NotSupported:

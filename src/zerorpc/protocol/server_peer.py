@@ -84,7 +84,9 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             if self.heartbeat and (self.level < 1 or self.next_wake is None or self.next_wake > now + self.heartbeat):
                 self._begin_liveness(channel, now)
             timeout = header.timeout
-            if header.call is not NO_ID or (timeout is not USUAL_TIMEOUT and type(timeout) is not float):
+            if header.call is not NO_ID or (
+                timeout is not USUAL_TIMEOUT and (type(timeout) is not float or not timeout > 0)  # which nan isn't
+            ):
                 channel.heed_header(now)
                 self.wake_by(channel.until)
             elif self.level >= 1 or timeout is not USUAL_TIMEOUT:

@@ -26,13 +26,15 @@ def to_notation(value):
 def from_notation(notation):
     if isinstance(notation, list):
         return [from_notation(item) for item in notation]
-    if isinstance(notation, dict):
+    if isinstance(notation, dict) and "$bin" in notation:
         return bytes.fromhex(notation["$bin"])
+    if isinstance(notation, dict):
+        return {key: from_notation(value) for key, value in notation.items()}
     return notation
 
 
 def error_outcome(error, zerorpc):
-    """How a call failed: which of the four kinds, and what the server said."""
+    """How a call failed: which of the kinds, and what the server said."""
     kinds = {"remote": zerorpc.RemoteError, "timeout": zerorpc.TimeoutExpired, "lost": zerorpc.LostRemote}
     kind = next((kind for kind, class_ in kinds.items() if isinstance(error, class_)), "other")
     if kind == "remote":
@@ -41,4 +43,6 @@ def error_outcome(error, zerorpc):
             told["ran"] = error.ran
             told["server"] = None if type(error) is kinds["remote"] else type(error).__name__
         return told
+    if isinstance(error, getattr(zerorpc, "NotSupported", ())):
+        kind = "unsupported"
     return {"kind": kind, "name": type(error).__name__, "message": str(error)}

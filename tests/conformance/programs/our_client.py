@@ -12,8 +12,22 @@ import zerorpc
 CLIENTS = {}
 
 
-def options_of(order):
-    return {"timeout": order["timeout"]} if "timeout" in order else {}
+def call_of(client, order, **more):
+    """The call as a program makes it: by a view of the client if it says more than a time."""
+    args = from_notation(order["args"])
+    timeout = {"timeout": order["timeout"]} if "timeout" in order else {}
+    options = {name: from_notation(order[name]) for name in ("deadline", "metadata") if name in order}
+    if not options and not more and "kwargs" not in order:
+        return client(order["method"], *args, **timeout)
+    view = zerorpc.options(client, **timeout, **options, **more)
+    return view(order["method"], *args, **from_notation(order.get("kwargs", {})))
+
+
+def add_metadata(outcome, source):
+    if source.metadata:
+        outcome["metadata"] = to_notation(source.metadata)
+    if source.end_metadata:
+        outcome["end"] = to_notation(source.end_metadata)
 
 
 # Blocking: a thread for each call
@@ -35,8 +49,11 @@ def call(client, order):
     items = []
     outcome = {}
     try:
-        result = client(order["method"], *from_notation(order["args"]), **options_of(order))
+        source = result = call_of(client, order, **({"async_": True} if "metadata" in order else {}))
+        if "metadata" in order:  # only the result of a call in the background has that of the reply
+            result = source.get()
         if hasattr(result, "__next__"):
+            source = result
             outcome["items"] = items
             for item in result:
                 items.append(to_notation(item))
@@ -45,6 +62,8 @@ def call(client, order):
                     break
         else:
             outcome["result"] = to_notation(result)
+        if "metadata" in order:
+            add_metadata(outcome, source)
     except Exception as error:
         outcome["error"] = error_outcome(error, zerorpc)
     write_line(number=order["number"], outcome=outcome)
@@ -75,8 +94,10 @@ async def acall(client, order):
     items = []
     outcome = {}
     try:
-        result = await client(order["method"], *from_notation(order["args"]), **options_of(order))
+        source = call_of(client, order)
+        result = await source
         if hasattr(result, "__anext__"):
+            source = result
             outcome["items"] = items
             async for item in result:
                 items.append(to_notation(item))
@@ -85,6 +106,8 @@ async def acall(client, order):
                     break
         else:
             outcome["result"] = to_notation(result)
+        if "metadata" in order:
+            add_metadata(outcome, source)
     except Exception as error:
         outcome["error"] = error_outcome(error, zerorpc)
     write_line(number=order["number"], outcome=outcome)

@@ -11,6 +11,7 @@ const ROUND = 20; // items of endless() between two pauses
 const options = parseOptions();
 let arrived = [];
 let lost = 0;
+let moves = 0;
 let streamsClosed = 0;
 
 // Acts later. "Cannot send on closed channel" is all that a method hears of a lost caller; uncaught, it ends Node.
@@ -40,6 +41,21 @@ const service = {
 
   add: function (left, right, reply) {
     reply(null, left + right);
+  },
+
+  move: function (x, y, note, reply) {
+    moves++;
+    reply(null, [x, y, note]);
+  },
+
+  // How many calls of move() there were.
+  moves: function (reply) {
+    reply(null, moves);
+  },
+
+  // Arguments with the names of a call's options.
+  limits: function (timeout, slots, reply) {
+    reply(null, [timeout, slots]);
   },
 
   nothing: function (reply) {

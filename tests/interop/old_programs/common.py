@@ -20,6 +20,7 @@ def arguments(*positionals):
     parser.add_argument("--name", default="service")
     parser.add_argument("--passive", action="store_true")
     parser.add_argument("--trace", action="store_true")
+    parser.add_argument("--tells", action="store_true")
     return parser.parse_args()
 
 

@@ -1,4 +1,9 @@
-"""A server, or with --connect a worker, until SIGTERM."""
+"""A server, or with --connect a worker, until SIGTERM.
+
+With --tells it can tell its methods' parameters on any Python.
+"""
+
+import inspect
 
 import zerorpc
 from common import arguments, open_links
@@ -18,6 +23,8 @@ class Traced(Service):
 
 def main():
     options = arguments()
+    if options.tells and not hasattr(inspect, "getargspec"):
+        inspect.getargspec = inspect.getfullargspec  # Python 3.11 took away what 0.6.3 asks
     context = zerorpc.Context()
     service = Service(options.name)
     if options.trace:

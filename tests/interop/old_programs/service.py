@@ -24,6 +24,7 @@ class Service:
         self._name = name
         self._arrived = 0
         self._streams_closed = 0
+        self._moves = 0
 
     def who(self):
         """Return the name of the process that answers."""
@@ -47,6 +48,19 @@ class Service:
     def add(self, left, right=1):
         """Add two numbers."""
         return left + right
+
+    def move(self, x, y=2, note=None):
+        """Return the arguments."""
+        self._moves += 1
+        return [x, y, note]
+
+    def moves(self):
+        """Return how many calls of move() there were."""
+        return self._moves
+
+    def limits(self, timeout=9.0, slots=8):
+        """Return the arguments, whose names are those of a call's options."""
+        return [timeout, slots]
 
     def nothing(self):
         pass

@@ -1,0 +1,241 @@
+"""docs/protocol.md: its octets are what they mean, and what our own programs send."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import zerorpc
+from tests.conformance.driver.values import encode as encode_by_the_kit
+from tests.service.running import PATIENCE, RawPeer, serving
+from zerorpc import errors
+from zerorpc.protocol import events
+from zerorpc.protocol.events import encode_usual
+from zerorpc.protocol.peer import EXTENSION_LEVEL
+from zerorpc.zmtp import Connection, SocketType
+
+TEXT = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+LEVEL = {"X-Zerorpc": str(EXTENSION_LEVEL).encode()}
+
+
+def vectors() -> Iterator[tuple[str, bytes]]:
+    """Each event that is shown, as JSON, and its octets."""
+    part = TEXT.partition("\n## Vectors\n")[2]
+    for block in re.findall(r"^```text\n(.*?)^```$", part, re.MULTILINE | re.DOTALL):
+        for vector in block.split("\n\n"):
+            meaning, _, octets = vector.partition("\n")
+            yield meaning, bytes.fromhex(octets)
+
+
+VECTORS = dict(vectors())
+
+
+@pytest.mark.parametrize("meaning", VECTORS)
+def test_octets_are_what_they_mean(meaning: str) -> None:
+    assert VECTORS[meaning] == encode_by_the_kit(json.loads(meaning))
+    header, name, args = msgspec.msgpack.decode(VECTORS[meaning])
+    assert VECTORS[meaning] == events.encode(header, name, args)
+
+
+def test_there_is_one_of_every_kind() -> None:
+    shown = [json.loads(meaning) for meaning in VECTORS]
+    names = {name for _, name, _ in shown}
+    ours = {events.OK, events.ERR, events.STREAM, events.DONE, events.MORE, events.HEARTBEAT, events.CANCEL}
+    assert names - {"add"} == ours | {events.GOAWAY}
+    keys = {events.TIMEOUT_KEY, events.CALL_KEY, events.RAN_KEY, events.ERROR_KEY}
+    assert {key for header, _, _ in shown for key in header} == {"message_id", "v", "response_to"} | keys
+
+
+def test_every_error_of_the_server_s_own_is_listed() -> None:
+    listed = re.findall(r"^\| `(\w+)` \| `\w+` \| (?:nil|false)", TEXT, re.MULTILINE)
+    assert listed == list(errors.SERVER_ERRORS)
+
+
+def test_what_a_connection_begins_with() -> None:
+    connection = Connection(SocketType.DEALER, properties=LEVEL)
+    connection.receive_data(b"\xff" + bytes(8) + b"\x7f\x03\x01NULL" + bytes(48))
+    sent = b"".join(connection.take_output())
+    assert sent.hex(" ") in TEXT.replace("\n", " ")
+
+
+# Our own programs
+
+
+class Ids(zerorpc.Context):
+    """Makes these message ids, and the last one for ever."""
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__()
+        self._ids = itertools.chain(ids, itertools.repeat(ids[-1]))
+
+    def new_msgid(self) -> str:
+        return next(self._ids)
+
+
+def meaning(start: str) -> bytes:
+    """The octets of the one vector whose meaning has this in it."""
+    (found,) = (octets for meaning, octets in VECTORS.items() if start in meaning)
+    return found
+
+
+@pytest.fixture
+def client_and_server() -> Iterator[tuple[zerorpc.Client, RawPeer]]:
+    """A client of ours, and what plays its server; they have shaken hands, and no time is lost on the way."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with zerorpc.Client(endpoint, context=Ids("first", "q", "m"), timeout=30) as client:
+            first = client.add(async_=True)
+            with RawPeer(listener.accept()[0], SocketType.ROUTER, LEVEL) as server:
+                server.handshake()
+                server.next_data()
+                server.send({"v": 3, "response_to": "first"}, "OK", [0])
+                assert first.get() == 0
+                yield client, server
+
+
+Use = Callable[[Any], Any]
+METADATA = {"trace": "abc", "key": b"\x00\xff"}
+
+
+@pytest.mark.parametrize(
+    ("use", "shown"),
+    [
+        (lambda client: zerorpc.options(client, async_=True).add(1, 2), '"v": 3}, "add"'),
+        (lambda client: zerorpc.options(client, async_=True, timeout=5).add(1, 2), '3, "_zpc_timeout": 5.0}'),
+        (lambda client: zerorpc.options(client, async_=True, timeout=None).add(1, 2), '"_zpc_timeout": null}'),
+        (
+            lambda client: zerorpc.options(client, async_=True, deadline=2.5, metadata=METADATA).add(1, right=2),
+            '"_zpc_timeout": 2.5}',
+        ),
+    ],
+)
+def test_what_a_client_asks(client_and_server: tuple[zerorpc.Client, RawPeer], use: Use, shown: str) -> None:
+    client, server = client_and_server
+    call = use(client)
+    assert server.next_data() == meaning(shown)
+    server.send({"v": 3, "response_to": "q"}, "OK", [3])
+    assert call.get() == 3
+
+
+def test_what_a_client_says_of_the_old_spelling(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
+    client, server = client_and_server
+    call = client.add(1, 2, timeout=5, async_=True)
+    header, name, args = msgspec.msgpack.decode(server.next_data())
+    assert header["_zpc_call"].pop("options") == ["timeout", "async_"]
+    header["_zpc_call"]["options"] = ["timeout"]  # a blocking call would wait for its reply
+    assert encode_usual((header, name, args)) == meaning('"options"')
+    assert call.cancel()
+    assert server.next_data() == meaning("_zpc_cancel")
+
+
+def test_how_it_reads_a_stream(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
+    client, server = client_and_server
+    call = client.count(async_=True)
+    server.next_data()
+    for shown in ('"STREAM", 0', '"STREAM", 1', '"end": {"last": {"$bin": "00ff"}}}}, "STREAM_DONE"'):
+        header, name, args = msgspec.msgpack.decode(meaning(shown))
+        server.send({**header, "response_to": "q"}, name, args)
+    stream = call.get()
+    assert next(stream) == 0
+    assert server.next_data() == meaning('"_zpc_more", [100]').replace(b"\xa1s", b"\xa1q")
+    assert list(stream) == [1]
+    assert (stream.metadata, stream.end_metadata) == ({"first": "abc"}, {"last": b"\x00\xff"})
+
+
+def test_how_it_hears_that_a_server_stops(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
+    client, server = client_and_server
+    call = client.add(async_=True)
+    server.next_data()
+    server.send_data(meaning('"r", "v": 3}, "_zpc_goaway"'))
+    assert server.next_data() == meaning('[{"v": 3, "response_to": "r"}, "_zpc_goaway"')
+    server.send_data(meaning('"q"}, "OK", [3]'))
+    assert call.get() == 3
+
+
+class Service:
+    def add(self, left: int, right: int) -> int:
+        return left + right
+
+    def tell(self) -> int:
+        call = zerorpc.current_call()
+        call.reply_metadata["first"] = "abc"
+        call.end_metadata["last"] = b"\x00\xff"
+        return 3
+
+    def fail(self) -> None:
+        raise ValueError("boom")
+
+    def count(self) -> Iterator[int]:
+        self.tell()
+        yield from (0, 1)
+
+    def quiet(self) -> Iterator[int]:
+        yield from (0, 1)
+
+
+def replies(level: int, header: dict[str, Any], method: str, *args: Any, last: str = "OK") -> list[bytes]:
+    """What our server says to a request, in octets; no tracebacks."""
+    got = []
+    with serving(Service(), context=Ids("r")) as server:
+        with RawPeer.to(server.endpoints[0], SocketType.DEALER, LEVEL if level else {}) as client:
+            client.send(header, method, list(args))
+            client.send({"message_id": "m", "v": 3, "response_to": header["message_id"]}, "_zpc_more", [100])
+            while not got or msgspec.msgpack.decode(got[-1])[1] != last:
+                got.append(_without_traceback(client.next_data()))
+    return got
+
+
+def _without_traceback(data: bytes) -> bytes:
+    header, name, args = msgspec.msgpack.decode(data)
+    return encode_usual((header, name, [*args[:2], None])) if name == "ERR" and len(args) == 3 else data
+
+
+Q, S = {"message_id": "q", "v": 3}, {"message_id": "s", "v": 3}
+
+
+@pytest.mark.parametrize(
+    ("level", "header", "method", "args", "last", "shown"),
+    [
+        (1, Q, "add", (1, 2), "OK", ['"q"}, "OK", [3]']),
+        (1, {**Q, "_zpc_call": {"kwargs": {"right": 2}}}, "add", (1,), "OK", ['"q"}, "OK", [3]']),
+        (0, Q, "tell", (), "OK", ['"q"}, "OK", [3]']),
+        (1, Q, "tell", (), "OK", ['"00ff"}}}}, "OK"']),
+        (1, Q, "fail", (), "ERR", ["boom"]),
+        (1, Q, "multiply", (), "ERR", ["UnknownMethod"]),
+        (0, Q, "multiply", (), "ERR", ['"q"}, "ERR", ["NameError", "multiply"']),
+        (0, {"message_id": "q"}, "multiply", (), "ERR", ["NameError('multiply')"]),
+        (1, S, "count", (), "STREAM_DONE", ['"STREAM", 0', '"STREAM", 1', '"00ff"}}}}, "STREAM_DONE"']),
+    ],
+)
+def test_what_a_server_answers(
+    level: int, header: dict[str, Any], method: str, args: tuple[Any, ...], last: str, shown: list[str]
+) -> None:
+    assert replies(level, header, method, *args, last=last) == [meaning(one) for one in shown]
+
+
+def test_the_end_of_a_stream_without_metadata() -> None:
+    assert replies(1, S, "quiet", last="STREAM_DONE")[1:] == [
+        meaning('"STREAM", 1'),
+        meaning('"s"}, "STREAM_DONE", null'),
+    ]
+
+
+def test_what_a_server_says_when_it_stops() -> None:
+    with serving(Service(), context=Ids("r")) as server:
+        with RawPeer.to(server.endpoints[0], SocketType.DEALER, LEVEL) as client:
+            client.send(Q, "add", [1, 2])
+            client.next_data()
+            server.stop()
+            assert client.next_data() == meaning('"r", "v": 3}, "_zpc_goaway"')
+            client.send_data(meaning('[{"v": 3, "response_to": "r"}, "_zpc_goaway"'))
+            with pytest.raises(EOFError):
+                client.next_data()
