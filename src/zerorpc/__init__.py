@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call
     from zerorpc.service.methods import on_loop, process, rep, stream
+    from zerorpc.service.stream_parameters import takes_stream
 
 __version__ = "1.0.0a1"
 
@@ -82,6 +83,7 @@ __all__ = [
     "process",
     "rep",
     "stream",
+    "takes_stream",
 ]
 
 # Where those under TYPE_CHECKING really come from
@@ -105,6 +107,7 @@ _MODULES = {
     "process": "zerorpc.service.methods",
     "rep": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",
+    "takes_stream": "zerorpc.service.stream_parameters",
 }
 
 if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds

@@ -18,6 +18,8 @@ from tests.service.running import PATIENCE, RawPeer, eventually, eventually_asyn
 from zerorpc.protocol.events import encode
 from zerorpc.zmtp import SocketType
 
+NO_HURRY = 10 * PATIENCE  # s; a server refuses what it thinks comes too late, and a busy machine gives it reasons
+
 
 class Slow:
     """Runs one call at a time; the others wait, and are refused when the server stops."""
@@ -43,7 +45,7 @@ class Slow:
 
 def blocking(endpoints: list[str], count: int, at_work: Callable[[], None], method: str = "work") -> list[Any]:
     """Makes calls, all at once, and something while they are at work."""
-    with zerorpc.Client(endpoints, timeout=PATIENCE) as client, ThreadPoolExecutor(count) as pool:
+    with zerorpc.Client(endpoints, timeout=NO_HURRY) as client, ThreadPoolExecutor(count) as pool:
         wait_for(client, len(endpoints))
 
         def call(n: int) -> Any:
@@ -57,7 +59,7 @@ def blocking(endpoints: list[str], count: int, at_work: Callable[[], None], meth
 
 def background(endpoints: list[str], count: int, at_work: Callable[[], None], method: str = "work") -> list[Any]:
     """The same with ``async_=True``."""
-    with zerorpc.Client(endpoints, timeout=PATIENCE) as client, ThreadPoolExecutor(count) as pool:
+    with zerorpc.Client(endpoints, timeout=NO_HURRY) as client, ThreadPoolExecutor(count) as pool:
         wait_for(client, len(endpoints))
         calls = [client(method, n, async_=True) for n in range(count)]
         at_work()
@@ -67,7 +69,7 @@ def background(endpoints: list[str], count: int, at_work: Callable[[], None], me
 
 def asynchronous(endpoints: list[str], count: int, at_work: Callable[[], None], method: str = "work") -> list[Any]:
     async def main() -> list[Any]:
-        async with zerorpc.AsyncClient(endpoints, timeout=PATIENCE) as client:
+        async with zerorpc.AsyncClient(endpoints, timeout=NO_HURRY) as client:
             await asyncio.to_thread(wait_for, client, len(endpoints))
             calls = [client(method, n) for n in range(count)]
             await asyncio.to_thread(at_work)  # and until then nobody awaits them

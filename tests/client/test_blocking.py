@@ -172,7 +172,7 @@ def test_a_call_in_the_background(client: zerorpc.Client, service: Blocking, opt
     assert call.ready()
     assert call.successful()
     assert call.get() == call.get(timeout=1) == call.value == "released"
-    assert call.exception is None
+    assert call.exception() is None
 
 
 def test_the_error_belongs_to_the_background_calls_result(client: zerorpc.Client) -> None:
@@ -181,7 +181,7 @@ def test_the_error_belongs_to_the_background_calls_result(client: zerorpc.Client
         call.get(timeout=PATIENCE)
     assert call.ready()
     assert not call.successful()
-    assert call.exception.msg == "why"
+    assert call.exception().msg == "why"
     late = client.block(async_=True, timeout=0.01)
     with pytest.raises(zerorpc.TimeoutExpired):
         late.get(timeout=PATIENCE)
@@ -535,6 +535,14 @@ def _use_and_drop(how: str, endpoint: str) -> None:
         call = client.block(async_=True)
         del client
         assert not call.ready()
+    elif how == "wait in the background":
+        call = client.block(async_=True)
+        with contextlib.suppress(zerorpc.TimeoutExpired):
+            call.get(timeout=0.002)
+    elif how == "cancelled":
+        call = client.block(async_=True)
+        call.add_done_callback(lambda _: None)
+        call.cancel()
     elif how == "stream in the background":
         client.count(10**9, async_=True).wait(PATIENCE)
     elif how == "remote error":
@@ -558,6 +566,7 @@ def _use_and_drop(how: str, endpoint: str) -> None:
 
 
 DROPS = ["call", "method", "stream", "stream kept last", "background", "background kept last", "remote error"]
+DROPS += ["wait in the background", "cancelled"]
 DROPS += ["stream in the background", "timeout", "error in the background", "never answered", "stream lost", "unused"]
 
 
@@ -629,21 +638,24 @@ def test_a_background_call_whose_result_nobody_keeps_goes_on(service: Blocking) 
         assert done.wait(PATIENCE)
 
 
-def test_a_background_call_that_gets_no_thread_is_given_up(
-    client: zerorpc.Client, service: Blocking, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_background_call_that_gets_no_keeper_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is neither bound nor connected has none yet."""
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
-        if thread.name == "zerorpc-async-call":
+        if thread.name == "zerorpc-keeper":
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    client.echo(0)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        client.block(async_=True)
-    assert open_calls(client) == 0
+    with zerorpc.Client(timeout=PATIENCE) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                client.block(async_=True)
+        assert open_calls(client) == 0
+        assert not client._core.hub.background.open
+        with pytest.raises(zerorpc.TimeoutExpired):
+            client.block(async_=True, timeout=0.01).get(timeout=PATIENCE)
 
 
 # As the interpreter exits

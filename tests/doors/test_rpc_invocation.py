@@ -8,8 +8,8 @@ import pytest
 
 import zerorpc
 from zerorpc.doors.rpc_invocation import RpcInvocation
-from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import USUAL_TIMEOUT, decode, encode
+from zerorpc.protocol.server_channel import ServerChannel
 
 
 @pytest.mark.parametrize(

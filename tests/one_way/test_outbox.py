@@ -423,7 +423,7 @@ def test_a_forked_childs_async_pusher_is_its_own(fork: str, work: Work, endpoint
     async def main(*words):
         for word in words:
             await pusher.take(word)
-        await asyncio.sleep(0.2)
+        await pusher._core._until_empty(10)
     async def enter():
         return await zerorpc.Pusher().__aenter__()
     pusher = loop.run_until_complete(enter())

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from tests.zmtp.links import octets
-from zerorpc.protocol.channel import ClientChannel, ServerChannel
+from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import OK, STREAM, VERSION, encode
 from zerorpc.protocol.peer import Peer
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import Connection, Frame, SocketType, State
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.protocol.pairs import Clock, Pair, Stranger, call, end, item, old_client, old_server, reply
 from zerorpc.errors import LostRemote, ProtocolError
-from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
+from zerorpc.protocol.channel import ClientChannel, ClientState
 from zerorpc.protocol.events import DONE, ERR, STREAM
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.zmtp import SocketType
 
 

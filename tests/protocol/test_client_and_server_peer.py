@@ -29,10 +29,11 @@ from tests.protocol.pairs import reply as answer
 from tests.protocol.test_events import EXACT_IDS, values
 from tests.zmtp.links import encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError
-from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
+from zerorpc.protocol.channel import ClientChannel, ClientState
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import decode
 from zerorpc.protocol.peer import News, Peer
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import Limits, SocketType
 

@@ -9,9 +9,10 @@ import pytest
 from tests.protocol.pairs import HEARTBEAT, Clock, Pair, Stranger, call, item, new_ids, old_client, old_server, reply
 from tests.zmtp.links import commands, encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
-from zerorpc.protocol.channel import ClientChannel, ClientState, ServerChannel
+from zerorpc.protocol.channel import ClientChannel, ClientState
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import encode
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.commands import Command

@@ -632,7 +632,7 @@ def test_a_client_that_is_closed_while_calls_wait() -> None:
     for result in results:
         with contextlib.suppress(zerorpc.ZeroRPCError):
             result.get(timeout=PATIENCE)
-    errors += [result.exception for result in results]
+    errors += [result.exception() for result in results]
     assert [(type(error), error.ran, error.method) for error in errors] == [
         (zerorpc.Closed, False, "one"),
         (zerorpc.Closed, False, "two"),

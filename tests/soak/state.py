@@ -14,7 +14,8 @@ import threading
 from typing import Any
 
 from benchmarks.peers.harness import resident
-from zerorpc.protocol.channel import ClientChannel, ServerChannel
+from zerorpc.protocol.channel import ClientChannel
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.blocking_link import BlockingLink
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, wait
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,7 +24,7 @@ from zerorpc.transport.dialing import Dial
 from zerorpc.transport.keeper import Keeper
 
 FILES = {"blocking.py", "blocking_link.py", "link.py", "leading.py", "polling.py", "stream.py", "hub.py", "waking.py"}
-FILES |= {"background.py", "channel.py", "dispatch.py", "client_peer.py", "flow.py"}
+FILES |= {"background.py", "side_thread.py", "channel.py", "dispatch.py", "client_peer.py", "flow.py"}
 MANY = "A" * 300  # more than one piece to send
 
 
@@ -92,7 +93,14 @@ def _background(client: zerorpc.Client) -> None:
     assert client.echo("outer", async_=True).get(timeout=PATIENCE) == "outer"
 
 
-OUTER = [_call, _stream, _drop, _connect, _background]
+def _cancel(client: zerorpc.Client) -> None:
+    call = client.echo("outer", async_=True)
+    is_cancelled = call.cancel()
+    assert wait([call], PATIENCE).done == {call}
+    assert call.cancelled() is is_cancelled
+
+
+OUTER = [_call, _stream, _drop, _connect, _background, _cancel]
 
 
 def _nested_call(client: zerorpc.Client, _: Any) -> None:
@@ -124,6 +132,10 @@ def _nested_background(client: zerorpc.Client, _: Any) -> None:
     assert client.echo("nested", async_=True).get(timeout=PATIENCE) == "nested"
 
 
+def _nested_cancel(client: zerorpc.Client, _: Any) -> None:
+    _cancel(client)
+
+
 def _nested_raises(client: zerorpc.Client, _: Any) -> None:
     with pytest.raises(zerorpc.RemoteError):
         client.fail("nested")
@@ -137,6 +149,7 @@ NESTED = [
     _nested_connect,
     _nested_bind,
     _nested_background,
+    _nested_cancel,
     _nested_raises,
 ]
 
@@ -266,6 +279,39 @@ def test_what_the_interrupted_call_waits_for_may_come_to_the_handlers(service: B
         handling(handler)
         _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
         assert client.block() == "released"
+
+
+@pytest.mark.usefixtures("signals", "no_second_looks")
+@pytest.mark.parametrize("end", ["reply", "cancel", "close"])
+def test_a_handler_may_end_the_background_call_that_the_main_thread_waits_for(service: Blocking, end: str) -> None:
+    with joined(service) as client:
+        call = client.block(async_=True)
+        eventually(lambda: service.blocked)
+
+        def handler() -> None:
+            assert client.echo("handler") == "handler"
+            assert client.echo("background", async_=True).get(timeout=PATIENCE) == "background"
+            {"reply": service.release.set, "cancel": call.cancel, "close": client.close}[end]()
+
+        handling(handler)
+        _signal_when(lambda: call._gate._waiting)
+        if end == "reply":
+            assert call.get() == "released"
+        else:
+            with pytest.raises(CancelledError if end == "cancel" else zerorpc.LostRemote):
+                call.get()
+
+
+@pytest.mark.usefixtures("no_second_looks")
+def test_a_wait_for_a_background_call_that_is_interrupted_leaves_the_call_alone(service: Blocking) -> None:
+    with joined(service) as client, raising_on(signal.SIGUSR1, KeyboardInterrupt()):
+        call = client.block(async_=True)
+        _signal_when(lambda: call._gate._waiting)
+        with pytest.raises(KeyboardInterrupt):
+            call.get()
+        assert not call.done()
+        service.release.set()
+        assert call.get(timeout=PATIENCE) == "released"
 
 
 @pytest.mark.usefixtures("signals")

@@ -19,13 +19,14 @@ from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.protocol.peer import next_sweep
 from zerorpc.zmtp.frames import MESSAGE_MAX
 
-__all__ = ["KEYWORDS", "Calls"]
+__all__ = ["KEYWORDS", "STREAMS", "Calls"]
 
 # Up to so many peers all are compared. It spreads better than two choices: simulated, 8 servers busy for 80% of the
 # time, 99 of 100 calls take up to 6.0 times the mean of a call alone, and 8.2 times with two choices. With 8 peers it
 # costs 1.6 us and with 64 6.5; two choices cost 0.6, however many there are.
 _ALL_COMPARED = 8
 KEYWORDS = "keyword arguments"  # the one need of a call that an older server may be able to meet
+STREAMS = "streams from the client"
 _SAME_TIME = 0.001  # s; a request that waited no longer is sent as it is
 _PURGE_FIRST = 64  # calls that may wait before we look for given up ones among them; doubles with what is left
 
@@ -86,6 +87,8 @@ class Calls:
         time. Otherwise it has failed.
         """
         again = bool(self.peers) and now < channel.deadline and channel.terms.pinned is None
+        if channel.upload is not None and channel.upload.begun:
+            again = False
         if again:
             _less_time(channel, now)
             channel.try_again()

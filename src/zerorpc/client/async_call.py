@@ -175,13 +175,14 @@ class AsyncStream:
     the client's event loop only.
     """
 
-    __slots__ = ("_core", "_ended", "_inbox", "_request")
+    __slots__ = ("_core", "_ended", "_inbox", "_inflow", "_request")
 
     def __init__(self, core: LoopCaller, request: Request) -> None:
         self._core = core
         self._request = request
         inflow = request.channel.inflow
         assert inflow is not None
+        self._inflow = inflow
         self._inbox = inflow.inbox
         self._ended = False
 
@@ -202,6 +203,24 @@ class AsyncStream:
             raise StopAsyncIteration
         return item
 
+    def latest(self) -> AsyncStream:
+        """Have the next item always be the newest that there is; this very stream, for ``for``.
+
+        What comes while the reader is at work is left out at the server, which goes on making items: for cameras and
+        robots. An item is asked for when the reader wants it, which takes a round trip. Raises RuntimeError after the
+        first item was read, and NotSupported for a server of zerorpc 0.6.
+        """
+        channel = self._request.channel
+        channel.want_newest()
+        if channel.peer is not None:
+            self._core.flush_soon(channel.peer)
+        return self
+
+    @property
+    def dropped(self) -> int:
+        """How many items were left out so far, because of ``latest``."""
+        return self._inflow.dropped
+
     @property
     def metadata(self) -> dict[str, str | bytes]:
         """What the method has sent along with its first item (``current_call().reply_metadata``)."""
@@ -219,8 +238,11 @@ class AsyncStream:
             if channel.waiter is not None:
                 raise RuntimeError(f"this stream of {channel.method} is being read by another task")
             channel.waiter = future = self._core.loop.create_future()
-            if channel.begin_wait(self._core.loop.time()) is not None and channel.peer is not None:
-                self._core.flush_soon(channel.peer)  # which sets the timer
+            if self._inflow.newest_only:
+                channel.grant()
+            peer, until = channel.peer, channel.begin_wait(self._core.loop.time())
+            if peer is not None and (until is not None or peer.connection.output):
+                self._core.flush_soon(peer)  # which also sets the timer
             try:
                 await future
             finally:

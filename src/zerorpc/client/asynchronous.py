@@ -18,6 +18,7 @@ from threading import get_ident
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
 from zerorpc.client.async_replies import AsyncReplies
+from zerorpc.client.async_upload import TaskUpload
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.request import ClientBase, Request, lost_with
 from zerorpc.compat.context import Context
@@ -187,6 +188,8 @@ class _Core:
         now = self.time()
         call = Call(self, method, args, kwargs, options, now)
         call.channel.waiter = call
+        if call.channel.upload is not None:
+            self._peers.uploads.add(TaskUpload(self, call.channel))
         peer = self.calls.start(call.channel, now)
         if peer is None:
             self._peers.let_wait()
@@ -280,6 +283,7 @@ class _Peers:
         self.calls = core.calls
         self.links: dict[CallCarrier, AioLink] = {}  # of those that are not lost
         self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
+        self.uploads: weakref.WeakSet[TaskUpload] = weakref.WeakSet()
         self._core = weakref.ref(core)
         self._context = core.context
         self._settings = settings
@@ -302,6 +306,8 @@ class _Peers:
 
     def peer_writable(self, link: AioLink) -> None:
         self._assign()
+        for upload in list(self.uploads):
+            upload.wake()
 
     def _assign(self) -> None:
         for peer in self.calls.assign(self._loop.time()):

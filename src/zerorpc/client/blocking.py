@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from os import getpid
 from random import getrandbits
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zerorpc.calls.dispatch import Calls
-from zerorpc.client.background import AsyncResult
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.replies import Replies
 from zerorpc.client.request import ClientBase, Request, answered, lost_with
 from zerorpc.client.stream import Stream
+from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, ClientChannel
@@ -30,6 +31,9 @@ from zerorpc.runtime import forks
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
+
+if TYPE_CHECKING:
+    from zerorpc.client.background import AsyncResult
 
 __all__ = ["Client"]
 
@@ -162,6 +166,8 @@ class _Core:
         request = Request(self, method, args, kwargs, options, now)
         channel = request.channel
         try:
+            if channel.upload is not None:
+                self._begin_upload(channel)
             self.hub.leading.wait(channel, answered, now, self._begin)
             if channel.state is STATE_REFUSED:
                 self.peers.try_elsewhere(channel)
@@ -179,16 +185,29 @@ class _Core:
     def _call_async(
         self, method: str | bytes, args: tuple[object, ...], kwargs: dict[str, object], options: CallOptions
     ) -> AsyncResult:
+        from zerorpc.client.background import AsyncResult  # with concurrent.futures, which others do without
+
         now = monotonic()
-        request = Request(weakref.proxy(self), method, args, kwargs, options, now)  # of a thread that goes on
+        # its hub keeps it, and keeps no client
+        request = Request(weakref.proxy(self), method, args, kwargs, options, now)
         self.hub.leading.check_idle()
+        result = AsyncResult(self, request)
         try:
+            if request.channel.upload is not None:
+                self._begin_upload(request.channel)
             with self.hub.lock:
                 self._begin(request.channel, now)
-            return AsyncResult(self, request)
+                self.hub.attend(result.call)
         except BaseException:
             self.abandon(request.channel)
             raise
+        return result
+
+    def _begin_upload(self, channel: ClientChannel) -> None:
+        """Have a thread send the argument that streams, as soon as the server wants it."""
+        upload = ThreadUpload(self.peers, channel)
+        upload.start()
+        self.peers.uploads.add(upload)
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
@@ -216,6 +235,13 @@ class _Core:
             forks.catch_up()
         self.grant(channel)
         self.hub.leading.wait(channel, ready, monotonic(), begin)
+
+    def want_newest(self, channel: ClientChannel) -> None:
+        """Have the server leave out all items of a stream but the newest."""
+        with self.hub.lock:
+            channel.want_newest()
+            if channel.peer is not None:
+                self.peers.flush(channel.peer)
 
     def look_by(self, when: float) -> None:
         """Have whoever drives the sockets look at the time then. With the hub's lock held."""
@@ -268,6 +294,7 @@ class _Peers:
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls: Calls = Calls(getrandbits(32))
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
+        self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
         self._settings = settings
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
 
@@ -305,10 +332,10 @@ class _Peers:
     def try_elsewhere(self, channel: ClientChannel) -> None:
         """Wait for the reply of another server, if there is one, to a call that one has refused."""
         while channel.state is STATE_REFUSED:
-            self.hub.leading.wait(channel, answered, monotonic(), self._start_again)
+            self.hub.leading.wait(channel, answered, monotonic(), self.start_again)
 
-    def _start_again(self, channel: ClientChannel, now: float) -> None:
-        """With the hub's lock held."""
+    def start_again(self, channel: ClientChannel, now: float) -> None:
+        """Ask another server, if there is one, about a call that one has refused. With the hub's lock held."""
         if self.calls.retry(channel, now):
             self.start(channel, now)
 
@@ -329,6 +356,19 @@ class _Peers:
 
     def peer_writable(self, link: BlockingLink) -> None:
         self._assign()
+        for upload in list(self.uploads):
+            upload.wake()
+
+    @property
+    def lock(self) -> threading.RLock:
+        return self.hub.lock
+
+    def send(self, channel: ClientChannel) -> None:
+        """Send what a call has to send, and look after its deadline. With the lock held."""
+        if channel.peer is not None:
+            self.flush(channel.peer)
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(channel.deadline)
 
     def _assign(self) -> None:
         try:

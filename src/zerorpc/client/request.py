@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from zerorpc.calls.dispatch import Calls
+from msgspec import structs
+
+from zerorpc.calls.dispatch import STREAMS, Calls
 from zerorpc.client.agreed import Agreed
 from zerorpc.client.options import CallOptions
+from zerorpc.client.uploads import take_stream
 from zerorpc.compat.context import Context
 from zerorpc.errors import (
     SERVER_ERRORS,
@@ -21,12 +24,13 @@ from zerorpc.errors import (
     SerializationError,
     ZeroRPCError,
 )
-from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, Answer, ClientChannel
 from zerorpc.protocol.events import (
     CALL_KEY,
     DONE,
     ERR,
     ERROR_KEY,
+    ITEM_EVENTS,
     OK,
     RAN_KEY,
     STREAM,
@@ -176,18 +180,26 @@ class Request:
                 caller.calls.check_unused(message_id)
         else:
             called = name
+        upload = None
         try:
             data = encode_usual((header, called, args))
         except Exception as error:
-            raise _not_sent(name, unsendable(error)) from None
+            found = take_stream(name, header, args)
+            if found is None:
+                raise _not_sent(name, unsendable(error)) from None
+            upload, args = found
+            data = _encoded(name, header, called, args)
         if len(data) > frames.MESSAGE_MAX:
             raise _not_sent(name, too_large(len(data)))
         deadline = FOREVER if timeout is None else now + timeout
         self.channel: ClientChannel = ClientChannel(message_id, name, data, timeout, deadline, slots)
         if agreed is not None:
             self.channel.terms = agreed.terms(now)
-            if scope is not None and not (options is not None and options.detached):
-                self._end_with(scope)
+        if upload is not None:
+            self.channel.upload = upload
+            self.channel.terms = structs.replace(self.channel.terms, needs=(*self.channel.terms.needs, STREAMS))
+        if scope is not None and not (options is not None and options.detached):
+            self._end_with(scope)
 
     def _end_with(self, scope: Scope) -> None:
         """Be given up together with the call that the running code answers."""
@@ -210,6 +222,8 @@ class Request:
         """What the first reply means: the value, the stream that the caller makes, or the error raised."""
         channel = self.channel
         channel.data = b""  # no further attempt needs it, and the program may keep the call
+        if channel.upload is not None and channel.state is not STATE_STREAMING:
+            self._raise_own()
         reply = channel.reply
         if reply is None:
             self.complete_error()
@@ -255,7 +269,8 @@ class Request:
         """What the stream's next event means: ``(True, item)``, ``(False, None)`` at its end, or its error raised."""
         if wire.name != STREAM:
             self._end_data = data
-        if wire.name not in _STREAM_EVENTS:
+            self._raise_own()
+        if wire.name not in ITEM_EVENTS:
             error = ProtocolError(f"{wire.name!r} in the middle of the stream of {self.channel.method}")
             error.method, error.ran = self.channel.method, True
             self.failed(error)
@@ -268,9 +283,21 @@ class Request:
             raise self._remote_error(_event(wire, data))
         return (True, wire.args) if wire.name == STREAM else (False, None)
 
+    def _raise_own(self) -> None:
+        """What the program's own iterator raised, an argument of the call, comes before what the method says to it."""
+        upload = self.channel.upload
+        if upload is not None and upload.error is not None:
+            error, upload.error = upload.error, None  # or they would be a circle, by way of its traceback
+            try:
+                self.failed(error)
+                raise error
+            finally:
+                del error
+
     def complete_error(self) -> None:
         """Before the channel's error is raised: it says which call it is about, and whether the method ran."""
         channel = self.channel
+        self._raise_own()
         if isinstance(channel.error, ZeroRPCError) and channel.error.method is None:
             channel.error = error = copy.copy(channel.error)  # when a client is closed, its calls share one
             error.method = channel.method
@@ -327,14 +354,20 @@ class PatternChannel:
 
 
 _STREAM = ReqStream()
-_STREAM_EVENTS = (STREAM, DONE, ERR)
 
 
-def _metadata(header: dict[str, Any], kind: str) -> dict[str, str | bytes]:
+def _metadata(header: Mapping[str, object], kind: str) -> dict[str, str | bytes]:
     """One kind of metadata in a reply's header."""
     told = header.get(CALL_KEY)
     found = told.get(kind) if isinstance(told, dict) else None
     return {k: v for k, v in found.items() if isinstance(v, (str, bytes))} if isinstance(found, dict) else {}
+
+
+def _encoded(method: str, header: object, called: str, args: object) -> bytes:
+    try:
+        return encode_usual((header, called, args))
+    except Exception as error:
+        raise _not_sent(method, unsendable(error)) from None
 
 
 def _not_sent(method: str, error: Exception) -> Exception:

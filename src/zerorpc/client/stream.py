@@ -25,6 +25,9 @@ class StreamCaller(Protocol):
     ) -> None:
         """Until a stream is ``ready``; ``begin`` is called first, with the hub's lock held."""
 
+    def want_newest(self, channel: ClientChannel, /) -> None:
+        """Have the server leave out all items but the newest."""
+
     def look_by(self, when: float, /) -> None:
         """Have whoever drives the sockets look at the time then. With the hub's lock held."""
 
@@ -87,6 +90,21 @@ class Stream:
         if not is_item:
             raise StopIteration
         return item
+
+    def latest(self) -> Stream:
+        """Have the next item always be the newest that there is; this very stream, for ``for``.
+
+        What comes while the reader is at work is left out at the server, which goes on making items: for cameras and
+        robots. An item is asked for when the reader wants it, which takes a round trip. Raises RuntimeError after the
+        first item was read, and NotSupported for a server of zerorpc 0.6.
+        """
+        self._core.want_newest(self._channel)
+        return self
+
+    @property
+    def dropped(self) -> int:
+        """How many items were left out so far, because of ``latest``."""
+        return self._inflow.dropped
 
     @property
     def metadata(self) -> dict[str, str | bytes]:

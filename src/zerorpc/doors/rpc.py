@@ -9,14 +9,17 @@ from typing import Any, Protocol
 
 from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
 from zerorpc.doors.rpc_invocation import RpcInvocation
+from zerorpc.doors.rpc_items import LoopItems, ThreadItems
 from zerorpc.errors import WrongArguments
 from zerorpc.logs import Logger
-from zerorpc.protocol.channel import ServerChannel
 from zerorpc.protocol.events import BadEvent, Buffer
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
+from zerorpc.service.methods import Method, Where
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import own_parameters
+from zerorpc.service.stream_parameters import ASYNC, PLAIN, parameter_at
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 
@@ -55,7 +58,7 @@ class RpcDoor:
         """New requests to run; running ones that got credit or lost their caller."""
         for channel in touched:
             if channel.runner is not None:
-                channel.runner.wake()
+                _wake(channel)
             elif not channel.closed:
                 self._let_in(link, channel)
 
@@ -70,12 +73,53 @@ class RpcDoor:
             if context.hooks_server
             else RpcInvocation(method, name, args, channel, link)
         )
-        if (bad or channel.call is not None) and (problem := _problem(invocation)):
+        if (bad or channel.call is not None) and (problem := self._problem(invocation)):
             invocation.ran, invocation.refused = False, WrongArguments
             invocation.answer(invocation.error(TypeError(f"{name}: {problem}")), flush=False)
         else:
             assert self.runners is not None
             self.runners.submit(invocation)
+
+    def _problem(self, invocation: RpcInvocation) -> str | None:
+        """Take what a request says besides; or what is wrong with it."""
+        channel, method = invocation.channel, invocation.method
+        call = channel.call
+        if channel.problem is not None or call is None or method is None:
+            return channel.problem
+        invocation.kwargs = call.kwargs
+        if call.options and (taken := own_parameters(method, call.options)):
+            return (
+                f"the method has a parameter {', '.join(taken)} of its own, and the client took it for an option of "
+                "the call: on zerorpc.options(client, …) all keywords are the method's"
+            )
+        return None if call.stream is None else self._take_stream(invocation, method, call.stream)
+
+    def _take_stream(self, invocation: RpcInvocation, method: Method, place: int | str) -> str | None:
+        """Put an iterator in the place of the argument that streams; or why that can't be."""
+        runners, channel, link = self.runners, invocation.channel, invocation.link
+        assert runners is not None
+        name = parameter_at(method.entered, place) if method.takes else None
+        kind = method.takes.get(name or "")
+        if kind is None:
+            return (
+                f"argument {place} is a stream, which the method doesn't take there: it has to annotate the parameter "
+                "as Iterator or, on the event loop, AsyncIterator, or to be marked with @zerorpc.takes_stream"
+            )
+        if kind is PLAIN and method.where is Where.LOOP:
+            return f"it runs on the event loop, which a plain iterator would block: annotate {name} as AsyncIterator"
+        items: object = (
+            LoopItems(channel, link, runners.loop)
+            if kind is ASYNC
+            else ThreadItems(channel, link, runners.loop, runners.park)
+        )
+        args, kwargs = invocation.args, invocation.kwargs
+        if isinstance(place, str) and kwargs is not None and place in kwargs:
+            kwargs[place] = items
+        elif isinstance(place, int) and isinstance(args, list) and 0 <= place < len(args):
+            args[place] = items
+        else:
+            return f"a stream is said to be argument {place}, which there isn't"
+        return None
 
     # What else the hub tells
 
@@ -89,7 +133,8 @@ class RpcDoor:
             self._send_goaway(link)
 
     def peer_writable(self, link: AioLink) -> None:
-        self._wake(list(link.peer.channels.values()))
+        for channel in list(link.peer.channels.values()):
+            _wake(channel)
 
     def peer_leaves(self, link: AioLink) -> None:
         self._heard.set()
@@ -97,7 +142,8 @@ class RpcDoor:
     def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
         if self.on_lost is not None and link.dialer is None:
             self.on_lost()
-        self._wake(ended)
+        for channel in ended:
+            _wake(channel)
         self._heard.set()
 
     def peer_retires(self, link: AioLink) -> None:
@@ -108,11 +154,6 @@ class RpcDoor:
         """An old client can't be told: its next request may be on its way. It is the one to close."""
         peer: ServerPeer = link.peer
         return peer.heard_goaway and not peer.channels
-
-    def _wake(self, channels: list[ServerChannel]) -> None:
-        for channel in channels:
-            if channel.runner is not None:
-                channel.runner.wake()
 
     def forked(self) -> None:
         if self.runners is not None:
@@ -145,17 +186,9 @@ class RpcDoor:
                     self._heard.clear()
 
 
-def _problem(invocation: RpcInvocation) -> str | None:
-    """Take what a request says besides; or what is wrong with it."""
-    channel, method = invocation.channel, invocation.method
-    call = channel.call
-    if channel.problem is not None or call is None:
-        return channel.problem
-    invocation.kwargs = call.kwargs
-    taken = own_parameters(method, call.options) if method is not None and call.options else []
-    if not taken:
-        return None
-    return (
-        f"the method has a parameter {', '.join(taken)} of its own, and the client took it for an option of the call: "
-        "on zerorpc.options(client, …) all keywords are the method's"
-    )
+def _wake(channel: ServerChannel) -> None:
+    """Credit or an item came, the peer reads again, or the caller went."""
+    if channel.runner is not None:
+        channel.runner.wake()
+    if channel.reader is not None:
+        channel.reader.wake()

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from zerorpc.errors import SerializationError
-from zerorpc.protocol.channel import ServerChannel, as_patience
 from zerorpc.protocol.events import (
     CALL_KEY,
     DONE,
@@ -20,6 +19,7 @@ from zerorpc.protocol.events import (
     encode_item,
     encode_ok,
 )
+from zerorpc.protocol.server_channel import ServerChannel, as_patience
 from zerorpc.service.failure import Failure
 from zerorpc.service.invocation import Invocation, Runner
 from zerorpc.shown import message_of

@@ -25,6 +25,7 @@ class CallHeader(msgspec.Struct):
     options: list[str] | None = None  # keywords that the caller took for options of the call, and not for arguments
     deadline: float | None = None  # seconds that are left for all of the call, a stream's items included
     metadata: dict[str, Any] | None = None  # of the program: texts and octets
+    stream: int | str | None = None  # the argument that streams, by its place or keyword; nil stands there
 
 
 def read_call_header(raw: Raw) -> CallHeader:

@@ -1,36 +1,30 @@
-"""Channels: one conversation each, a request and what belongs to it (docs/protocol.md, Channels and credit).
+"""The client's half of a channel: one conversation, a request and what belongs to it (docs/protocol.md, Channels).
 
-A channel lives on one peer from its first event to its last. The two halves stand side by side: ``ClientChannel``
-made the request, ``ServerChannel`` answers it. Both know credit; the peer they live on knows liveness and bytes.
+A channel lives on one peer from its first event to its last; ``server_channel`` has the half that answers. Both know
+credit; the peer that they live on knows liveness and octets.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from math import isnan
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
-from zerorpc.errors import LostRemote, ProtocolError
-from zerorpc.protocol.call_header import CallHeader, read_call_header
+from zerorpc.errors import LostRemote, NotSupported, ProtocolError
 from zerorpc.protocol.events import (
     CANCEL,
     DONE,
+    LATEST,
     MORE,
-    NO_ID,
     STREAM,
-    USUAL_TIMEOUT,
-    BadEvent,
     Buffer,
-    Event,
     MessageId,
     Reply,
     WireEvent,
-    decode_header,
 )
-from zerorpc.protocol.flow import Inflow, Outflow
+from zerorpc.protocol.flow import DEFAULT_SLOTS, Inflow
+from zerorpc.protocol.upload import Upload
 from zerorpc.zmtp import Connection
 
 __all__ = [
@@ -44,15 +38,12 @@ __all__ = [
     "Answer",
     "ClientChannel",
     "ClientState",
-    "ServerChannel",
     "Terms",
     "Waiter",
-    "as_patience",
 ]
 
 Answer: TypeAlias = "Reply | WireEvent"
 
-DEFAULT_SLOTS = 100  # events a client takes in ahead of its reader, as in the old implementation
 _FOREVER = float("inf")
 
 
@@ -61,38 +52,13 @@ class CallCarrier(Protocol):
 
     connection: Connection
     level: int
+    writable: bool
 
     def emit(self, channel: ClientChannel, name: str, args: object, /) -> None: ...
 
     def wake_by(self, when: float, /) -> None: ...
 
     def forget(self, channel: ClientChannel, /) -> None: ...
-
-
-class RequestBringer(Protocol):
-    """The peer that a server's channel lives on."""
-
-    channels: dict[object, ServerChannel]
-    level: int
-    new_id: Callable[[], Any]  # a MessageId; bytes as long as a program makes none of its own
-    writable: bool
-    name: str | None
-
-    @property
-    def identity(self) -> bytes: ...
-
-    def event_header(self, channel: ServerChannel, /) -> dict[str, object]: ...
-
-    def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False, /) -> None: ...
-
-    def forget(self, channel: ServerChannel, /) -> None: ...
-
-
-class Runner(Protocol):
-    """What runs the method that a request asks for, if that takes a while."""
-
-    def wake(self) -> None:
-        """There is room for more items, or the caller is gone. On the loop."""
 
 
 class Waiter(Protocol):
@@ -117,6 +83,8 @@ class Waiter(Protocol):
                                                  the hub's lock held
     a ``Turn``      ``Leading.wait``, with the   the one that waits    who has news, with the lock held: None, then it
                     hub's lock held                                    is told; or its own thread, which looks up itself
+    ``_Call``       ``AsyncResult``, before the  the caller's          who has news, with the lock held: None, then it
+                    call begins                                        is told, and the keeper finishes the result
     ==============  ===========================  ====================  ================================================
     """
 
@@ -179,6 +147,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     inflow: Inflow | None = None  # of a stream
     error: Exception | None = None
     waiter: Waiter | None = None
+    upload: Upload | None = None  # of an argument that streams
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 
@@ -191,6 +160,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
             self.reply, self.reply_data, self.answered = event, data, True
             if not streams:
                 self.state = STATE_DONE
+                self._wake_sender()
                 return
             self.state = STATE_STREAMING
             self.deadline = self.terms.stream_until
@@ -201,11 +171,13 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         inflow.inbox.append((event, data))
         if event.name != STREAM:
             self.state = STATE_DONE
+            self._wake_sender()
 
     def fail(self, error: Exception) -> None:
         self.error = error
         self.answered = True
         self.state = STATE_DONE  # last: if this is interrupted, it is to be failed again
+        self._wake_sender()
 
     def refuse(self, error: Exception | None) -> None:
         """This attempt certainly did not run: ``error`` says why, if there is no reply that does."""
@@ -223,6 +195,47 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         self.answered = False
         self.state = STATE_WAITING
 
+    # An argument that streams
+
+    def _wake_sender(self) -> None:
+        if self.upload is not None:
+            self.upload.wake()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more of the call is to be sent."""
+        return self.state is STATE_DONE
+
+    def may_send(self, now: float) -> bool:
+        """Whether a further item may go. If so, the program may take its time to make it; else the server may not."""
+        upload, peer = self.upload, self.peer
+        assert upload is not None
+        may = peer is not None and peer.writable and upload.outflow.credit > 0
+        if self.state is STATE_SENT:
+            self._bound(None if may else now)
+        return may
+
+    def send_item(self, name: str, args: object, now: float) -> None:
+        """Send an item, or what ends them. Raises SerializationError for one that can't be sent."""
+        upload, peer = self.upload, self.peer
+        assert upload is not None
+        assert peer is not None
+        peer.emit(self, name, args)
+        upload.begun = True
+        upload.outflow.credit -= 1
+        upload.ended = name != STREAM
+        if upload.ended and self.state is STATE_SENT:
+            self._bound(now)
+
+    def _bound(self, now: float | None) -> None:
+        """Wait for the server for as long as the call's timeout says, from now on; or for ever."""
+        until = self.terms.stream_until
+        if now is not None and self.timeout is not None:
+            until = min(until, now + self.timeout)
+        self.deadline = until
+        assert self.peer is not None
+        self.peer.wake_by(until)
+
     @property
     def readable(self) -> bool:
         """Whether the wait for the stream's next event is over."""
@@ -238,6 +251,21 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         if inflow.granted + len(inflow.inbox) <= inflow.low:
             self.grant()
         return event
+
+    def want_newest(self) -> None:
+        """Of a stream, take only the newest item whenever the reader wants one.
+
+        Raises NotSupported for a server of an older protocol, and RuntimeError when an item was read before.
+        """
+        inflow, peer = self.inflow, self.peer
+        if self.state is not STATE_STREAMING or inflow is None or peer is None:
+            return  # it is over: there is nothing to be left out
+        if peer.level < 1:
+            raise NotSupported(f"{self.method}: the server speaks an older protocol, which can't leave out items")
+        if not inflow.newest_only:
+            if not inflow.want_newest():
+                raise RuntimeError(f"latest() of the stream of {self.method} has to come before its first item is read")
+            peer.emit(self, LATEST, [])
 
     def begin_wait(self, now: float) -> float | None:
         """The reader waits for an item from now on: until when at most, if there is such a time."""
@@ -273,127 +301,10 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
             if self.peer.level >= 1:
                 self.peer.emit(self, CANCEL, [])
         self.state = STATE_DONE  # after the peer has been told
+        self._wake_sender()
 
     def __repr__(self) -> str:
         return f"<ClientChannel {self.method} {self.state.value}>"
-
-
-class ServerChannel(Struct, eq=False):
-    """A request being answered.
-
-    ``send`` takes packed events; what goes beyond the credit waits in ``outflow``. ``closed`` becomes true when the
-    caller is gone or gave up (``error`` says which): then whatever still works for it should stop. ``runner`` is the
-    shell's.
-    """
-
-    peer: RequestBringer
-    key: object
-    event: WireEvent | BadEvent  # the request
-    data: Buffer  # the same, packed
-    routing: tuple[bytes, ...] | None
-    outflow: Outflow | None = None  # from when more than the one event that needs no grant is to go
-    finished: bool = False  # the last event was handed to ``send``
-    closed: bool = False
-    error: Exception | None = None
-    runner: Runner | None = None
-    call: CallHeader | None = None  # what the request says besides, if it does
-    until: float = _FOREVER  # when its caller waits no longer: for the first reply, then for
-    stream_until: float = _FOREVER  # the end of the stream
-    last_seen: float = 0.0  # these two: only towards older peers
-    next_beat: float = _FOREVER
-
-    @property
-    def name(self) -> str:
-        """The method that is called."""
-        return self.event.name
-
-    @property
-    def args(self) -> Any:
-        """Its arguments: a list, if the caller is sane."""
-        return None if isinstance(self.event, BadEvent) else self.event.args
-
-    @property
-    def problem(self) -> str | None:
-        """Why the request could not be decoded, if it couldn't."""
-        return self.event.problem if isinstance(self.event, BadEvent) else None
-
-    def heed_header(self, now: float) -> None:
-        """Take what the request's header says: how long its caller waits, and what it says besides."""
-        header = self.event.header
-        self.until = now + as_patience(header.timeout)
-        if header.call is NO_ID:
-            return
-        try:
-            self.call = call = read_call_header(header.call)
-        except ValueError as error:
-            self.event = BadEvent(header, self.name, str(error))
-            return
-        if call.deadline is not None:
-            self.stream_until = now + as_patience(call.deadline)
-            self.until = min(self.until, self.stream_until)
-
-    @property
-    def version(self) -> int:
-        """The protocol version of the caller."""
-        return self.event.header.version
-
-    def request_event(self) -> Event:
-        """The request as hooks see it."""
-        peer = self.peer
-        identity = [peer.identity, *(self.routing or ())]
-        return Event(self.name, self.args, decode_header(self.data), identity, peer.name)
-
-    def send(self, data: bytes, last: bool = False) -> None:
-        """Send a packed event now, or when credit comes; ``last`` ends the channel with it."""
-        if self.closed:
-            return
-        self.finished = last
-        outflow = self.outflow
-        if outflow is None:
-            if not last:
-                self.outflow = Outflow(0)
-                self.until = self.stream_until
-            self.peer.send_event(self, data, last)
-        elif outflow.admit(data):
-            self.peer.send_event(self, data, last)
-
-    @property
-    def room(self) -> int:
-        """How many events may go out now without waiting for credit."""
-        return 1 if self.outflow is None else self.outflow.credit
-
-    def add_credit(self, count: object) -> None:
-        """The caller grants ``count`` more events; nonsense is ignored."""
-        outflow = self.outflow
-        if outflow is None:
-            outflow = self.outflow = Outflow()
-        outflow.add_credit(count)
-        while (data := outflow.next_admitted()) is not None:
-            self.peer.send_event(self, data)
-        if self.finished and not outflow.backlog:
-            self.peer.forget(self)
-
-    def close(self, error: Exception) -> None:
-        self.closed = True
-        self.error = error
-        if self.outflow is not None:
-            self.outflow.backlog = None
-
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else "finished" if self.finished else "open"
-        return f"<ServerChannel {self.name} {state} credit={self.room}>"
-
-
-def as_patience(timeout: object) -> float:
-    """The seconds that a header says, with nil for ever.
-
-    A middleware's key may happen to have the same name; and nan would be within every limit.
-    """
-    if timeout is None:
-        return _FOREVER
-    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and not isnan(timeout):
-        return float(timeout)
-    return USUAL_TIMEOUT
 
 
 def credit_violation(channel: ClientChannel) -> ProtocolError:

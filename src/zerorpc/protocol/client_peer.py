@@ -19,6 +19,7 @@ from zerorpc.protocol.channel import (
 )
 from zerorpc.protocol.events import (
     DECODE_ERRORS,
+    DROPPED,
     ERR,
     GOAWAY,
     HEARTBEAT,
@@ -109,6 +110,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             channel.state = STATE_DONE
             self.failures = 0
             self.channels.pop(channel.message_id, None)  # now: until it is answered it must not be forgotten
+            if channel.upload is not None:
+                channel.upload.wake()
             touched.append(channel)
         elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is not BadEvent:
             inflow = channel.inflow
@@ -122,10 +125,20 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             inflow.inbox.append((event, data))
         elif isinstance(event, BadEvent):
             self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
+        elif event.name == DROPPED and self.level >= 1:
+            if (
+                channel.inflow is not None
+                and isinstance(event.args, list)
+                and event.args
+                and type(event.args[0]) is int
+            ):
+                channel.inflow.dropped += event.args[0]
         elif event.name == HEARTBEAT:
             self.heed_heartbeat(channel, now)
         elif event.name == MORE:
-            pass  # credit for events of ours: we send none but the request
+            if channel.upload is not None:
+                channel.upload.outflow.add_credit(_count(event.args))
+                channel.upload.wake()
         elif event.name == ERR and self.goes_away and channel.state is STATE_SENT and _ran(data) is False:
             channel.reply, channel.reply_data = event, data
             self.channels.pop(channel.message_id, None)
@@ -244,3 +257,9 @@ def _ran(data: Buffer) -> object:
 def _is_in(request: bytes, frames: list[Frame]) -> bool:
     """Whether a request is among what was not sent. Its message id tells it from all others."""
     return any(frame.endswith(request) for frame in frames)
+
+
+def _count(args: object) -> int:
+    """Of ``[count]``; 0 for nonsense."""
+    first = args[0] if isinstance(args, list) and args else 0
+    return first if type(first) is int and first > 0 else 0

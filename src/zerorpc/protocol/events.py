@@ -24,11 +24,14 @@ __all__ = [
     "CANCEL",
     "DECODE_ERRORS",
     "DONE",
+    "DROPPED",
     "ERR",
     "ERROR_KEY",
     "GOAWAY",
     "HEARTBEAT",
     "ID_MAX",
+    "ITEM_EVENTS",
+    "LATEST",
     "MORE",
     "NO_ID",
     "OK",
@@ -71,10 +74,13 @@ OK = "OK"
 ERR = "ERR"
 STREAM = "STREAM"
 DONE = "STREAM_DONE"
+ITEM_EVENTS = (STREAM, DONE, ERR)  # what a stream is made of
 MORE = "_zpc_more"
 HEARTBEAT = "_zpc_hb"
-CANCEL = "_zpc_cancel"  # these two are ours, sent to peers of extension level 1 only
+CANCEL = "_zpc_cancel"  # these are ours, sent to peers of extension level 1 only
 GOAWAY = "_zpc_goaway"
+LATEST = "_zpc_latest"  # of a stream only its newest item is wanted whenever there is credit,
+DROPPED = "_zpc_dropped"  # and so many were left out before the next one
 
 Buffer: TypeAlias = "bytes | bytearray"
 MessageId: TypeAlias = "bytes | str | int"  # bytes, unless a program makes its own (``Context.new_msgid``)

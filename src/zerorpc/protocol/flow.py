@@ -17,10 +17,11 @@ from zerorpc.protocol.events import Buffer
 if TYPE_CHECKING:
     from zerorpc.protocol.events import Reply, WireEvent
 
-__all__ = ["CREDIT_MAX", "Inflow", "Outflow"]
+__all__ = ["CREDIT_MAX", "DEFAULT_SLOTS", "Inflow", "Outflow"]
 
 Arrived: TypeAlias = "tuple[Reply | WireEvent, Buffer]"
 
+DEFAULT_SLOTS = 100  # events that a side takes in ahead of its reader, as in the old implementation
 CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
 
 
@@ -29,14 +30,19 @@ class Outflow(Struct, eq=False):
 
     credit: int = 1
     backlog: deque[bytes] | None = None
+    newest_only: bool = False  # of the items that wait only the last one is kept
+    dropped: int = 0  # how many were not, since the other side was told
 
-    def admit(self, data: bytes) -> bool:
+    def admit(self, data: bytes, last: bool = False) -> bool:
         """Whether a packed event may go now. If not, it waits here."""
         if self.credit > 0:
             self.credit -= 1
             return True
         if self.backlog is None:
             self.backlog = deque()
+        if self.newest_only and not last:
+            self.dropped += len(self.backlog)
+            self.backlog.clear()
         self.backlog.append(data)
         return False
 
@@ -60,15 +66,28 @@ class Inflow(Struct, eq=False):
     low: int  # of these, how many are left when more are granted
     granted: int = 1
     inbox: deque[Arrived] = field(default_factory=deque)
+    newest_only: bool = False  # an item is asked for when the reader wants one, and not ahead
+    dropped: int = 0  # items that the other side has left out
 
     @property
     def flooded(self) -> bool:
         """Whether the other side disregards its credit. A little is forgiven: old peers count in other ways."""
         return self.granted < -self.slots
 
+    def want_newest(self) -> bool:
+        """Take only the newest item from now on; False if it is too late for that: items were asked for ahead."""
+        if self.granted > 0 or not self.inbox:
+            return False
+        self.newest_only, self.low = True, -1
+        return True
+
     def replenish(self) -> int:
         """How many further events to grant now; 0 while more than half is left."""
         ahead = self.granted + len(self.inbox)
+        if self.newest_only:
+            more = 1 if ahead <= 0 else 0
+            self.granted += more
+            return more
         more = self.slots - ahead if ahead <= self.low else 0
         self.granted += more
         return more

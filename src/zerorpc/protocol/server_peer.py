@@ -10,15 +10,14 @@ from collections.abc import Callable
 from msgspec import Raw
 
 from zerorpc.errors import LostRemote, ProtocolError
-from zerorpc.protocol.channel import (
-    ServerChannel,
-)
 from zerorpc.protocol.events import (
     CANCEL,
     DECODE_ERRORS,
     GOAWAY,
     HEARTBEAT,
     ID_MAX,
+    ITEM_EVENTS,
+    LATEST,
     MORE,
     NO_ID,
     USUAL_TIMEOUT,
@@ -33,6 +32,7 @@ from zerorpc.protocol.events import (
 )
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.zmtp import Limits, Message, SocketType
 
 __all__ = ["ServerPeer"]
@@ -127,6 +127,16 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         if name == MORE:
             channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
             if channel.runner is not None:  # or the shell, told of it twice in one chunk, would run the method twice
+                touched.append(channel)
+        elif name == LATEST and self.level >= 1:
+            channel.keep_newest()
+            if channel.runner is not None:
+                touched.append(channel)
+        elif name in ITEM_EVENTS and self.level >= 1:
+            if not channel.take_item(event, now):
+                why = ProtocolError(f"the client sent more of an argument of {channel.name} than it was granted")
+                self._end(channel, why, touched)
+            elif channel.runner is not None:
                 touched.append(channel)
         elif name == CANCEL and self.level >= 1:
             self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)

@@ -19,8 +19,8 @@ from msgspec import Struct
 from zerorpc.errors import Cancelled, RemoteError, SerializationError, UnknownMethod, WrongArguments
 from zerorpc.logs import Logger
 from zerorpc.protocol.call_header import Metadata
-from zerorpc.protocol.channel import Runner
 from zerorpc.protocol.events import no_array
+from zerorpc.protocol.server_channel import Runner
 from zerorpc.scope import Cancellable
 from zerorpc.service.failure import Failure, plain
 from zerorpc.service.methods import Method
@@ -69,6 +69,7 @@ class Invocation(_Progress, eq=False):
         "zerorpc.service.process_jobs",
         "zerorpc.service.process_pool",
         "zerorpc.service.methods",
+        "zerorpc.service.stream_parameters",
     )
 
     method: Method | None

@@ -10,6 +10,7 @@ import types
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
+from zerorpc.service.stream_parameters import stream_parameters, with_iterators
 from zerorpc.shown import name_of, readable
 
 __all__ = ["DecoratorBase", "Kind", "Method", "Where", "collect", "on_loop", "process", "rep", "service_name", "stream"]
@@ -123,7 +124,7 @@ class Where(enum.Enum):
 class Method:
     """One exposed callable."""
 
-    __slots__ = ("entered", "functor", "kind", "name", "streams", "unary", "where")
+    __slots__ = ("entered", "functor", "kind", "name", "streams", "takes", "unary", "where")
 
     def __init__(self, name: str, functor: Callable[..., Any]) -> None:
         said = functor if isinstance(functor, DecoratorBase) else None
@@ -144,6 +145,11 @@ class Method:
         self.where: Where = _WHERE[self.kind]
         if self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False):
             self.where = Where.LOOP
+        self.takes: dict[str, str] = {}  # the parameters that take a stream from the caller, and in which form
+        if self.where is not Where.PROCESS:
+            self.takes = stream_parameters(self.entered)
+        if self.takes:
+            self.functor = with_iterators(self.functor, self.takes)
 
     @property
     def doc(self) -> str | None:

@@ -116,6 +116,14 @@ class Runners:
         """Stream the items of an iterator that a method on the loop has returned: on a thread, since it may block."""
         self._start_on_thread(ThreadJob(invocation, self._workers, items), contextvars.copy_context())
 
+    def park(self, by: int) -> None:
+        """A method's thread begins (1) or ends (-1) to wait for its caller. From that thread."""
+        self._workers.park(by)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
     def finish(self, invocation: Invocation, data: bytes | None, flush: bool = True) -> None:
         """Send a method's answer (None: nobody wants it) and let the next one run.
 

@@ -1,7 +1,7 @@
 """The blocking shell: plain sockets, driven in the threads that wait for something (``leading``, ``polling``).
 
 When nobody waits, a keeper thread looks in now and then, so that heartbeats go on. It also does what an interrupt has
-left half done, and what a finalizer could not do at once.
+left half done, what a finalizer could not do at once, and what calls need that no thread waits for (``background``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from os import getpid
+from threading import get_ident
+from time import monotonic
 
 from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger
 from zerorpc.runtime import forks
+from zerorpc.transport.background import Background, BackgroundCall
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.dialing import BlockingDialing, Dial
@@ -48,7 +51,9 @@ class BlockingHub(Hub):
         self.owner: BlockingOwner = owner
         self._keeper_interval = min(max((heartbeat or 2.0) / 2, _KEEPER_SHORTEST), _KEEPER_LONGEST)
         self._inherited: list[Listener | socket.socket] = []  # the parent's, to be closed at the first use in a child
-        self.polling: Polling = Polling(owner, self._accepted)
+        self._look_in_by = 0.0
+        self.background: Background = Background(self)
+        self.polling: Polling = Polling(owner, self._accepted, self.background)
         self.leading: Leading = self.polling.leading
         self._set_up()
         forks.watch(self)
@@ -68,12 +73,36 @@ class BlockingHub(Hub):
         with self.lock:
             while self._deferred:
                 self._deferred.popleft()()
-            if self.closed:
-                return True
-            self.polling.accept_again()
-            self.mend()
-        self.leading.lead_once()
-        return False
+            over, now = self.closed, monotonic()
+            due = now >= self._look_in_by  # else it was woken: a background call has begun, or ended
+            if due or over:
+                self._look_in_by = now + self._keeper_interval
+                self.background.look()
+            if due and not over:
+                self.polling.accept_again()
+                self.mend()
+        self.background.finish()
+        if not over and (due or self.background.open):
+            self.leading.keep(self._goes_on, int(self._keeper_interval * 1000))
+            self.background.finish()
+        return over
+
+    def _goes_on(self) -> bool:
+        """Whether the keeper leads on: background calls wait, and it has nothing else to do."""
+        return self.background.waits and not self._deferred and not self.closed and monotonic() < self._look_in_by
+
+    def wake_keeper(self) -> None:
+        """Have the keeper look in at once, if it leads too. Safe anywhere."""
+        keeper = self._keeper
+        if keeper is not None:
+            keeper.nudge()
+            if self.leading.leader == keeper.ident != get_ident():
+                self.polling.ring_anyway()
+
+    @property
+    def in_keeper(self) -> bool:
+        """Whether this is the keeper's thread."""
+        return self._keeper is not None and self._keeper.ident == get_ident()
 
     def mend(self) -> None:
         """Finish what an interrupt (Ctrl-C, an alarm) may have left half done in another thread. With the lock held."""
@@ -93,7 +122,11 @@ class BlockingHub(Hub):
         """
         if not self.leading.holds_lock():
             try:
-                if self.lock.acquire(wait):
+                if wait:
+                    with self.lock:  # no interrupt comes between the end of the block and the release
+                        act()
+                    return
+                if self.lock.acquire(False):
                     act()
                     return
             except BaseException:  # RecursionError, Ctrl-C
@@ -103,8 +136,14 @@ class BlockingHub(Hub):
                 if self.leading.holds_lock():
                     self.lock.release()
         self._deferred.append(act)
-        if self._keeper is not None:
-            self._keeper.nudge()
+        self.wake_keeper()
+
+    def attend(self, call: BackgroundCall) -> None:
+        """Look after a call that has begun, and that no thread waits for. With the lock held. Raises RuntimeError if
+        there is no keeper, and no thread can be started.
+        """
+        self._ready_to_wait()
+        self.background.add(call)
 
     # Endpoints
 
@@ -240,6 +279,7 @@ class BlockingHub(Hub):
         self._set_up()
         self._forget_attempts()
         self.owner.forked()
+        self.background.forked()
 
     def revive(self) -> None:
         """In a forked child, at the first use: make connections of our own. With the lock held."""

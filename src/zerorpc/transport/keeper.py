@@ -25,8 +25,9 @@ class Keeper(threading.Thread):
 
     def nudge(self) -> None:
         """Have it look in at once. Safe anywhere: in a signal handler and in a finalizer too."""
-        with contextlib.suppress(RuntimeError):  # nudged already
-            self._nudged.release()
+        if self._nudged.locked():
+            with contextlib.suppress(RuntimeError):  # by another thread just now
+                self._nudged.release()
 
     def run(self) -> None:
         told, over = False, False

@@ -174,22 +174,35 @@ class Leading:
             with self.lock:
                 drive.ring()  # what the interrupted poll waits for may have been read here
 
-    def lead_once(self) -> None:
-        """Drive the sockets for a moment, unless somebody does: the keeper's part."""
+    def keep(self, goes_on: Callable[[], bool], longest: int) -> None:
+        """Drive the sockets for a moment, unless somebody does, and then as long as ``goes_on()``: the keeper's part.
+
+        It polls for at most ``longest`` milliseconds at a time. ``goes_on`` is asked with the lock held.
+        """
+        drive, me = self._drive, get_ident()
         with self.lock:
             if self.leader is not None:
                 return
             now = monotonic()
-            self.leader = get_ident()
+            self.leader = me
             self._lead_until = now + _LEAD_LONGEST
-            self._drive.plan(now)
+            timeout = drive.plan(now)
+            if not goes_on():
+                timeout = 0
         try:
-            events = self._drive.poll(0)
-            with self.lock:
-                self._drive.act(events, monotonic())
+            while True:
+                events = drive.poll(min(timeout, longest))
+                with self.lock:
+                    now = monotonic()
+                    drive.act(events, now)
+                    if self.leader != me or not goes_on():
+                        return
+                    self._lead_until = now + _LEAD_LONGEST
+                    timeout = drive.plan(now)
         finally:
             with self.lock:
-                self._resign()
+                if self.leader == me:
+                    self._resign()
 
     def mend(self) -> None:
         """Replace a leader that must have been interrupted. With the lock held."""

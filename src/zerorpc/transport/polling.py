@@ -13,6 +13,7 @@ from typing import Protocol
 from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
+from zerorpc.transport.background import Background
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.leading import WITHIN_MS, Leading
 from zerorpc.transport.link import Owner
@@ -44,11 +45,15 @@ class BlockingOwner(Owner[BlockingLink, ClientChannel, ClientChannel], Protocol)
 class Polling:
     """Links, listeners and the bell, by their descriptors. All but ``poll`` with the lock held.
 
-    ``accepted`` is called with each socket that comes to a listener.
+    ``accepted`` is called with each socket that comes to a listener. ``background`` has the calls for whose sake the
+    keeper leads when nobody else does.
     """
 
-    def __init__(self, owner: BlockingOwner, accepted: Callable[[socket.socket], object]) -> None:
+    def __init__(
+        self, owner: BlockingOwner, accepted: Callable[[socket.socket], object], background: Background
+    ) -> None:
         self._owner = owner
+        self._background = background
         self._accepted = accepted
         self.leading: Leading = Leading(self)
         self.closed = False  # whether nothing is to be polled when nobody leads any more
@@ -213,15 +218,21 @@ class Polling:
         if self.leading.leader is not None and self._bell is not None:
             self._bell.ring()
 
+    def ring_anyway(self) -> None:
+        """The same for whoever may not wait for the lock."""
+        bell = self._bell
+        if bell is not None:
+            bell.ring()
+
     def rest(self) -> None:
         """Nobody leads."""
         if self.closed:
             self.close_bell()
+        elif self._background.open:
+            self._background.wake()
 
     def close_bell(self) -> None:
-        if self._bell is not None:
-            self._bell.close()
-            self._bell = None
+        self._bell = None  # who is just ringing it, without the lock, has it yet: the last one closes it
 
     def renew_poller(self) -> None:
         """Since the fork gevent may have put its own in place of the system's."""

@@ -1,0 +1,77 @@
+"""The task that sends an argument that streams, for an AsyncClient."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Protocol
+
+from zerorpc.client.uploads import END, in_chunks, tell_failure
+from zerorpc.protocol.channel import CallCarrier, ClientChannel
+from zerorpc.protocol.events import DONE, STREAM
+
+__all__ = ["TaskUpload"]
+
+
+class UploadCaller(Protocol):
+    """The core of an AsyncClient."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def flush_soon(self, peer: CallCarrier) -> None: ...
+
+
+class TaskUpload:
+    """Sends one call's argument. An async iterator runs in this task; a plain one may block, and so runs on threads."""
+
+    def __init__(self, core: UploadCaller, channel: ClientChannel) -> None:
+        assert channel.upload is not None
+        self._core = core
+        self._channel = channel
+        self._upload = channel.upload
+        self._room: asyncio.Future[None] | None = None
+        self._upload.sender = self
+        self._task = core.loop.create_task(self._run(), name=f"zerorpc-upload {channel.method}")
+
+    def wake(self) -> None:
+        if self._channel.over:
+            self._task.cancel()
+        elif self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    async def _run(self) -> None:
+        channel, loop = self._channel, self._core.loop
+        try:
+            source, self._upload.source = self._upload.source, None
+            items = source if isinstance(source, AsyncIterator) else _on_threads(in_chunks(source))
+            more = True
+            while more:
+                await self._wait_for_room()
+                item = await anext(items, END)
+                more = item is not END
+                name, args = (STREAM, item) if more else (DONE, None)
+                channel.send_item(name, args, loop.time())
+                self._flush()
+        except asyncio.CancelledError:
+            if not channel.over:  # of the program's own
+                tell_failure(channel, asyncio.CancelledError(), loop.time())
+                self._flush()
+            raise
+        except BaseException as error:
+            tell_failure(channel, error, loop.time())
+            self._flush()
+
+    async def _wait_for_room(self) -> None:
+        while not self._channel.may_send(self._core.loop.time()):
+            self._flush()  # which sets the timer
+            self._room = self._core.loop.create_future()
+            await self._room
+
+    def _flush(self) -> None:
+        if self._channel.peer is not None:
+            self._core.flush_soon(self._channel.peer)
+
+
+async def _on_threads(items: Iterator[Any]) -> AsyncIterator[Any]:
+    while (item := await asyncio.to_thread(next, items, END)) is not END:
+        yield item
