@@ -145,7 +145,10 @@ KINDS: list[tuple[type[Any], type[ClientSettings] | type[ServerSettings]]] = [
     (zerorpc.Client, ClientSettings), (zerorpc.AsyncClient, ClientSettings), (zerorpc.Server, ServerSettings),
 ]  # fmt: skip
 GUIDE = (Path(__file__).parents[1] / "docs" / "guide.md").read_text(encoding="utf-8")
-NOT_ON_THE_COMMAND_LINE = {"passive_heartbeat": "`--active-hb` turns it off"}  # where it is on
+NOT_ON_THE_COMMAND_LINE = {
+    "passive_heartbeat": "`--active-hb` turns it off",  # where it is on
+    "retry": "",
+}
 
 
 @pytest.mark.parametrize(("public", "kind"), KINDS)

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from zerorpc.scope import deadline
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call
-    from zerorpc.service.methods import on_loop, process, rep, stream
+    from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
     from zerorpc.service.stream_parameters import takes_stream
+    from zerorpc.settings import Retry
 
 __version__ = "1.0.0a1"
 
@@ -62,6 +63,7 @@ __all__ = [
     "Puller",
     "Pusher",
     "RemoteError",
+    "Retry",
     "SerializationError",
     "Server",
     "ServerOverloaded",
@@ -78,6 +80,7 @@ __all__ = [
     "every",
     "exceptions",
     "fork_task_context",
+    "idempotent",
     "on_loop",
     "options",
     "process",
@@ -96,12 +99,14 @@ _MODULES = {
     "Publisher": "zerorpc.one_way.pusher",
     "Puller": "zerorpc.one_way.puller",
     "Pusher": "zerorpc.one_way.pusher",
+    "Retry": "zerorpc.settings",
     "Server": "zerorpc.server.server",
     "Subscriber": "zerorpc.one_way.puller",
     "current_call": "zerorpc.service.current_call",
     "deadline": "zerorpc.scope",
     "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
+    "idempotent": "zerorpc.service.methods",
     "on_loop": "zerorpc.service.methods",
     "options": "zerorpc.client.options",
     "process": "zerorpc.service.methods",

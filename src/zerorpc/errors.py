@@ -185,7 +185,12 @@ class WrongArguments(RemoteError, TypeError):
 
 
 class ServerOverloaded(RemoteError):
-    """The method's turn would come too late for its caller, who is told so at once. ``ran`` is False."""
+    """The method's turn would come too late for its caller, who is told so at once. ``ran`` is False.
+
+    Attribute: ``retry_after``, the seconds after which the server expects to have a turn; None if it doesn't say.
+    """
+
+    retry_after: float | None = None
 
 
 class ServerStopping(RemoteError):

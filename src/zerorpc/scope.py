@@ -43,6 +43,9 @@ class Served(Protocol):
     def cancelled(self) -> bool: ...
 
     @property
+    def attempt(self) -> int: ...
+
+    @property
     def reply_metadata(self) -> dict[str, str | bytes]: ...
 
     @property

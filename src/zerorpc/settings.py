@@ -12,7 +12,7 @@ import functools
 import operator
 from collections.abc import Callable
 from math import inf
-from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, Self, TypeAlias, TypeVar, get_type_hints
 
 __all__ = [
     "FOREVER",
@@ -20,12 +20,14 @@ __all__ = [
     "HEARTBEAT",
     "TIMEOUT",
     "ClientSettings",
+    "Retry",
     "ServerSettings",
     "Setting",
     "above_zero",
     "checked",
     "count",
     "declared",
+    "retry_or_none",
     "seconds",
 ]
 
@@ -33,6 +35,60 @@ FOREVER = 1e9  # s, 31 years; as much or more is no limit, since not every clock
 TIMEOUT = 30  # s; of every client of zerorpc since its first version, so that a request says it only if it is another
 HEARTBEAT = 5  # s; of every zerorpc peer, Node's too: the two sides of an older peer's connection need the same
 GRACE = 10.0  # s; what ``docker stop`` gives before it kills. Kubernetes and systemd give more
+
+
+class _RetryFields(NamedTuple):
+    attempts: int
+    backoff: float
+    longest: float
+    share: float
+    per_second: float
+    idempotent: bool
+
+
+class Retry(_RetryFields):
+    """How a client repeats calls that failed, within their timeout: ``Client(…, retry=Retry())``.
+
+    A call that certainly did not run is made again; one that may have run only if its server says that the method is
+    idempotent (``@zerorpc.idempotent``). What a method raises is its outcome, and never repeated, and neither is a
+    stream that has begun.
+
+    Arguments: ``attempts`` of one call, the first included. ``backoff`` seconds, at most, before the second one; twice
+    that before the third, and so on, up to ``longest`` seconds; a random part of it is waited. The budget of a client:
+    ``share`` of its calls of the last ten seconds may be repeated, and ``per_second`` besides; what goes beyond that
+    fails as if there were no ``Retry``. ``idempotent``: all calls that are made with this may be repeated, whatever the
+    server says, such as those to a server of zerorpc 0.6.
+
+    A tuple, and so never changes. Raises TypeError or ValueError for other values.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        attempts: int = 4,
+        backoff: float = 0.05,  # about what a call over the internet takes, and many times what one in a house does
+        longest: float = 2.0,  # within the 30 s of a usual call there are all four attempts, and some reserve
+        share: float = 0.2,  # this and the next as Finagle's RetryBudget
+        per_second: float = 10.0,
+        idempotent: bool = False,
+    ) -> Self:
+        return super().__new__(
+            cls,
+            count("attempts", attempts),
+            not_negative("backoff", backoff),
+            not_negative("longest", longest),
+            not_negative("share", share),
+            not_negative("per_second", per_second),
+            bool(idempotent),
+        )
+
+
+def retry_or_none(name: str, value: object) -> Retry | None:
+    """A setting that is a Retry, or None for no retries. Raises TypeError for what isn't."""
+    if value is not None and not isinstance(value, Retry):
+        raise TypeError(f"{name} has to be a zerorpc.Retry, or None, not {_described(value)}")
+    return value
 
 
 class Setting(NamedTuple):
@@ -139,6 +195,9 @@ class ClientSettings(NamedTuple):
     passive_heartbeat: Annotated[
         bool, Setting(_yes_or_no, "send heartbeats only after the server's first, as servers of zerorpc 0.6 want it")
     ] = False
+    retry: Annotated[
+        Retry | None, Setting(retry_or_none, "a `Retry`: how calls that failed are repeated; None: not at all")
+    ] = None
 
 
 class ServerSettings(NamedTuple):

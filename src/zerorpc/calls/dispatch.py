@@ -1,17 +1,20 @@
 """One client's calls over its peers: which peer a call goes to, and the calls that wait for one.
 
 A call takes a live peer: the one with the fewest calls open, or, of many, the better of two that are drawn. With none
-it waits here up to its deadline.
+it waits here up to its deadline. So does one that failed and is to be repeated, until its time comes.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections import deque
 
 from msgspec import structs
 
 from zerorpc.calls.binding import bound_by_position
 from zerorpc.calls.outliers import FAILURES, Outliers
+from zerorpc.calls.retry import Attempts, Budget
 from zerorpc.errors import LostRemote, NotSupported
 from zerorpc.protocol.call_header import with_time_left
 from zerorpc.protocol.channel import STATE_WAITING, USUAL_TERMS, ClientChannel
@@ -42,6 +45,9 @@ class Calls:
         self.next_wake: float | None = None
         self.asked: list[ClientPeer] = []
         self.failed: list[ClientChannel] = []
+        self.resting: list[tuple[float, int, ClientChannel]] = []  # a heap: when to repeat which call
+        self._resting_number = itertools.count()  # for calls are not ordered
+        self._budgets: dict[tuple[float, float], Budget] = {}
         self._purge_at = _PURGE_FIRST
         self._seed = seed
         self.outliers: Outliers = Outliers()
@@ -83,22 +89,48 @@ class Calls:
                 self.wake_by(channel.deadline)
 
     def retry(self, channel: ClientChannel, now: float) -> bool:
-        """Whether a call whose attempt certainly did not run is to be started again: there is another live server, and
-        time. Otherwise it has failed.
+        """Whether a call whose attempt was refused is to be started again now. Otherwise it has failed, or, if it isn't
+        answered, rests until it is time for its next attempt.
         """
-        again = bool(self.peers) and now < channel.deadline and channel.terms.pinned is None
+        attempts = _attempts_of(channel)
         if channel.upload is not None and channel.upload.begun:
-            again = False
-        if again:
-            _less_time(channel, now)
-            channel.try_again()
+            wait = None  # its items are gone
+        elif attempts is None:
+            again = self.peers and now < channel.deadline and channel.terms.pinned is None
+            wait = 0.0 if again else None
+        elif attempts.unsure and self._none_will_say_so(channel):
+            wait = None
         else:
+            wait = attempts.next(self._budget_of(attempts), now, channel.deadline - now, bool(self.peers))
+        if wait is None:
             channel.settle()
-        return again
+            return False
+        if attempts is not None:
+            attempts.keep(channel)
+        channel.try_again()
+        if not wait:
+            _say_again(channel, now)
+            return True
+        heapq.heappush(self.resting, (now + wait, next(self._resting_number), channel))
+        self.wake_by(now + wait)
+        return False
+
+    def _budget_of(self, attempts: Attempts) -> Budget:
+        share, per_second = attempts.retry.share, attempts.retry.per_second
+        budget = self._budgets.get((share, per_second))
+        if budget is None:
+            budget = self._budgets[share, per_second] = Budget(share, per_second)
+        return budget
+
+    def _none_will_say_so(self, channel: ClientChannel) -> bool:
+        """Whether all live servers have told of their methods, and of none is this one idempotent."""
+        told = [peer.idempotent for peer in self.peers]
+        return bool(told) and all(each is not None and channel.method not in each for each in told)
 
     def check_unused(self, message_id: object) -> None:
         """Raises ValueError if a call under way has this id: replies have to find their way back by it."""
-        waiting = any(c.message_id == message_id and c.state is STATE_WAITING for c in tuple(self.waiting))
+        unsent = (*tuple(self.waiting), *(channel for _, _, channel in tuple(self.resting)))
+        waiting = any(c.message_id == message_id and c.state is STATE_WAITING for c in unsent)
         if waiting or any(message_id in peer.channels for peer in tuple(self.peers)):
             raise ValueError(f"Context.new_msgid returned the id of a call that is under way: {message_id!r}")
 
@@ -109,12 +141,35 @@ class Calls:
 
     def _choose(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """Which peer a call goes to, if there is one that it can go to."""
+        if channel.terms is USUAL_TERMS:
+            return self._best(self.peers, now)
         if channel.terms.pinned is not None:
             return self._pinned(channel, now)
+        attempts = _attempts_of(channel)
+        if attempts is not None:
+            attempts.count(self._budget_of(attempts), now)
+            if attempts.unsure:
+                return self._choose_idempotent(channel, attempts, now)
         if channel.terms.needs and self.peers:
             able = [peer for peer in self.peers if peer.level >= 1]
             return self._best(able, now) if able else self._make_do(channel, now)
         return self._best(self.peers, now)
+
+    def _choose_idempotent(self, channel: ClientChannel, attempts: Attempts, now: float) -> ClientPeer | None:
+        """The same for a call that may have run: one that says that it may run again. Those that haven't said yet are
+        asked, and if none says so, the call has failed.
+        """
+        able = [peer for peer in self.peers if peer.idempotent is not None and channel.method in peer.idempotent]
+        if able:
+            return self._best(able, now)
+        untold = [peer for peer in self.peers if peer.idempotent is None]
+        for peer in untold:
+            peer.ask(now)
+            self.asked.append(peer)
+        if self.peers and not untold:
+            attempts.give_up(channel)
+            self.failed.append(channel)
+        return None
 
     def _best(self, among: list[ClientPeer], now: float) -> ClientPeer | None:
         """A writable peer. Those of ejected servers only if no other is."""
@@ -190,7 +245,7 @@ class Calls:
         except NotSupported as error:
             self._fail(channel, error)
             return False
-        peer.ask_parameters(now)
+        peer.ask(now)
         self.asked.append(peer)
         return False
 
@@ -220,10 +275,10 @@ class Calls:
             channel = self.waiting[place]
             if channel.state is STATE_WAITING:
                 peer = self._choose(channel, now)
-                if peer is None and not channel.terms.needs:
+                if peer is None and channel.terms is USUAL_TERMS:
                     break
                 if peer is not None:
-                    _less_time(channel, now)
+                    _say_again(channel, now)
                     peer.open(channel, now)
                     used.append(peer)
                 elif channel.state is STATE_WAITING:
@@ -241,28 +296,45 @@ class Calls:
         return asked, failed
 
     def sweep(self, now: float, why: str) -> list[ClientChannel]:
-        """End the waiting calls whose deadline passed; ``why`` tells what was tried."""
+        """End the waiting calls whose deadline passed; ``why`` tells what was tried. Those whose time to be repeated
+        has come are to be assigned next.
+        """
+        while self.resting and now >= self.resting[0][0]:
+            self.waiting.append(self.resting[0][2])
+            heapq.heappop(self.resting)  # not before: an interrupt must not lose it
         ended = [c for c in self.waiting if now >= c.deadline and c.state is STATE_WAITING]
         for channel in ended:
             channel.fail(late(channel, why))
         self._purge()
         deadlines = [c.deadline for c in self.waiting if c.timeout is not None]
         self.next_wake = max(min(deadlines), now + next_sweep(len(self.waiting))) if deadlines else None
+        if self.resting:
+            self.wake_by(self.resting[0][0])
         return ended
 
     def close(self, error: Exception) -> list[ClientChannel]:
         """End every waiting call."""
-        ended = [c for c in self.waiting if c.state is STATE_WAITING]
+        ended = [c for c in (*self.waiting, *(c for _, _, c in self.resting)) if c.state is STATE_WAITING]
         for channel in ended:  # first, so that none is forgotten if this is interrupted
             channel.fail(error)
         self.waiting.clear()
+        self.resting.clear()
         return ended
 
 
-def _less_time(channel: ClientChannel, now: float) -> None:
-    """Have the request say how much time is left, if it waited for a while."""
-    if channel.timeout is not None and now - (channel.deadline - channel.timeout) > _SAME_TIME:
-        data = with_time_left(channel.data, channel.deadline - now, channel.terms.stream_until - now)
+def _attempts_of(channel: ClientChannel) -> Attempts | None:
+    attempts = channel.terms.attempts
+    return attempts if isinstance(attempts, Attempts) else None
+
+
+def _say_again(channel: ClientChannel, now: float) -> None:
+    """Have the request say how much time is left, if it waited for a while, and which attempt this is."""
+    attempts = channel.terms.attempts
+    number = 1 if attempts is None else attempts.number
+    waited = channel.timeout is not None and now - (channel.deadline - channel.timeout) > _SAME_TIME
+    if waited or number > 1:
+        left = None if channel.timeout is None else channel.deadline - now
+        data = with_time_left(channel.data, left, channel.terms.stream_until - now, number)
         if len(data) <= MESSAGE_MAX:
             channel.data = data
 

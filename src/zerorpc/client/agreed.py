@@ -7,10 +7,12 @@ from time import monotonic
 from typing import NamedTuple
 
 from zerorpc.calls.dispatch import KEYWORDS
+from zerorpc.calls.retry import Attempts
 from zerorpc.client.options import UNCHANGED, CallOptions
 from zerorpc.errors import TimeoutExpired
 from zerorpc.protocol.channel import Terms
 from zerorpc.scope import Scope
+from zerorpc.settings import Retry
 
 __all__ = ["Agreed"]
 
@@ -26,6 +28,7 @@ class Agreed(NamedTuple):
     item_timeout: float | None
     needs: tuple[str, ...]  # what only a server of ours can do
     said: dict[str, object]  # to a server of ours (protocol.call_header.CallHeader)
+    retry: Retry | None
 
     @classmethod
     def of(
@@ -56,11 +59,19 @@ class Agreed(NamedTuple):
             timeout = left if timeout is None else min(timeout, left)
             if left <= 0:
                 raise _too_late(method, own.deadline)
-        return cls(timeout, own.slots, left, own.item_timeout, needs, said)
+        retry = None if own.retry is UNCHANGED else own.retry
+        return cls(timeout, own.slots, left, own.item_timeout, needs, said, retry)
 
     def terms(self, now: float) -> Terms:
         """What the channel has to keep to."""
-        return Terms(self.needs, now + self.left, None if self.left == inf else self.left, self.item_timeout)
+        attempts = None if self.retry is None else _attempts(self.retry)
+        return Terms(self.needs, now + self.left, None if self.left == inf else self.left, self.item_timeout, attempts)
+
+
+def _attempts(retry: Retry) -> Attempts:
+    from random import random  # few need it, and what it brings along takes 2 ms
+
+    return Attempts(retry, random)
 
 
 def _too_late(method: str, deadline: float | None) -> TimeoutExpired:

@@ -20,6 +20,7 @@ from zerorpc.client.async_call import AsyncStream, Call
 from zerorpc.client.async_replies import AsyncReplies
 from zerorpc.client.async_upload import TaskUpload
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.repeating import Repeating
 from zerorpc.client.request import ClientBase, Request, lost_with
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
@@ -28,7 +29,7 @@ from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 
@@ -48,8 +49,9 @@ class AsyncClient(ClientBase):
     Arguments: ``connect_to`` an endpoint, or several; ``context`` the middleware; ``timeout`` seconds that a call
     may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds between heartbeats (the
     server counts as lost after two without a sign of it), None for none, the same as a zerorpc 0.6 server's;
-    ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6). Raises
-    TypeError or ValueError for other values, EndpointError for a malformed endpoint.
+    ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6); ``retry`` a
+    ``zerorpc.Retry``: calls that failed are repeated. Raises TypeError or ValueError for other values, EndpointError
+    for a malformed endpoint.
 
     With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
@@ -67,9 +69,11 @@ class AsyncClient(ClientBase):
         timeout: float | None = TIMEOUT,
         heartbeat: float | None = HEARTBEAT,
         passive_heartbeat: bool = False,
+        retry: Retry | None = None,
     ) -> None:
-        settings = ClientSettings(timeout, heartbeat, passive_heartbeat)
-        self._core: _Core = _Core(context or Context.get_instance(), checked(settings))
+        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry))
+        core = _Core if retry is None else _RepeatingCore
+        self._core: _Core = core(context or Context.get_instance(), settings)
         if connect_to:
             self.connect(connect_to)
 
@@ -133,6 +137,7 @@ class _Core:
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
+        self.settings: ClientSettings = settings
         self.timeout: float | None = settings.timeout  # as it is now: a program may set it
         self.calls: Calls = Calls(getrandbits(32))
         self._peers = _Peers(self, settings)
@@ -275,6 +280,10 @@ def _closed_here() -> LostRemote:
     return LostRemote("the client was closed")
 
 
+class _RepeatingCore(Repeating, _Core):
+    """The same for a client with ``retry=``."""
+
+
 class _Peers:
     """What a client knows of its peers, and what the hub tells. It keeps no client alive."""
 
@@ -337,16 +346,16 @@ class _Peers:
                     pass  # it was cancelled in this very turn
 
     def _try_elsewhere(self, channel: ClientChannel) -> bool:
-        """Whether another server gets a call that one has refused."""
+        """Whether a call goes on that a server has refused: at another one, or a little later."""
         now = self._loop.time()
-        if self.hub.closed or not self.calls.retry(channel, now):
+        if self.hub.closed:
             return False
-        peer = self.calls.start(channel, now)
-        if peer is None:
-            self.let_wait()
-        else:
+        peer = self.calls.start(channel, now) if self.calls.retry(channel, now) else None
+        if peer is not None:
             self.flush_soon(peer)
-        return True
+        elif not channel.answered:
+            self.let_wait()
+        return not channel.answered
 
     def peer_leaves(self, link: AioLink) -> None:
         self.calls.remove(link.peer)
@@ -357,6 +366,8 @@ class _Peers:
         self.calls.remove(link.peer, failed=bool(ended))
         lost_with(link.name, ended)
         self.received(link, ended)
+        if self.calls.waiting:  # for what this one was asked, perhaps
+            self._assign()
 
     def peer_retires(self, link: AioLink) -> None:
         self.calls.remove(link.peer)
@@ -387,6 +398,7 @@ class _Peers:
         self.timer = None
         why = f": no server was reached ({self.hub.describe()})"
         self.received(None, self.calls.sweep(self._loop.time(), why))
+        self._assign()
         self.set_timer()
 
     def end_calls(self) -> None:

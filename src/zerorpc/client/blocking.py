@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import weakref
 from collections.abc import Callable
 from os import getpid
-from random import getrandbits
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.calls.dispatch import Calls
+from zerorpc.client.blocking_peers import BlockingPeers
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.repeating import Repeating
 from zerorpc.client.replies import Replies
-from zerorpc.client.request import ClientBase, Request, answered, lost_with
+from zerorpc.client.request import ClientBase, Request, answered
 from zerorpc.client.stream import Stream
 from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
-from zerorpc.errors import Closed, LostRemote
+from zerorpc.errors import Closed
 from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, ClientChannel
-from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, checked
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
 from zerorpc.transport.blocking import BlockingHub
-from zerorpc.transport.blocking_link import BlockingLink
 
 if TYPE_CHECKING:
     from zerorpc.client.background import AsyncResult
@@ -51,8 +49,9 @@ class Client(ClientBase):
     Arguments: ``connect_to`` an endpoint, or several; ``context`` the middleware; ``timeout`` seconds that a call
     may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds between heartbeats (the
     server counts as lost after two without a sign of it), None for none, the same as a zerorpc 0.6 server's;
-    ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6). Raises
-    TypeError or ValueError for other values, EndpointError for a malformed endpoint.
+    ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6); ``retry`` a
+    ``zerorpc.Retry``: calls that failed are repeated. Raises TypeError or ValueError for other values, EndpointError
+    for a malformed endpoint.
 
     With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
@@ -73,9 +72,11 @@ class Client(ClientBase):
         timeout: float | None = TIMEOUT,
         heartbeat: float | None = HEARTBEAT,
         passive_heartbeat: bool = False,
+        retry: Retry | None = None,
     ) -> None:
-        settings = ClientSettings(timeout, heartbeat, passive_heartbeat)
-        self._core: _Core = _Core(context or Context.get_instance(), checked(settings))
+        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry))
+        core = _Core if retry is None else _RepeatingCore
+        self._core: _Core = core(context or Context.get_instance(), settings)
         if connect_to:
             self.connect(connect_to)
 
@@ -131,8 +132,9 @@ class _Core:
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
+        self.settings: ClientSettings = settings
         self.timeout: float | None = settings.timeout  # as it is now: a program may set it
-        self.peers: _Peers = _Peers(context, settings)
+        self.peers: BlockingPeers = BlockingPeers(context, settings)
         self.hub: BlockingHub = self.peers.hub
 
     @property
@@ -286,155 +288,5 @@ class _Core:
         self.hub.settle(self.peers.close, wait=False)
 
 
-class _Peers:
-    """What a client knows of its peers: what the hub tells, and asks. With the hub's lock held."""
-
-    def __init__(self, context: Context, settings: ClientSettings) -> None:
-        self.context = context
-        self.tap: Callable[[str, Buffer], None] | None = None
-        self.calls: Calls = Calls(getrandbits(32))
-        self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
-        self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
-        self._settings = settings
-        self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
-
-    def start(self, channel: ClientChannel, now: float) -> None:
-        """Send a request, or let it wait for a peer."""
-        try:
-            peer = self.calls.start(channel, now)
-        except BaseException:
-            self._distrust(channel)
-            raise
-        if peer is not None:
-            self.links[peer].flush()
-        else:
-            self._act_on_side_effects()
-            self.hub.mend()
-        if self.hub.leading.leader is not None:
-            self.hub.polling.wake_by(self.calls.next_wake if peer is None else peer.next_wake)
-
-    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
-        """Send a request to this peer."""
-        try:
-            self.calls.start_at(peer, channel, now)
-        except BaseException:
-            self._distrust(channel)
-            raise
-        self.links[peer].flush()
-        self._act_on_side_effects()
-        self.hub.polling.wake_by(peer.next_wake)
-
-    def _distrust(self, channel: ClientChannel) -> None:
-        """After RecursionError, Ctrl-C: half of a message may be among what is to be sent."""
-        if (link := self.links.get(channel.peer)) is not None:
-            link.peer.writable, link.closed = False, True  # the keeper, or the next call, does the rest
-
-    def try_elsewhere(self, channel: ClientChannel) -> None:
-        """Wait for the reply of another server, if there is one, to a call that one has refused."""
-        while channel.state is STATE_REFUSED:
-            self.hub.leading.wait(channel, answered, monotonic(), self.start_again)
-
-    def start_again(self, channel: ClientChannel, now: float) -> None:
-        """Ask another server, if there is one, about a call that one has refused. With the hub's lock held."""
-        if self.calls.retry(channel, now):
-            self.start(channel, now)
-
-    def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._settings.heartbeat, self.context.next_msgid, self._settings.passive_heartbeat)
-        peer.tap = self.tap
-        return peer
-
-    def forked(self) -> None:
-        """This is a child now, and the calls are the parent's."""
-        self.calls = Calls(getrandbits(32))
-        self.links = {}
-
-    def peer_ready(self, link: BlockingLink) -> None:
-        self.links[link.peer] = link
-        self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
-        self._assign()
-
-    def peer_writable(self, link: BlockingLink) -> None:
-        self._assign()
-        for upload in list(self.uploads):
-            upload.wake()
-
-    @property
-    def lock(self) -> threading.RLock:
-        return self.hub.lock
-
-    def send(self, channel: ClientChannel) -> None:
-        """Send what a call has to send, and look after its deadline. With the lock held."""
-        if channel.peer is not None:
-            self.flush(channel.peer)
-        if self.hub.leading.leader is not None:
-            self.hub.polling.wake_by(channel.deadline)
-
-    def _assign(self) -> None:
-        try:
-            for peer in self.calls.assign(monotonic()):
-                self.flush(peer)
-            self._act_on_side_effects()
-        except BaseException:  # Ctrl-C: nobody knows which connections have got calls, and haven't sent them
-            for link in list(self.hub.links.values()):
-                link.peer.writable = False
-                link.closed = True
-                link.finish()
-            raise
-
-    def _act_on_side_effects(self) -> None:
-        asked, failed = self.calls.take_side_effects()
-        for peer in asked:
-            self.flush(peer)
-        for channel in failed:
-            self.hub.leading.wake(channel)
-
-    def flush(self, peer: object) -> None:
-        """Send what the peer has to send, unless it is lost."""
-        link = self.links.get(peer)
-        if link is not None:
-            link.flush()
-
-    def received(self, link: BlockingLink, touched: list[ClientChannel]) -> None:
-        for channel in touched:
-            if channel.waiter is not None:
-                self.hub.leading.wake(channel)
-
-    def peer_leaves(self, link: BlockingLink) -> None:
-        self.calls.remove(link.peer)
-        link.replace()  # perhaps at the same endpoint: if that is a proxy's, there are other servers behind it
-
-    def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
-        self.links.pop(link.peer, None)
-        self.calls.remove(link.peer, failed=bool(ended))
-        lost_with(None if link.dialer is None else link.dialer.endpoint.text, ended)
-        self.received(link, ended)
-
-    def peer_retires(self, link: BlockingLink) -> None:
-        self.calls.remove(link.peer)
-
-    def is_idle(self, link: BlockingLink) -> bool:
-        return not link.peer.channels
-
-    @property
-    def next_wake(self) -> float | None:
-        return self.calls.next_wake
-
-    def sweep(self, now: float) -> None:
-        if self.calls.next_wake is not None and now >= self.calls.next_wake:
-            for channel in self.calls.sweep(now, f": no server was reached ({self.hub.describe()})"):
-                self.hub.leading.wake(channel)
-
-    def abandon(self, channel: ClientChannel, error: Exception | None = None) -> None:
-        """Nobody wants the rest of a call."""
-        channel.abandon(error)
-        if channel.peer is not None:
-            self.flush(channel.peer)
-        self.hub.leading.wake(channel)  # a stream that another thread reads
-        self.hub.polling.ring()
-
-    def close(self) -> None:
-        with self.hub.lock:
-            for channel in self.calls.close(Closed("the client was closed")):
-                self.hub.leading.wake(channel)
-            self.hub.close(LostRemote("the client was closed"))
+class _RepeatingCore(Repeating, _Core):
+    """The same for a client with ``retry=``."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.remote_method import RemoteMethod
-from zerorpc.settings import seconds
+from zerorpc.settings import Retry, retry_or_none, seconds
 
 __all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
 
@@ -35,6 +35,7 @@ class CallOptions(NamedTuple):
     metadata: Mapping[str, str | bytes] | None = None
     detached: bool = False
     in_background: bool = False
+    retry: Retry | None = UNCHANGED
     spelt: tuple[str, ...] = ()  # keywords of the call itself that were taken for options
 
 
@@ -98,6 +99,7 @@ def options(
     metadata: Mapping[str, str | bytes] | None = UNCHANGED,
     detached: bool = UNCHANGED,
     async_: bool = UNCHANGED,
+    retry: Retry | None = UNCHANGED,
 ) -> CallView:
     """A view of a client for calls with these options, on which every keyword is the method's.
 
@@ -112,7 +114,7 @@ def options(
     limit. ``metadata`` texts or bytes by name, which the method finds in ``current_call().metadata``; a server of
     zerorpc 0.6 can't take them: NotSupported. ``detached`` to heed neither the deadline nor the end of the call that
     the running code answers. ``async_`` to return at once, with an AsyncResult; not for an AsyncClient, whose calls
-    always do.
+    always do. ``retry`` a ``zerorpc.Retry``, which says how calls that failed are repeated, None for not at all.
 
     Raises TypeError or ValueError for other values. Safe from any thread; costs no connection.
     """
@@ -128,6 +130,7 @@ def options(
         "metadata": metadata,
         "detached": detached,
         "in_background": async_,
+        "retry": retry,
     }
     checked = {name: _CHECKS[name](value) for name, value in given.items() if value is not UNCHANGED}
     return CallView(core, before._replace(**checked))
@@ -175,4 +178,5 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "metadata": _checked_metadata,
     "detached": bool,
     "in_background": bool,
+    "retry": functools.partial(retry_or_none, "retry"),
 }

@@ -22,8 +22,10 @@ from zerorpc.errors import (
     ProtocolError,
     RemoteError,
     SerializationError,
+    ServerOverloaded,
     ZeroRPCError,
 )
+from zerorpc.protocol.call_header import retry_after
 from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, Answer, ClientChannel
 from zerorpc.protocol.events import (
     CALL_KEY,
@@ -301,7 +303,10 @@ class Request:
         if isinstance(channel.error, ZeroRPCError) and channel.error.method is None:
             channel.error = error = copy.copy(channel.error)  # when a client is closed, its calls share one
             error.method = channel.method
-            if channel.peer is None:
+            attempts = channel.terms.attempts
+            if attempts is not None and attempts.doubtful and not error.ran:
+                error.ran = None  # an earlier attempt may have
+            elif channel.peer is None:
                 error.ran = False  # it still waited for a server
             elif channel.inflow is not None:
                 error.ran = True  # a stream has begun
@@ -321,8 +326,13 @@ class Request:
         told = remote_error(event.args, version if type(version) is int else 1)
         if not isinstance(ran, bool):
             ran = None if channel.inflow is None else True  # a stream has begun
+        attempts = channel.terms.attempts
+        if ran is False and attempts is not None and attempts.doubtful:
+            ran = None  # this one has not, but an earlier attempt may have
         made = SERVER_ERRORS.get(kind, RemoteError) if isinstance(kind, str) else RemoteError
         error = made(told.name, told.msg, told.traceback, ran=ran, method=channel.method)
+        if isinstance(error, ServerOverloaded):
+            error.retry_after = retry_after(header)
         error.metadata = {**_metadata(header, "metadata"), **_metadata(header, "end")}
         return error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from zerorpc.errors import SerializationError
+from zerorpc.errors import SerializationError, ServerOverloaded
 from zerorpc.protocol.events import (
     CALL_KEY,
     DONE,
@@ -13,6 +13,7 @@ from zerorpc.protocol.events import (
     ERROR_KEY,
     OK,
     RAN_KEY,
+    RETRY_AFTER_KEY,
     STREAM,
     VERSION,
     encode,
@@ -83,11 +84,15 @@ class RpcInvocation(Invocation, eq=False):
             return (message_of(failure.error, repr),)
         return failure.name, failure.message, failure.text
 
-    def failure_header(self, failure: Failure) -> dict[str, bool | str | None]:
+    def failure_header(self, failure: Failure) -> dict[str, object]:
         """What clients of ours are told besides."""
-        return self._told_ours(failure.ran, failure.refused)
+        told = self._told_ours(failure.ran, failure.refused)
+        error = failure.exc_info[1]
+        if told and failure.refused is ServerOverloaded and isinstance(error, ServerOverloaded):
+            told[RETRY_AFTER_KEY] = error.retry_after
+        return told
 
-    def _told_ours(self, ran: bool | None, refused: type[BaseException] | None) -> dict[str, bool | str | None]:
+    def _told_ours(self, ran: bool | None, refused: type[BaseException] | None) -> dict[str, object]:
         if self.channel.peer.level < 1:
             return {}
         return {RAN_KEY: ran} if refused is None else {RAN_KEY: ran, ERROR_KEY: refused.__name__}
@@ -111,6 +116,11 @@ class RpcInvocation(Invocation, eq=False):
     @property
     def peer(self) -> str | None:
         return self.channel.peer.name
+
+    @property
+    def attempt(self) -> int:
+        call = self.channel.call
+        return 1 if call is None else call.attempt
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:

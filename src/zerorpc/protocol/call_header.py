@@ -6,14 +6,15 @@ level 0 ignore the key; what they must not ignore is not sent to them (``ClientC
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
-from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, TIMEOUT_KEY, encode_usual
+from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, RETRY_AFTER_KEY, TIMEOUT_KEY, encode_usual
 
-__all__ = ["CallHeader", "Metadata", "read_call_header", "with_time_left"]
+__all__ = ["CallHeader", "Metadata", "read_call_header", "retry_after", "with_time_left"]
 
 Metadata: TypeAlias = dict[str, str | bytes]
 
@@ -26,6 +27,7 @@ class CallHeader(msgspec.Struct):
     deadline: float | None = None  # seconds that are left for all of the call, a stream's items included
     metadata: dict[str, Any] | None = None  # of the program: texts and octets
     stream: int | str | None = None  # the argument that streams, by its place or keyword; nil stands there
+    attempt: int = 1  # of a call that is repeated: which one this is
 
 
 def read_call_header(raw: Raw) -> CallHeader:
@@ -52,9 +54,9 @@ class _Parts(msgspec.Struct, array_like=True):
 _parts_decoder = msgspec.msgpack.Decoder(_Parts)
 
 
-def with_time_left(request: bytes, first: float | None, all_of_it: float) -> bytes:
+def with_time_left(request: bytes, first: float | None, all_of_it: float, attempt: int = 1) -> bytes:
     """The same packed request, sent later than when it was packed: ``first`` seconds are left for the first reply, and
-    ``all_of_it`` for the whole call, if it has such a limit. Everything else stays as it is.
+    ``all_of_it`` for the whole call, if it has such a limit. ``attempt`` is its number. Everything else stays as it is.
     """
     parts = _parts_decoder.decode(request)
     header = parts.header
@@ -62,4 +64,12 @@ def with_time_left(request: bytes, first: float | None, all_of_it: float) -> byt
     call = header.get(CALL_KEY)
     if isinstance(call, dict) and "deadline" in call:
         call["deadline"] = all_of_it
+    if attempt > 1:
+        header[CALL_KEY] = {**call, "attempt": attempt} if isinstance(call, dict) else {"attempt": attempt}
     return encode_usual((header, parts.name, parts.args))
+
+
+def retry_after(header: dict[str, Any]) -> float | None:
+    """The seconds after which a server that is overloaded wants to be asked again; None if its header doesn't say."""
+    told = header.get(RETRY_AFTER_KEY)
+    return float(told) if isinstance(told, (int, float)) and not isinstance(told, bool) and 0 <= told < inf else None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
+from zerorpc.protocol.call_header import retry_after
 from zerorpc.protocol.channel import (
     STATE_DONE,
     STATE_SENT,
@@ -21,6 +22,7 @@ from zerorpc.protocol.events import (
     DECODE_ERRORS,
     DROPPED,
     ERR,
+    ERROR_KEY,
     GOAWAY,
     HEARTBEAT,
     MORE,
@@ -139,7 +141,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             if channel.upload is not None:
                 channel.upload.outflow.add_credit(_count(event.args))
                 channel.upload.wake()
-        elif event.name == ERR and self.goes_away and channel.state is STATE_SENT and _ran(data) is False:
+        elif event.name == ERR and channel.state is STATE_SENT and self._refuses(channel, data):
             channel.reply, channel.reply_data = event, data
             self.channels.pop(channel.message_id, None)
             channel.refuse(None)
@@ -152,6 +154,17 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             touched.append(channel)
             if channel is self._inquiry:
                 self.news += (News.TOLD,)
+
+    def _refuses(self, channel: ClientChannel, data: Buffer) -> bool:
+        """Whether this error ends an attempt only, and not the call."""
+        attempts = channel.terms.attempts
+        if attempts is None and not self.goes_away:
+            return False
+        header = decode_header(data)
+        ran = header.get(RAN_KEY)
+        if attempts is None:
+            return ran is False
+        return attempts.refused(ran, header.get(ERROR_KEY), retry_after(header), self.goes_away)
 
     def _take_goaway(self, message_id: object) -> None:
         """The server wants nothing new. It goes on refusing until it knows that nothing new is on its way: say so.
@@ -168,8 +181,13 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         """What an older server tells of its methods' parameters; None until it has told."""
         return None if self._inquiry is None else self._inquiry.answer
 
-    def ask_parameters(self, now: float) -> None:
-        """Have it tell them: ``News.TOLD``. Safe to call twice."""
+    @property
+    def idempotent(self) -> frozenset[str] | None:
+        """The methods of which the server says that they are; None until it has told."""
+        return None if self._inquiry is None or self._inquiry.answer is None else self._inquiry.idempotent
+
+    def ask(self, now: float) -> None:
+        """Have it tell of its methods: ``News.TOLD``. Safe to call twice."""
         if self._inquiry is None:
             message_id = self._new_id()
             self._inquiry = Inquiry(message_id, INSPECT, encode({"message_id": message_id, "v": VERSION}, INSPECT, []))
@@ -205,8 +223,14 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         # First, so that none is forgotten if this is interrupted. A finalizer may give up a call meanwhile: so a list.
         for channel in list(self.channels.values()):
             why = LostRemote(f"calling remote method {channel.method}: {error}")
-            if kept and channel.state is STATE_SENT and _is_in(channel.data, kept):
+            attempts = channel.terms.attempts
+            not_sent = bool(kept) and channel.state is STATE_SENT and _is_in(channel.data, kept)
+            if not_sent:
                 why.ran = False
+            if attempts is not None and channel.state is STATE_SENT:
+                attempts.lost(not_sent)
+                channel.refuse(why)
+            elif not_sent:
                 channel.refuse(why)
             else:
                 channel.fail(why)
@@ -228,7 +252,11 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         lost_at = channel.last_seen + LOST_AFTER_OLD * self.heartbeat
         if now >= lost_at:
             self.failures += 1
+            attempts = channel.terms.attempts if channel.state is STATE_SENT else None
             self._end(channel, lost(LOST_AFTER_OLD * self.heartbeat), ended)
+            if attempts is not None:
+                attempts.lost(False)
+                channel.refuse(channel.error)
             return FOREVER
         if now >= channel.next_beat:
             channel.next_beat = now + self.heartbeat
@@ -247,11 +275,6 @@ def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
             (terms.item_timeout, "waiting for an item of") if of_an_item else (terms.limit, "reading all of")
         )
     return TimeoutExpired(timeout, f"{what} {channel.method}{why}")
-
-
-def _ran(data: Buffer) -> object:
-    """Whether the method of an ERR ran, as a server of ours says; None if it doesn't."""
-    return decode_header(data).get(RAN_KEY)
 
 
 def _is_in(request: bytes, frames: list[Frame]) -> bool:

@@ -36,6 +36,7 @@ __all__ = [
     "NO_ID",
     "OK",
     "RAN_KEY",
+    "RETRY_AFTER_KEY",
     "STREAM",
     "TIMEOUT_KEY",
     "USUAL_TIMEOUT",
@@ -67,6 +68,7 @@ USUAL_TIMEOUT = 30  # absent if it is what every client of zerorpc waits when it
 CALL_KEY = "_zpc_call"  # a request's header: a map of what it says besides (``call_header``)
 RAN_KEY = "_zpc_ran"  # an ERR's header, to peers of extension level 1: whether the method ran, nil if that isn't known;
 ERROR_KEY = "_zpc_error"  # the same, if the server itself refused: which of ``errors.SERVER_ERRORS`` it is
+RETRY_AFTER_KEY = "_zpc_retry_after"  # and of a ServerOverloaded: seconds after which to try again, as a float
 ID_MAX = 64 * 1024  # octets of a message id, which every further event of its channel carries; ours have 34
 _JOIN_MAX = 16 * 1024  # octets of a result up to which another copy costs less than ``encode``
 

@@ -1,4 +1,4 @@
-"""What a client asks of an older server by the way: which parameters its methods have."""
+"""What a client asks of a server by the way: which parameters its methods have, and which are idempotent."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ class Inquiry(ClientChannel, eq=False):
     """
 
     answer: dict[str, Any] | None = None  # by method: its "args", as the server says it
+    idempotent: frozenset[str] = frozenset()
 
     def receive(self, event: Answer, data: Buffer) -> None:
-        self.answer = _arguments(event)
+        methods = _methods(event)
+        self.idempotent = frozenset(name for name, told in methods.items() if told.get("idempotent") is True)
+        self.answer = {name: told.get("args") for name, told in methods.items()}
         self.answered = True
         self.state = STATE_DONE
 
@@ -36,10 +39,10 @@ class Inquiry(ClientChannel, eq=False):
         super().fail(error)
 
 
-def _arguments(event: Answer) -> dict[str, Any]:
-    """Nothing, if the server has an error for us, as zerorpc 0.6 does on Python 3.11 and later."""
+def _methods(event: Answer) -> dict[str, dict[str, Any]]:
+    """What is told of each. None, if the server has an error for us, as zerorpc 0.6 does on Python 3.11 and later."""
     try:
         methods = event.args[0]["methods"] if event.name == OK else {}
-        return {name: told["args"] for name, told in methods.items()}
+        return {name: told for name, told in methods.items() if isinstance(told, dict)}
     except (TypeError, LookupError, AttributeError):
         return {}

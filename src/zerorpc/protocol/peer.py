@@ -34,7 +34,7 @@ class News(enum.Enum):
 
     READY = "the handshake is over"
     LEAVING = "a server answers what it has, and wants nothing new; or a client has heard that we do"
-    TOLD = "an older server has told which parameters its methods have"
+    TOLD = "a server has told of its methods"
     BROKEN = "the connection has to end; the peer's error says why"
 
 

@@ -19,11 +19,12 @@ class Packed(NamedTuple):
     name: str
     peer: str | None
     metadata: dict[str, str | bytes]
+    attempt: int
     remaining: float  # seconds: the two processes may not have the same clock
 
 
 def pack_call(served: Served) -> Packed:
-    return Packed(served.name, served.peer, dict(served.metadata), served.deadline - monotonic())
+    return Packed(served.name, served.peer, dict(served.metadata), served.attempt, served.deadline - monotonic())
 
 
 class CarriedCall:
@@ -35,6 +36,7 @@ class CarriedCall:
         self.name: str = packed.name
         self.peer: str | None = packed.peer
         self.metadata: Mapping[str, str | bytes] = packed.metadata
+        self.attempt: int = packed.attempt
         self.deadline: float = inf if packed.remaining == inf else monotonic() + packed.remaining
         self.reply_metadata: Metadata = {}
         self.end_metadata: Metadata = {}

@@ -37,6 +37,11 @@ class CurrentCall:
         return self._served.metadata
 
     @property
+    def attempt(self) -> int:
+        """Which attempt of the call this is, from 1: above that, its caller repeats it (``zerorpc.Retry``)."""
+        return self._served.attempt
+
+    @property
     def reply_metadata(self) -> Metadata:
         """What goes back with the first reply: put texts or bytes there before it is sent. Old clients don't get it."""
         return self._served.reply_metadata

@@ -250,6 +250,11 @@ class Invocation(_Progress, eq=False):
         return {}
 
     @property
+    def attempt(self) -> int:
+        """Which one of the call this is."""
+        return 1
+
+    @property
     def until(self) -> float:
         """When it waits no longer, by ``time.monotonic()``."""
         return inf

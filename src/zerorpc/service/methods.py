@@ -13,7 +13,19 @@ from typing import Any, TypeAlias, TypeVar
 from zerorpc.service.stream_parameters import stream_parameters, with_iterators
 from zerorpc.shown import name_of, readable
 
-__all__ = ["DecoratorBase", "Kind", "Method", "Where", "collect", "on_loop", "process", "rep", "service_name", "stream"]
+__all__ = [
+    "DecoratorBase",
+    "Kind",
+    "Method",
+    "Where",
+    "collect",
+    "idempotent",
+    "on_loop",
+    "process",
+    "rep",
+    "service_name",
+    "stream",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -64,6 +76,21 @@ def on_loop(function: _F) -> _F:
     the server does nothing else. A Puller or Subscriber runs it where it runs coroutine methods. Returns the function.
     """
     function._zerorpc_on_loop = True  # type: ignore[attr-defined]
+    return function
+
+
+def idempotent(function: _F) -> _F:
+    """``@zerorpc.idempotent``: to run this method twice does no more than to run it once.
+
+    Servers publish it, and a client with ``retry=`` repeats a call of such a method even where nobody knows whether the
+    first attempt ran. For methods of every kind. Returns the function; raises TypeError for what can't be marked, such
+    as a built-in.
+    """
+    inner = _innermost(getattr(function, "__func__", function))  # of a staticmethod or classmethod
+    try:
+        inner._zerorpc_idempotent = True
+    except (AttributeError, TypeError):
+        raise TypeError(f"@zerorpc.idempotent: {inner!r} can't be marked; mark a function") from None
     return function
 
 
@@ -124,7 +151,7 @@ class Where(enum.Enum):
 class Method:
     """One exposed callable."""
 
-    __slots__ = ("entered", "functor", "kind", "name", "streams", "takes", "unary", "where")
+    __slots__ = ("entered", "functor", "idempotent", "kind", "name", "streams", "takes", "unary", "where")
 
     def __init__(self, name: str, functor: Callable[..., Any]) -> None:
         said = functor if isinstance(functor, DecoratorBase) else None
@@ -142,6 +169,7 @@ class Method:
                 self.functor = around(self.entered)
         self.streams: bool = self.kind in _STREAMING
         self.unary: bool = said is not None and not said.streams  # said to be: then an iterator is a list to be
+        self.idempotent: bool = getattr(inner, "_zerorpc_idempotent", False) is True
         self.where: Where = _WHERE[self.kind]
         if self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False):
             self.where = Where.LOOP

@@ -82,18 +82,19 @@ class Runners:
         wait = self._turns.wait(now, ahead)
         too_long = wait > min(patience * _WAIT_SHARE, self._max_wait * _MAX_WAIT_SHARE)
         if too_long or ahead >= _WAITING_MAX or self._waiting_octets >= _WAITING_OCTETS_MAX:
-            self._refuse(invocation, f"; its turn would come in {wait:.3g} s" if too_long else "")
+            self._refuse(invocation, f"; its turn would come in {wait:.3g} s" if too_long else "", wait)
             return
         invocation.runner = _QUEUED
         self._waiting.append((invocation, now + min(patience, self._max_wait)))
         self._waiting_octets += invocation.octets
 
-    def _refuse(self, invocation: Invocation, details: str) -> None:
+    def _refuse(self, invocation: Invocation, details: str, wait: float) -> None:
         why = f"{invocation.name}: {self.running} calls are running and {len(self._waiting)} waiting{details}"
         if not self._overloaded:  # once for all: a line for each would be one more thing to do
             logger.warning("overloaded, and refuses calls: %s", why)
             self._overloaded = True
         error = ServerOverloaded("ServerOverloaded", why, None, ran=False, method=invocation.name)
+        error.retry_after = wait
         invocation.answer(invocation.refusal(error))
 
     def _start(self, invocation: Invocation) -> None:
@@ -152,7 +153,7 @@ class Runners:
             if invocation.closed:
                 continue
             if now > too_late:  # ``max_wait`` is over, or the patience of one of zerorpc 0.6, which can't cancel
-                self._refuse(invocation, "; its turn has come too late")
+                self._refuse(invocation, "; its turn has come too late", self._turns.wait(now, len(self._waiting)))
             else:
                 invocation.runner = None
                 self.running += 1

@@ -18,7 +18,8 @@ _T = TypeVar("_T")
 
 def describe(method: Method) -> dict[str, Any]:
     """One method's entry in ``_zerorpc_inspect``: ``args`` is None where Python can't tell (some built-ins)."""
-    return {"args": _of_signature(method, _arguments), "doc": method.doc, "streams": method.streams}
+    told = {"args": _of_signature(method, _arguments), "doc": method.doc, "streams": method.streams}
+    return {**told, "idempotent": True} if method.idempotent else told
 
 
 def argspec(method: Method) -> list[Any] | None:

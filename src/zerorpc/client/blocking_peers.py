@@ -1,0 +1,190 @@
+"""What a blocking client knows of its servers: which of them gets a call, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from random import getrandbits
+from time import monotonic
+
+from zerorpc.calls.dispatch import Calls
+from zerorpc.client.request import answered, lost_with
+from zerorpc.client.uploads import ThreadUpload
+from zerorpc.compat.context import Context
+from zerorpc.errors import Closed, LostRemote
+from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel
+from zerorpc.protocol.client_peer import ClientPeer
+from zerorpc.protocol.events import Buffer
+from zerorpc.settings import ClientSettings
+from zerorpc.transport.blocking import BlockingHub
+from zerorpc.transport.blocking_link import BlockingLink
+
+__all__ = ["BlockingPeers"]
+
+
+class BlockingPeers:
+    """What a client knows of its peers: what the hub tells, and asks. With the hub's lock held."""
+
+    def __init__(self, context: Context, settings: ClientSettings) -> None:
+        self.context = context
+        self.tap: Callable[[str, Buffer], None] | None = None
+        self.calls: Calls = Calls(getrandbits(32))
+        self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
+        self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
+        self._settings = settings
+        self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
+
+    def start(self, channel: ClientChannel, now: float) -> None:
+        """Send a request, or let it wait for a peer."""
+        try:
+            peer = self.calls.start(channel, now)
+        except BaseException:
+            self._distrust(channel)
+            raise
+        if peer is None:
+            self._let_wait()
+            return
+        self.links[peer].flush()
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(peer.next_wake)
+
+    def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
+        """Send a request to this peer."""
+        try:
+            self.calls.start_at(peer, channel, now)
+        except BaseException:
+            self._distrust(channel)
+            raise
+        self.links[peer].flush()
+        self._act_on_side_effects()
+        self.hub.polling.wake_by(peer.next_wake)
+
+    def _distrust(self, channel: ClientChannel) -> None:
+        """After RecursionError, Ctrl-C: half of a message may be among what is to be sent."""
+        if (link := self.links.get(channel.peer)) is not None:
+            link.peer.writable, link.closed = False, True  # the keeper, or the next call, does the rest
+
+    def try_elsewhere(self, channel: ClientChannel) -> None:
+        """Wait for the reply of another server, if there is one, to a call that one has refused."""
+        while channel.state is STATE_REFUSED:
+            self.hub.leading.wait(channel, answered, monotonic(), self.start_again)
+
+    def start_again(self, channel: ClientChannel, now: float) -> None:
+        """Go on with a call that a server has refused, at another one, or a little later. With the hub's lock held."""
+        if self.hub.closed:
+            channel.settle()
+        elif self.calls.retry(channel, now):
+            self.start(channel, now)
+        elif not channel.answered:
+            self._let_wait()
+
+    def _let_wait(self) -> None:
+        """A call has no peer yet."""
+        self._act_on_side_effects()
+        self.hub.mend()
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(self.calls.next_wake)
+
+    def make_peer(self) -> ClientPeer:
+        peer = ClientPeer(self._settings.heartbeat, self.context.next_msgid, self._settings.passive_heartbeat)
+        peer.tap = self.tap
+        return peer
+
+    def forked(self) -> None:
+        """This is a child now, and the calls are the parent's."""
+        self.calls = Calls(getrandbits(32))
+        self.links = {}
+
+    def peer_ready(self, link: BlockingLink) -> None:
+        self.links[link.peer] = link
+        self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
+        self._assign()
+
+    def peer_writable(self, link: BlockingLink) -> None:
+        self._assign()
+        for upload in list(self.uploads):
+            upload.wake()
+
+    @property
+    def lock(self) -> threading.RLock:
+        return self.hub.lock
+
+    def send(self, channel: ClientChannel) -> None:
+        """Send what a call has to send, and look after its deadline. With the lock held."""
+        if channel.peer is not None:
+            self.flush(channel.peer)
+        if self.hub.leading.leader is not None:
+            self.hub.polling.wake_by(channel.deadline)
+
+    def _assign(self) -> None:
+        try:
+            for peer in self.calls.assign(monotonic()):
+                self.flush(peer)
+            self._act_on_side_effects()
+        except BaseException:  # Ctrl-C: nobody knows which connections have got calls, and haven't sent them
+            for link in list(self.hub.links.values()):
+                link.peer.writable = False
+                link.closed = True
+                link.finish()
+            raise
+
+    def _act_on_side_effects(self) -> None:
+        asked, failed = self.calls.take_side_effects()
+        for peer in asked:
+            self.flush(peer)
+        for channel in failed:
+            self.hub.leading.wake(channel)
+
+    def flush(self, peer: object) -> None:
+        """Send what the peer has to send, unless it is lost."""
+        link = self.links.get(peer)
+        if link is not None:
+            link.flush()
+
+    def received(self, link: BlockingLink, touched: list[ClientChannel]) -> None:
+        for channel in touched:
+            if channel.waiter is not None:
+                self.hub.leading.wake(channel)
+
+    def peer_leaves(self, link: BlockingLink) -> None:
+        self.calls.remove(link.peer)
+        link.replace()  # perhaps at the same endpoint: if that is a proxy's, there are other servers behind it
+
+    def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
+        self.links.pop(link.peer, None)
+        self.calls.remove(link.peer, failed=bool(ended))
+        lost_with(None if link.dialer is None else link.dialer.endpoint.text, ended)
+        self.received(link, ended)
+        if self.calls.waiting:  # for what this one was asked, perhaps
+            self._assign()
+
+    def peer_retires(self, link: BlockingLink) -> None:
+        self.calls.remove(link.peer)
+
+    def is_idle(self, link: BlockingLink) -> bool:
+        return not link.peer.channels
+
+    @property
+    def next_wake(self) -> float | None:
+        return self.calls.next_wake
+
+    def sweep(self, now: float) -> None:
+        if self.calls.next_wake is not None and now >= self.calls.next_wake:
+            for channel in self.calls.sweep(now, f": no server was reached ({self.hub.describe()})"):
+                self.hub.leading.wake(channel)
+            self._assign()
+
+    def abandon(self, channel: ClientChannel, error: Exception | None = None) -> None:
+        """Nobody wants the rest of a call."""
+        channel.abandon(error)
+        if channel.peer is not None:
+            self.flush(channel.peer)
+        self.hub.leading.wake(channel)  # a stream that another thread reads
+        self.hub.polling.ring()
+
+    def close(self) -> None:
+        with self.hub.lock:
+            for channel in self.calls.close(Closed("the client was closed")):
+                self.hub.leading.wake(channel)
+            self.hub.close(LostRemote("the client was closed"))
