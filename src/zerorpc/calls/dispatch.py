@@ -13,7 +13,8 @@ from collections import deque
 from msgspec import structs
 
 from zerorpc.calls.binding import bound_by_position
-from zerorpc.calls.outliers import FAILURES, Outliers
+from zerorpc.calls.choosing import Choosing
+from zerorpc.calls.outliers import Outliers
 from zerorpc.calls.retry import Attempts, Budget
 from zerorpc.errors import LostRemote, NotSupported
 from zerorpc.protocol.call_header import with_time_left
@@ -24,10 +25,6 @@ from zerorpc.zmtp.frames import MESSAGE_MAX
 
 __all__ = ["KEYWORDS", "STREAMS", "Calls"]
 
-# Up to so many peers all are compared. It spreads better than two choices: simulated, 8 servers busy for 80% of the
-# time, 99 of 100 calls take up to 6.0 times the mean of a call alone, and 8.2 times with two choices. With 8 peers it
-# costs 1.6 us and with 64 6.5; two choices cost 0.6, however many there are.
-_ALL_COMPARED = 8
 KEYWORDS = "keyword arguments"  # the one need of a call that an older server may be able to meet
 STREAMS = "streams from the client"
 _SAME_TIME = 0.001  # s; a request that waited no longer is sent as it is
@@ -49,8 +46,8 @@ class Calls:
         self._resting_number = itertools.count()  # for calls are not ordered
         self._budgets: dict[tuple[float, float], Budget] = {}
         self._purge_at = _PURGE_FIRST
-        self._seed = seed
-        self.outliers: Outliers = Outliers()
+        self._choosing = Choosing(self.peers, seed)
+        self.outliers: Outliers = self._choosing.outliers
 
     def start(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """Send a call; the peer that now has something to flush, or None when the call has to wait."""
@@ -142,7 +139,7 @@ class Calls:
     def _choose(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """Which peer a call goes to, if there is one that it can go to."""
         if channel.terms is USUAL_TERMS:
-            return self._best(self.peers, now)
+            return self._choosing.best(self.peers, now)
         if channel.terms.pinned is not None:
             return self._pinned(channel, now)
         attempts = _attempts_of(channel)
@@ -152,8 +149,8 @@ class Calls:
                 return self._choose_idempotent(channel, attempts, now)
         if channel.terms.needs and self.peers:
             able = [peer for peer in self.peers if peer.level >= 1]
-            return self._best(able, now) if able else self._make_do(channel, now)
-        return self._best(self.peers, now)
+            return self._choosing.best(able, now) if able else self._make_do(channel, now)
+        return self._choosing.best(self.peers, now)
 
     def _choose_idempotent(self, channel: ClientChannel, attempts: Attempts, now: float) -> ClientPeer | None:
         """The same for a call that may have run: one that says that it may run again. Those that haven't said yet are
@@ -161,7 +158,7 @@ class Calls:
         """
         able = [peer for peer in self.peers if peer.idempotent is not None and channel.method in peer.idempotent]
         if able:
-            return self._best(able, now)
+            return self._choosing.best(able, now)
         untold = [peer for peer in self.peers if peer.idempotent is None]
         for peer in untold:
             peer.ask(now)
@@ -171,51 +168,9 @@ class Calls:
             self.failed.append(channel)
         return None
 
-    def _best(self, among: list[ClientPeer], now: float) -> ClientPeer | None:
-        """A writable peer. Those of ejected servers only if no other is."""
-        outliers = self.outliers
-        while True:
-            peers = outliers.fit(among, now) if outliers.doubted else among
-            chosen = self._pick(peers)
-            if chosen is None:
-                return self._pick(among) if len(peers) < len(among) else None
-            if outliers.doubted and outliers.begin_probe(chosen, now):
-                return chosen
-            if chosen.failures < FAILURES or len(peers) == 1:
-                return chosen
-            outliers.eject(chosen, now)
-
-    def _pick(self, peers: list[ClientPeer]) -> ClientPeer | None:
-        """The writable peer with the fewest open calls; among equals the one that waited longest for a call. Of more
-        than ``_ALL_COMPARED``, the better one of two.
-        """
-        if len(peers) > _ALL_COMPARED and (drawn := self._better_of_two(peers)) is not None:
-            return drawn
-        chosen = min((p for p in peers if p.writable), key=lambda p: len(p.channels), default=None)
-        if chosen is not None:
-            self.peers.remove(chosen)
-            self.peers.append(chosen)
-        return chosen
-
-    def _better_of_two(self, peers: list[ClientPeer]) -> ClientPeer | None:
-        """Of two drawn at random the one with fewer open calls; None if either takes no data now (Mitzenmacher, The
-        Power of Two Choices in Randomized Load Balancing, 2001).
-        """
-        count = len(peers)
-        first = self._draw(count)
-        one, other = peers[first], peers[(first + 1 + self._draw(count - 1)) % count]
-        if not (one.writable and other.writable):
-            return None
-        return one if len(one.channels) <= len(other.channels) else other
-
-    def _draw(self, count: int) -> int:
-        """A number below ``count``; the generator is that of Numerical Recipes."""
-        self._seed = (self._seed * 1664525 + 1013904223) & 0xFFFFFFFF
-        return self._seed * count >> 32
-
     def _make_do(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """There are only servers of an older protocol."""
-        peer = self._best(self.peers, now)
+        peer = self._choosing.best(self.peers, now)
         return peer if peer is not None and self._is_met(channel, peer, now) else None
 
     def _pinned(self, channel: ClientChannel, now: float) -> ClientPeer | None:

@@ -56,7 +56,7 @@ class Replies:
                 requests = [request, *(Request(core, *asked, now) for _ in live[1:])]
                 with core.hub.lock:
                     for (peer, link), each in zip(live, requests, strict=True):
-                        if core.peers.links.get(peer) is link:
+                        if peer in core.peers.calls.peers:
                             self._gathering.add(each, link.name)
                             core.peers.start_at(peer, each.channel, now)
         except BaseException:
