@@ -129,6 +129,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             self.channels.pop(channel.message_id, None)
             channel.refuse(None)
             touched.append(channel)
+        elif event.name == ERR and now >= channel.deadline:
+            self._take_late_error(channel, data, touched)
         else:
             channel.receive(event, data)
             if channel.state is STATE_DONE:
@@ -136,6 +138,16 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             touched.append(channel)
             if channel is self._inquiry:
                 self.news += (News.TOLD,)
+
+    def _take_late_error(self, channel: ClientChannel, data: Buffer, touched: list[ClientChannel]) -> None:
+        """An ERR, and the time is over; only the next sweep has not come yet. What the caller gets must not depend on
+        that: mostly the method has failed because its own calls had no more time than this one.
+        """
+        error, ran = late(channel), _ran(data)
+        error.ran = ran if isinstance(ran, bool) else None
+        channel.fail(error)
+        self.channels.pop(channel.message_id, None)
+        touched.append(channel)
 
     def _take_goaway(self, message_id: object) -> None:
         """The server wants nothing new. It goes on refusing until it knows that nothing new is on its way: say so.
