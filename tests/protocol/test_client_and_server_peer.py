@@ -28,13 +28,14 @@ from tests.protocol.pairs import (
 from tests.protocol.pairs import reply as answer
 from tests.protocol.test_events import EXACT_IDS, values
 from tests.zmtp.links import encoded, handshake, octets
-from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import ClientChannel, ClientState
 from zerorpc.protocol.client_peer import ClientPeer
-from zerorpc.protocol.events import decode
+from zerorpc.protocol.events import decode, encode
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
+from zerorpc.protocol.terms import Terms
 from zerorpc.zmtp import Limits, SocketType
 
 
@@ -86,6 +87,36 @@ def test_ours_know_each_other_and_strangers_are_strangers(clock: Clock) -> None:
     assert (pair.client.level, pair.server.level) == (1, 1)
     assert old_server(clock)[0].level == 0
     assert old_client(clock)[0].level == 0
+
+
+@pytest.mark.parametrize("ran", [True, False, None])
+def test_an_error_that_comes_when_the_time_is_over_is_a_timeout(ran: bool | None) -> None:
+    """Whichever comes first, it or the sweep: a method's own calls end at the same time as the one that it answers."""
+    pair = Pair()
+    channel, there = pair.call("nested", timeout=2)
+    pair.clock.now += 2  # and no sweep
+    header = {**there.peer.event_header(there), "_zpc_ran": ran}
+    there.send(encode(header, "ERR", ["TimeoutExpired", "timeout after 1.99s", ""]), last=True)
+    assert pair.exchange()[0] == [channel]
+    assert channel.reply is None
+    assert isinstance(channel.error, TimeoutExpired)
+    assert (str(channel.error), channel.error.ran) == ("timeout after 2s, when calling remote method nested", ran)
+    assert (channel.state, pair.client.channels) == (ClientState.DONE, {})
+
+
+def test_so_it_is_of_a_stream_after_its_items() -> None:
+    pair = Pair()
+    channel, there = pair.call("nested")
+    channel.terms = Terms(stream_until=pair.clock.now + 2, limit=2)
+    item(there, 1)
+    pair.exchange()
+    pair.clock.now += 2
+    end(there, "ERR", ["TimeoutExpired", "timeout after 1.99s", ""])
+    there.add_credit(5)
+    pair.exchange()
+    assert channel.next_event()[0].args == 1
+    with pytest.raises(TimeoutExpired, match="after 2s, when reading all of nested"):
+        channel.next_event()
 
 
 # Ids

@@ -146,6 +146,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             self.channels.pop(channel.message_id, None)
             channel.refuse(None)
             touched.append(channel)
+        elif event.name == ERR and now >= channel.deadline:
+            self._take_late_error(channel, data, touched)
         else:
             channel.receive(event, data)
             self.failures = 0
@@ -165,6 +167,16 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         if attempts is None:
             return ran is False
         return attempts.refused(ran, header.get(ERROR_KEY), retry_after(header), self.goes_away)
+
+    def _take_late_error(self, channel: ClientChannel, data: Buffer, touched: list[ClientChannel]) -> None:
+        """An ERR, and the time is over; only the next sweep has not come yet. What the caller gets must not depend on
+        that: mostly the method has failed because its own calls had no more time than this one.
+        """
+        error, ran = late(channel), decode_header(data).get(RAN_KEY)
+        error.ran = ran if isinstance(ran, bool) else None
+        channel.fail(error)
+        self.channels.pop(channel.message_id, None)
+        touched.append(channel)
 
     def _take_goaway(self, message_id: object) -> None:
         """The server wants nothing new. It goes on refusing until it knows that nothing new is on its way: say so.
