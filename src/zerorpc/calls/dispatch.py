@@ -121,17 +121,32 @@ class Calls:
         if attempts is not None:
             attempts.count(self._budget_of(attempts), now)
             if attempts.unsure:
-                return self._choose_idempotent(channel, attempts, now)
+                able = [p for p in self.peers if p.idempotent is not None and channel.method in p.idempotent]
+                return self._choose_told(able, channel, attempts, now)
+            if attempts.keyed and any(peer.level >= 1 for peer in self.peers):
+                return self._choose_keeper(channel, attempts, now)
         if channel.terms.needs and self.peers:
             able = [peer for peer in self.peers if peer.level >= 1]
             return self._least_loaded(able) if able else self._make_do(channel, now)
         return self._least_loaded(self.peers)
 
-    def _choose_idempotent(self, channel: ClientChannel, attempts: Attempts, now: float) -> ClientPeer | None:
-        """The same for a call that may have run: one that says that it may run again. Those that haven't said yet are
-        asked, and if none says so, the call has failed.
-        """
-        able = [peer for peer in self.peers if peer.idempotent is not None and channel.method in peer.idempotent]
+    def _choose_keeper(self, channel: ClientChannel, attempts: Attempts, now: float) -> ClientPeer | None:
+        """The same for a call with a key: one that keeps answers, and those that it may have one among."""
+        peers = [peer for peer in self.peers if peer.level >= 1]
+        able = [peer for peer in peers if peer.answers is not None]
+        if attempts.doubtful:
+            able = [peer for peer in able if peer.answers == attempts.answers]
+        elif not able and all(peer.idempotent is not None for peer in peers):
+            able = peers  # which refuse it, and say why
+        chosen = self._choose_told(able, channel, attempts, now)
+        if chosen is not None:
+            attempts.answers = chosen.answers
+        return chosen
+
+    def _choose_told(
+        self, able: list[ClientPeer], channel: ClientChannel, attempts: Attempts, now: float
+    ) -> ClientPeer | None:
+        """One of those that have said that they can take it. Others are asked, and if none says so, the call fails."""
         if able:
             return self._least_loaded(able)
         untold = [peer for peer in self.peers if peer.idempotent is None]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
+from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.errors import WrongArguments
 from zerorpc.logs import Logger
@@ -44,6 +45,7 @@ class RpcDoor:
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint)
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
+        self.keyed: KeyedCalls | None = None  # together with these
         self.leaving: bool = False  # clients are to go elsewhere
         self._heard = asyncio.Event()  # set when a client has answered the goaway, or is lost
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
@@ -70,12 +72,24 @@ class RpcDoor:
             if context.hooks_server
             else RpcInvocation(method, name, args, channel, link)
         )
-        if (bad or channel.call is not None) and (problem := _problem(invocation)):
+        if (bad or channel.call is not None) and not self._heed_call(invocation):
+            return
+        assert self.runners is not None
+        self.runners.submit(invocation)
+
+    def _heed_call(self, invocation: RpcInvocation) -> bool:
+        """Take what a request says besides; whether it is to be run now."""
+        channel = invocation.channel
+        if (problem := _problem(invocation)) is not None:
             invocation.ran, invocation.refused = False, WrongArguments
-            invocation.answer(invocation.error(TypeError(f"{name}: {problem}")), flush=False)
-        else:
-            assert self.runners is not None
-            self.runners.submit(invocation)
+            invocation.answer(invocation.error(TypeError(f"{invocation.name}: {problem}")), flush=False)
+            return False
+        call = channel.call
+        if call is None or call.key is None:
+            return True
+        assert self.keyed is not None
+        self.keyed.let_in(invocation, call.key)
+        return False
 
     # What else the hub tells
 
