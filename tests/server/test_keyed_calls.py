@@ -169,8 +169,7 @@ def test_what_streams_has_no_key(method: str) -> None:
 
 def test_answers_that_are_too_much_to_keep() -> None:
     shop = Shop()
-    with serving(shop) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
-        server._core.door.keyed._answers._octets_max = 10
+    with joined(shop, answers=zerorpc.Answers(octets=10)) as client:
         assert keyed(client).order("x" * 1000)[2] == 1
         with pytest.raises(zerorpc.RemoteError, match="too much to keep") as caught:
             keyed(client).order("x" * 1000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zerorpc.service.idempotency import AnswersInMemory, Claim, Claimed, digest_of
+from zerorpc.settings import Answers
 
 A, B, C = ("m", "a"), ("m", "b"), ("m", b"c")
 ONE, OTHER = digest_of([1], None), digest_of([2], None)
@@ -17,7 +18,7 @@ def answered(answers: AnswersInMemory, *keys: tuple[str, str | bytes], now: floa
 
 
 def test_a_key_runs_once() -> None:
-    answers = AnswersInMemory()
+    answers = AnswersInMemory(Answers())
     assert answers.claim(A, ONE, 0.0) == Claimed(Claim.RUN)
     assert answers.claim(A, ONE, 0.0) == Claimed(Claim.BUSY)
     assert answers.claim(A, OTHER, 0.0) == Claimed(Claim.OTHER)
@@ -30,14 +31,14 @@ def test_a_key_runs_once() -> None:
 
 
 def test_what_did_not_run_is_free_again() -> None:
-    answers = AnswersInMemory()
+    answers = AnswersInMemory(Answers())
     answers.claim(A, ONE, 0.0)
     answers.free(A)
     assert answers.claim(A, OTHER, 0.0) == Claimed(Claim.RUN)
 
 
 def test_answers_are_forgotten_after_their_time_and_what_runs_is_not() -> None:
-    answers = AnswersInMemory(seconds=10.0)
+    answers = AnswersInMemory(Answers(seconds=10.0))
     answers.claim(A, ONE, 0.0)
     answered(answers, B, now=5.0)
     assert answers.claim(B, ONE, 14.9).claim is Claim.ANSWERED
@@ -46,14 +47,14 @@ def test_answers_are_forgotten_after_their_time_and_what_runs_is_not() -> None:
 
 
 def test_of_too_many_the_oldest_is_forgotten() -> None:
-    answers = AnswersInMemory(count=2)
+    answers = AnswersInMemory(Answers(keys=2))
     answered(answers, A, B, C)
     assert answers.claim(A, OTHER, 0.0).claim is Claim.RUN
     assert answers.claim(B, ONE, 0.0).claim is Claim.ANSWERED
 
 
 def test_of_too_much_the_oldest_answers_go_and_their_keys_stay() -> None:
-    answers = AnswersInMemory(octets=10)
+    answers = AnswersInMemory(Answers(octets=10))
     answered(answers, A, B, answer=b"12345")
     assert answers.claim(A, ONE, 0.0).claim is Claim.ANSWERED
     answered(answers, C, answer=b"123456")

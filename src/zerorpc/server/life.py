@@ -246,10 +246,14 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):  # by force()
                 await self._draining
             await runners.aclose()
+            if self.door.keyed is not None:
+                await self.door.keyed.settle()
             if self.life.state is not State.FORCED:
                 await self.door.until_heard()
         finally:
             await self.hub.aclose(LostRemote("the server stopped"))
+            if self.door.keyed is not None:
+                self.door.keyed.close()
 
     # Its end, from any thread
 

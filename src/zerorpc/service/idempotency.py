@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import secrets
 from collections import OrderedDict
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from zerorpc.settings import Answers
+
 __all__ = ["AnswersInMemory", "Claim", "Claimed", "Key", "digest_of"]
 
 Key: TypeAlias = tuple[str, "str | bytes"]  # the method, and what the caller has given
-
-# The defaults. An hour is longer than any program repeats one call; 64 MiB is half of the largest message.
-SECONDS = 3600.0
-COUNT = 100_000
-OCTETS = 64 * 1024 * 1024
 
 
 class Claim(enum.Enum):
@@ -62,15 +60,14 @@ class _Entry:
 class AnswersInMemory:
     """The keys of one process, by time and by number of octets as many as there is room for.
 
-    What is too old is forgotten, and so are the oldest beyond ``count``. Beyond ``octets`` the answers of the oldest
-    are forgotten, and their keys are not: a repeat gets an error then, and doesn't run. What runs is never forgotten.
-    Not thread-safe.
+    What is too old is forgotten, and so are the oldest beyond so many ``keys``. Beyond ``octets`` the answers of the
+    oldest are forgotten, and their keys are not: a repeat gets an error then, and doesn't run. What runs is never
+    forgotten. Not thread-safe.
     """
 
-    def __init__(self, seconds: float = SECONDS, count: int = COUNT, octets: int = OCTETS) -> None:
-        self._seconds = seconds
-        self._count = count
-        self._octets_max = octets
+    def __init__(self, settings: Answers) -> None:
+        self.id: str = secrets.token_hex(8)
+        self._settings = settings
         self._octets = 0
         self._running: dict[Key, _Entry] = {}
         self._answered: OrderedDict[Key, _Entry] = OrderedDict()  # the oldest first
@@ -100,19 +97,24 @@ class AnswersInMemory:
         """It did not run after all: the next one may."""
         del self._running[key]
 
+    def renew(self, now: float) -> None: ...
+
+    def close(self) -> None: ...
+
     def _forget(self, now: float) -> None:
         answered = self._answered
         while answered:
             key, oldest = next(iter(answered.items()))
-            if now - oldest.at < self._seconds and len(answered) <= self._count:
+            if now - oldest.at < self._settings.seconds and len(answered) <= self._settings.keys:
                 break
             self._octets -= len(oldest.answer or b"")
             del answered[key]
-        if self._octets > self._octets_max:
+        octets_max = self._settings.octets
+        if self._octets > octets_max:
             for entry in answered.values():
                 self._octets -= len(entry.answer or b"")
                 entry.answer = None
-                if self._octets <= self._octets_max:
+                if self._octets <= octets_max:
                     break
 
     def __repr__(self) -> str:
