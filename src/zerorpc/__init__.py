@@ -42,12 +42,13 @@ if TYPE_CHECKING:
     from zerorpc.service.current_call import CurrentCall, current_call
     from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
     from zerorpc.service.stream_parameters import takes_stream
-    from zerorpc.settings import Retry
+    from zerorpc.settings import Answers, Retry
 
 __version__ = "1.0.0a1"
 
 __all__ = [
     "AddressInUse",
+    "Answers",
     "AsyncClient",
     "CallView",
     "Cancelled",
@@ -91,6 +92,7 @@ __all__ = [
 
 # Where those under TYPE_CHECKING really come from
 _MODULES = {
+    "Answers": "zerorpc.settings",
     "AsyncClient": "zerorpc.client.asynchronous",
     "CallView": "zerorpc.client.options",
     "Client": "zerorpc.client.blocking",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import os
 from collections.abc import Callable
 from math import inf
 from typing import Annotated, Any, NamedTuple, Self, TypeAlias, TypeVar, get_type_hints
@@ -19,6 +20,7 @@ __all__ = [
     "GRACE",
     "HEARTBEAT",
     "TIMEOUT",
+    "Answers",
     "ClientSettings",
     "Retry",
     "ServerSettings",
@@ -89,6 +91,47 @@ def retry_or_none(name: str, value: object) -> Retry | None:
     if value is not None and not isinstance(value, Retry):
         raise TypeError(f"{name} has to be a zerorpc.Retry, or None, not {_described(value)}")
     return value
+
+
+class _AnswersFields(NamedTuple):
+    path: str | None
+    seconds: float
+    keys: int
+    octets: int
+
+
+class Answers(_AnswersFields):
+    """How a server keeps its answers to calls with an idempotency key: ``Server(…, answers=Answers(path))``.
+
+    Arguments: ``path`` of an SQLite database, which is made if there is none, so that the answers survive a restart and
+    hold across ``processes``; None for in memory. An answer is kept for ``seconds``; of more than ``keys`` the oldest
+    go, of more than ``octets`` the oldest answers, whose repeats get an error then.
+
+    A tuple, and so never changes. Raises TypeError or ValueError for other values.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        seconds: float = 3600.0,  # longer than any program repeats one call
+        keys: int = 100_000,  # at 255 octets each, and 100 of ours, 36 MB
+        octets: int = 64 * 1024 * 1024,  # half of the largest message
+    ) -> Self:
+        path = None if path is None else _path("path", path)
+        limits = above_zero("seconds", seconds), count("keys", keys), count("octets", octets)
+        return super().__new__(cls, path, FOREVER if limits[0] is None else limits[0], *limits[1:])
+
+
+def _path(name: str, value: object) -> str:
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(path := os.fspath(value), str):
+        raise TypeError(f"{name} has to be a path, not {_described(value)}")
+    return path
+
+
+def _answers_or_none(name: str, value: object) -> Answers | str | None:
+    return value if value is None or isinstance(value, Answers) else _path(name, value)
 
 
 class Setting(NamedTuple):
@@ -229,6 +272,15 @@ class ServerSettings(NamedTuple):
     proxy_protocol: Annotated[
         bool, Setting(_yes_or_no, "all connections come from a proxy, which sends a PROXY protocol header, version 2")
     ] = False
+    answers: Annotated[
+        Answers | str | None,
+        Setting(
+            _answers_or_none,
+            "an SQLite file to keep the answers to calls with a key in, or an `Answers`",
+            "path",
+            without="in memory",
+        ),
+    ] = None
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

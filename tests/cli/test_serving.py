@@ -43,6 +43,7 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
     assert settings_of() == ServerSettings()
     given = {
         "pool_size": 3, "max_wait": 2.5, "heartbeat": 7, "processes": 2, "grace": 0, "proxy_protocol": True,
+        "answers": "answers.sqlite",
     }  # fmt: skip
     assert set(given) == set(declared(ServerSettings))
     for name, value in given.items():

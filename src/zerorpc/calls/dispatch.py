@@ -12,21 +12,16 @@ from collections import deque
 
 from msgspec import structs
 
-from zerorpc.calls.binding import bound_by_position
-from zerorpc.calls.choosing import Choosing
+from zerorpc.calls.finding import Finding, attempts_of
 from zerorpc.calls.outliers import Outliers
-from zerorpc.calls.retry import Attempts, Budget
-from zerorpc.errors import LostRemote, NotSupported
 from zerorpc.protocol.call_header import with_time_left
 from zerorpc.protocol.channel import STATE_WAITING, USUAL_TERMS, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.protocol.peer import next_sweep
 from zerorpc.zmtp.frames import MESSAGE_MAX
 
-__all__ = ["KEYWORDS", "STREAMS", "Calls"]
+__all__ = ["Calls"]
 
-KEYWORDS = "keyword arguments"  # the one need of a call that an older server may be able to meet
-STREAMS = "streams from the client"
 _SAME_TIME = 0.001  # s; a request that waited no longer is sent as it is
 _PURGE_FIRST = 64  # calls that may wait before we look for given up ones among them; doubles with what is left
 
@@ -40,14 +35,11 @@ class Calls:
         self.peers: list[ClientPeer] = []
         self.waiting: deque[ClientChannel] = deque()
         self.next_wake: float | None = None
-        self.asked: list[ClientPeer] = []
-        self.failed: list[ClientChannel] = []
         self.resting: list[tuple[float, int, ClientChannel]] = []  # a heap: when to repeat which call
         self._resting_number = itertools.count()  # for calls are not ordered
-        self._budgets: dict[tuple[float, float], Budget] = {}
         self._purge_at = _PURGE_FIRST
-        self._choosing = Choosing(self.peers, seed)
-        self.outliers: Outliers = self._choosing.outliers
+        self._finding = Finding(self.peers, seed)
+        self.outliers: Outliers = self._finding.choosing.outliers
 
     def start(self, channel: ClientChannel, now: float) -> ClientPeer | None:
         """Send a call; the peer that now has something to flush, or None when the call has to wait."""
@@ -55,7 +47,7 @@ class Calls:
         if len(peers) == 1 and peers[0].writable and channel.terms is USUAL_TERMS:
             peer: ClientPeer | None = peers[0]
         else:
-            peer = self._choose(channel, now)
+            peer = self._finding.peer_for(channel, now)
         if peer is None:
             if channel.state is not STATE_WAITING:
                 return None
@@ -78,7 +70,7 @@ class Calls:
         older server may have to be asked something first, or lack what the call needs.
         """
         channel.terms = structs.replace(channel.terms, pinned=peer)
-        if self._pinned(channel, now) is peer:
+        if self._finding.pinned(channel, now) is peer:
             peer.open(channel, now)
         elif channel.state is STATE_WAITING:
             self.waiting.append(channel)
@@ -89,7 +81,7 @@ class Calls:
         """Whether a call whose attempt was refused is to be started again now. Otherwise it has failed, or, if it isn't
         answered, rests until it is time for its next attempt.
         """
-        attempts = _attempts_of(channel)
+        attempts = attempts_of(channel)
         if channel.upload is not None and channel.upload.begun:
             wait = None  # its items are gone
         elif attempts is None:
@@ -98,7 +90,7 @@ class Calls:
         elif attempts.unsure and self._none_will_say_so(channel):
             wait = None
         else:
-            wait = attempts.next(self._budget_of(attempts), now, channel.deadline - now, bool(self.peers))
+            wait = attempts.next(self._finding.budget_of(attempts), now, channel.deadline - now, bool(self.peers))
         if wait is None:
             channel.settle()
             return False
@@ -111,13 +103,6 @@ class Calls:
         heapq.heappush(self.resting, (now + wait, next(self._resting_number), channel))
         self.wake_by(now + wait)
         return False
-
-    def _budget_of(self, attempts: Attempts) -> Budget:
-        share, per_second = attempts.retry.share, attempts.retry.per_second
-        budget = self._budgets.get((share, per_second))
-        if budget is None:
-            budget = self._budgets[share, per_second] = Budget(share, per_second)
-        return budget
 
     def _none_will_say_so(self, channel: ClientChannel) -> bool:
         """Whether all live servers have told of their methods, and of none is this one idempotent."""
@@ -135,78 +120,6 @@ class Calls:
         """Forget the calls that were given up: those without a deadline would stay as long as there is no peer."""
         self.waiting = deque(c for c in self.waiting if c.state is STATE_WAITING)
         self._purge_at = max(2 * len(self.waiting), _PURGE_FIRST)
-
-    def _choose(self, channel: ClientChannel, now: float) -> ClientPeer | None:
-        """Which peer a call goes to, if there is one that it can go to."""
-        if channel.terms is USUAL_TERMS:
-            return self._choosing.best(self.peers, now)
-        if channel.terms.pinned is not None:
-            return self._pinned(channel, now)
-        attempts = _attempts_of(channel)
-        if attempts is not None:
-            attempts.count(self._budget_of(attempts), now)
-            if attempts.unsure:
-                return self._choose_idempotent(channel, attempts, now)
-        if channel.terms.needs and self.peers:
-            able = [peer for peer in self.peers if peer.level >= 1]
-            return self._choosing.best(able, now) if able else self._make_do(channel, now)
-        return self._choosing.best(self.peers, now)
-
-    def _choose_idempotent(self, channel: ClientChannel, attempts: Attempts, now: float) -> ClientPeer | None:
-        """The same for a call that may have run: one that says that it may run again. Those that haven't said yet are
-        asked, and if none says so, the call has failed.
-        """
-        able = [peer for peer in self.peers if peer.idempotent is not None and channel.method in peer.idempotent]
-        if able:
-            return self._choosing.best(able, now)
-        untold = [peer for peer in self.peers if peer.idempotent is None]
-        for peer in untold:
-            peer.ask(now)
-            self.asked.append(peer)
-        if self.peers and not untold:
-            attempts.give_up(channel)
-            self.failed.append(channel)
-        return None
-
-    def _make_do(self, channel: ClientChannel, now: float) -> ClientPeer | None:
-        """There are only servers of an older protocol."""
-        peer = self._choosing.best(self.peers, now)
-        return peer if peer is not None and self._is_met(channel, peer, now) else None
-
-    def _pinned(self, channel: ClientChannel, now: float) -> ClientPeer | None:
-        """The peer that a call is for, if it can go there now."""
-        peer = next((peer for peer in self.peers if peer is channel.terms.pinned), None)
-        if peer is None:
-            gone = LostRemote(f"calling remote method {channel.method}: the server went away before it was asked")
-            gone.method, gone.ran = channel.method, False
-            self._fail(channel, gone)
-        elif peer.level >= 1 or not channel.terms.needs or self._is_met(channel, peer, now):
-            return peer
-        return None
-
-    def _is_met(self, channel: ClientChannel, peer: ClientPeer, now: float) -> bool:
-        """Whether a server of an older protocol has what a call needs: keyword arguments become positions, if it tells
-        its methods' parameters. What else a call may need fails it.
-        """
-        server = peer.name or "the other end"
-        missing = [need for need in channel.terms.needs if need != KEYWORDS]
-        try:
-            if missing:
-                raise _lacking(channel, server, " and no ".join(missing))
-            if peer.parameters is not None:
-                channel.data = bound_by_position(channel.data, peer.parameters, server)
-                channel.terms = structs.replace(channel.terms, needs=())
-                return True
-        except NotSupported as error:
-            self._fail(channel, error)
-            return False
-        peer.ask(now)
-        self.asked.append(peer)
-        return False
-
-    def _fail(self, channel: ClientChannel, error: Exception) -> None:
-        channel.fail(error)
-        self.failed.append(channel)
 
     def add(self, peer: ClientPeer, server: object | None = None) -> None:
         """A peer is ready; one that said at once that it goes away would refuse every call. ``server`` is what names
@@ -229,7 +142,7 @@ class Calls:
         while place < len(self.waiting):
             channel = self.waiting[place]
             if channel.state is STATE_WAITING:
-                peer = self._choose(channel, now)
+                peer = self._finding.peer_for(channel, now)
                 if peer is None and channel.terms is USUAL_TERMS:
                     break
                 if peer is not None:
@@ -246,8 +159,9 @@ class Calls:
         """What finding a peer has led to besides: peers that were asked something, so that they have something to
         flush, and calls that failed, since no peer can do what they need.
         """
-        asked, failed = self.asked, self.failed
-        self.asked, self.failed = [], []
+        finding = self._finding
+        asked, failed = finding.asked, finding.failed
+        finding.asked, finding.failed = [], []
         return asked, failed
 
     def sweep(self, now: float, why: str) -> list[ClientChannel]:
@@ -277,11 +191,6 @@ class Calls:
         return ended
 
 
-def _attempts_of(channel: ClientChannel) -> Attempts | None:
-    attempts = channel.terms.attempts
-    return attempts if isinstance(attempts, Attempts) else None
-
-
 def _say_again(channel: ClientChannel, now: float) -> None:
     """Have the request say how much time is left, if it waited for a while, and which attempt this is."""
     attempts = channel.terms.attempts
@@ -292,9 +201,3 @@ def _say_again(channel: ClientChannel, now: float) -> None:
         data = with_time_left(channel.data, left, channel.terms.stream_until - now, number)
         if len(data) <= MESSAGE_MAX:
             channel.data = data
-
-
-def _lacking(channel: ClientChannel, server: str, what: str) -> NotSupported:
-    error = NotSupported(f"{channel.method}: the server at {server} speaks an older protocol, which has no {what}")
-    error.method = channel.method
-    return error

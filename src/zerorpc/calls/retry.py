@@ -29,13 +29,28 @@ class Attempts:
     """The attempts of one call.
 
     ``number`` is that of the current one, from 1. ``doubtful`` becomes true when one of them ended without anybody
-    knowing whether the method ran.
+    knowing whether the method ran. A call that has an idempotency key, is ``keyed``, may then be repeated where the
+    server's answers are kept, and nowhere else.
     """
 
-    __slots__ = ("_counted", "_elsewhere", "_last", "_random", "_repeats", "_wait_min", "doubtful", "number", "retry")
+    __slots__ = (
+        "_counted",
+        "_elsewhere",
+        "_last",
+        "_random",
+        "_repeats",
+        "_wait_min",
+        "answers",
+        "doubtful",
+        "keyed",
+        "number",
+        "retry",
+    )
 
-    def __init__(self, retry: Retry, random: Callable[[], float]) -> None:
+    def __init__(self, retry: Retry, random: Callable[[], float], keyed: bool = False) -> None:
         self.retry: Retry = retry
+        self.keyed: bool = keyed
+        self.answers: str | None = None  # which ones the server keeps that got the last attempt
         self.number: int = 1
         self.doubtful: bool = False
         self._random = random
@@ -51,7 +66,7 @@ class Attempts:
     @property
     def unsure(self) -> bool:
         """Whether the next one may only go to a server that says that the method is idempotent."""
-        return self.doubtful and not self.retry.idempotent
+        return self.doubtful and not self.retry.idempotent and not self.keyed
 
     def count(self, budget: Budget, now: float) -> None:
         """The call begins. Safe to call again."""

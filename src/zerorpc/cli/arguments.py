@@ -49,6 +49,7 @@ class Arguments(argparse.Namespace):
     processes: int
     grace: float
     proxy_protocol: bool
+    answers: str | None
     json: bool
     print_json: bool
     inspect: bool
@@ -291,7 +292,12 @@ def count(text: str) -> int:
     return int(text)
 
 
-_UNITS: dict[str, Callable[[str], float]] = {"seconds": seconds, "seconds or 0": seconds_or_0, "count": count}
+_UNITS: dict[str, Callable[[str], float | str]] = {
+    "seconds": seconds,
+    "seconds or 0": seconds_or_0,
+    "count": count,
+    "path": str,
+}
 
 
 def program_name() -> str:

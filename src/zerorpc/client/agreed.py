@@ -6,7 +6,7 @@ from math import inf
 from time import monotonic
 from typing import NamedTuple
 
-from zerorpc.calls.dispatch import KEYWORDS
+from zerorpc.calls.finding import KEYWORDS
 from zerorpc.calls.retry import Attempts
 from zerorpc.client.options import UNCHANGED, CallOptions
 from zerorpc.errors import TimeoutExpired
@@ -47,6 +47,8 @@ class Agreed(NamedTuple):
             needs, said["kwargs"] = (KEYWORDS,), kwargs
         if own.metadata:
             needs, said["metadata"] = (*needs, "metadata"), own.metadata
+        if own.key is not None:
+            needs, said["key"] = (*needs, "idempotency keys"), own.key
         if own.spelt:
             said["options"] = own.spelt
         if own.timeout is not UNCHANGED:
@@ -64,14 +66,14 @@ class Agreed(NamedTuple):
 
     def terms(self, now: float) -> Terms:
         """What the channel has to keep to."""
-        attempts = None if self.retry is None else _attempts(self.retry)
+        attempts = None if self.retry is None else _attempts(self.retry, "key" in self.said)
         return Terms(self.needs, now + self.left, None if self.left == inf else self.left, self.item_timeout, attempts)
 
 
-def _attempts(retry: Retry) -> Attempts:
+def _attempts(retry: Retry, keyed: bool) -> Attempts:
     from random import random  # few need it, and what it brings along takes 2 ms
 
-    return Attempts(retry, random)
+    return Attempts(retry, random, keyed)
 
 
 def _too_late(method: str, deadline: float | None) -> TimeoutExpired:

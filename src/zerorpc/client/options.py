@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from zerorpc.protocol.call_header import KEY_MAX
 from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.remote_method import RemoteMethod
@@ -36,6 +37,7 @@ class CallOptions(NamedTuple):
     detached: bool = False
     in_background: bool = False
     retry: Retry | None = UNCHANGED
+    key: str | bytes | None = None
     spelt: tuple[str, ...] = ()  # keywords of the call itself that were taken for options
 
 
@@ -100,6 +102,7 @@ def options(
     detached: bool = UNCHANGED,
     async_: bool = UNCHANGED,
     retry: Retry | None = UNCHANGED,
+    key: str | bytes | None = UNCHANGED,
 ) -> CallView:
     """A view of a client for calls with these options, on which every keyword is the method's.
 
@@ -115,6 +118,9 @@ def options(
     zerorpc 0.6 can't take them: NotSupported. ``detached`` to heed neither the deadline nor the end of the call that
     the running code answers. ``async_`` to return at once, with an AsyncResult; not for an AsyncClient, whose calls
     always do. ``retry`` a ``zerorpc.Retry``, which says how calls that failed are repeated, None for not at all.
+    ``key`` a text or bytes for one call and its repeats, which no other call has, such as ``uuid.uuid4().hex``: the
+    server runs the method once for it, and answers repeats alike. It can't stream. A server of zerorpc 0.6 can't do
+    it: NotSupported.
 
     Raises TypeError or ValueError for other values. Safe from any thread; costs no connection.
     """
@@ -131,6 +137,7 @@ def options(
         "detached": detached,
         "in_background": async_,
         "retry": retry,
+        "key": key,
     }
     checked = {name: _CHECKS[name](value) for name, value in given.items() if value is not UNCHANGED}
     return CallView(core, before._replace(**checked))
@@ -170,6 +177,16 @@ def _checked_metadata(metadata: Mapping[Any, Any] | None) -> dict[str, str | byt
     return dict(metadata)
 
 
+def _checked_key(key: Any) -> str | bytes | None:
+    if key is None:
+        return None
+    if not isinstance(key, (str, bytes)):
+        raise TypeError(f"key has to be a str or bytes, not a {type(key).__name__}")
+    if not 0 < len(key) <= KEY_MAX:
+        raise ValueError(f"key has to have 1 to {KEY_MAX} characters or bytes, not {len(key)}")
+    return key
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "timeout": functools.partial(seconds, "timeout"),
     "slots": _count_slots,
@@ -179,4 +196,5 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "detached": bool,
     "in_background": bool,
     "retry": functools.partial(retry_or_none, "retry"),
+    "key": _checked_key,
 }

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from zerorpc.calls.dispatch import STREAMS, Calls
+from zerorpc.calls.dispatch import Calls
+from zerorpc.calls.finding import STREAMS
 from zerorpc.client.agreed import Agreed
 from zerorpc.client.options import CallOptions
 from zerorpc.client.uploads import take_stream

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
+from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.doors.rpc_items import LoopItems, ThreadItems
 from zerorpc.errors import WrongArguments
@@ -47,6 +48,7 @@ class RpcDoor:
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint)
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
+        self.keyed: KeyedCalls | None = None  # together with these
         self.leaving: bool = False  # clients are to go elsewhere
         self._heard = asyncio.Event()  # set when a client has answered the goaway, or is lost
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
@@ -73,12 +75,24 @@ class RpcDoor:
             if context.hooks_server
             else RpcInvocation(method, name, args, channel, link)
         )
-        if (bad or channel.call is not None) and (problem := self._problem(invocation)):
+        if (bad or channel.call is not None) and not self._heed_call(invocation):
+            return
+        assert self.runners is not None
+        self.runners.submit(invocation)
+
+    def _heed_call(self, invocation: RpcInvocation) -> bool:
+        """Take what a request says besides; whether it is to be run now."""
+        channel = invocation.channel
+        if (problem := self._problem(invocation)) is not None:
             invocation.ran, invocation.refused = False, WrongArguments
-            invocation.answer(invocation.error(TypeError(f"{name}: {problem}")), flush=False)
-        else:
-            assert self.runners is not None
-            self.runners.submit(invocation)
+            invocation.answer(invocation.error(TypeError(f"{invocation.name}: {problem}")), flush=False)
+            return False
+        call = channel.call
+        if call is None or call.key is None:
+            return True
+        assert self.keyed is not None
+        self.keyed.let_in(invocation, call.key)
+        return False
 
     def _problem(self, invocation: RpcInvocation) -> str | None:
         """Take what a request says besides; or what is wrong with it."""
@@ -92,7 +106,11 @@ class RpcDoor:
                 f"the method has a parameter {', '.join(taken)} of its own, and the client took it for an option of "
                 "the call: on zerorpc.options(client, …) all keywords are the method's"
             )
-        return None if call.stream is None else self._take_stream(invocation, method, call.stream)
+        if call.stream is None:
+            return None
+        if call.key is not None:
+            return "a call with an idempotency key can't be repeated with an argument that streams"
+        return self._take_stream(invocation, method, call.stream)
 
     def _take_stream(self, invocation: RpcInvocation, method: Method, place: int | str) -> str | None:
         """Put an iterator in the place of the argument that streams; or why that can't be."""

@@ -14,9 +14,12 @@ from msgspec import Raw
 
 from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, RETRY_AFTER_KEY, TIMEOUT_KEY, encode_usual
 
-__all__ = ["CallHeader", "Metadata", "read_call_header", "retry_after", "with_time_left"]
+__all__ = ["KEY_MAX", "CallHeader", "Metadata", "read_call_header", "readdressed", "retry_after", "with_time_left"]
 
 Metadata: TypeAlias = dict[str, str | bytes]
+
+
+KEY_MAX = 255  # characters or octets of an idempotency key; a UUID has 36
 
 
 class CallHeader(msgspec.Struct):
@@ -27,6 +30,7 @@ class CallHeader(msgspec.Struct):
     deadline: float | None = None  # seconds that are left for all of the call, a stream's items included
     metadata: dict[str, Any] | None = None  # of the program: texts and octets
     stream: int | str | None = None  # the argument that streams, by its place or keyword; nil stands there
+    key: Any = None  # an idempotency key, text or octets: the same for all attempts of one call
     attempt: int = 1  # of a call that is repeated: which one this is
 
 
@@ -39,6 +43,9 @@ def read_call_header(raw: Raw) -> CallHeader:
     for name, value in (header.metadata or {}).items():
         if not isinstance(value, (str, bytes)):
             raise ValueError(f"metadata has to be texts or octets, and {name} is of type {type(value).__name__}")
+    key = header.key
+    if key is not None and not (isinstance(key, (str, bytes)) and 0 < len(key) <= KEY_MAX):
+        raise ValueError(f"an idempotency key has to be a text or octets, 1 to {KEY_MAX} of them")
     return header
 
 
@@ -67,6 +74,12 @@ def with_time_left(request: bytes, first: float | None, all_of_it: float, attemp
     if attempt > 1:
         header[CALL_KEY] = {**call, "attempt": attempt} if isinstance(call, dict) else {"attempt": attempt}
     return encode_usual((header, parts.name, parts.args))
+
+
+def readdressed(reply: bytes, header: dict[str, Any]) -> bytes:
+    """A packed reply as one to another request: ``header`` has what differs."""
+    parts = _parts_decoder.decode(reply)
+    return encode_usual(({**parts.header, **header}, parts.name, parts.args))
 
 
 def retry_after(header: dict[str, Any]) -> float | None:

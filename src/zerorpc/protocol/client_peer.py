@@ -198,6 +198,11 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         """The methods of which the server says that they are; None until it has told."""
         return None if self._inquiry is None or self._inquiry.answer is None else self._inquiry.idempotent
 
+    @property
+    def answers(self) -> str | None:
+        """Which answers the server keeps by key; None if it keeps none, or has not told."""
+        return None if self._inquiry is None else self._inquiry.answers
+
     def ask(self, now: float) -> None:
         """Have it tell of its methods: ``News.TOLD``. Safe to call twice."""
         if self._inquiry is None:

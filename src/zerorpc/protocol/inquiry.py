@@ -20,11 +20,15 @@ class Inquiry(ClientChannel, eq=False):
 
     answer: dict[str, Any] | None = None  # by method: its "args", as the server says it
     idempotent: frozenset[str] = frozenset()
+    answers: str | None = None  # which ones it keeps by key
 
     def receive(self, event: Answer, data: Buffer) -> None:
-        methods = _methods(event)
-        self.idempotent = frozenset(name for name, told in methods.items() if told.get("idempotent") is True)
-        self.answer = {name: told.get("args") for name, told in methods.items()}
+        told = _told(event)
+        methods = {name: method for name, method in _map(told.get("methods")).items() if isinstance(method, dict)}
+        self.idempotent = frozenset(name for name, method in methods.items() if method.get("idempotent") is True)
+        answers = told.get("answers")
+        self.answers = answers if isinstance(answers, str) else None
+        self.answer = {name: method.get("args") for name, method in methods.items()}
         self.answered = True
         self.state = STATE_DONE
 
@@ -39,10 +43,11 @@ class Inquiry(ClientChannel, eq=False):
         super().fail(error)
 
 
-def _methods(event: Answer) -> dict[str, dict[str, Any]]:
-    """What is told of each. None, if the server has an error for us, as zerorpc 0.6 does on Python 3.11 and later."""
-    try:
-        methods = event.args[0]["methods"] if event.name == OK else {}
-        return {name: told for name, told in methods.items() if isinstance(told, dict)}
-    except (TypeError, LookupError, AttributeError):
-        return {}
+def _told(event: Answer) -> dict[str, Any]:
+    """Nothing, if the server has an error for us, as zerorpc 0.6 does on Python 3.11 and later."""
+    args = event.args
+    return _map(args[0]) if event.name == OK and isinstance(args, list) and args else {}
+
+
+def _map(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zerorpc.compat.context import Context
+from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc import RpcDoor
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.runtime import forks
@@ -203,6 +204,8 @@ class Service:
 
     def _startup(self, loop: asyncio.AbstractEventLoop) -> None:
         self.door.runners = Runners(loop, self.settings)
+        self.door.keyed = KeyedCalls(loop, self.door.runners.submit, self.settings)
+        self.registry.answers = self.door.keyed.id
         self.hub.attach(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)
@@ -243,10 +246,14 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):  # by force()
                 await self._draining
             await runners.aclose()
+            if self.door.keyed is not None:
+                await self.door.keyed.settle()
             if self.life.state is not State.FORCED:
                 await self.door.until_heard()
         finally:
             await self.hub.aclose(LostRemote("the server stopped"))
+            if self.door.keyed is not None:
+                self.door.keyed.close()
 
     # Its end, from any thread
 

@@ -11,7 +11,7 @@ from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
 from zerorpc.service import process_pool
 from zerorpc.service.methods import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, ServerSettings, checked
+from zerorpc.settings import GRACE, HEARTBEAT, Answers, ServerSettings, checked
 from zerorpc.socket_base import SocketBase
 
 __all__ = ["Server"]
@@ -43,6 +43,8 @@ class Server(SocketBase):
       PROXY protocol header (version 2). Others are refused. A hook's ``request.caller`` is the address in that header.
     - ``max_wait``: seconds that a request may wait for its turn. One that waits longer is refused, at once if that can
       be foreseen. None: half of its caller's timeout.
+    - ``answers``: where the answers to calls with an idempotency key are kept: the path of an SQLite database, so that
+      they survive a restart and hold across ``processes``, or a ``zerorpc.Answers``. None: in memory, for an hour.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -62,6 +64,7 @@ class Server(SocketBase):
         processes: int = 1,
         proxy_protocol: bool = False,
         max_wait: float | None = None,
+        answers: Answers | str | os.PathLike[str] | None = None,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -70,6 +73,7 @@ class Server(SocketBase):
             processes=processes,
             proxy_protocol=proxy_protocol,
             max_wait=max_wait,
+            answers=answers,  # type: ignore[arg-type] # any path; checked below
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()

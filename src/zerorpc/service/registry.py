@@ -18,6 +18,7 @@ class Registry:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
         self.answering: dict[str, Method] = {
             name: Method(name, on_loop(function)) for name, function in self._builtins().items()
@@ -34,6 +35,7 @@ class Registry:
             "_zerorpc_inspect": lambda: {
                 "name": self.name,
                 "methods": {name: describe(m) for name, m in self.methods.items() if not name.startswith("_")},
+                **({} if self.answers is None else {"answers": self.answers}),
             },
         }
 
