@@ -13,7 +13,8 @@ import zerorpc
 from tests.client.ways import EACH_WAY, EITHER_CLIENT, Way
 from tests.interop.node.programs import NodeClient, node_client, node_server
 from tests.interop.ours import our_server
-from tests.interop.programs import OldCallError, OldClient, old_client, old_server, telling_server
+from tests.interop.programs import PATIENCE, OldCallError, OldClient, old_client, old_server, telling_server
+from tests.interop.raw_zmq import Sockets, broker
 
 TCP = "tcp://127.0.0.1:0"
 SHORT = 0.3  # s
@@ -255,3 +256,43 @@ def test_what_they_cannot_give_is_a_type_error(old_caller: OldClient) -> None:
     assert (caught.value.kind, caught.value.name) == ("RemoteError", "TypeError")
     described = old_caller.call("_zerorpc_inspect")["methods"]["plain"]
     assert described["args"][0]["name"] == "x"
+
+
+# Two of ours with a broker of libzmq's between them, which hides from each what the other is
+
+
+class Movable:
+    def move(self, x: int, y: int = 2, *, note: Any = None) -> list[Any]:
+        self._moves = self.moves() + 1
+        return [x, y, note]
+
+    def moves(self) -> int:
+        return getattr(self, "_moves", 0)
+
+    def tell(self) -> float | None:
+        return zerorpc.current_call().remaining()
+
+    async def wait(self) -> None:
+        await asyncio.sleep(2 * PATIENCE)
+
+
+@pytest.fixture
+def behind_a_broker(sockets: Sockets) -> Iterator[str]:
+    with broker(sockets) as (front, back), our_server(Movable(), connect=back):
+        yield front
+
+
+@EACH_WAY
+def test_behind_a_broker(behind_a_broker: str, way: Way) -> None:
+    assert way(behind_a_broker, lambda client: client.move(y=5, x=1)) == [1, 5, None]
+    error = refused(way, behind_a_broker, lambda client: client.move(1, note="n"))
+    assert "note can't be given by position" in str(error)
+    assert "no metadata" in str(refused(way, behind_a_broker, lambda client: client.move(1), metadata={"a": "b"}))
+
+
+@EACH_WAY
+def test_time_travels_through_a_broker(behind_a_broker: str, way: Way) -> None:
+    assert 0 < way(behind_a_broker, lambda client: client.tell(), timeout=9) <= 9
+    assert 0 < way(behind_a_broker, lambda client: client.tell(), deadline=8) <= 8
+    with pytest.raises(zerorpc.TimeoutExpired, match=rf"after {SHORT}s, when calling remote method wait"):
+        way(behind_a_broker, lambda client: client.wait(), deadline=SHORT)

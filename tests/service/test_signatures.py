@@ -63,6 +63,14 @@ def test_arguments(functor: Any, args: Any) -> None:
         ] == args
 
 
+def test_a_star_stands_where_python_writes_one() -> None:
+    def bare(x: int, *, y: int = 2, z: int) -> None: ...
+
+    args = describe(Method("f", bare))["args"]
+    assert [argument["name"] for argument in args] == ["x", "*", "y", "z"]
+    assert args[1] == {"name": "*"}
+
+
 def test_annotations_that_are_no_strings() -> None:
     def typed(a, b): ...  # type: ignore[no-untyped-def]
 

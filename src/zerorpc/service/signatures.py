@@ -98,7 +98,14 @@ def _of_signature(method: Method, tell: Callable[[inspect.Signature], _T]) -> _T
 
 
 def _arguments(signature: inspect.Signature) -> list[dict[str, Any]]:
-    return [_argument(parameter) for parameter in signature.parameters.values()]
+    """With a bare ``*`` where Python writes one: what stands behind it has no position."""
+    described, starred = [], False
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not starred:
+            described.append({"name": "*"})
+        starred = starred or parameter.kind in (parameter.VAR_POSITIONAL, parameter.KEYWORD_ONLY)
+        described.append(_argument(parameter))
+    return described
 
 
 def _argument(parameter: inspect.Parameter) -> dict[str, Any]:
