@@ -9,26 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import warnings
-import weakref
 from collections.abc import Callable
 from os import getpid
 from threading import get_ident
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.async_peers import AsyncPeers
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
-from zerorpc.client.request import ClientBase, Request, lost_with
+from zerorpc.client.request import ClientBase, Request
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.protocol.channel import STATE_REFUSED, CallCarrier, ClientChannel
-from zerorpc.protocol.client_peer import ClientPeer
+from zerorpc.protocol.channel import CallCarrier, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
 from zerorpc.transport.aio import AioHub
-from zerorpc.transport.aio_link import AioLink
 
 __all__ = ["AsyncClient"]
 
@@ -136,7 +134,7 @@ class _Core:
         self.settings: ClientSettings = settings
         self.timeout: float | None = settings.timeout  # as it is now: a program may set it
         self.calls: Calls = Calls()
-        self._peers = _Peers(self, settings)
+        self._peers = AsyncPeers(self, settings)
         self.hub: AioHub = self._peers.hub
         self._links = self._peers.links
         self.loop: asyncio.AbstractEventLoop
@@ -224,6 +222,7 @@ class _Core:
         """In a forked child: the calls, the connections and the loop are the parent's."""
         self.hub.disown()
         self.calls = self._peers.calls = Calls()
+        self.calls.hedges.won = self._peers._won
         self._links.clear()
         self._attached = self._peers.timer = None
 
@@ -266,128 +265,3 @@ def _closed_here() -> LostRemote:
 
 class _RepeatingCore(Repeating, _Core):
     """The same for a client with ``retry=``."""
-
-
-class _Peers:
-    """What a client knows of its peers, and what the hub tells. It keeps no client alive."""
-
-    def __init__(self, core: _Core, settings: ClientSettings) -> None:
-        self.tap: Callable[[str, Buffer], None] | None = None
-        self.calls = core.calls
-        self.links: dict[CallCarrier, AioLink] = {}  # of those that are not lost
-        self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
-        self._core = weakref.ref(core)
-        self._context = core.context
-        self._settings = settings
-        self._loop: asyncio.AbstractEventLoop
-        self.hub = AioHub(self, core.context.hook_resolve_endpoint)
-
-    def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self.hub.attach(loop)
-
-    def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._settings.heartbeat, self._context.next_msgid, self._settings.passive_heartbeat)
-        peer.tap = self.tap
-        return peer
-
-    def peer_ready(self, link: AioLink) -> None:
-        self.links[link.peer] = link
-        self.calls.add(link.peer)
-        self._assign()
-
-    def peer_writable(self, link: AioLink) -> None:
-        self._assign()
-
-    def _assign(self) -> None:
-        for peer in self.calls.assign(self._loop.time()):
-            self.flush_soon(peer)
-        self._act_on_side_effects()
-
-    def _act_on_side_effects(self) -> None:
-        asked, failed = self.calls.take_side_effects()
-        for peer in asked:
-            self.flush_soon(peer)
-        self.received(None, failed)
-
-    def flush_soon(self, peer: CallCarrier) -> None:
-        link = self.links.get(peer)
-        if link is not None:
-            link.flush_soon()
-
-    def received(self, link: AioLink | None, touched: list[ClientChannel]) -> None:
-        for channel in touched:
-            waiter = channel.waiter
-            if channel.state is STATE_REFUSED and self._try_elsewhere(channel):
-                pass
-            elif waiter is not None:
-                try:  # noqa: SIM105 - suppress() costs 0.2 us
-                    waiter.set_result(None)
-                except asyncio.InvalidStateError:
-                    pass  # it was cancelled in this very turn
-
-    def _try_elsewhere(self, channel: ClientChannel) -> bool:
-        """Whether a call goes on that a server has refused: at another one, or a little later."""
-        now = self._loop.time()
-        if self.hub.closed:
-            return False
-        peer = self.calls.start(channel, now) if self.calls.retry(channel, now) else None
-        if peer is not None:
-            self.flush_soon(peer)
-        elif not channel.answered:
-            self.let_wait()
-        return not channel.answered
-
-    def peer_leaves(self, link: AioLink) -> None:
-        self.calls.remove(link.peer)
-        link.replace()  # perhaps at the same endpoint: if that is a proxy's, there are other servers behind it
-
-    def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
-        self.links.pop(link.peer, None)
-        self.calls.remove(link.peer)
-        lost_with(link.name, ended)
-        self.received(link, ended)
-        if self.calls.waiting:  # for what this one was asked, perhaps
-            self._assign()
-
-    def forked(self) -> None:
-        core = self._core()
-        if core is not None:
-            core.forked()
-
-    # Calls that wait for a peer
-
-    def let_wait(self) -> None:
-        """A call found no peer."""
-        self._act_on_side_effects()
-        self.set_timer()
-
-    def set_timer(self) -> None:
-        wake = self.calls.next_wake
-        if wake is not None and (self.timer is None or wake < self.timer.when()):
-            if self.timer is not None:
-                self.timer.cancel()
-            self.timer = self._loop.call_at(wake, self._sweep)
-
-    def _sweep(self) -> None:
-        self.timer = None
-        why = f": no server was reached ({self.hub.describe()})"
-        self.received(None, self.calls.sweep(self._loop.time(), why))
-        self._assign()
-        self.set_timer()
-
-    def end_calls(self) -> None:
-        """No further server will be found for those that wait."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        self.received(None, self.calls.close(Closed("the client was closed")))
-
-    def abandon(self, channel: ClientChannel, error: Exception | None = None) -> None:
-        peer = channel.peer
-        channel.abandon(error)
-        if self._loop.is_closed():
-            return
-        if peer is not None:
-            self.flush_soon(peer)
-        self.received(None, [channel])  # whoever waits for it in another task waits no longer

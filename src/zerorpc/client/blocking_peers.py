@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from zerorpc.calls.dispatch import Calls
+from zerorpc.calls.retry import take_twin
 from zerorpc.client.request import answered, lost_with
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
@@ -26,6 +27,7 @@ class BlockingPeers:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls: Calls = Calls()
+        self.calls.hedges.won = self._won
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
         self._settings = settings
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
@@ -75,6 +77,7 @@ class BlockingPeers:
     def forked(self) -> None:
         """This is a child now, and the calls are the parent's."""
         self.calls = Calls()
+        self.calls.hedges.won = self._won
         self.links = {}
 
     def peer_ready(self, link: BlockingLink) -> None:
@@ -96,6 +99,11 @@ class BlockingPeers:
                 link.closed = True
                 link.finish()
             raise
+
+    def _won(self, channel: ClientChannel, loser: ClientPeer | None) -> None:
+        if loser is not None:
+            self.flush(loser)
+        self.hub.leading.wake(channel)
 
     def _act_on_side_effects(self) -> None:
         asked, failed = self.calls.take_side_effects()
@@ -139,6 +147,8 @@ class BlockingPeers:
 
     def abandon(self, channel: ClientChannel, error: Exception | None = None) -> None:
         """Nobody wants the rest of a call."""
+        if (twin := take_twin(channel)) is not None:
+            self.abandon(twin)
         channel.abandon(error)
         if channel.peer is not None:
             self.flush(channel.peer)

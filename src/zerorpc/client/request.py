@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from zerorpc.calls.dispatch import Calls
+from zerorpc.calls.retry import attempts_of, take_twin
 from zerorpc.client.agreed import Agreed
 from zerorpc.client.options import CallOptions
 from zerorpc.compat.context import Context
@@ -23,7 +24,7 @@ from zerorpc.errors import (
     ZeroRPCError,
 )
 from zerorpc.protocol.call_header import retry_after
-from zerorpc.protocol.channel import DEFAULT_SLOTS, Answer, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, USUAL_TERMS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     CALL_KEY,
     DONE,
@@ -213,6 +214,8 @@ class Request:
         channel = self.channel
         channel.data = b""  # no further attempt needs it, and the program may keep the call
         reply = channel.reply
+        if channel.terms is not USUAL_TERMS:
+            self._end_attempts(channel)
         if reply is None:
             self.complete_error()
             assert channel.error is not None
@@ -228,6 +231,17 @@ class Request:
             return self._caller.make_stream(self)
         self._caller.abandon(channel)
         raise self._no_pattern(reply.name)
+
+    def _end_attempts(self, channel: ClientChannel) -> None:
+        """The call has its first reply, or its end: an attempt that goes on beside is over."""
+        attempts = attempts_of(channel)
+        if attempts is None:
+            return
+        if attempts.hedge and channel.reply is not None:
+            self._caller.calls.hedges.measure(channel.method, channel.last_seen - attempts.begun)
+        twin = take_twin(channel)
+        if twin is not None:
+            self._caller.drop(twin)
 
     def _hooked_outcome(self, reply: Answer) -> Any:
         """The same through the patterns, which call the hooks and which a hook may replace."""
