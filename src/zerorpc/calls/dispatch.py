@@ -12,10 +12,12 @@ from collections import deque
 
 from msgspec import structs
 
-from zerorpc.calls.finding import Finding, attempts_of
+from zerorpc.calls.finding import Finding
+from zerorpc.calls.hedging import Hedges, Twin, TwinWaiter
 from zerorpc.calls.outliers import Outliers
+from zerorpc.calls.retry import attempts_of
 from zerorpc.protocol.call_header import with_time_left
-from zerorpc.protocol.channel import STATE_WAITING, USUAL_TERMS, ClientChannel
+from zerorpc.protocol.channel import STATE_SENT, STATE_WAITING, USUAL_TERMS, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.protocol.peer import next_sweep
 from zerorpc.zmtp.frames import MESSAGE_MAX
@@ -23,6 +25,7 @@ from zerorpc.zmtp.frames import MESSAGE_MAX
 __all__ = ["Calls"]
 
 _SAME_TIME = 0.001  # s; a request that waited no longer is sent as it is
+_TOLD_WITHIN = 0.01  # s until it is looked again whether a server has told of its methods
 _PURGE_FIRST = 64  # calls that may wait before we look for given up ones among them; doubles with what is left
 
 
@@ -37,17 +40,20 @@ class Calls:
         self.next_wake: float | None = None
         self.resting: list[tuple[float, int, ClientChannel]] = []  # a heap: when to repeat which call
         self._resting_number = itertools.count()  # for calls are not ordered
+        self.hedges: Hedges = Hedges()
         self._purge_at = _PURGE_FIRST
         self._finding = Finding(self.peers, seed)
         self.outliers: Outliers = self._finding.choosing.outliers
 
     def start(self, channel: ClientChannel, now: float) -> ClientPeer | None:
-        """Send a call; the peer that now has something to flush, or None when the call has to wait."""
+        """Send a call; the peer that now has something to flush, or None when there are side effects: the call has to
+        wait, perhaps.
+        """
         peers = self.peers
         if len(peers) == 1 and peers[0].writable and channel.terms is USUAL_TERMS:
-            peer: ClientPeer | None = peers[0]
-        else:
-            peer = self._finding.peer_for(channel, now)
+            peers[0].open(channel, now)
+            return peers[0]
+        peer = self._finding.peer_for(channel, now)
         if peer is None:
             if channel.state is not STATE_WAITING:
                 return None
@@ -58,7 +64,46 @@ class Calls:
                 self.wake_by(channel.deadline)
             return None
         peer.open(channel, now)
-        return peer
+        if channel.terms is USUAL_TERMS or not self._watch(channel, now):
+            return peer
+        self._finding.asked.append(peer)
+        return None
+
+    def _watch(self, channel: ClientChannel, now: float) -> bool:
+        """Whether there is a time at which a call that was just sent will be slow."""
+        attempts = attempts_of(channel)
+        if attempts is None or not attempts.hedge or attempts.twin is not None:
+            return False
+        if attempts.number == 1:
+            attempts.begun = now
+        slow_at = self.hedges.watch(channel, attempts.hedge, now)
+        if slow_at is None:
+            return False
+        self.wake_by(slow_at)
+        return True
+
+    def _hedge(self, channel: ClientChannel, now: float) -> None:
+        """Begin a second attempt of a call that is slow, if another server may run it, and the budget lets us."""
+        attempts = attempts_of(channel)
+        assert attempts is not None
+        able = others = [peer for peer in self.peers if peer is not channel.peer]
+        if not attempts.retry.idempotent:
+            able = [p for p in others if p.idempotent is not None and channel.method in p.idempotent]
+            untold = [p for p in others if p.idempotent is None]
+            for peer in untold:
+                peer.ask(now)
+                self._finding.asked.append(peer)
+            if untold and not able:
+                self.hedges.look_again(channel, now + _TOLD_WITHIN)
+        chosen = self._finding.choosing.best(able, now)
+        if chosen is None or not self._finding.budget_of(attempts).take(now):
+            return
+        attempts.number += 1
+        twin = Twin.of(channel, chosen.new_id(), attempts.number)
+        twin.waiter = TwinWaiter(self.hedges, channel, twin, chosen)
+        attempts.twin = twin
+        chosen.open(twin, now)
+        self._finding.asked.append(chosen)
 
     def wake_by(self, deadline: float) -> None:
         """Somebody waits for a peer until then."""
@@ -87,6 +132,10 @@ class Calls:
         elif attempts is None:
             again = self.peers and now < channel.deadline and channel.terms.pinned is None
             wait = 0.0 if again else None
+        elif attempts.twin is not None and attempts.twin.state is STATE_SENT:
+            attempts.keep(channel)  # its twin goes on, and is the call's next attempt
+            channel.try_again()
+            return False
         elif attempts.unsure and self._none_will_say_so(channel):
             wait = None
         else:
@@ -148,6 +197,8 @@ class Calls:
                 if peer is not None:
                     _say_again(channel, now)
                     peer.open(channel, now)
+                    if channel.terms is not USUAL_TERMS:
+                        self._watch(channel, now)
                     used.append(peer)
                 elif channel.state is STATE_WAITING:
                     place += 1  # until there is a peer that can do what it needs
@@ -177,8 +228,11 @@ class Calls:
         self._purge()
         deadlines = [c.deadline for c in self.waiting if c.timeout is not None]
         self.next_wake = max(min(deadlines), now + next_sweep(len(self.waiting))) if deadlines else None
-        if self.resting:
-            self.wake_by(self.resting[0][0])
+        for channel in self.hedges.take_due(now):
+            self._hedge(channel, now)
+        for due in (self.resting, self.hedges.due):
+            if due:
+                self.wake_by(due[0][0])
         return ended
 
     def close(self, error: Exception) -> list[ClientChannel]:

@@ -6,12 +6,12 @@ from msgspec import structs
 
 from zerorpc.calls.binding import bound_by_position
 from zerorpc.calls.choosing import Choosing
-from zerorpc.calls.retry import Attempts, Budget
+from zerorpc.calls.retry import Attempts, Budget, attempts_of
 from zerorpc.errors import LostRemote, NotSupported
 from zerorpc.protocol.channel import USUAL_TERMS, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 
-__all__ = ["KEYWORDS", "STREAMS", "Finding", "attempts_of"]
+__all__ = ["KEYWORDS", "STREAMS", "Finding"]
 
 KEYWORDS = "keyword arguments"  # the one need of a call that an older server may be able to meet
 STREAMS = "streams from the client"
@@ -124,11 +124,6 @@ class Finding:
         if budget is None:
             budget = self._budgets[share, per_second] = Budget(share, per_second)
         return budget
-
-
-def attempts_of(channel: ClientChannel) -> Attempts | None:
-    attempts = channel.terms.attempts
-    return attempts if isinstance(attempts, Attempts) else None
 
 
 def _lacking(channel: ClientChannel, server: str, what: str) -> NotSupported:

@@ -18,7 +18,7 @@ from zerorpc.protocol.channel import Answer, ClientChannel
 from zerorpc.protocol.events import Buffer
 from zerorpc.settings import Retry
 
-__all__ = ["Attempts", "Budget", "backoff"]
+__all__ = ["Attempts", "Budget", "attempts_of", "backoff", "take_twin"]
 
 _WINDOW = 10  # s over which calls and retries are counted; as Finagle's RetryBudget
 # Of what a server says of itself: it is about this server, or this moment, so that another attempt may do better.
@@ -41,16 +41,24 @@ class Attempts:
         "_repeats",
         "_wait_min",
         "answers",
+        "begun",
         "doubtful",
+        "hedge",
         "keyed",
         "number",
         "retry",
+        "twin",
     )
 
-    def __init__(self, retry: Retry, random: Callable[[], float], keyed: bool = False) -> None:
+    def __init__(
+        self, retry: Retry, random: Callable[[], float], keyed: bool = False, hedge: float | bool = False
+    ) -> None:
         self.retry: Retry = retry
         self.keyed: bool = keyed
         self.answers: str | None = None  # which ones the server keeps that got the last attempt
+        self.hedge: float | bool = hedge  # whether a slow one gets a twin; or the seconds after which it is slow
+        self.twin: ClientChannel | None = None  # which goes on at the same time
+        self.begun: float = 0.0  # when a call that may be hedged was sent
         self.number: int = 1
         self.doubtful: bool = False
         self._random = random
@@ -124,6 +132,21 @@ class Attempts:
         channel.reply, channel.reply_data, channel.error = self._last
         channel.answered = True
         channel.settle()
+
+
+def attempts_of(channel: ClientChannel) -> Attempts | None:
+    """Those of a call that may be repeated or hedged."""
+    attempts = channel.terms.attempts
+    return attempts if isinstance(attempts, Attempts) else None
+
+
+def take_twin(channel: ClientChannel) -> ClientChannel | None:
+    """The attempt that goes on beside, which nobody wants any more."""
+    attempts = attempts_of(channel)
+    if attempts is None or attempts.twin is None:
+        return None
+    twin, attempts.twin = attempts.twin, None
+    return twin
 
 
 def backoff(retry: Retry, number: int, random: float) -> float:

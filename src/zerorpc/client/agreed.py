@@ -29,6 +29,7 @@ class Agreed(NamedTuple):
     needs: tuple[str, ...]  # what only a server of ours can do
     said: dict[str, object]  # to a server of ours (protocol.call_header.CallHeader)
     retry: Retry | None
+    hedge: float | bool
 
     @classmethod
     def of(
@@ -62,18 +63,24 @@ class Agreed(NamedTuple):
             if left <= 0:
                 raise _too_late(method, own.deadline)
         retry = None if own.retry is UNCHANGED else own.retry
-        return cls(timeout, own.slots, left, own.item_timeout, needs, said, retry)
+        hedge = False if own.key is not None else own.hedge  # one key runs once
+        return cls(timeout, own.slots, left, own.item_timeout, needs, said, retry, hedge)
 
     def terms(self, now: float) -> Terms:
         """What the channel has to keep to."""
-        attempts = None if self.retry is None else _attempts(self.retry, "key" in self.said)
+        attempts = None
+        if self.retry is not None or self.hedge:
+            attempts = _attempts(self.retry or _NO_RETRY, "key" in self.said, self.hedge)
         return Terms(self.needs, now + self.left, None if self.left == inf else self.left, self.item_timeout, attempts)
 
 
-def _attempts(retry: Retry, keyed: bool) -> Attempts:
+_NO_RETRY = Retry(attempts=1)  # whose budget is that of hedges, too
+
+
+def _attempts(retry: Retry, keyed: bool, hedge: float | bool) -> Attempts:
     from random import random  # few need it, and what it brings along takes 2 ms
 
-    return Attempts(retry, random, keyed)
+    return Attempts(retry, random, keyed, hedge)
 
 
 def _too_late(method: str, deadline: float | None) -> TimeoutExpired:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from zerorpc.calls.dispatch import Calls
+from zerorpc.calls.retry import take_twin
 from zerorpc.client.async_upload import TaskUpload
 from zerorpc.client.request import lost_with
 from zerorpc.compat.context import Context
@@ -46,6 +47,7 @@ class AsyncPeers:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop
         self.hub: AioHub = AioHub(self, core.context.hook_resolve_endpoint)
+        self.calls.hedges.won = self._won
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -69,7 +71,12 @@ class AsyncPeers:
     def _assign(self) -> None:
         for peer in self.calls.assign(self._loop.time()):
             self.flush_soon(peer)
-        self._act_on_side_effects()
+        self.let_wait()
+
+    def _won(self, channel: ClientChannel, loser: ClientPeer | None) -> None:
+        if loser is not None:
+            self.flush_soon(loser)
+        self.received(None, [channel])
 
     def _act_on_side_effects(self) -> None:
         asked, failed = self.calls.take_side_effects()
@@ -131,7 +138,7 @@ class AsyncPeers:
     # Calls that wait for a peer
 
     def let_wait(self) -> None:
-        """A call found no peer."""
+        """A call found no peer, or is watched."""
         self._act_on_side_effects()
         self.set_timer()
 
@@ -158,6 +165,8 @@ class AsyncPeers:
 
     def abandon(self, channel: ClientChannel, error: Exception | None = None) -> None:
         peer = channel.peer
+        if (twin := take_twin(channel)) is not None:
+            self.abandon(twin)
         channel.abandon(error)
         if self._loop.is_closed():
             return

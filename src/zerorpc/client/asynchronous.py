@@ -19,9 +19,10 @@ from zerorpc.client.async_call import AsyncStream, Call
 from zerorpc.client.async_peers import AsyncPeers
 from zerorpc.client.async_replies import AsyncReplies
 from zerorpc.client.async_upload import TaskUpload
+from zerorpc.client.base import ClientBase
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
-from zerorpc.client.request import ClientBase, Request
+from zerorpc.client.request import Request
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import CallCarrier, ClientChannel
@@ -239,6 +240,7 @@ class _Core:
         """In a forked child: the calls, the connections and the loop are the parent's."""
         self.hub.disown()
         self.calls = self._peers.calls = Calls(getrandbits(32))
+        self.calls.hedges.won = self._peers._won
         self._links.clear()
         self._attached = self._peers.timer = None
 

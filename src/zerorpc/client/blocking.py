@@ -15,11 +15,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.calls.dispatch import Calls
+from zerorpc.client.base import ClientBase
 from zerorpc.client.blocking_peers import BlockingPeers
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
 from zerorpc.client.replies import Replies
-from zerorpc.client.request import ClientBase, Request, answered
+from zerorpc.client.request import Request, answered
 from zerorpc.client.stream import Stream
 from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context

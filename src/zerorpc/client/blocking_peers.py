@@ -9,6 +9,7 @@ from random import getrandbits
 from time import monotonic
 
 from zerorpc.calls.dispatch import Calls
+from zerorpc.calls.retry import take_twin
 from zerorpc.client.request import answered, lost_with
 from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
@@ -30,6 +31,7 @@ class BlockingPeers:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.calls: Calls = Calls(getrandbits(32))
+        self.calls.hedges.won = self._won
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
         self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
         self._settings = settings
@@ -94,6 +96,7 @@ class BlockingPeers:
     def forked(self) -> None:
         """This is a child now, and the calls are the parent's."""
         self.calls = Calls(getrandbits(32))
+        self.calls.hedges.won = self._won
         self.links = {}
 
     def peer_ready(self, link: BlockingLink) -> None:
@@ -128,6 +131,11 @@ class BlockingPeers:
                 link.closed = True
                 link.finish()
             raise
+
+    def _won(self, channel: ClientChannel, loser: ClientPeer | None) -> None:
+        if loser is not None:
+            self.flush(loser)
+        self.hub.leading.wake(channel)
 
     def _act_on_side_effects(self) -> None:
         asked, failed = self.calls.take_side_effects()
@@ -177,6 +185,8 @@ class BlockingPeers:
 
     def abandon(self, channel: ClientChannel, error: Exception | None = None) -> None:
         """Nobody wants the rest of a call."""
+        if (twin := take_twin(channel)) is not None:
+            self.abandon(twin)
         channel.abandon(error)
         if channel.peer is not None:
             self.flush(channel.peer)

@@ -11,7 +11,7 @@ from zerorpc.protocol.call_header import KEY_MAX
 from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.remote_method import RemoteMethod
-from zerorpc.settings import Retry, retry_or_none, seconds
+from zerorpc.settings import Retry, above_zero, retry_or_none, seconds
 
 __all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
 
@@ -38,6 +38,7 @@ class CallOptions(NamedTuple):
     in_background: bool = False
     retry: Retry | None = UNCHANGED
     key: str | bytes | None = None
+    hedge: float | bool = False
     spelt: tuple[str, ...] = ()  # keywords of the call itself that were taken for options
 
 
@@ -103,6 +104,7 @@ def options(
     async_: bool = UNCHANGED,
     retry: Retry | None = UNCHANGED,
     key: str | bytes | None = UNCHANGED,
+    hedge: float | bool = UNCHANGED,
 ) -> CallView:
     """A view of a client for calls with these options, on which every keyword is the method's.
 
@@ -120,7 +122,8 @@ def options(
     always do. ``retry`` a ``zerorpc.Retry``, which says how calls that failed are repeated, None for not at all.
     ``key`` a text or bytes for one call and its repeats, which no other call has, such as ``uuid.uuid4().hex``: the
     server runs the method once for it, and answers repeats alike. It can't stream. A server of zerorpc 0.6 can't do
-    it: NotSupported.
+    it: NotSupported. ``hedge`` to try a slow call of an idempotent method at another server as well, and take the
+    first answer: True for what is slower than 95% of the last 100 calls that were made so, or the seconds to wait.
 
     Raises TypeError or ValueError for other values. Safe from any thread; costs no connection.
     """
@@ -138,6 +141,7 @@ def options(
         "in_background": async_,
         "retry": retry,
         "key": key,
+        "hedge": hedge,
     }
     checked = {name: _CHECKS[name](value) for name, value in given.items() if value is not UNCHANGED}
     return CallView(core, before._replace(**checked))
@@ -197,4 +201,5 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "in_background": bool,
     "retry": functools.partial(retry_or_none, "retry"),
     "key": _checked_key,
+    "hedge": lambda hedge: hedge if isinstance(hedge, bool) else above_zero("hedge", hedge, "True or False") or False,
 }

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.calls.finding import STREAMS
+from zerorpc.calls.retry import attempts_of, take_twin
 from zerorpc.client.agreed import Agreed
 from zerorpc.client.options import CallOptions
 from zerorpc.client.uploads import take_stream
@@ -27,7 +28,7 @@ from zerorpc.errors import (
     ZeroRPCError,
 )
 from zerorpc.protocol.call_header import retry_after
-from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, Answer, ClientChannel
+from zerorpc.protocol.channel import DEFAULT_SLOTS, STATE_STREAMING, USUAL_TERMS, Answer, ClientChannel
 from zerorpc.protocol.events import (
     CALL_KEY,
     DONE,
@@ -50,13 +51,11 @@ from zerorpc.protocol.events import (
 )
 from zerorpc.protocol.liveness import FOREVER
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
-from zerorpc.remote_method import RemoteMethod, method_name
+from zerorpc.remote_method import method_name
 from zerorpc.scope import CURRENT, Scope
-from zerorpc.settings import ClientSettings, declared, seconds
-from zerorpc.socket_base import Core, SocketBase
 from zerorpc.zmtp import frames
 
-__all__ = ["Caller", "ClientBase", "Request", "answered", "lost_with"]
+__all__ = ["Caller", "Request", "answered", "lost_with"]
 
 answered: Callable[[ClientChannel], bool] = operator.attrgetter("answered")
 
@@ -80,62 +79,6 @@ class Caller(Protocol):
     @property
     def calls(self) -> Calls:
         """The open and the waiting ones."""
-
-
-class ClientCore(Core, Caller, Protocol):
-    """What stands behind a client, whose own attributes are remote methods."""
-
-    def call(
-        self,
-        method: str | bytes,
-        args: tuple[object, ...],
-        kwargs: dict[str, object],
-        options: CallOptions | None = None,
-        /,
-    ) -> object:
-        """Call a method. Without ``options``, they may be among ``kwargs``, which this then takes out of there."""
-
-
-class ClientBase(SocketBase):
-    """What both clients have: remote methods as attributes, and the timeout.
-
-    Each has a constructor of its own: the TypeError of a wrong argument names the class where that stands.
-    """
-
-    _core: ClientCore
-
-    def __getattr__(self, name: str) -> RemoteMethod:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        method = self.__dict__[name] = RemoteMethod(self._core.call, name)
-        return method
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds that a call may take to connect, send and get its first reply; None for no limit.
-
-        May be set, for the calls to come: TypeError and ValueError as for the constructor. A remote method of that
-        name is called as ``client("timeout", …)``.
-        """
-        return self._core.timeout
-
-    @timeout.setter
-    def timeout(self, value: float | None) -> None:
-        self._core.timeout = seconds("timeout", value)
-
-    _timeout = timeout  # as zerorpc 0.6 has it
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if (
-            name in _GIVEN_AT_THE_START and type(self).__module__ in _OURS
-        ):  # a subclass may mean an attribute of its own
-            kind = type(self).__name__
-            raise AttributeError(f"{name} can't be changed later: give it to the constructor, as {kind}({name}=…)")
-        super().__setattr__(name, value)
-
-
-_GIVEN_AT_THE_START = declared(ClientSettings).keys() - {"timeout"}
-_OURS = ("zerorpc.client.asynchronous", "zerorpc.client.blocking")
 
 
 class Request:
@@ -228,6 +171,8 @@ class Request:
         if channel.upload is not None and channel.state is not STATE_STREAMING:
             self._raise_own()
         reply = channel.reply
+        if channel.terms is not USUAL_TERMS:
+            self._end_attempts(channel)
         if reply is None:
             self.complete_error()
             assert channel.error is not None
@@ -243,6 +188,17 @@ class Request:
             return self._caller.make_stream(self)
         self._caller.abandon(channel)
         raise self._no_pattern(reply.name)
+
+    def _end_attempts(self, channel: ClientChannel) -> None:
+        """The call has its first reply, or its end: an attempt that goes on beside is over."""
+        attempts = attempts_of(channel)
+        if attempts is None:
+            return
+        if attempts.hedge and channel.reply is not None:
+            self._caller.calls.hedges.measure(channel.method, channel.last_seen - attempts.begun)
+        twin = take_twin(channel)
+        if twin is not None:
+            self._caller.drop(twin)
 
     def _hooked_outcome(self, reply: Answer) -> Any:
         """The same through the patterns, which call the hooks and which a hook may replace."""

@@ -14,7 +14,16 @@ from msgspec import Raw
 
 from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, RETRY_AFTER_KEY, TIMEOUT_KEY, encode_usual
 
-__all__ = ["KEY_MAX", "CallHeader", "Metadata", "read_call_header", "readdressed", "retry_after", "with_time_left"]
+__all__ = [
+    "KEY_MAX",
+    "CallHeader",
+    "Metadata",
+    "read_call_header",
+    "readdressed",
+    "renumbered",
+    "retry_after",
+    "with_time_left",
+]
 
 Metadata: TypeAlias = dict[str, str | bytes]
 
@@ -74,6 +83,14 @@ def with_time_left(request: bytes, first: float | None, all_of_it: float, attemp
     if attempt > 1:
         header[CALL_KEY] = {**call, "attempt": attempt} if isinstance(call, dict) else {"attempt": attempt}
     return encode_usual((header, parts.name, parts.args))
+
+
+def renumbered(request: bytes, message_id: object, attempt: int) -> bytes:
+    """The same packed request with an id of its own, as a further attempt."""
+    parts = _parts_decoder.decode(request)
+    call = parts.header.get(CALL_KEY)
+    said = {**(call if isinstance(call, dict) else {}), "attempt": attempt}
+    return encode_usual(({**parts.header, "message_id": message_id, CALL_KEY: said}, parts.name, parts.args))
 
 
 def readdressed(reply: bytes, header: dict[str, Any]) -> bytes:

@@ -203,6 +203,9 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         """Which answers the server keeps by key; None if it keeps none, or has not told."""
         return None if self._inquiry is None else self._inquiry.answers
 
+    def new_id(self) -> MessageId:
+        return self._new_id()
+
     def ask(self, now: float) -> None:
         """Have it tell of its methods: ``News.TOLD``. Safe to call twice."""
         if self._inquiry is None:

@@ -1,0 +1,69 @@
+"""What both clients have: remote methods as attributes, and the timeout."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from zerorpc.client.options import CallOptions
+from zerorpc.client.request import Caller
+from zerorpc.remote_method import RemoteMethod
+from zerorpc.settings import ClientSettings, declared, seconds
+from zerorpc.socket_base import Core, SocketBase
+
+__all__ = ["ClientBase"]
+
+
+class ClientCore(Core, Caller, Protocol):
+    """What stands behind a client, whose own attributes are remote methods."""
+
+    def call(
+        self,
+        method: str | bytes,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        options: CallOptions | None = None,
+        /,
+    ) -> object:
+        """Call a method. Without ``options``, they may be among ``kwargs``, which this then takes out of there."""
+
+
+class ClientBase(SocketBase):
+    """What both clients have: remote methods as attributes, and the timeout.
+
+    Each has a constructor of its own: the TypeError of a wrong argument names the class where that stands.
+    """
+
+    _core: ClientCore
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        method = self.__dict__[name] = RemoteMethod(self._core.call, name)
+        return method
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that a call may take to connect, send and get its first reply; None for no limit.
+
+        May be set, for the calls to come: TypeError and ValueError as for the constructor. A remote method of that
+        name is called as ``client("timeout", …)``.
+        """
+        return self._core.timeout
+
+    @timeout.setter
+    def timeout(self, value: float | None) -> None:
+        self._core.timeout = seconds("timeout", value)
+
+    _timeout = timeout  # as zerorpc 0.6 has it
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if (
+            name in _GIVEN_AT_THE_START and type(self).__module__ in _OURS
+        ):  # a subclass may mean an attribute of its own
+            kind = type(self).__name__
+            raise AttributeError(f"{name} can't be changed later: give it to the constructor, as {kind}({name}=…)")
+        super().__setattr__(name, value)
+
+
+_GIVEN_AT_THE_START = declared(ClientSettings).keys() - {"timeout"}
+_OURS = ("zerorpc.client.asynchronous", "zerorpc.client.blocking")

@@ -1,0 +1,37 @@
+"""When a call counts as slow: by what the last ones took, or by what the caller says."""
+
+from __future__ import annotations
+
+from tests.protocol.pairs import call
+from zerorpc.calls.hedging import Hedges
+from zerorpc.protocol.channel import STATE_DONE, STATE_SENT
+
+
+def test_slow_is_what_takes_longer_than_95_of_the_last_100() -> None:
+    hedges = Hedges()
+    for n in range(19):
+        hedges.measure("echo", n)
+    assert hedges.watch(call(), True, 0.0) is None  # of so few nothing is known
+    for n in range(19, 100):
+        hedges.measure("echo", n)
+    assert hedges.watch(call(), True, 1000.0) == 1095.0
+    for _ in range(100):
+        hedges.measure("echo", 1.0)
+    assert hedges.watch(call(), True, 1000.0) == 1001.0
+    assert hedges.watch(call("other"), True, 1000.0) is None
+
+
+def test_the_caller_may_say_it() -> None:
+    assert Hedges().watch(call(), 0.25, 1000.0) == 1000.25
+
+
+def test_only_those_are_due_that_wait_still() -> None:
+    hedges = Hedges()
+    calls = [call() for _ in range(4)]
+    for n, each in enumerate(calls):
+        each.state = STATE_SENT
+        hedges.watch(each, float(n + 1), 0.0)
+    calls[1].state = STATE_DONE
+    assert hedges.take_due(3.5) == [calls[0], calls[2]]
+    assert hedges.take_due(3.5) == []
+    assert hedges.due[0][0] == 4.0
