@@ -88,6 +88,9 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
                 timeout is not USUAL_TIMEOUT and (type(timeout) is not float or not timeout > 0)  # which nan isn't
             ):
                 channel.heed_header(now)
+                if channel.until <= now:
+                    self.forget(channel)  # its caller waits no longer
+                    return
                 self.wake_by(channel.until)
             elif self.level >= 1 or timeout is not USUAL_TIMEOUT:
                 channel.until = until = now + timeout
