@@ -119,6 +119,17 @@ def test_so_it_is_of_a_stream_after_its_items() -> None:
         channel.next_event()
 
 
+@pytest.mark.parametrize(
+    "header", [{"_zpc_timeout": 0.0}, {"_zpc_timeout": -1}, {"_zpc_timeout": -1.5}, {"_zpc_call": {"deadline": 0}}]
+)
+def test_what_is_too_late_when_it_comes_is_not_begun(clock: Clock, header: dict[str, Any]) -> None:
+    server, client = old_client(clock)
+    assert client.send({"message_id": b"id", "v": 3, **header}, "echo", [1]) == []
+    assert (client.events(), server.channels) == ([], {})
+    answer(ask(client), 5)  # the id is free
+    assert client.names() == ["OK"]
+
+
 # Ids
 
 

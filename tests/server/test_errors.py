@@ -10,7 +10,6 @@ import contextlib
 import functools
 import inspect
 import os
-import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,6 @@ import pytest
 import zerorpc
 from tests.service import process_services
 from tests.service.running import PATIENCE, TCP, Program, RawPeer, eventually, on_thread, run, serving, unused_port
-from zerorpc.errors import SERVER_ERRORS
 from zerorpc.protocol.events import decode_header, encode
 from zerorpc.zmtp import SocketType
 
@@ -649,13 +647,3 @@ def test_arguments_that_can_t_be_sent() -> None:
             with pytest.raises(zerorpc.SerializationError) as caught:
                 send()
             assert (caught.value.ran, caught.value.method) == (False, "f")
-
-
-# The specification
-
-
-def test_the_table_in_the_documentation() -> None:
-    """Its octets are checked by tests/test_protocol_doc.py."""
-    text = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
-    table = set(re.findall(r"^\| `([A-Z]\w+)` \| `\w+` \|", text, re.MULTILINE))
-    assert table == set(SERVER_ERRORS)
