@@ -127,7 +127,7 @@ class Flaky:
 
     def _serve(self, peer: RawPeer, request: Any) -> bool:
         header = {"message_id": b"r", "v": 3, "response_to": request.header.message_id}
-        if request.name == "_zerorpc_inspect":
+        if request.name in ("_zerorpc_inspect", "_zpc_methods"):
             methods = {"price": {"args": [], "idempotent": True}, "order": {"args": []}}
             peer.send_data(encode(header, "OK", [{"name": "flaky", "methods": methods}]))
             return True

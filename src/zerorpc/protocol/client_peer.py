@@ -41,7 +41,7 @@ from zerorpc.protocol.events import (
     decode_reply,
     encode,
 )
-from zerorpc.protocol.inquiry import INSPECT, Inquiry
+from zerorpc.protocol.inquiry import INSPECT, TELL, Inquiry
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.zmtp import Frame, Limits, Message, SocketType
@@ -210,7 +210,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         """Have it tell of its methods: ``News.TOLD``. Safe to call twice."""
         if self._inquiry is None:
             message_id = self._new_id()
-            self._inquiry = Inquiry(message_id, INSPECT, encode({"message_id": message_id, "v": VERSION}, INSPECT, []))
+            name = TELL if self.level >= 1 else INSPECT
+            self._inquiry = Inquiry(message_id, name, encode({"message_id": message_id, "v": VERSION}, name, []))
             self.open(self._inquiry, now)
             self._inquiry.state = STATE_WAITING  # whatever the reply, it goes to ``Inquiry.receive``
 

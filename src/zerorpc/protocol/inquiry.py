@@ -7,13 +7,14 @@ from typing import Any
 from zerorpc.protocol.channel import STATE_DONE, Answer, ClientChannel
 from zerorpc.protocol.events import OK, Buffer
 
-__all__ = ["INSPECT", "Inquiry"]
+__all__ = ["INSPECT", "TELL", "Inquiry"]
 
-INSPECT = "_zerorpc_inspect"
+INSPECT = "_zerorpc_inspect"  # of an older server
+TELL = "_zpc_methods"  # of one of ours: the same, and what no older client would understand
 
 
 class Inquiry(ClientChannel, eq=False):
-    """The channel of ``_zerorpc_inspect``. Nobody waits for it: its peer goes on with ``answer``, None until then.
+    """The channel of one of the two. Nobody waits for it: its peer goes on with ``answer``, None until then.
 
     It has no deadline: the calls that want it have theirs.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from zerorpc.protocol.inquiry import TELL
 from zerorpc.service.methods import Method, collect, on_loop
 from zerorpc.service.signatures import argspec, describe
 
@@ -35,7 +36,10 @@ class Registry:
             "_zerorpc_inspect": lambda: {
                 "name": self.name,
                 "methods": {name: describe(m) for name, m in self.methods.items() if not name.startswith("_")},
-                **({} if self.answers is None else {"answers": self.answers}),
+            },
+            TELL: lambda: {
+                "methods": {name: describe(method) for name, method in self.methods.items()},
+                "answers": self.answers,
             },
         }
 
