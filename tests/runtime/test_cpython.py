@@ -21,7 +21,8 @@ from zerorpc.transport.leading import InUse
 
 SOURCE = Path(cpython.__file__).parents[1]
 # Documented in spite of their underscores; and what we ourselves put on a program's functions.
-KNOWN = {"_asdict", "_exit", "_make", "_zerorpc_on_loop", "_zerorpc_process"}
+KNOWN = {"_asdict", "_exit", "_make"}
+KNOWN |= {f"_zerorpc_{mark}" for mark in ("idempotent", "on_loop", "process", "takes_stream")}
 
 # Loops and tasks
 

@@ -49,7 +49,7 @@ def take_stream(
 
 
 def _streams(value: object) -> bool:
-    return isinstance(value, (Iterator, AsyncIterator, io.IOBase))
+    return issubclass(type(value), (Iterator, AsyncIterator, io.IOBase))  # isinstance asks the value itself, too
 
 
 def in_chunks(source: Any) -> Iterator[object]:
