@@ -176,7 +176,8 @@ def test_an_interrupt_at_any_line_of_the_end_of_a_connection_leaves_a_client_tha
 
     with serving({"echo": lambda value: value}) as server, ThreadPoolExecutor(30) as pool:
         endpoint = server.endpoints[0].replace("127.0.0.1", host)
-        places = list(pool.map(interrupt_at, range(1, 151)))
-    assert not places[-1], "further lines were not interrupted"
+        places = ["none yet"]
+        while places[-1]:  # the thread that waits takes more turns on a busy machine, and so more lines
+            places += pool.map(interrupt_at, range(len(places), len(places) + 150))
     assert {where.partition(":")[0] for where in places if where} >= {"dialing.py", "dialer.py", "blocking_link.py"}
     assert any(where.startswith("names.py") for where in places) is (host == "localhost")
