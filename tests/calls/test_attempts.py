@@ -97,3 +97,24 @@ def test_an_older_server_that_loses_is_told_nothing() -> None:
     assert won == [(channel, first)]
     assert channel.reply.args == [7]
     assert not first.channels
+
+
+def test_a_twin_that_fails_after_the_first_attempt_has_is_how_the_call_ended() -> None:
+    calls, _ = calls_with(2)
+    channel, attempts = repeated(hedge=1.0)
+    calls.start(channel, 0.0)
+    calls.sweep(1.0, "")
+    twin = attempts.twin
+    assert isinstance(twin, Twin)
+    won: list[Any] = []
+    calls.hedges.won = lambda *told: won.append(told)
+    attempts.lost(not_sent=False)
+    channel.refuse(LostRemote("the first is lost"))
+    assert calls.retry(channel, 2.0) is False
+    assert channel.state is ClientState.WAITING  # for its twin
+    lost = LostRemote("so is the second")
+    twin.fail(lost)
+    assert twin.waiter is not None
+    twin.waiter.set_result(None)
+    assert (channel.state, channel.error) == (ClientState.REFUSED, lost)
+    assert won == [(channel, None)]

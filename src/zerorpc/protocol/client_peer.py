@@ -128,13 +128,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         elif isinstance(event, BadEvent):
             self._end(channel, ProtocolError(f"bad reply to {channel.method}: {event.problem}"), touched)
         elif event.name == DROPPED and self.level >= 1:
-            if (
-                channel.inflow is not None
-                and isinstance(event.args, list)
-                and event.args
-                and type(event.args[0]) is int
-            ):
-                channel.inflow.dropped += event.args[0]
+            if channel.inflow is not None:
+                channel.inflow.dropped += _count(event.args)
         elif event.name == HEARTBEAT:
             self.heed_heartbeat(channel, now)
         elif event.name == MORE:
