@@ -154,3 +154,13 @@ def test_an_inquiry_that_gets_no_answer() -> None:
     unsent = Inquiry(b"1", INSPECT, b"")
     unsent.abandon(LostRemote("gone"))
     assert unsent.answer == {}
+
+
+def test_an_inquiry_has_no_deadline_but_the_server_has_to_live() -> None:
+    clock = Clock()
+    client, _ = old_server(clock)
+    client.ask(clock.now)
+    clock.advance(6.0, client)
+    assert client.parameters is None
+    clock.advance(20.0, client)
+    assert client.parameters == {}
