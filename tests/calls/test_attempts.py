@@ -12,6 +12,7 @@ from zerorpc.errors import LostRemote
 from zerorpc.protocol.channel import ClientState
 from zerorpc.protocol.inquiry import INSPECT, Inquiry
 from zerorpc.protocol.terms import Terms
+from zerorpc.protocol.upload import Upload
 from zerorpc.settings import Retry
 
 VOUCHED = Retry(idempotent=True)
@@ -118,3 +119,26 @@ def test_a_twin_that_fails_after_the_first_attempt_has_is_how_the_call_ended() -
     twin.waiter.set_result(None)
     assert (channel.state, channel.error) == (ClientState.REFUSED, lost)
     assert won == [(channel, None)]
+
+
+def test_a_call_whose_argument_has_begun_to_stream_is_not_made_again() -> None:
+    calls, _ = calls_with(2)
+    channel = call()
+    calls.start(channel, 0.0)
+    channel.upload = Upload(None, begun=True)
+    channel.refuse(LostRemote("lost"))
+    assert calls.retry(channel, 0.0) is False
+    assert channel.state is ClientState.DONE
+
+
+def test_one_for_a_certain_server_that_has_no_deadline_waits_for_its_answer() -> None:
+    clock = Clock()
+    server, _ = old_server(clock)
+    calls, _ = calls_with(0)
+    calls.peers.append(server)
+    channel = call(timeout=None)
+    channel.terms = Terms(needs=("keyword arguments",))
+    calls.start_at(server, channel, 0.0)
+    assert list(calls.waiting) == [channel]
+    assert calls.take_side_effects() == ([server], [])
+    assert calls.next_wake is None

@@ -65,6 +65,3 @@ class Choosing:
         """A number below ``count``; the generator is that of Numerical Recipes."""
         self._seed = (self._seed * 1664525 + 1013904223) & 0xFFFFFFFF
         return self._seed * count >> 32
-
-    def __repr__(self) -> str:
-        return f"<Choosing among={len(self._peers)} {self.outliers!r}>"
