@@ -104,20 +104,23 @@ def exchange(connections: list[Connection], seconds: float) -> int:
 
 
 def record(address: tuple[str, int]) -> Recording:
-    """Two calls of a Client through a relay: the first with the handshake before it, the second alone."""
+    """Three calls of a Client through a relay: the first with the handshake before it, another one like it, and the one
+    that is replayed. The first waits for the connection, and one with a timeout would say how much of it is left.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         relay = Relay(listener, address)
         with zerorpc.Client("tcp://{}:{}".format(*listener.getsockname()), heartbeat=None) as client:
             marks = []
-            for _ in range(2):
-                client.echo(TEXT)
+            for options in ({"timeout": None}, {"timeout": None}, {}):
+                client("echo", TEXT, **options)
                 marks.append((len(relay.sent), len(relay.answered)))
         relay.join()
-    (sent, answered), (sent_twice, answered_twice) = marks
-    request, reply = relay.sent[sent:sent_twice], answered_twice - answered
-    if len(MESSAGE_ID.findall(request)) != 1 or sent - len(request) <= 0:
+    (sent, answered), (sent_twice, answered_twice), (all_sent, all_answered) = marks
+    handshake, handshake_reply = 2 * sent - sent_twice, 2 * answered - answered_twice
+    request = relay.sent[sent_twice:all_sent]
+    if len(MESSAGE_ID.findall(request)) != 1 or handshake <= 0:
         raise RuntimeError("what a call has on the wire isn't what this program expects")
-    return Recording(bytes(relay.sent[: sent - len(request)]), bytes(request), answered - reply, reply)
+    return Recording(bytes(relay.sent[:handshake]), bytes(request), handshake_reply, all_answered - answered_twice)
 
 
 class Relay(threading.Thread):
