@@ -20,12 +20,18 @@ import pytest
 
 from tests.interop.requirements import needs
 
-# In yardsticks a call, both ends together; about 1.2 times what CPython 3.11 needs. That is tight enough to notice
-# 60 more calls of an empty function, and loose enough for 3.12, which needs the most of 3.11 to 3.13.
+# In yardsticks a call, both ends together. That is tight enough to notice 60 more calls of an empty function.
 LIMITS = {
-    "100 in flight": 3.2,  # 2026-11-24: 2.63 on CPython 3.11
-    "one at a time": 3.95,  # 2026-11-24: 3.27 on CPython 3.11
+    "100 in flight": 3.2,  # 2026-11-24: 2.63 on CPython 3.11; 2026-11-27: 3.14
+    "one at a time": 3.95,  # 2026-11-24: 3.27 on CPython 3.11; 2026-11-27: 3.85
 }
+# CPython 3.12 needs the most of 3.11 to 3.13. It had room in the limits above until calls got a deadline and a scope of
+# their own (2026-11-27): 5% more. They are to go down to those again.
+if sys.version_info[:2] == (3, 12):
+    LIMITS = {
+        "100 in flight": 3.4,  # 2026-11-27: 3.35
+        "one at a time": 4.1,  # 2026-11-27: 4.04
+    }
 
 PROGRAM = Path(__file__).with_name("costs") / "one_call.py"
 TIME_LIMIT = 240  # s; it took 5 to 18 on a core of its own, 36 on one shared by three
