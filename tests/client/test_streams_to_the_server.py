@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.client.ways import EACH_WAY, EITHER_CLIENT, Way
+from tests.client.ways import EACH_WAY, EITHER_CLIENT, Way, background
 from tests.service.process_services import moved_in_process
 from tests.service.running import PATIENCE, RawPeer, eventually, eventually_async, joined, run, serving
 from zerorpc.protocol.channel import DEFAULT_SLOTS
@@ -350,6 +350,50 @@ def test_what_the_callers_iterator_raises_is_raised_at_both_ends(
         assert "in failing" in str(told)
         assert service.read == ["a"]
     assert way(endpoint, lambda client: client.plain("alive")) == "alive"
+
+
+class Broken(Iterator[str]):
+    def __iter__(self) -> Iterator[str]:
+        raise Mine("not even begun")
+
+    def __next__(self) -> str:
+        raise AssertionError
+
+
+@EACH_WAY
+@pytest.mark.parametrize("method", ["only_reads", "aonly_reads"])
+def test_an_iterator_that_cannot_begin_fails_at_both_ends(
+    service: Service, endpoint: str, method: str, way: Way
+) -> None:
+    with pytest.raises(Mine, match="not even begun"):
+        way(endpoint, lambda client: client(method, Broken()))
+    assert service.ended.wait(PATIENCE)
+    (told,) = service.failures
+    assert isinstance(told, zerorpc.RemoteError)
+    assert (told.name, service.read) == ("Mine", [])
+
+
+def test_what_sends_ends_with_a_call_that_is_refused_for_good(service: Service) -> None:
+    """By a server that stops, and there is no other."""
+    way = background
+    with serving(service, pool_size=1, grace=PATIENCE) as server:
+        endpoint = server.endpoints[0]
+
+        def refused(client: Any) -> Any:
+            with zerorpc.Client(endpoint, timeout=PATIENCE) as other:
+                running = other.reads_one(iter([1]), async_=True)
+                assert service.entered.wait(PATIENCE)
+                call = client.total(iter([1]))
+                eventually(lambda: server._core.runners is not None and server._core.runners._waiting)
+                server.stop()
+                eventually(server._core.unbound.is_set)
+                service.release.set()
+                assert running.get() == 1
+            return call
+
+        with pytest.raises(zerorpc.ServerStopping):
+            way(endpoint, refused)
+    eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "zerorpc-upload"])
 
 
 @EACH_WAY

@@ -164,3 +164,13 @@ def test_an_inquiry_has_no_deadline_but_the_server_has_to_live() -> None:
     assert client.parameters is None
     clock.advance(20.0, client)
     assert client.parameters == {}
+
+
+def test_a_sender_hears_that_a_refused_call_has_no_other_attempt() -> None:
+    channel = call()
+    sender = Sender()
+    channel.upload = Upload(None, sender)
+    channel.refuse(LostRemote("refused"))
+    channel.settle()
+    assert channel.over
+    assert sender.woken == 1

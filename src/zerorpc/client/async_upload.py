@@ -42,6 +42,7 @@ class TaskUpload:
     async def _run(self) -> None:
         channel, loop = self._channel, self._core.loop
         try:
+            await self._wait_for_room()  # if the source raises, the server has to be there to be told
             source, self._upload.source = self._upload.source, None
             items = source if isinstance(source, AsyncIterator) else _on_threads(in_chunks(source))
             more = True

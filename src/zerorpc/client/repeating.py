@@ -30,4 +30,4 @@ class Repeating:
             options = take_old_spelling(self.old_spelling, kwargs) or _USUAL
         if options.retry is UNCHANGED:
             options = options._replace(retry=self.settings.retry)
-        return super().call(method, args, kwargs, options)  # type: ignore[misc]
+        return super().call(method, args, kwargs, options)  # type: ignore[misc]  # the core stands behind it

@@ -107,7 +107,9 @@ class ThreadUpload:
     def _run(self) -> None:
         core, channel = self._core, self._channel
         try:
-            items = in_chunks(self._upload.source)
+            if not self._wait_for_room():
+                return
+            items = in_chunks(self._upload.source)  # not before: if it raises, the server has to be there to be told
             self._upload.source = None  # it goes with this thread
             more = True
             while more and self._wait_for_room():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -72,7 +73,8 @@ class ThreadItems(_Items, Iterator[Any]):
         try:
             event = self._next_event()
             if self._is_low():
-                self._loop.call_soon_threadsafe(self._grant)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nothing more will come
+                    self._loop.call_soon_threadsafe(self._grant)
             return self._taken(event.name, event.args)
         except StopAsyncIteration:
             raise StopIteration from None

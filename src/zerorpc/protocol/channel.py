@@ -176,6 +176,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     def settle(self) -> None:
         """There is no other attempt: what refused it is how it ended."""
         self.state = STATE_DONE
+        self._wake_sender()
 
     def try_again(self) -> None:
         """Be as before the attempt that was refused."""

@@ -29,7 +29,7 @@ def takes_stream(*names: str) -> Callable[[_F], _F]:
         missing = [name for name in names if name not in inspect.signature(function).parameters]
         if missing:
             raise TypeError(f"@zerorpc.takes_stream: {function} has no parameter {', '.join(missing)}")
-        function._zerorpc_takes_stream = names  # type: ignore[attr-defined]
+        function._zerorpc_takes_stream = names  # type: ignore[attr-defined]  # a mark of ours
         return function
 
     return mark
