@@ -125,7 +125,7 @@ class Command:
         self._process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONFAULTHANDLER": "1"},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -148,8 +148,13 @@ class Command:
             self._process.send_signal(signal.SIGINT)
 
     def finish(self) -> int:
-        """Wait for its end; the exit code."""
-        return self._process.wait(PATIENCE)
+        """Wait for its end; the exit code. One that doesn't end says where its threads are."""
+        try:
+            return self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)
+            self._process.wait(PATIENCE)
+            raise AssertionError(f"it did not end: {self}") from None
 
     def end(self) -> None:
         if self._process.poll() is None:

@@ -20,6 +20,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, Program, eventually, joined, main_thread_waits, raising_on, serving
 from tests.service.services import Blocking, open_calls
+from zerorpc.transport import dialing
 from zerorpc.transport.dialing import Dial
 from zerorpc.transport.keeper import Keeper
 
@@ -463,3 +464,39 @@ def test_a_finalizer_in_a_thread_that_has_not_begun_is_refused_and_holds_nobody_
             client.connect(server.endpoints[0])
         assert len(refused) == 3
         assert client.echo(1) == 1
+
+
+@pytest.mark.parametrize("step", ["connect_blocking", "resolve"])
+def test_a_finalizer_in_a_thread_that_connects_is_refused_where_it_would_wait_for_that(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other thread would: a call would wait until its time is over, and the endpoint would be tried only then."""
+    refused: list[str] = []
+    calls: list[Any] = []
+    real = getattr(dialing, step)
+
+    def collect_garbage_and_go_on(*args: Any) -> Any:
+        if not refused:
+            uses = [
+                lambda: client.echo(1),
+                lambda: list(zerorpc.every(client).echo(1)),
+                lambda: calls[0].get(timeout=PATIENCE),
+                lambda: client.echo(1, async_=True).get(timeout=PATIENCE),
+            ]
+            began.wait(PATIENCE)
+            for use in uses:
+                with pytest.raises(RuntimeError, match="in the thread that connects it") as caught:
+                    use()
+                refused.append(str(caught.value))
+        return real(*args)
+
+    began = threading.Event()
+    with serving({"echo": lambda value: value}) as server, zerorpc.Client(timeout=PATIENCE) as client:
+        port = server.endpoints[0].rpartition(":")[2]
+        monkeypatch.setattr(dialing, step, collect_garbage_and_go_on)
+        client.connect(f"tcp://localhost:{port}")
+        calls.append(client.echo("before", async_=True))
+        began.set()
+        assert client.echo(1) == 1
+        assert calls[0].get(timeout=PATIENCE) == "before"
+        assert len(refused) == 4

@@ -83,6 +83,7 @@ class BlockingPeers:
 
     def _let_wait(self) -> None:
         """A call has no peer yet."""
+        self.hub.check_may_wait()
         self._act_on_side_effects()
         self.hub.mend()
         if self.hub.leading.leader is not None:

@@ -79,6 +79,7 @@ class Replies:
         def look(_: Gathering, now: float) -> None:
             if hub.closed:
                 raise Closed("this client is closed")
+            hub.check_may_wait()
             if hub.stale:
                 hub.revive()
             hub.polling.look(now)

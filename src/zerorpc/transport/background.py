@@ -53,6 +53,9 @@ class WakesKeeper(Protocol):
     def in_keeper(self) -> bool:
         """Whether this is the keeper's thread."""
 
+    def check_may_wait(self) -> None:
+        """Raises InUse in a thread that connects."""
+
 
 class Background:
     """The calls of one hub that no thread waits for."""
@@ -123,6 +126,7 @@ class Background:
         """
         leading = self._hub.leading
         leading.check_idle()
+        self._hub.check_may_wait()
         if self._hub.in_keeper or (call.hooked and self._hooks.is_current):
             raise InUse(
                 "a finalizer (__del__), a hook or a callback waits for an async_=True call in the thread that has to "

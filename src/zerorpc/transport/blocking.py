@@ -76,6 +76,10 @@ class BlockingHub(KeptHub):
                 self._retire(link)
         self.dialing.begin_idle(self.dialers.values())
 
+    def check_may_wait(self) -> None:
+        """Raises InUse in a thread that connects: a call without a server would keep itself waiting there."""
+        self.dialing.check_may_wait()
+
     def attend(self, call: BackgroundCall) -> None:
         """Look after a call that has begun, and that no thread waits for. With the lock held. Raises RuntimeError if
         there is no keeper, and no thread can be started.

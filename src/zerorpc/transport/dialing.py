@@ -23,13 +23,14 @@ import socket
 import threading
 import weakref
 from collections.abc import Iterable
+from threading import get_ident
 from time import monotonic
 from typing import Protocol, TypeVar
 
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialer import Dialer, log_unexpected
 from zerorpc.transport.endpoints import Address, resolve
-from zerorpc.transport.leading import Leading
+from zerorpc.transport.leading import InUse, Leading
 from zerorpc.transport.names import Change, Name, some
 from zerorpc.transport.polling import Polling
 from zerorpc.transport.sockets import Listener, connect_blocking
@@ -167,6 +168,15 @@ class BlockingDialing:
             self._hub.retire(dialer)
         for dialer in change.begin:
             self._begin_if_possible(dialer, 0.0)
+
+    def check_may_wait(self) -> None:
+        """Raises InUse in a thread that connects: what a finalizer waits for there, the thread would never do."""
+        me = get_ident()
+        if any(thread.ident == me for thread in (*self.threads.values(), *self.look_ups.values())):
+            raise InUse(
+                "a finalizer (__del__) or a log handler has called a zerorpc.Client in the thread that connects it: "
+                "have it set a flag and call later, or call in another thread, or with a client of its own"
+            )
 
     def wants(self, dial: Dial) -> bool:
         """Whether the connection that a thread has made is still to be had."""
