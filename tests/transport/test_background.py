@@ -20,6 +20,11 @@ class Hub:
         self.leading = Leading(SimpleNamespace(rest=lambda: None))  # type: ignore[arg-type]
         self.in_keeper = False
         self.woken = 0
+        self.connects_here = False
+
+    def check_may_wait(self) -> None:
+        if self.connects_here:
+            raise InUse("in the thread that connects it")
 
     def wake_keeper(self) -> None:
         self.woken += 1
@@ -132,6 +137,9 @@ def test_waiting_is_refused_where_the_outcome_would_come_from(hub: Hub) -> None:
     found.wait_for(Call(), gate, 0.01)
     hub.in_keeper = True
     with pytest.raises(InUse, match="in the thread that has to finish it"):
+        found.wait_for(Call(), gate, None)
+    hub.in_keeper, hub.connects_here = False, True
+    with pytest.raises(InUse, match="in the thread that connects it"):
         found.wait_for(Call(), gate, None)
 
 
