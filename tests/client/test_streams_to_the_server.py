@@ -559,3 +559,13 @@ def test_a_place_that_isnt_there(endpoint: str, place: Any) -> None:
         event = peer.next_event()
         assert event.name == "ERR"
         assert "stream" in event.args[1]
+
+
+@pytest.mark.parametrize("method", ["total", "atotal"])
+def test_a_peer_of_an_older_level_is_refused_at_once(endpoint: str, method: str) -> None:
+    """Its items would be ignored, and the method wait for them for ever."""
+    with RawPeer.to(endpoint, SocketType.DEALER, {}) as peer:
+        peer.send({"message_id": b"1", "v": 3, "_zpc_call": {"stream": 0}}, method, [None])
+        event = peer.next_event()
+        assert (event.name, event.args[0]) == ("ERR", "TypeError")
+        assert event.args[1].endswith("argument 0 is a stream, whose items a peer without extension level 1 can't send")

@@ -32,6 +32,16 @@ def test_a_caller_says_how_long_it_waits_or_is_taken_to_be_like_most(header: dic
     assert invocation({"message_id": b"1", "v": 3, **header}).patience == expected
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"), [({}, 1), ({"attempt": None}, 1), ({"attempt": 1}, 1), ({"attempt": 2}, 2)]
+)
+def test_which_attempt_it_is(said: dict[str, Any], expected: int) -> None:
+    found = invocation({"message_id": b"1", "v": 3, "_zpc_call": said})
+    found.channel.heed_header(0.0)
+    assert found.channel.problem is None
+    assert found.attempt == expected
+
+
 def test_all_clients_wait_for_what_is_usual() -> None:
     with zerorpc.Client() as client:
         assert client._core.timeout == USUAL_TIMEOUT

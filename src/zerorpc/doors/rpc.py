@@ -116,6 +116,8 @@ class RpcDoor:
         """Put an iterator in the place of the argument that streams; or why that can't be."""
         runners, channel, link = self.runners, invocation.channel, invocation.link
         assert runners is not None
+        if channel.peer.level < 1:
+            return f"argument {place} is a stream, whose items a peer without extension level 1 can't send"
         name = parameter_at(method.entered, place) if method.takes else None
         kind = method.takes.get(name or "")
         if kind is None:

@@ -120,7 +120,7 @@ class RpcInvocation(Invocation, eq=False):
     @property
     def attempt(self) -> int:
         call = self.channel.call
-        return 1 if call is None else call.attempt
+        return 1 if call is None or call.attempt is None else call.attempt
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:

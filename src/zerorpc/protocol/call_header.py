@@ -40,7 +40,7 @@ class CallHeader(msgspec.Struct):
     metadata: dict[str, Any] | None = None  # of the program: texts and octets
     stream: int | str | None = None  # the argument that streams, by its place or keyword; nil stands there
     key: Any = None  # an idempotency key, text or octets: the same for all attempts of one call
-    attempt: int = 1  # of a call that is repeated: which one this is
+    attempt: int | None = None  # of a call that is repeated: which one this is
 
 
 def read_call_header(raw: Raw) -> CallHeader:
