@@ -9,7 +9,7 @@ import pytest
 from tests.protocol.pairs import Clock, Pair, call, item, new_ids, old_server, reply
 from zerorpc.errors import LostRemote, NotSupported
 from zerorpc.protocol.channel import ClientChannel, ClientState
-from zerorpc.protocol.events import DONE, LATEST, STREAM, encode
+from zerorpc.protocol.events import DONE, ERR, LATEST, STREAM, VERSION, encode
 from zerorpc.protocol.flow import DEFAULT_SLOTS
 from zerorpc.protocol.inquiry import INSPECT, Inquiry
 from zerorpc.protocol.server_channel import ServerChannel
@@ -76,6 +76,24 @@ def test_time_counts_while_the_server_is_to_read() -> None:
     assert channel.deadline == pair.clock.now + 5
     assert pair.advance(5.1) == [channel]
     assert channel.state is ClientState.DONE
+
+
+@pytest.mark.parametrize("end", [DONE, ERR])
+def test_the_server_ends_it_in_time_when_all_items_have_come(end: str) -> None:
+    pair = Pair(heartbeat=None)
+    channel = call()
+    header = {"message_id": channel.message_id, "v": VERSION, "_zpc_timeout": 5.0, "_zpc_call": {"stream": 0}}
+    channel.data = encode(header, "echo", [None])
+    pair.client.open(channel, pair.clock.now)
+    (there,) = pair.exchange()[1]
+    there.runner = Runner()
+    there.accept_items()
+    assert pair.clock.advance(100, pair.server) == []  # the client may take its time
+    pair.client.emit(channel, end, None)
+    pair.exchange()
+    assert pair.clock.advance(4.9, pair.server) == []
+    assert pair.clock.advance(0.2, pair.server) == [there]
+    assert there.closed
 
 
 def test_what_was_not_granted_is_nobodys() -> None:

@@ -20,6 +20,7 @@ from zerorpc.protocol.events import (
     LATEST,
     MORE,
     NO_ID,
+    STREAM,
     USUAL_TIMEOUT,
     VERSION,
     BadEvent,
@@ -141,7 +142,10 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             if not channel.take_item(event, now):
                 why = ProtocolError(f"the client sent more of an argument of {channel.name} than it was granted")
                 self._end(channel, why, touched)
-            elif channel.runner is not None:
+                return
+            if event.name != STREAM:
+                self.wake_by(channel.until)  # from now on its caller waits
+            if channel.runner is not None:
                 touched.append(channel)
         elif name == CANCEL and self.level >= 1:
             self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
