@@ -6,7 +6,9 @@ import itertools
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,9 @@ from tests.conformance.driver.values import encode as encode_by_the_kit
 from tests.service.running import PATIENCE, RawPeer, serving
 from zerorpc import errors
 from zerorpc.protocol import events
+from zerorpc.protocol.call_header import CallHeader
 from zerorpc.protocol.events import encode_usual
+from zerorpc.protocol.inquiry import TELL
 from zerorpc.protocol.peer import EXTENSION_LEVEL
 from zerorpc.zmtp import Connection, SocketType
 
@@ -49,9 +53,16 @@ def test_there_is_one_of_every_kind() -> None:
     shown = [json.loads(meaning) for meaning in VECTORS]
     names = {name for _, name, _ in shown}
     ours = {events.OK, events.ERR, events.STREAM, events.DONE, events.MORE, events.HEARTBEAT, events.CANCEL}
-    assert names - {"add"} == ours | {events.GOAWAY}
-    keys = {events.TIMEOUT_KEY, events.CALL_KEY, events.RAN_KEY, events.ERROR_KEY}
+    assert names - {"add", "total", TELL} == ours | {events.GOAWAY, events.LATEST, events.DROPPED}
+    keys = {events.TIMEOUT_KEY, events.CALL_KEY, events.RAN_KEY, events.ERROR_KEY, events.RETRY_AFTER_KEY}
     assert {key for header, _, _ in shown for key in header} == {"message_id", "v", "response_to"} | keys
+
+
+def test_everything_that_a_request_may_say_besides_is_shown_and_listed() -> None:
+    said = {key for meaning in VECTORS for key in json.loads(meaning)[0].get("_zpc_call", {})} - {"end"}
+    assert said == {field.name for field in msgspec.structs.fields(CallHeader)}
+    part = TEXT.partition("### What a request may say besides")[2].partition("\n### ")[0].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == said
 
 
 def test_every_error_of_the_server_s_own_is_listed() -> None:
@@ -111,7 +122,7 @@ METADATA = {"trace": "abc", "key": b"\x00\xff"}
     [
         (lambda client: zerorpc.options(client, async_=True).add(1, 2), '"v": 3}, "add"'),
         (lambda client: zerorpc.options(client, async_=True, timeout=5).add(1, 2), '3, "_zpc_timeout": 5.0}'),
-        (lambda client: zerorpc.options(client, async_=True, timeout=None).add(1, 2), '"_zpc_timeout": null}'),
+        (lambda client: zerorpc.options(client, async_=True, timeout=None).add(1, 2), '3, "_zpc_timeout": null}'),
         (
             lambda client: zerorpc.options(client, async_=True, deadline=2.5, metadata=METADATA).add(1, right=2),
             '"_zpc_timeout": 2.5}',
@@ -146,9 +157,66 @@ def test_how_it_reads_a_stream(client_and_server: tuple[zerorpc.Client, RawPeer]
         server.send({**header, "response_to": "q"}, name, args)
     stream = call.get()
     assert next(stream) == 0
-    assert server.next_data() == meaning('"_zpc_more", [100]').replace(b"\xa1s", b"\xa1q")
+    assert server.next_data() == meaning('"s"}, "_zpc_more", [100]').replace(b"\xa1s", b"\xa1q")
     assert list(stream) == [1]
     assert (stream.metadata, stream.end_metadata) == ({"first": "abc"}, {"last": b"\x00\xff"})
+
+
+def for_the_call_of(request: str, start: str) -> bytes:
+    """A vector's octets, as one of the call with this id."""
+    header, name, args = msgspec.msgpack.decode(meaning(start))
+    return encode_usual(({**header, "response_to": request}, name, args))
+
+
+def numbers(breaks: bool) -> Iterator[int]:
+    yield 7
+    if breaks:
+        raise OSError("no disk")
+
+
+@pytest.mark.parametrize("end", ['"u"}, "STREAM_DONE"', "no disk"])
+def test_how_it_sends_an_argument_that_streams(client_and_server: tuple[zerorpc.Client, RawPeer], end: str) -> None:
+    client, server = client_and_server
+    call = zerorpc.options(client, async_=True).total(numbers(breaks=end == "no disk"))
+    assert server.next_data() == meaning('"total"').replace(b"\xa1u", b"\xa1q")
+    server.send_data(for_the_call_of("q", '"u"}, "_zpc_more"'))
+    assert server.next_data() == for_the_call_of("q", '"STREAM", 7')
+    assert _without_traceback(server.next_data()) == for_the_call_of("q", end)
+    server.send_data(meaning('"q"}, "OK", [3]'))
+    if end == "no disk":
+        with pytest.raises(OSError, match="no disk"):
+            call.get()
+    else:
+        assert call.get() == 3
+
+
+def test_how_it_reads_only_the_newest_item(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
+    client, server = client_and_server
+    call = client.count(async_=True)
+    server.next_data()
+    server.send_data(for_the_call_of("q", '"STREAM", 0'))
+    stream = call.get().latest()
+    assert server.next_data() == for_the_call_of("q", "_zpc_latest")
+    with ThreadPoolExecutor(1) as pool:
+        items = pool.submit(list, stream)
+        assert server.next_data() == for_the_call_of("q", '"_zpc_more", [1]')
+        server.send_data(for_the_call_of("q", "_zpc_dropped"))
+        server.send_data(for_the_call_of("q", '"STREAM", 1'))
+        assert server.next_data() == for_the_call_of("q", '"_zpc_more", [1]')
+        server.send_data(for_the_call_of("q", '"s"}, "STREAM_DONE", null'))
+        assert (items.result(), stream.dropped) == ([0, 1], 7)
+
+
+def test_how_it_makes_a_call_with_a_key_again(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
+    client, server = client_and_server
+    call = zerorpc.options(client, async_=True, timeout=None, key="k", retry=zerorpc.Retry(backoff=0.001)).add(1, 2)
+    assert server.next_data() == meaning('"_zpc_methods"')
+    server.send_data(meaning('"answers"'))
+    assert server.next_data() == meaning('"_zpc_call": {"key": "k"}')
+    server.send_data(meaning("_zpc_retry_after"))
+    assert server.next_data() == meaning('"attempt": 2')
+    server.send_data(meaning('"q"}, "OK", [3]'))
+    assert call.get() == 3
 
 
 def test_how_it_hears_that_a_server_stops(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
@@ -162,7 +230,13 @@ def test_how_it_hears_that_a_server_stops(client_and_server: tuple[zerorpc.Clien
 
 
 class Service:
-    def add(self, left: int, right: int) -> int:
+    def __init__(self) -> None:
+        self.added = 0
+        self.made = threading.Event()
+
+    @zerorpc.idempotent
+    def add(self, left, right):  # type: ignore[no-untyped-def]  # annotations would be told as well
+        self.added += 1
         return left + right
 
     def tell(self) -> int:
@@ -180,6 +254,14 @@ class Service:
 
     def quiet(self) -> Iterator[int]:
         yield from (0, 1)
+
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        return sum([number async for number in numbers])
+
+    async def nine(self) -> AsyncIterator[int]:
+        for number in range(9):
+            yield number
+        self.made.set()
 
 
 def replies(level: int, header: dict[str, Any], method: str, *args: Any, last: str = "OK") -> list[bytes]:
@@ -227,6 +309,56 @@ def test_the_end_of_a_stream_without_metadata() -> None:
         meaning('"STREAM", 1'),
         meaning('"s"}, "STREAM_DONE", null'),
     ]
+
+
+@pytest.fixture
+def service_and_client() -> Iterator[tuple[Service, RawPeer]]:
+    """Our server, whose only id is ``r``, and what plays its client."""
+    service = Service()
+    with serving(service, context=Ids("r")) as server:
+        with RawPeer.to(server.endpoints[0], SocketType.DEALER, LEVEL) as client:
+            yield service, client
+
+
+@pytest.mark.parametrize("end", ['"u"}, "STREAM_DONE"', "no disk"])
+def test_how_it_takes_an_argument_that_streams(service_and_client: tuple[Service, RawPeer], end: str) -> None:
+    _, client = service_and_client
+    client.send_data(meaning('"total"'))
+    assert client.next_data() == meaning('"u"}, "_zpc_more"')
+    client.send_data(meaning('"STREAM", 7'))
+    client.send_data(meaning(end))
+    event = client.next_event()
+    if "DONE" in end:
+        assert (event.name, event.args) == ("OK", [7])
+    else:
+        assert (event.name, event.args[1]) == ("ERR", "OSError: no disk")
+
+
+def test_how_it_sends_only_the_newest_item(service_and_client: tuple[Service, RawPeer]) -> None:
+    service, client = service_and_client
+    client.send(S, "nine", [])
+    assert client.next_event().args == 0
+    client.send_data(meaning("_zpc_latest"))
+    assert service.made.wait(PATIENCE)
+    client.send_data(meaning('"_zpc_more", [1]'))
+    assert client.next_data() == meaning("_zpc_dropped")
+    assert client.next_event().args == 8
+    client.send_data(meaning('"_zpc_more", [1]'))
+    assert client.next_data() == meaning('"s"}, "STREAM_DONE", null')
+
+
+def test_how_it_answers_calls_with_a_key(service_and_client: tuple[Service, RawPeer]) -> None:
+    service, client = service_and_client
+    client.send_data(meaning('"_zpc_methods"'))
+    (told,) = client.next_event().args
+    (shown,) = msgspec.msgpack.decode(meaning('"answers"'))[2]
+    assert told["methods"]["add"] == shown["methods"]["add"]
+    assert type(told.pop("answers")) is type(shown.pop("answers")) is str
+    assert told.keys() == shown.keys()
+    for start in ('"_zpc_call": {"key": "k"}', '"attempt": 2'):
+        client.send_data(meaning(start))
+        assert client.next_data() == meaning('"q"}, "OK", [3]')
+    assert service.added == 1
 
 
 def test_what_a_server_says_when_it_stops() -> None:

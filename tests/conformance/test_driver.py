@@ -71,6 +71,31 @@ def test_expected_heartbeats_are_not_passed_over() -> None:
     hold({"expect": [{}, "_zpc_hb", [0]]}, EXPECT, sends=(message(BEAT), message(OK)))
 
 
+CREDIT = [{"message_id": "c", "v": 3, "response_to": "n"}, "_zpc_more", [3]]
+
+
+def test_credit_between_is_passed_over_too_but_is_no_silence() -> None:
+    hold(EXPECT, sends=(message(CREDIT), message(OK)))
+    hold({"expect": [{}, "_zpc_more", [3]]}, EXPECT, sends=(message(CREDIT), message(OK)))
+    with pytest.raises(DeviationError, match="a message came"):
+        hold({"silence": 1}, sends=(message(CREDIT),))
+
+
+@pytest.mark.parametrize("said", [[{}, "OK", "hi"], [{}, 5, "hi"], "OK", [1, 2]])
+def test_what_has_no_name_of_an_event_is_not_passed_over(said: Any) -> None:
+    with pytest.raises(DeviationError, match="a message came"):
+        hold({"silence": 1}, sends=(message(said),))
+
+
+def test_a_number_that_came_says_how_often() -> None:
+    steps = ({"expect": [{}, "_zpc_more", [{"$save": "n"}]]}, {"repeat": {"$saved": "n"}, "steps": [EXPECT]})
+    hold(*steps, {"silence": 0.05}, sends=(message(CREDIT), *[message(OK)] * 3))
+    with pytest.raises(DeviationError, match="a message came"):
+        hold(*steps, {"silence": 1}, sends=(message(CREDIT), *[message(OK)] * 4))
+    with pytest.raises(DeviationError, match="'3' is no number of times"):
+        hold(*steps, sends=(message([{}, "_zpc_more", ["3"]]),))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -15,6 +15,7 @@ from tests.conformance.driver.values import MalformedError, Value, decode, encod
 
 PATIENCE = 5.0  # seconds for what has no `within` of its own
 HEARTBEAT = "_zpc_hb"
+CREDIT = "_zpc_more"
 
 
 class DeviationError(Exception):
@@ -67,12 +68,21 @@ class Conversation:
             at = f"{place}{number}"
             try:
                 if "repeat" in step:
-                    for turn in range(1, step["repeat"] + 1):
+                    for turn in range(1, self._times(step["repeat"]) + 1):
                         self._run_steps(step["steps"], f"{at}, turn {turn}, step ")
                 else:
                     self._run_step(step)
             except (TimeoutError, ConnectionError, MalformedError) as error:
                 raise DeviationError(f"{at}, {_brief(step)}: {error}") from None
+
+    def _times(self, repeat: Any) -> int:
+        """A number, or one that was saved."""
+        if isinstance(repeat, int):
+            return repeat
+        times = decode(self._saved[repeat["$saved"]])
+        if times.type != "int":
+            raise MalformedError(f"{times.content!r} is no number of times")
+        return int(times.content)
 
     def _run_step(self, step: dict[str, Any]) -> None:
         for verb in step:
@@ -115,7 +125,7 @@ class Conversation:
 
     def _do_expect(self, step: dict[str, Any]) -> None:
         pattern = step["expect"]
-        before, event = self._next_event(step, skip_heartbeats=pattern[1] != HEARTBEAT)
+        before, event = self._next_event(step, {HEARTBEAT, *self._credit_of_server()} - {pattern[1]})
         wanted = [read_octets(octets, self._saved) for octets in step.get("before", [""])]
         if before != wanted:
             shown = [[show(frame) for frame in frames] for frames in (before, wanted)]
@@ -147,14 +157,14 @@ class Conversation:
         if step.get("unread"):
             self._talker(step).read_to_end(deadline)
             return
-        item = self._next_telling(step, deadline, skip_heartbeats=True)
+        item = self._next_telling(step, deadline, {HEARTBEAT})
         if not isinstance(item, Closed):
             raise DeviationError(f"{_brief(step)}: {_brief_item(item)}")
 
     def _do_silence(self, step: dict[str, Any]) -> None:
         deadline = time.monotonic() + step["silence"]
         try:
-            item = self._next_telling(step, deadline, skip_heartbeats=not step.get("strict"))
+            item = self._next_telling(step, deadline, set() if step.get("strict") else {HEARTBEAT})
         except TimeoutError:
             return
         raise DeviationError(f"{_brief(step)}: {_brief_item(item)}")
@@ -170,17 +180,21 @@ class Conversation:
 
     # Connections
 
-    def _next_event(self, step: dict[str, Any], skip_heartbeats: bool) -> tuple[list[bytes], Value]:
-        item = self._next_telling(step, self._deadline(step), skip_heartbeats)
+    def _credit_of_server(self) -> set[str]:
+        """How often a server gives credit for an argument is its own affair."""
+        return set() if self._server is None else {CREDIT}
+
+    def _next_event(self, step: dict[str, Any], skipped: set[str]) -> tuple[list[bytes], Value]:
+        item = self._next_telling(step, self._deadline(step), skipped)
         if not isinstance(item, Message):
             raise DeviationError(f"{_brief(step)}: {_brief_item(item)}")
         return item.frames[:-1], decode(item.frames[-1])
 
-    def _next_telling(self, step: dict[str, Any], deadline: float, skip_heartbeats: bool) -> Item:
+    def _next_telling(self, step: dict[str, Any], deadline: float, skipped: set[str]) -> Item:
         """The next message, or the end; commands have steps of their own, and heartbeats come when they come."""
         while True:
             item = self._talker(step).next_item(deadline)
-            if not isinstance(item, Command) and not (skip_heartbeats and _is_heartbeat(item)):
+            if not isinstance(item, Command) and _name_of(item) not in skipped:
                 return item
 
     def _talker(self, step: dict[str, Any]) -> Talker:
@@ -218,14 +232,16 @@ class Conversation:
             opened.close()
 
 
-def _is_heartbeat(item: Item) -> bool:
+def _name_of(item: Item) -> str | None:
+    """The name of the event that came, if it was one."""
     if not isinstance(item, Message):
-        return False
+        return None
     try:
         event = decode(item.frames[-1])
     except MalformedError:
-        return False
-    return event.type == "array" and len(event.content) == 3 and event.content[1].content == HEARTBEAT
+        return None
+    named = event.type == "array" and len(event.content) == 3 and event.content[1].type == "str"
+    return event.content[1].content if named else None
 
 
 def _brief(step: dict[str, Any]) -> str:

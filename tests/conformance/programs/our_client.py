@@ -14,13 +14,33 @@ CLIENTS = {}
 
 def call_of(client, order, **more):
     """The call as a program makes it: by a view of the client if it says more than a time."""
-    args = from_notation(order["args"])
+    args, kwargs = from_notation(order["args"]), from_notation(order.get("kwargs", {}))
+    if "stream" in order:
+        place = order["stream"]
+        given = args if isinstance(place, int) else kwargs
+        given[place] = items_of(client, given[place], order.get("breaks"))
     timeout = {"timeout": order["timeout"]} if "timeout" in order else {}
-    options = {name: from_notation(order[name]) for name in ("deadline", "metadata") if name in order}
-    if not options and not more and "kwargs" not in order:
+    options = {name: from_notation(order[name]) for name in ("deadline", "metadata", "key") if name in order}
+    if "retry" in order:
+        options["retry"] = zerorpc.Retry(attempts=order["retry"], backoff=0.01)
+    if not options and not more and not kwargs:
         return client(order["method"], *args, **timeout)
-    view = zerorpc.options(client, **timeout, **options, **more)
-    return view(order["method"], *args, **from_notation(order.get("kwargs", {})))
+    return zerorpc.options(client, **timeout, **options, **more)(order["method"], *args, **kwargs)
+
+
+def items_of(client, values, breaks):
+    """The values as an argument that streams; it raises at their end if it is to break."""
+
+    def items():
+        yield from values
+        if breaks is not None:
+            raise ValueError(breaks)
+
+    async def async_items():
+        for item in items():
+            yield item
+
+    return async_items() if isinstance(client, zerorpc.AsyncClient) else items()
 
 
 def add_metadata(outcome, source):
@@ -55,6 +75,8 @@ def call(client, order):
         if hasattr(result, "__next__"):
             source = result
             outcome["items"] = items
+            if order.get("latest"):
+                result.latest()
             for item in result:
                 items.append(to_notation(item))
                 if len(items) == order.get("take"):
@@ -64,6 +86,8 @@ def call(client, order):
             outcome["result"] = to_notation(result)
         if "metadata" in order:
             add_metadata(outcome, source)
+        if order.get("latest"):
+            outcome["dropped"] = source.dropped
     except Exception as error:
         outcome["error"] = error_outcome(error, zerorpc)
     write_line(number=order["number"], outcome=outcome)
@@ -99,6 +123,8 @@ async def acall(client, order):
         if hasattr(result, "__anext__"):
             source = result
             outcome["items"] = items
+            if order.get("latest"):
+                result.latest()
             async for item in result:
                 items.append(to_notation(item))
                 if len(items) == order.get("take"):
@@ -108,6 +134,8 @@ async def acall(client, order):
             outcome["result"] = to_notation(result)
         if "metadata" in order:
             add_metadata(outcome, source)
+        if order.get("latest"):
+            outcome["dropped"] = source.dropped
     except Exception as error:
         outcome["error"] = error_outcome(error, zerorpc)
     write_line(number=order["number"], outcome=outcome)

@@ -1,9 +1,13 @@
 """The service on our own zerorpc, with a coroutine where that differs."""
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 
 import zerorpc
 from service import STATES, Conformance, serve
+
+RUNS = Counter()
 
 
 class Ours(Conformance):
@@ -35,6 +39,49 @@ class Ours(Conformance):
     def reflect_error(self, message):
         self.reflect()
         raise ValueError(message)
+
+    # An argument that streams
+
+    def total(self, numbers: Iterator):
+        return sum(numbers)
+
+    async def late_total(self, seconds, numbers: AsyncIterator):
+        await asyncio.sleep(seconds)
+        return sum([number async for number in numbers])
+
+    async def first(self, items: AsyncIterator, count):
+        return [await anext(items) for _ in range(count)]
+
+    def chat(self, items: Iterator):
+        yield from items
+
+    async def hold(self, items: AsyncIterator, count, token):
+        try:
+            while count > 0 and (await anext(items, None)) is not None:
+                count -= 1
+            STATES[token] = "running"
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            STATES[token] = "stopped"
+            raise
+
+    # Calls that are made again
+
+    def order(self, token):
+        RUNS[token] += 1
+        return [token, RUNS[token]]
+
+    async def slow_order(self, seconds, token):
+        await asyncio.sleep(seconds)
+        return self.order(token)
+
+    def fail_order(self, token):
+        RUNS[token] += 1
+        raise ValueError(f"failed {RUNS[token]}")
+
+    @zerorpc.idempotent
+    def attempt(self):
+        return zerorpc.current_call().attempt
 
 
 serve(Ours())
