@@ -14,7 +14,7 @@ import pytest
 
 import zerorpc
 from tests.client.ways import EACH_WAY, Way
-from tests.service.process_services import asks_in_process, waits_in_process
+from tests.service.process_services import asks_in_process, pid, waits_in_process
 from tests.service.running import PATIENCE, RawPeer, eventually, eventually_async, run, serving
 from zerorpc.protocol.peer import EXTENSION_LEVEL
 from zerorpc.zmtp import SocketType
@@ -237,8 +237,10 @@ def test_the_server_ends_what_is_too_late_by_itself(
 
 def test_one_in_a_worker_process_is_ended(tmp_path: Path) -> None:
     ended = tmp_path / "ended"
-    with serving({"wait": waits_in_process}) as server:
+    with serving({"wait": waits_in_process, "tell": pid}) as server:
         with RawPeer.to(server.endpoints[0], SocketType.DEALER, OURS) as peer:
+            peer.send({"message_id": b"0", "v": 3}, "tell", [])
+            assert peer.next_event().name == "OK"  # there is a process now: it may take long to start
             peer.send({"message_id": b"1", "v": 3, "_zpc_timeout": 2.0}, "wait", [str(ended)])
             eventually(ended.exists)
 
