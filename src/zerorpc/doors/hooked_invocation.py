@@ -8,6 +8,7 @@ from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.errors import SerializationError
 from zerorpc.logs import Logger
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode
+from zerorpc.protocol.structs import quick_to_change
 from zerorpc.service.failure import Failure
 
 __all__ = ["HookedInvocation", "ServerHooks"]
@@ -38,6 +39,7 @@ class _Seen(RpcInvocation, eq=False, kw_only=True):
     stream_header: dict[str, Any] | None = None  # for each item
 
 
+@quick_to_change
 class HookedInvocation(_Seen, eq=False):
     """A request of a zerorpc client, and the hooks around it."""
 

@@ -21,6 +21,7 @@ from zerorpc.protocol.events import (
     encode_ok,
 )
 from zerorpc.protocol.server_channel import ServerChannel, as_patience
+from zerorpc.protocol.structs import quick_to_change
 from zerorpc.service.failure import Failure
 from zerorpc.service.invocation import Invocation, Runner
 from zerorpc.shown import message_of
@@ -29,6 +30,7 @@ from zerorpc.transport.aio_link import AioLink
 __all__ = ["RpcInvocation"]
 
 
+@quick_to_change
 class RpcInvocation(Invocation, eq=False):
     """A request of a zerorpc client, of ours or an older one."""
 

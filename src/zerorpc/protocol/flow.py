@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from msgspec import Struct, field
 
 from zerorpc.protocol.events import Buffer
+from zerorpc.protocol.structs import quick_to_change
 
 if TYPE_CHECKING:
     from zerorpc.protocol.events import Reply, WireEvent
@@ -59,6 +60,7 @@ class Outflow(Struct, eq=False):
         return self.backlog.popleft()
 
 
+@quick_to_change
 class Inflow(Struct, eq=False):
     """Events that came: those that nobody took yet, in ``inbox``, and how many more were ``granted``."""
 

@@ -23,6 +23,7 @@ from zerorpc.protocol.events import (
     encode,
 )
 from zerorpc.protocol.flow import DEFAULT_SLOTS, Inflow, Outflow
+from zerorpc.protocol.structs import quick_to_change
 
 __all__ = ["Runner", "ServerChannel", "as_patience"]
 
@@ -55,6 +56,7 @@ class Runner(Protocol):
         """There is room for more items, or the caller is gone. On the loop."""
 
 
+@quick_to_change
 class ServerChannel(Struct, eq=False):
     """A request being answered.
 
