@@ -20,6 +20,7 @@ class LoopCaller(Caller, Protocol):
     """The core of an AsyncClient."""
 
     loop: asyncio.AbstractEventLoop
+    create_future: Callable[[], asyncio.Future[None]]  # the loop's
 
     def flush_soon(self, peer: CallCarrier) -> None:
         """Send what the peer has to send, unless it is lost."""
@@ -49,7 +50,7 @@ class Call(Request, Coroutine[Any, Any, Any]):
         if not channel.answered:
             if channel.waiter is not self:
                 raise self._awaited_already()
-            channel.waiter = future = self._caller.loop.create_future()
+            channel.waiter = future = self._caller.create_future()
             try:
                 yield from future
             except BaseException:

@@ -52,7 +52,7 @@ from zerorpc.protocol.events import (
 from zerorpc.protocol.liveness import FOREVER
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.remote_method import method_name
-from zerorpc.scope import CURRENT, Scope
+from zerorpc.scope import Scope, current_scope
 from zerorpc.zmtp import frames
 
 __all__ = ["Caller", "Request", "answered", "lost_with"]
@@ -105,7 +105,7 @@ class Request:
         message_id = context.next_msgid()
         timeout, slots, agreed = caller.timeout, DEFAULT_SLOTS, None
         header: dict[str, object] = {"message_id": message_id, "v": VERSION}
-        scope = CURRENT.get()
+        scope = current_scope()
         if scope is not None or kwargs or options is not None:
             agreed = Agreed.of(name, timeout, options, kwargs, scope)
             timeout, slots = agreed.timeout, agreed.slots
@@ -181,7 +181,8 @@ class Request:
         if self.event is not None:
             return self._hooked_outcome(reply)
         if reply.name == OK:
-            return reply_value(reply.args)
+            args = reply.args
+            return args[0] if type(args) is list and args else reply_value(args)
         if reply.name == ERR:
             raise self._remote_error(_event(reply, channel.reply_data))
         if reply.name in (STREAM, DONE):

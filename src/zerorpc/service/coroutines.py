@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from zerorpc.runtime.eager_tasks import new_starter
 from zerorpc.runtime.loops import running_loop
-from zerorpc.scope import CURRENT
+from zerorpc.scope import enter_scope
 from zerorpc.service.forks import end_child, end_child_where_it_waits
 from zerorpc.service.invocation import Invocation
 
@@ -85,7 +85,7 @@ class LoopCalls:
     async def _call(self, invocation: Invocation) -> None:
         """The method from its first step to its last event."""
         data: bytes | None
-        CURRENT.set(invocation)
+        enter_scope(invocation)
         try:
             method, args = invocation.method, invocation.args
             if invocation.hooked or method is None or type(args) is not list:
@@ -104,7 +104,8 @@ class LoopCalls:
             if self._stale:
                 end_child(error)
             data = _error(invocation, error)
-        self._finish(invocation, data)
+        invocation.over = True  # as in ``_finish``, without the call
+        self._owner.finish(invocation, data, self._starting is not invocation)
 
     async def _settle(self, invocation: Invocation, value: Any) -> None:
         """Await or iterate over what a method has returned, as long as that makes sense; then answer."""
