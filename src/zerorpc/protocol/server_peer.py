@@ -64,7 +64,10 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         self.routing_id: bytes = own_id if type(own_id) is bytes else str(own_id).encode()
 
     def receive_message(self, message: Message, now: float, touched: list[ServerChannel]) -> None:
-        data = message[-1]
+        if len(message) == 2 and not message[0]:  # the usual [b"", data] has no routing frames
+            data, routing = message[1], None
+        else:
+            data, routing = message[-1], _routing(message)
         event: WireEvent | BadEvent
         try:
             event = decode_usual(data)
@@ -74,8 +77,6 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             except ProtocolError:
                 return  # without a header there is nobody to answer
         header = event.header
-        # the usual [b"", data] has no routing frames
-        routing = None if len(message) == 2 and not message[0] else _routing(message)
         if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
             message_id = bytes(header.message_id)
             key = message_id if routing is None else (routing, message_id)
@@ -86,7 +87,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
                 self._begin_liveness(channel, now)
             timeout = header.timeout
             if header.call is not NO_ID or (
-                timeout is not USUAL_TIMEOUT and (type(timeout) is not float or not timeout > 0)  # which nan isn't
+                timeout is not USUAL_TIMEOUT and (type(timeout) is not float or not timeout > 0.0)  # which nan isn't
             ):
                 channel.heed_header(now)
                 if channel.until <= now:

@@ -68,7 +68,11 @@ class Runners:
             self._turn_away(invocation)
         elif self.running < self._limit and not self._waiting:  # nobody overtakes those that wait
             self.running += 1
-            self._start(invocation)
+            method = invocation.method
+            if method is None or method.where is _LOOP:  # as in ``_start``, without the call
+                self._on_loop.run(invocation)
+            else:
+                self._start(invocation)
         else:
             self._let_wait(invocation)
 

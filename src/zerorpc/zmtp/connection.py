@@ -226,16 +226,16 @@ class Connection:
 
     def send_delimited(self, body: Frame) -> None:
         """Queue ``[b"", body]``, as requests and replies travel (RFC 28). When: as ``send_message``."""
-        frames: list[Frame]
-        if self._seals:
-            frames = self._mechanism.seal((b"", body))
-            self.output.extend(frames)
-        elif len(body) < 256:
-            frame = DELIMITED[len(body)] + body
+        size = len(body)
+        if size < 256 and not self._seals:
+            frame = DELIMITED[size] + body
             self.output.append(frame)
         else:
-            frames = []
-            encode_delimited(body, frames)
+            frames: list[Frame] = []
+            if self._seals:
+                frames = self._mechanism.seal((b"", body))
+            else:
+                encode_delimited(body, frames)
             self.output.extend(frames)
 
     def send_ping(self, ttl: float = 0.0, context: bytes = b"") -> None:

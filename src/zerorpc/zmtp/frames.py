@@ -13,8 +13,8 @@ from zerorpc.zmtp.commands import Command
 from zerorpc.zmtp.memory import keep_memory_for
 
 __all__ = [
+    "DELIMITED",
     "MESSAGE_MAX",
-    "SHORT_DELIMITED",
     "Frame",
     "FrameDecoder",
     "Limits",
@@ -103,7 +103,8 @@ class FrameDecoder:
         size = len(data)
         # Hot: one pass, no call per short frame, and one step for a short message behind a delimiter.
         while position + 2 <= size:
-            if data.startswith(SHORT_DELIMITED, position) and not self._parts:
+            # Sliced, since startswith() takes a position for 700 instructions more, before CPython 3.13.
+            if data[position : position + 3] == SHORT_DELIMITED and not self._parts:
                 start = position + 4
                 if start <= size and (end := start + data[position + 3]) <= size:
                     out.append([b"", data[start:end]])
