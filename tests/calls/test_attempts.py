@@ -10,7 +10,7 @@ from zerorpc.calls.hedging import Twin
 from zerorpc.calls.retry import Attempts
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.channel import ClientState
-from zerorpc.protocol.inquiry import INSPECT, Inquiry
+from zerorpc.protocol.inquiry import INSPECT, TELL, Inquiry
 from zerorpc.protocol.terms import Terms
 from zerorpc.protocol.upload import Upload
 from zerorpc.settings import Retry
@@ -51,6 +51,27 @@ def test_one_that_may_have_run_fails_where_no_server_says_that_it_is_idempotent(
     other.refuse(LostRemote("lost"))
     assert calls.retry(other, 0.0) is False
     assert other.state is ClientState.DONE
+
+
+def test_a_server_that_comes_later_gets_calls_with_keys_too() -> None:
+    calls, (first, later) = calls_with(2)
+    first._inquiry = told("A")
+    channels = []
+    for _ in range(3):
+        channel = call()
+        channel.terms = Terms(attempts=Attempts(Retry(), lambda: 1.0, keyed=True))
+        calls.start(channel, 0.0)
+        channels.append(channel)
+        if later.answers is None:
+            assert calls.take_side_effects() == ([later, first], [])  # the one is asked, the other gets the call
+            later._inquiry = told("B")
+    assert [channel.peer for channel in channels] == [first, later, first]
+
+
+def told(answers: str) -> Inquiry:
+    inquiry = Inquiry(b"i", TELL, b"")
+    inquiry.answer, inquiry.answers = {}, answers
+    return inquiry
 
 
 def test_a_twin_that_is_refused_leaves_the_call_to_its_first_attempt() -> None:

@@ -64,7 +64,7 @@ class Calls:
                 self.wake_by(channel.deadline)
             return None
         peer.open(channel, now)
-        if channel.terms is USUAL_TERMS or not self._watch(channel, now):
+        if channel.terms is USUAL_TERMS or not (self._watch(channel, now) or self._finding.asked):
             return peer
         self._finding.asked.append(peer)
         return None

@@ -42,7 +42,7 @@ class Finding:
             attempts.count(self.budget_of(attempts), now)
             if attempts.unsure:
                 able = [p for p in self.peers if p.idempotent is not None and channel.method in p.idempotent]
-                return self._choose_told(able, channel, attempts, now)
+                return self._choose_told(able, self.peers, channel, attempts, now)
             if attempts.keyed and any(peer.level >= 1 for peer in self.peers):
                 return self._choose_keeper(channel, attempts, now)
         if channel.terms.needs and self.peers:
@@ -58,22 +58,24 @@ class Finding:
             able = [peer for peer in able if peer.answers == attempts.answers]
         elif not able and all(peer.idempotent is not None for peer in peers):
             able = peers  # which refuse it, and say why
-        chosen = self._choose_told(able, channel, attempts, now)
+        chosen = self._choose_told(able, peers, channel, attempts, now)
         if chosen is not None:
             attempts.answers = chosen.answers
         return chosen
 
     def _choose_told(
-        self, able: list[ClientPeer], channel: ClientChannel, attempts: Attempts, now: float
+        self, able: list[ClientPeer], among: list[ClientPeer], channel: ClientChannel, attempts: Attempts, now: float
     ) -> ClientPeer | None:
-        """One of those that have said that they can take it. Others are asked, and if none says so, the call fails."""
-        if able:
-            return self.choosing.best(able, now)
-        untold = [peer for peer in self.peers if peer.idempotent is None]
+        """One of those that have said that they can take it. The others are asked, for the calls to come if not for
+        this one; and if none says so, the call fails.
+        """
+        untold = [peer for peer in among if peer.idempotent is None]
         for peer in untold:
             peer.ask(now)
             self.asked.append(peer)
-        if self.peers and not untold:
+        if able:
+            return self.choosing.best(able, now)
+        if among and not untold:
             attempts.give_up(channel)
             self.failed.append(channel)
         return None
