@@ -160,12 +160,17 @@ class Tally(NamedTuple):
 
 
 def check(
-    outcomes: Outcomes, runs: Iterable[int], *, allowed: Iterable[str] = DEFINITE, answer: Callable[[int], Any] = int
+    outcomes: Outcomes,
+    runs: Iterable[int],
+    *,
+    allowed: Iterable[str] = DEFINITE,
+    answer: Callable[[int], Any] = int,
+    repeatable: Callable[[int], bool] = lambda call_id: False,
 ) -> Tally:
     """Compare the callers' outcomes with the handlers' list. Raises Violation, which names all that is wrong.
 
     ``allowed`` are the errors that the fault may bring about, of a RemoteError the name that it carries will do;
-    ``answer(id)`` is what the method returns for that call.
+    ``answer(id)`` is what the method returns for that call; ``repeatable(id)`` tells whether its method may run twice.
     """
     runs = list(runs)
     asked, run = Counter(outcomes.asked), Counter(runs)
@@ -178,7 +183,7 @@ def check(
         "never ended": [i for i in asked if i not in ends],
         "ended more than once": [i for i, n in ends.items() if n > 1],
         "ended without having been asked": [i for i in ends if i not in asked],
-        "ran more than once": [i for i, n in run.items() if n > 1],
+        "ran more than once": [i for i, n in run.items() if n > 1 and not repeatable(i)],
         "ran without having been asked": [i for i in run if i not in asked],
         "answered without having run": [end.call_id for end in results if end.call_id not in run],
         "got another's answer": [(e.call_id, e.answer) for e in results if e.answer != answer(e.call_id)],

@@ -249,6 +249,15 @@ def test_answers_may_be_something_else() -> None:
     assert check(seen, [1, 2], answer=double).answered == 2
 
 
+def test_an_idempotent_method_may_run_twice_and_its_call_ends_once_all_the_same() -> None:
+    even: Callable[[int], bool] = lambda call_id: call_id % 2 == 0  # noqa: E731
+    assert check(outcomes(ended(1), ended(2)), [1, 2, 2], repeatable=even).run == 3
+    with pytest.raises(Violation, match=r"ran more than once: 1, \[1\]"):
+        check(outcomes(ended(1), ended(2)), [1, 1, 2, 2], repeatable=even)
+    with pytest.raises(Violation, match=r"ended more than once: 1, \[2\]"):
+        check(outcomes(ended(1), ended(2), ended(2)), [1, 2, 2], repeatable=even)
+
+
 def test_every_leaf_of_the_tree_is_definite() -> None:
     tree = {name for name in errors.__all__ if issubclass(getattr(errors, name), errors.ZeroRPCError)}
     assert tree - {"ZeroRPCError"} == DEFINITE

@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tests.faults.ledger import check
 from tests.faults.network.scene import HEARTBEAT, SERVER, SLACK, TIMEOUT, USUAL, Report, Scene, wait
+from tests.faults.repeats import plain, repeatable, under_way
+from tests.service.running import eventually
 
 Figures = dict[str, Any]
 KIB = 1024
 MIB = 1024 * KIB
 KEEPALIVE = 120.0  # s: transport/sockets.py
 AGAIN = 3.0  # s after healing within which the client has to have its first answer
+IN_FLIGHT = 500
 LOSES = ("LostRemote", "TimeoutExpired")
 LONG = {"do": "work", "arg": 60.0, "timeout": 90.0, "once": True}  # under way whatever happens
 
@@ -32,6 +36,27 @@ def cut(scene: Scene, seconds: float, towards: tuple[int, ...] = (0, 1)) -> Figu
         figures |= noticed(report, at, answers_pass=1 not in towards)
         figures["noticed by the server"] = noticed_by_server(scene, at)
     return figures | works_again(report, healed)
+
+
+def one_of_two_cut(scene: Scene, towards: tuple[int, ...]) -> Figures:
+    """The cable to one of two servers is cut while both have calls that may be made again, and some that may not. Both
+    methods go on; where only answers are lost, those with a key get theirs by way of the other server.
+    """
+    one, other = scene.serve_two()
+    calls = scene.call_two(IN_FLIGHT)
+    eventually(lambda: under_way(range(IN_FLIGHT), scene.runs), "all calls run")
+    at = scene.cable.cut(towards=towards)
+    one.release()
+    other.release()
+    outcomes = calls.outcomes()
+    scene.cable.heal()
+    tally = check(outcomes, scene.runs, allowed=["LostRemote"], repeatable=repeatable)
+    failed = [end for end in outcomes.ends if end.error]
+    assert failed
+    assert all(plain(end.call_id) and end.ran is None for end in failed)
+    seconds = tally.last - at
+    assert seconds <= scene.promise + SLACK, f"noticed after {seconds:.1f} s only"
+    return tally.figures | {"noticed": seconds}
 
 
 def server_gone(scene: Scene) -> Figures:
@@ -194,6 +219,8 @@ CASES = [
     Case("cable cut for 30 s, heartbeat 5 s", functools.partial(cut, seconds=30), heartbeat=5.0),
     Case("cut towards the server for 5 s", functools.partial(cut, seconds=5, towards=(0,))),
     Case("cut towards the client for 5 s", functools.partial(cut, seconds=5, towards=(1,))),
+    Case("cable to one of two servers cut", functools.partial(one_of_two_cut, towards=(0, 1))),
+    Case("cut from one of two servers towards the client", functools.partial(one_of_two_cut, towards=(1,))),
     Case("server's host gone", server_gone),
     Case("address taken over by another server", taken_over),
     Case("client's host gone", functools.partial(client_gone, with_answers=False)),

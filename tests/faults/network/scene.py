@@ -19,7 +19,8 @@ HEARTBEAT = 1.0  # s, of both sides, where the case doesn't say otherwise
 SLACK = 4.0  # s for busy cores: a hundred processes begin at once
 TIMEOUT = 5.0  # s, of each call
 SERVER, CLIENT = "192.0.2.1", "192.0.2.2"
-ENDPOINT = f"tcp://{SERVER}:4242"
+PORT, OTHER_PORT = 4242, 4243  # the latter for servers that keep their answers together
+ENDPOINT = f"tcp://{SERVER}:{PORT}"
 REPORT_WITHIN = 60.0  # s
 
 # Calls in the middle of which a fault comes: two on the loop, one on a thread, and a stream.
@@ -36,10 +37,14 @@ _numbers = itertools.count(1)
 class Server(Program):
     """The service on a host. ``stopped`` are the calls whose methods were ended early: when."""
 
-    def __init__(self, host: Host, heartbeat: float, ledger: Path) -> None:
+    def __init__(self, host: Host, heartbeat: float, ledger: Path, port: int = PORT, *answers: Path) -> None:
         self.stopped: dict[int, float] = {}
-        super().__init__(host.command("server", ledger, "tcp://*:4242", heartbeat), environment())
+        super().__init__(host.command("server", ledger, f"tcp://*:{port}", heartbeat, *answers), environment())
         self.wait_ready()
+
+    def release(self) -> None:
+        """What is held may end; something has to be."""
+        self.write({"do": "release"})
 
     def take(self, fields: dict[str, Any]) -> None:
         self.stopped[fields["stopped"]] = fields["at"]
@@ -79,6 +84,22 @@ class Client(Program):
         """End with no word. The host's cable has to be cut, or the system says it."""
         self._process.kill()
         self._process.wait(REPORT_WITHIN)
+
+
+class ManyCalls(Program):
+    """Callers on a host that make all of their calls at once."""
+
+    def __init__(self, host: Host, kind: str, endpoints: list[str], heartbeat: float, number: int) -> None:
+        self._report: queue.Queue[str] = queue.Queue()
+        super().__init__(host.command("at_once", kind, json.dumps(endpoints), heartbeat, number), environment())
+        self.wait_ready()
+
+    def take(self, fields: dict[str, Any]) -> None:
+        self._report.put(fields["report"])
+
+    def outcomes(self) -> Outcomes:
+        """When all calls have ended."""
+        return Outcomes.load(self._report.get(timeout=REPORT_WITHIN))
 
 
 class Call(NamedTuple):
@@ -165,6 +186,26 @@ class Scene:
         server = Server(host, self.heartbeat, self._ledger)
         self._programs.append(server)
         return server
+
+    def serve_two(self) -> tuple[Server, Server]:
+        """Two more, of which one is on the client's own host. They keep their answers in one file."""
+        answers = self._ledger.with_suffix(".answers")
+        hosts = (self.server_host, self.client_host)
+        one, other = (Server(host, self.heartbeat, self._ledger, OTHER_PORT, answers) for host in hosts)
+        self._programs += [one, other]
+        return one, other
+
+    def call_two(self, number: int) -> ManyCalls:
+        """Make so many calls of the two at once."""
+        endpoints = [f"tcp://{address}:{OTHER_PORT}" for address in (SERVER, "127.0.0.1")]
+        calls = ManyCalls(self.client_host, self.kind, endpoints, self.heartbeat, number)
+        self._programs.append(calls)
+        return calls
+
+    @property
+    def runs(self) -> list[int]:
+        """What was run so far, in order."""
+        return read_ledger(self._ledger)
 
     def call(self, plans: Iterable[dict[str, Any]] = USUAL) -> Client:
         """Start callers; returns when each has had an answer."""

@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[3]))  # it is run as a script
 
 import zerorpc
 from tests.faults.ledger import Ledger
+from zerorpc.doors import keyed_calls
+from zerorpc.service import answers_file
 
 _ROOM = 64  # MiB that a process may take after its start, when its memory is limited
 
@@ -58,6 +60,14 @@ class Service:
             self._ended["cancelled"] += 1
             raise
         return call_id
+
+    @zerorpc.idempotent
+    def hold_idempotent(self, call_id: int) -> int:
+        return self.hold(call_id)
+
+    @zerorpc.idempotent
+    async def ahold_idempotent(self, call_id: int) -> int:
+        return await self.ahold(call_id)
 
     def count(self, call_id: int) -> Iterator[int]:
         self._enter(call_id)
@@ -185,7 +195,9 @@ def main(options: dict[str, Any]) -> None:
     service = Service(Ledger(options["ledger"]))
     if descriptors := options.get("descriptors"):
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-    settings = {name: options[name] for name in ("heartbeat", "processes", "pool_size") if name in options}
+    if lease := options.get("lease"):
+        answers_file.LEASE, keyed_calls._RENEW_EVERY = lease, lease / 3
+    settings = {name: options[name] for name in ("heartbeat", "processes", "pool_size", "answers") if name in options}
     server = zerorpc.Server(service, **settings)
     service._hub = server._core.hub
     endpoints = server.bind(options["bind"])

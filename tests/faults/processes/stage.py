@@ -108,18 +108,23 @@ class Caller:
 
     prefix = ""  # of the methods that it calls: plain ones
 
-    def __init__(self, outcomes: Outcomes, endpoint: str, tap: Tap = None, **options: Any) -> None:
+    def __init__(self, outcomes: Outcomes, endpoints: list[str], tap: Tap = None, **options: Any) -> None:
         self.outcomes = outcomes
         self.client: Any = zerorpc.Client(**options)
         self.client._core.tap = tap
-        self.client.connect(endpoint)
+        for endpoint in endpoints:
+            self.client.connect(endpoint)
         self._threads: list[threading.Thread] = []
 
     def start(self, method: str, ids: Iterable[int], *args: Any) -> None:
         """Begin a call for each id; returns when all are begun. Of a stream the outcome is its only item."""
+        self.start_each(lambda client, call_id: client(method, call_id, *args), ids)
+
+    def start_each(self, make: Callable[[Any, int], Any], ids: Iterable[int]) -> None:
+        """The same with calls that ``make(client, id)`` makes."""
 
         def act(call_id: int) -> Any:
-            result = self.client(method, call_id, *args)
+            result = make(self.client, call_id)
             return next(result) if isinstance(result, Stream) else result
 
         for call_id in ids:
@@ -148,7 +153,7 @@ class AsyncCaller(Caller):
 
     prefix = "a"
 
-    def __init__(self, outcomes: Outcomes, endpoint: str, tap: Tap = None, **options: Any) -> None:
+    def __init__(self, outcomes: Outcomes, endpoints: list[str], tap: Tap = None, **options: Any) -> None:
         self.outcomes = outcomes
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="async caller", daemon=True)
@@ -156,13 +161,14 @@ class AsyncCaller(Caller):
         self._futures: list[concurrent.futures.Future[None]] = []
         self.client = zerorpc.AsyncClient(**options)
         self.client._core.tap = tap
-        self.client.connect(endpoint)
+        for endpoint in endpoints:
+            self.client.connect(endpoint)
 
-    def start(self, method: str, ids: Iterable[int], *args: Any) -> None:
+    def start_each(self, make: Callable[[Any, int], Any], ids: Iterable[int]) -> None:
         begun = threading.Event()
 
         async def act(call_id: int) -> Any:
-            result = await self.client(method, call_id, *args)
+            result = await make(self.client, call_id)
             return await anext(result) if isinstance(result, AsyncStream) else result
 
         async def make_all() -> None:
@@ -214,10 +220,10 @@ class Stage:
         self._exits.callback(server.stop)
         return server
 
-    def caller(self, endpoint: str, heartbeat: float | None = HEARTBEAT, kind: str = "", **options: Any) -> Caller:
+    def caller(self, *endpoints: str, heartbeat: float | None = HEARTBEAT, kind: str = "", **options: Any) -> Caller:
         """One of this case's kind; its outcomes are the stage's."""
         make = {"AsyncClient": AsyncCaller, "Client": Caller}[kind or self.kind]
-        caller = make(self.outcomes, endpoint, heartbeat=heartbeat, **options)
+        caller = make(self.outcomes, list(endpoints), heartbeat=heartbeat, **options)
         self._exits.callback(lambda: caller in self._ended or caller.close())
         return caller
 
@@ -280,9 +286,9 @@ class Stage:
         """The moment of the last end so far."""
         return max(end.at for end in self.outcomes.ends)
 
-    def check(self, *allowed: str) -> Tally:
+    def check(self, *allowed: str, repeatable: Callable[[int], bool] = lambda call_id: False) -> Tally:
         """Compare all outcomes with the ledger; ``allowed`` are the errors that may have come."""
-        return check(self.outcomes, self.runs, allowed=allowed)
+        return check(self.outcomes, self.runs, allowed=allowed, repeatable=repeatable)
 
 
 def run_case(case: Case) -> dict[str, Any]:

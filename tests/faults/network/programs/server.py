@@ -1,4 +1,7 @@
-"""The service of the cases: enters each call in the ledger when it begins, and tells of those that are ended early."""
+"""The service of the cases: enters each call in the ledger when it begins, and tells of those that are ended early.
+
+Arguments: the ledger, where to serve, the heartbeat, and perhaps the file for the answers to calls with a key.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import zerorpc
 from tests.faults.ledger import Ledger
@@ -16,6 +20,8 @@ from tests.faults.network.programs.lines import obey, tell
 class Service:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._released = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def work(self, call_id: int, seconds: float) -> int:
         """Take some time, on the loop."""
@@ -28,6 +34,17 @@ class Service:
         with self._run(call_id):
             time.sleep(seconds)
         return call_id
+
+    async def hold(self, call_id: int) -> int:
+        """Wait for {"do": "release"}."""
+        with self._run(call_id):
+            self._loop = asyncio.get_running_loop()
+            await self._released.wait()
+        return call_id
+
+    @zerorpc.idempotent
+    async def hold_idempotent(self, call_id: int) -> int:
+        return await self.hold(call_id)
 
     async def ticks(self, call_id: int, seconds: float) -> AsyncIterator[int]:
         """Stream numbers without end."""
@@ -53,6 +70,12 @@ class Service:
         with self._run(call_id):
             return call_id
 
+    def _obey(self, order: dict[str, Any]) -> None:
+        """To release what is held; not before something is."""
+        assert order == {"do": "release"}
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._released.set)
+
     @contextlib.contextmanager
     def _run(self, call_id: int) -> Iterator[None]:
         self._ledger.enter(call_id)
@@ -64,9 +87,11 @@ class Service:
 
 
 def main() -> None:
-    path, endpoint, heartbeat = sys.argv[1:]
-    obey(lambda order: None)
-    with zerorpc.Server(Service(Ledger(path)), heartbeat=float(heartbeat), grace=0) as server:
+    path, endpoint, heartbeat, *answers = sys.argv[1:]
+    service = Service(Ledger(path))
+    obey(service._obey)
+    settings = {"heartbeat": float(heartbeat), "answers": answers[0] if answers else None}
+    with zerorpc.Server(service, grace=0, **settings) as server:
         server.bind(endpoint)
         tell(ready=endpoint)
         server.run()

@@ -1,0 +1,91 @@
+"""One of two servers fails under calls that may be made again, and under some that may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zerorpc
+from tests.faults.processes.stage import IN_FLIGHT, Caller, ServerProgram, Stage, case
+from tests.faults.repeats import RETRY, keyed, make, plain, repeatable, under_way
+from tests.service.running import eventually
+
+HEARTBEAT = 0.5  # s
+LEASE = 1.0  # s that a server which says nothing may keep a key
+
+
+class Fleet:
+    """Two servers, which keep their answers in one file, a client of both, and one of each to look and to release."""
+
+    def __init__(self, stage: Stage) -> None:
+        options = {"heartbeat": HEARTBEAT, "answers": str(stage.folder / "answers"), "lease": LEASE}
+        self.first, self.second = (stage.server(**options) for _ in range(2))
+        self._stage = stage
+        self.caller = stage.caller(self.first.endpoint, self.second.endpoint, heartbeat=HEARTBEAT)
+        self._reach_both()
+
+    def _reach_both(self) -> None:
+        """Until the client is told by both where answers are kept: then both get calls with keys."""
+        peers = self.caller.client._core.calls.peers
+        self.caller("pid")  # an AsyncClient connects when it is first used
+        eventually(lambda: len(peers) == 2, "both servers are reached")
+        (first,) = self._stage.ids(1)
+        self.caller.start_each(
+            lambda client, call_id: zerorpc.options(client, key="k", retry=RETRY)("quick", call_id), [first]
+        )
+        self._stage.answer_to(first)
+        eventually(lambda: all(peer.answers for peer in peers[:]), "both servers have told")
+
+    def control(self, server: ServerProgram) -> Caller:
+        return self._stage.caller(server.endpoint, kind="Client", heartbeat=HEARTBEAT)
+
+    def begin(self, number: int) -> list[int]:
+        ids = self._stage.ids(number)
+        hold = f"{self.caller.prefix}hold"
+        self.caller.start_each(lambda client, call_id: make(client, call_id, hold), ids)
+        return ids
+
+    def hold(self, number: int) -> list[int]:
+        """Calls that run when this returns, on both servers."""
+        ids = self.begin(number)
+        eventually(lambda: under_way(ids, self._stage.runs), "all calls run")
+        return ids
+
+    def check(self) -> dict[str, Any]:
+        """Nothing but idempotent methods has run twice, and no call of one has failed."""
+        tally = self._stage.check("LostRemote", "WorkerDied", repeatable=repeatable)
+        ends = self._stage.outcomes.ends
+        failed = {end.call_id: end for end in ends if end.error}
+        assert not [end for call_id, end in failed.items() if repeatable(call_id)]
+        assert {end.error for call_id, end in failed.items() if plain(call_id)} == {"LostRemote"}
+        assert {end.remote for call_id, end in failed.items() if keyed(call_id)} == {"WorkerDied"}
+        assert {end.ran for end in failed.values()} == {None}, "nobody knows how far those were that had begun"
+        return tally.figures
+
+
+@case("kill -9 of one of two servers, calls that may be made again")
+def kill_one(stage: Stage) -> dict[str, Any]:
+    fleet = Fleet(stage)
+    control = fleet.control(fleet.second)
+    fleet.hold(IN_FLIGHT)
+    fleet.first.kill()
+    control("release")
+    fleet.caller.join()
+    return fleet.check()
+
+
+@case("SIGSTOP and SIGCONT of one of two servers, calls that may be made again")
+def stop_one(stage: Stage) -> dict[str, Any]:
+    """Some run when it stops; others wait in its system's buffer, and are run when it goes on, though nobody waits."""
+    fleet = Fleet(stage)
+    control = fleet.control(fleet.second)
+    fleet.hold(IN_FLIGHT // 2)
+    fleet.first.pause()
+    fleet.begin(IN_FLIGHT // 2)
+    control("release")
+    fleet.caller.join()
+    fleet.check()
+    fleet.first.resume()
+    late = fleet.control(fleet.first)
+    late("release")
+    eventually(lambda: late("state")["channels"] == 1, "what was left of the lost calls has ended")
+    return fleet.check()
