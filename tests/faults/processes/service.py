@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.faults.ledger import Ledger
 from zerorpc.doors import keyed_calls
 from zerorpc.service import answers_file
 
+_WORK = 0.05  # s that `work` takes
 _ROOM = 64  # MiB that a process may take after its start, when its memory is limited
 
 
@@ -46,6 +48,16 @@ class Service:
 
     async def aquick(self, call_id: int) -> int:
         return self._enter(call_id)
+
+    def work(self, call_id: int) -> int:
+        self._enter(call_id)
+        time.sleep(_WORK)
+        return call_id
+
+    async def awork(self, call_id: int) -> int:
+        self._enter(call_id)
+        await asyncio.sleep(_WORK)
+        return call_id
 
     def hold(self, call_id: int) -> int:
         self._enter(call_id)

@@ -133,6 +133,10 @@ class Caller:
             thread.start()
             self._threads.append(thread)
 
+    def call(self, method: str, call_id: int) -> None:
+        """One of the calls under test, from any thread, to its end."""
+        self.outcomes.call(call_id, lambda call_id: self.client(method, call_id))
+
     def join(self, patience: float = PATIENCE) -> None:
         """Until all have ended. Those that haven't after so long the checker will find."""
         deadline = time.monotonic() + patience
@@ -179,6 +183,10 @@ class AsyncCaller(Caller):
 
         self._futures.append(asyncio.run_coroutine_threadsafe(make_all(), self._loop))
         assert begun.wait(PATIENCE)
+
+    def call(self, method: str, call_id: int) -> None:
+        act = self.outcomes.acall(call_id, lambda call_id: self.client(method, call_id))
+        asyncio.run_coroutine_threadsafe(act, self._loop).result()
 
     def join(self, patience: float = PATIENCE) -> None:
         concurrent.futures.wait(self._futures, patience)
