@@ -19,7 +19,7 @@ import zerorpc
 from tests.conformance.driver.values import encode as encode_by_the_kit
 from tests.service.running import PATIENCE, RawPeer, serving
 from zerorpc import errors
-from zerorpc.protocol import events
+from zerorpc.protocol import events, references
 from zerorpc.protocol.call_header import CallHeader
 from zerorpc.protocol.events import encode_usual
 from zerorpc.protocol.inquiry import TELL
@@ -53,7 +53,8 @@ def test_there_is_one_of_every_kind() -> None:
     shown = [json.loads(meaning) for meaning in VECTORS]
     names = {name for _, name, _ in shown}
     ours = {events.OK, events.ERR, events.STREAM, events.DONE, events.MORE, events.HEARTBEAT, events.CANCEL}
-    assert names - {"add", "total", TELL} == ours | {events.GOAWAY, events.LATEST, events.DROPPED}
+    ours |= {references.CALL_BACK, references.OUTCOME, references.FORGET, references.RELEASE}
+    assert names - {"add", "total", "use", TELL} == ours | {events.GOAWAY, events.LATEST, events.DROPPED}
     keys = {events.TIMEOUT_KEY, events.CALL_KEY, events.RAN_KEY, events.ERROR_KEY, events.RETRY_AFTER_KEY}
     assert {key for header, _, _ in shown for key in header} == {"message_id", "v", "response_to"} | keys
 
@@ -219,6 +220,41 @@ def test_how_it_makes_a_call_with_a_key_again(client_and_server: tuple[zerorpc.C
     assert call.get() == 3
 
 
+def test_how_it_lends_a_function(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
+    client, server = client_and_server
+    call = zerorpc.options(client, async_=True).use(len, 2)
+    assert server.next_data() == meaning('"lends"')
+    server.send_data(meaning('"_zpc_call_back"'))
+    assert server.next_data() == meaning('"_zpc_outcome", [1, true')
+    server.send({"v": 3, "response_to": "q"}, "_zpc_call_back", [2, 1, "len", [5], {}])
+    assert _without_trace(server.next_data()) == meaning("has no len()")
+    server.send_data(meaning('"r", "v": 3, "response_to": "q"}, "_zpc_release"'))
+    server.send({"v": 3, "response_to": "q"}, "_zpc_call_back", [3, 1, "len", ["abc"], {}])
+    assert server.next_event().args[2][0] == "LookupError"
+    server.send_data(meaning('"q"}, "OK", [3]'))
+    assert call.get() == 3
+
+
+def _without_trace(outcome: bytes) -> bytes:
+    header, name, (number, returned, told) = msgspec.msgpack.decode(outcome)
+    return encode_usual((header, name, [number, returned, [*told[:2], ""]]))
+
+
+def test_how_it_calls_what_a_server_lends(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
+    client, server = client_and_server
+    call = client.log_in(async_=True)
+    server.next_data()
+    server.send_data(meaning('"OK", [{"$octets"'))
+    session = call.get()
+    client._core.context._ids = iter(["q", "m"])
+    adding = zerorpc.options(session, async_=True).add(1, 2)
+    assert server.next_data() == meaning('"ref": 1')
+    server.send_data(meaning('"q"}, "OK", [3]'))
+    assert adding.get() == 3
+    zerorpc.release(session)
+    assert server.next_data() == meaning('"$bin": "00000000000000000000000000000000"')
+
+
 def test_how_it_hears_that_a_server_stops(client_and_server: tuple[zerorpc.Client, RawPeer]) -> None:
     client, server = client_and_server
     call = client.add(async_=True)
@@ -257,6 +293,23 @@ class Service:
 
     async def total(self, numbers: AsyncIterator[int]) -> int:
         return sum([number async for number in numbers])
+
+    async def use(self, function: Callable[..., Any], n: int) -> list[Any]:
+        found = [await function("abc")]
+        try:
+            await function(n)
+        except zerorpc.RemoteError as error:
+            found.append(error.msg)
+        try:
+            with zerorpc.deadline(0.01):
+                await function("never answered")
+        except zerorpc.TimeoutExpired as error:
+            found.append(type(error).__name__)
+        function.release()
+        return found
+
+    def log_in(self) -> Any:
+        return zerorpc.by_reference({"add": self.add})
 
     async def nine(self) -> AsyncIterator[int]:
         for number in range(9):
@@ -345,6 +398,38 @@ def test_how_it_sends_only_the_newest_item(service_and_client: tuple[Service, Ra
     assert client.next_event().args == 8
     client.send_data(meaning('"_zpc_more", [1]'))
     assert client.next_data() == meaning('"s"}, "STREAM_DONE", null')
+
+
+def test_how_it_calls_a_function_that_is_lent(service_and_client: tuple[Service, RawPeer]) -> None:
+    service, client = service_and_client
+    client.send_data(meaning('"lends"'))
+    assert client.next_data() == meaning('"_zpc_call_back"')
+    client.send_data(meaning('"within"'))  # which makes no difference here: there is room
+    assert client.next_event().args == [3]
+    client.send_data(meaning('"_zpc_outcome", [1, true'))
+    for number, shown in ((2, None), (3, '"_zpc_forget"'), (None, '"r", "v": 3, "response_to": "q"}, "_zpc_release"')):
+        data = client.next_data()
+        if number is not None:
+            assert msgspec.msgpack.decode(data)[2][:3] == [number, 1, "len"]
+        if number == 2:
+            client.send_data(meaning("has no len()"))
+        elif shown is not None:
+            assert (client.next_data() if number else data) == meaning(shown)
+    assert client.next_event().args == [[3, "object of type 'int' has no len()", "TimeoutExpired"]]
+    assert service.added == 1
+
+
+def test_how_it_lends(service_and_client: tuple[Service, RawPeer]) -> None:
+    _, client = service_and_client
+    client.send(Q, "log_in", [])
+    assert client.next_data() == meaning('"OK", [{"$octets"')
+    for answer in ('"q"}, "OK", [3]', None):
+        client.send_data(meaning('"ref": 1'))
+        if answer is not None:
+            assert client.next_data() == meaning(answer)
+        else:
+            assert client.next_event().name == "ERR"
+        client.send_data(meaning('"$bin": "00000000000000000000000000000000"'))
 
 
 def test_how_it_answers_calls_with_a_key(service_and_client: tuple[Service, RawPeer]) -> None:

@@ -23,7 +23,7 @@ ORDER = [
     {"__init__"},
     {"core", "context", "decorators", "exceptions"},
     {"client", "server", "one_way"},
-    {"remote_method", "socket_base"},
+    {"socket_base"},
     {"event_log", "compat"},
     {"doors"},
     {"calls", "service", "transport"},
@@ -31,7 +31,8 @@ ORDER = [
     {"zmtp"},
     {"runtime"},
     {"logs"},
-    {"scope"},
+    {"scope", "remote_objects"},
+    {"remote_method"},
     {"shown", "settings"},
     {"errors"},
 ]

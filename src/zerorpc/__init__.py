@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
+    from zerorpc.remote_objects import RemoteFunction, RemoteObject, by_reference, release
     from zerorpc.scope import deadline
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call
@@ -64,6 +65,8 @@ __all__ = [
     "Puller",
     "Pusher",
     "RemoteError",
+    "RemoteFunction",
+    "RemoteObject",
     "Retry",
     "SerializationError",
     "Server",
@@ -76,6 +79,7 @@ __all__ = [
     "WrongArguments",
     "ZeroRPCError",
     "__version__",
+    "by_reference",
     "current_call",
     "deadline",
     "every",
@@ -85,6 +89,7 @@ __all__ = [
     "on_loop",
     "options",
     "process",
+    "release",
     "rep",
     "stream",
     "takes_stream",
@@ -101,9 +106,12 @@ _MODULES = {
     "Publisher": "zerorpc.one_way.pusher",
     "Puller": "zerorpc.one_way.puller",
     "Pusher": "zerorpc.one_way.pusher",
+    "RemoteFunction": "zerorpc.remote_objects",
+    "RemoteObject": "zerorpc.remote_objects",
     "Retry": "zerorpc.settings",
     "Server": "zerorpc.server.server",
     "Subscriber": "zerorpc.one_way.puller",
+    "by_reference": "zerorpc.remote_objects",
     "current_call": "zerorpc.service.current_call",
     "deadline": "zerorpc.scope",
     "every": "zerorpc.client.every",
@@ -112,6 +120,7 @@ _MODULES = {
     "on_loop": "zerorpc.service.methods",
     "options": "zerorpc.client.options",
     "process": "zerorpc.service.methods",
+    "release": "zerorpc.remote_objects",
     "rep": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",
     "takes_stream": "zerorpc.service.stream_parameters",

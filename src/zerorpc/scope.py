@@ -63,6 +63,10 @@ class Scope(Protocol):
     def answers(self) -> Served | None:
         """The call that is answered here; None if there is none."""
 
+    @property
+    def within(self) -> object:
+        """The id of the call whose function this is, lent to it; None elsewhere."""
+
     def adopt(self, call: Cancellable, /) -> None:
         """Have a call end with the one that is answered here. Raises Cancelled if that has ended already."""
 
@@ -121,6 +125,11 @@ class deadline:  # noqa: N801 - a context manager, like asyncio.timeout
     def answers(self) -> Served | None:
         """For the library: the call that is answered here."""
         return None if self._outer is None else self._outer.answers
+
+    @property
+    def within(self) -> object:
+        """For the library: the id of the call whose function this is."""
+        return None if self._outer is None else self._outer.within
 
     def adopt(self, call: Cancellable) -> None:
         """For the library: have a call end with the one that is answered here."""

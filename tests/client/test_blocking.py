@@ -87,7 +87,7 @@ def test_a_remote_error(client: zerorpc.Client) -> None:
     assert client.echo("still") == "still"
 
 
-@pytest.mark.parametrize("value", [object(), {object(): 1}, 2**64, -(2**63) - 1, socket.socket, lambda: 1])
+@pytest.mark.parametrize("value", [object(), {object(): 1}, 2**64, -(2**63) - 1, socket.socket])
 def test_arguments_that_cant_be_sent_are_an_error_here(client: zerorpc.Client, value: Any) -> None:
     with pytest.raises(zerorpc.SerializationError, match="the arguments of echo can't be sent") as caught:
         client.echo(value)

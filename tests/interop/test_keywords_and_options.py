@@ -164,6 +164,20 @@ def test_metadata_is_refused(old: str, way: Way) -> None:
     assert way(old, lambda client: client.move(1, 2, 3), metadata={}) == [1, 2, 3]
 
 
+# Functions and objects by reference
+
+
+@EACH_WAY
+@OF_ALL
+def test_functions_are_refused(old: str, way: Way) -> None:
+    for use in (
+        lambda client: client.move(print),
+        lambda client: client.move(1, note=[print]),
+        lambda client: client.move(zerorpc.by_reference(Movable())),
+    ):
+        assert "which has no functions and objects passed by reference" in str(refused(way, old, use))
+
+
 # Deadlines
 
 
@@ -217,6 +231,9 @@ class Knowing:
     def must(self, *, speed: float) -> float:
         return speed
 
+    def gives_a_function(self) -> Any:
+        return _known
+
 
 def _known(*arguments: Any) -> list[Any]:
     call = zerorpc.current_call()
@@ -254,6 +271,9 @@ def test_what_they_cannot_give_is_a_type_error(old_caller: OldClient) -> None:
     with pytest.raises(OldCallError, match="speed") as caught:
         old_caller.call("must")
     assert (caught.value.kind, caught.value.name) == ("RemoteError", "TypeError")
+    with pytest.raises(OldCallError, match="the result of gives_a_function can't be sent") as caught:
+        old_caller.call("gives_a_function")
+    assert caught.value.name == "TypeError"
     described = old_caller.call("_zerorpc_inspect")["methods"]["plain"]
     assert described["args"][0]["name"] == "x"
 
@@ -287,6 +307,7 @@ def test_behind_a_broker(behind_a_broker: str, way: Way) -> None:
     assert way(behind_a_broker, lambda client: client.move(y=5, x=1)) == [1, 5, None]
     error = refused(way, behind_a_broker, lambda client: client.move(1, note="n"))
     assert "note can't be given by position" in str(error)
+    assert "by reference" in str(refused(way, behind_a_broker, lambda client: client.move(print)))
     assert "no metadata" in str(refused(way, behind_a_broker, lambda client: client.move(1), metadata={"a": "b"}))
 
 

@@ -23,6 +23,9 @@ class Shop:
         self.calls = 0
         self.traces: list[object] = []
 
+    def teller(self) -> Any:
+        return lambda: 1
+
     def price(self, what: str) -> int:
         self.calls += 1
         return self.calls
@@ -347,7 +350,15 @@ def test_an_argument_that_streams_is_refused(shop: Shop, endpoint: str, path: Pa
         with pytest.raises(zerorpc.RemoteError, match="has no place in a cassette") as caught:
             client.price(iter("apples"))
         assert caught.value.ran is False
+        with pytest.raises(zerorpc.RemoteError, match="passed by reference has no place in a cassette"):
+            client.price(print)
     assert shop.calls == 0
+
+
+def test_a_function_as_a_result_is_refused(endpoint: str, path: Path) -> None:
+    with cassette(path, endpoint) as client:
+        with pytest.raises(zerorpc.RemoteError, match="RemoteFunction"):
+            client.teller()
 
 
 def test_a_stream_is_kept_as_far_as_it_was_read(endpoint: str, path: Path) -> None:

@@ -11,10 +11,11 @@ from zerorpc.errors import LostRemote, NotSupported
 from zerorpc.protocol.channel import USUAL_TERMS, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 
-__all__ = ["KEYWORDS", "STREAMS", "Finding"]
+__all__ = ["KEYWORDS", "REFERENCES", "STREAMS", "Finding"]
 
 KEYWORDS = "keyword arguments"  # the one need of a call that an older server may be able to meet
 STREAMS = "streams from the client"
+REFERENCES = "functions and objects passed by reference"
 
 
 class Finding:

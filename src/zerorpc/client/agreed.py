@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from math import inf
 from time import monotonic
 from typing import NamedTuple
 
-from zerorpc.calls.finding import KEYWORDS
+from zerorpc.calls.finding import KEYWORDS, REFERENCES
 from zerorpc.calls.retry import Attempts
 from zerorpc.client.options import UNCHANGED, CallOptions
 from zerorpc.errors import TimeoutExpired
@@ -30,6 +31,7 @@ class Agreed(NamedTuple):
     said: dict[str, object]  # to a server of ours (protocol.call_header.CallHeader)
     retry: Retry | None
     hedge: float | bool
+    only: Hashable | None  # the peer that it is for
 
     @classmethod
     def of(
@@ -50,6 +52,8 @@ class Agreed(NamedTuple):
             needs, said["metadata"] = (*needs, "metadata"), own.metadata
         if own.key is not None:
             needs, said["key"] = (*needs, "idempotency keys"), own.key
+        if own.on is not None:
+            needs, said["ref"] = (*needs, REFERENCES), own.on.number
         if own.spelt:
             said["options"] = own.spelt
         if own.timeout is not UNCHANGED:
@@ -57,6 +61,8 @@ class Agreed(NamedTuple):
         left = inf if own.deadline is None else own.deadline
         if scope is not None and not own.detached:
             left = min(left, scope.deadline - monotonic())
+            if scope.within is not None:
+                said["within"] = scope.within
         if left != inf:
             said["deadline"] = left
             timeout = left if timeout is None else min(timeout, left)
@@ -64,14 +70,16 @@ class Agreed(NamedTuple):
                 raise _too_late(method, own.deadline)
         retry = None if own.retry is UNCHANGED else own.retry
         hedge = False if own.key is not None else own.hedge  # one key runs once
-        return cls(timeout, own.slots, left, own.item_timeout, needs, said, retry, hedge)
+        only = None if own.on is None else own.on.peer
+        return cls(timeout, own.slots, left, own.item_timeout, needs, said, retry, hedge, only)
 
     def terms(self, now: float) -> Terms:
         """What the channel has to keep to."""
         attempts = None
         if self.retry is not None or self.hedge:
             attempts = _attempts(self.retry or _NO_RETRY, "key" in self.said, self.hedge)
-        return Terms(self.needs, now + self.left, None if self.left == inf else self.left, self.item_timeout, attempts)
+        limit = None if self.left == inf else self.left
+        return Terms(self.needs, now + self.left, limit, self.item_timeout, attempts, self.only)
 
 
 _NO_RETRY = Retry(attempts=1)  # whose budget is that of hedges, too

@@ -16,6 +16,7 @@ from zerorpc.errors import Closed
 from zerorpc.protocol.channel import STATE_REFUSED, CallCarrier, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
+from zerorpc.protocol.references import BorrowFrom
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -42,6 +43,7 @@ class AsyncPeers:
         self.links: dict[CallCarrier, AioLink] = {}  # of those that are not lost
         self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
         self.uploads: weakref.WeakSet[TaskUpload] = weakref.WeakSet()
+        self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
         self._core: weakref.ref[Core] = weakref.ref(core)
         self._context = core.context
         self._settings = settings
@@ -55,7 +57,7 @@ class AsyncPeers:
 
     def make_peer(self) -> ClientPeer:
         peer = ClientPeer(self._settings.heartbeat, self._context.next_msgid, self._settings.passive_heartbeat)
-        peer.tap = self.tap
+        peer.tap, peer.borrow = self.tap, self.borrow
         return peer
 
     def peer_ready(self, link: AioLink) -> None:
@@ -67,6 +69,12 @@ class AsyncPeers:
         self._assign()
         for upload in list(self.uploads):
             upload.wake()
+
+    def give_back(self, peer: ClientPeer, number: int) -> None:
+        """What a server has passed by reference is not needed any more."""
+        if peer in self.links:
+            peer.release(number)
+            self.flush_soon(peer)
 
     def _assign(self) -> None:
         for peer in self.calls.assign(self._loop.time()):

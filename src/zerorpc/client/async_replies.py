@@ -28,6 +28,8 @@ class EveryCaller(LoopCaller, Protocol):
     def attach(self) -> None:
         """Belong to the running loop from now on. Raises what a call raises outside of the client's loop."""
 
+    def attend(self, channel: ClientChannel) -> None: ...
+
     def live(self) -> list[tuple[ClientPeer, str]]:
         """The servers that take calls now, and where they are."""
 
@@ -95,6 +97,7 @@ class AsyncReplies:
         self._begun = True
         calls = [call, *(Call(core, *self._asked, now) for _ in live[1:])]
         for (peer, address), each in zip(live, calls, strict=True):
+            self._asked.attend(core, each)
             self._gathering.add(each, address)
             core.start_at(peer, each.channel, now)
 

@@ -15,16 +15,18 @@ from random import getrandbits
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.async_functions import TaskFunctions
 from zerorpc.client.async_peers import AsyncPeers
 from zerorpc.client.async_replies import AsyncReplies
 from zerorpc.client.async_upload import TaskUpload
 from zerorpc.client.base import ClientBase
+from zerorpc.client.borrowed import borrowing_for
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
 from zerorpc.client.request import Request
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.protocol.channel import CallCarrier, ClientChannel
+from zerorpc.protocol.channel import USUAL_TERMS, CallCarrier, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
@@ -141,6 +143,7 @@ class _Core:
         self.calls: Calls = Calls(getrandbits(32))
         self._peers = AsyncPeers(self, settings)
         self.hub: AioHub = self._peers.hub
+        self._peers.borrow = borrowing_for(self)
         self._links = self._peers.links
         self.loop: asyncio.AbstractEventLoop
         self._attached: asyncio.AbstractEventLoop | None = None
@@ -192,8 +195,8 @@ class _Core:
         now = self.time()
         call = Call(self, method, args, kwargs, options, now)
         call.channel.waiter = call
-        if call.channel.upload is not None:
-            self._peers.uploads.add(TaskUpload(self, call.channel))
+        if call.channel.terms is not USUAL_TERMS:
+            self.attend(call.channel)
         peer = self.calls.start(call.channel, now)
         if peer is None:
             self._peers.let_wait()
@@ -202,6 +205,15 @@ class _Core:
         elif not (link := self._links[peer]).flush_scheduled:
             link.flush_soon()
         return call
+
+    def attend(self, channel: ClientChannel) -> None:
+        """Before a call: have tasks send the argument that streams, and run the functions that are lent to it, as soon
+        as the server wants it.
+        """
+        if channel.upload is not None:
+            self._peers.uploads.add(TaskUpload(self, channel))
+        if channel.lent is not None:
+            TaskFunctions(self, channel)
 
     def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
         """Send a request to this peer."""
@@ -229,6 +241,11 @@ class _Core:
         """``abandon`` for ``__del__``, which may come at any moment, and in any thread: later, on the loop."""
         with contextlib.suppress(RuntimeError):  # the loop is closed, and with it everything
             self.loop.call_soon_threadsafe(self._peers.abandon, channel, error)
+
+    def give_back(self, peer: ClientPeer, number: int) -> None:
+        """What a server has passed by reference is not needed any more. At any moment, and in any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self._peers.give_back, peer, number)
 
     # Fork
 

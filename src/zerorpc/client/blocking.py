@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.base import ClientBase
 from zerorpc.client.blocking_peers import BlockingPeers
+from zerorpc.client.borrowed import borrowing_for
+from zerorpc.client.functions import ThreadFunctions
 from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
 from zerorpc.client.replies import Replies
@@ -25,7 +27,8 @@ from zerorpc.client.stream import Stream
 from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
 from zerorpc.errors import Closed
-from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, ClientChannel
+from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, USUAL_TERMS, ClientChannel
+from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
@@ -137,6 +140,7 @@ class _Core:
         self.timeout: float | None = settings.timeout  # as it is now: a program may set it
         self.peers: BlockingPeers = BlockingPeers(context, settings)
         self.hub: BlockingHub = self.peers.hub
+        self.peers.borrow = borrowing_for(self)
 
     @property
     def calls(self) -> Calls:
@@ -169,8 +173,8 @@ class _Core:
         request = Request(self, method, args, kwargs, options, now)
         channel = request.channel
         try:
-            if channel.upload is not None:
-                self._begin_upload(channel)
+            if channel.terms is not USUAL_TERMS:
+                self.attend(channel)
             self.hub.leading.wait(channel, answered, now, self._begin)
             if channel.state is STATE_REFUSED:
                 self.peers.try_elsewhere(channel)
@@ -196,8 +200,7 @@ class _Core:
         self.hub.leading.check_idle()
         result = AsyncResult(self, request)
         try:
-            if request.channel.upload is not None:
-                self._begin_upload(request.channel)
+            self.attend(request.channel)
             with self.hub.lock:
                 self._begin(request.channel, now)
                 self.hub.attend(result.call)
@@ -206,11 +209,19 @@ class _Core:
             raise
         return result
 
-    def _begin_upload(self, channel: ClientChannel) -> None:
-        """Have a thread send the argument that streams, as soon as the server wants it."""
-        upload = ThreadUpload(self.peers, channel)
-        upload.start()
-        self.peers.uploads.add(upload)
+    def attend(self, channel: ClientChannel) -> None:
+        """Before a call: have threads send the argument that streams, and run the functions that are lent to it, as
+        soon as the server wants it.
+        """
+        if channel.upload is not None:
+            upload = ThreadUpload(self.peers, channel)
+            upload.start()
+            self.peers.uploads.add(upload)
+        if channel.lent is not None:
+            functions = ThreadFunctions(self.peers, channel)
+            self.hub.leading.check_idle()
+            with self.hub.lock:
+                self.hub.attend(functions)
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer. With the hub's lock held."""
@@ -275,6 +286,12 @@ class _Core:
         if getpid() != forks.pid:
             forks.catch_up()
         self.hub.settle(functools.partial(self.peers.abandon, channel, error), wait)
+
+    def give_back(self, peer: ClientPeer, number: int) -> None:
+        """What a server has passed by reference is not needed any more. For finalizers, too."""
+        if getpid() != forks.pid:
+            forks.catch_up()
+        self.hub.settle(functools.partial(self.peers.give_back, peer, number), wait=False)
 
     def close(self) -> None:
         if getpid() != forks.pid:

@@ -17,6 +17,8 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
+from zerorpc.protocol.references import BorrowFrom
+from zerorpc.runtime.side_thread import SideThreads
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
@@ -34,6 +36,7 @@ class BlockingPeers:
         self.calls.hedges.won = self._won
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
         self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
+        self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
         self._settings = settings
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
 
@@ -91,7 +94,7 @@ class BlockingPeers:
 
     def make_peer(self) -> ClientPeer:
         peer = ClientPeer(self._settings.heartbeat, self.context.next_msgid, self._settings.passive_heartbeat)
-        peer.tap = self.tap
+        peer.tap, peer.borrow = self.tap, self.borrow
         return peer
 
     def forked(self) -> None:
@@ -120,6 +123,16 @@ class BlockingPeers:
             self.flush(channel.peer)
         if self.hub.leading.leader is not None:
             self.hub.polling.wake_by(channel.deadline)
+
+    @property
+    def side_threads(self) -> SideThreads:
+        return self.hub.background.functions
+
+    def give_back(self, peer: ClientPeer, number: int) -> None:
+        """What a server has passed by reference is not needed any more."""
+        if peer in self.links:
+            peer.release(number)
+            self.flush(peer)
 
     def _assign(self) -> None:
         try:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from zerorpc.client.options import CallOptions, CallView, take_old_spelling
 from zerorpc.client.request import Caller, Request
-from zerorpc.protocol.channel import STATE_REFUSED, Waiter
+from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel, Waiter
 from zerorpc.remote_method import RemoteMethod
 
 __all__ = ["CONNECTING", "Asked", "Every", "Gathering", "Outcome", "Peer", "every"]
@@ -24,6 +24,13 @@ class AsksEvery(Caller, Protocol):
     @property
     def replies(self) -> Callable[[Any, Asked], object]:
         """Its kind of iterator over the outcomes: of the core, and of what is asked."""
+
+
+class Attends(Protocol):
+    """The core of a client."""
+
+    def attend(self, channel: ClientChannel, /) -> None:
+        """Have sent, and run, what the channel's call needs besides its request."""
 
 
 class HasCore(Protocol):
@@ -121,6 +128,15 @@ class Asked(NamedTuple):
         if options is not None and options.in_background:
             raise TypeError("every() gives each outcome as it comes: it can't be asked with async_")
         return cls(method, args, kwargs, options)
+
+    @staticmethod
+    def attend(caller: Attends, request: Request) -> None:
+        """Before a request is sent: have the functions run that it lends. Raises TypeError if an argument streams: it
+        has its items once, and not for each server.
+        """
+        if request.channel.upload is not None:
+            raise TypeError(f"{request.channel.method}: an argument that streams can only go to one server")
+        caller.attend(request.channel)
 
 
 class Gathering:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from zerorpc.protocol.call_header import KEY_MAX
@@ -26,6 +26,16 @@ class _Unchanged:
 UNCHANGED: Any = _Unchanged()
 
 
+class Target(Protocol):
+    """What a server has passed by reference."""
+
+    @property
+    def peer(self) -> Hashable: ...
+
+    @property
+    def number(self) -> int: ...
+
+
 class CallOptions(NamedTuple):
     """What a call may have of its own. ``options`` says what each is."""
 
@@ -39,6 +49,7 @@ class CallOptions(NamedTuple):
     retry: Retry | None = UNCHANGED
     key: str | bytes | None = None
     hedge: float | bool = False
+    on: Target | None = None  # what the server has passed by reference: the method is one of that
     spelt: tuple[str, ...] = ()  # keywords of the call itself that were taken for options
 
 

@@ -35,6 +35,8 @@ class EveryCaller(Caller, Protocol):
 
     hub: BlockingHub
 
+    def attend(self, channel: ClientChannel) -> None: ...
+
     @property
     def peers(self) -> StartsAt: ...
 
@@ -54,6 +56,8 @@ class Replies:
             while not self._gathering.peers:  # again, if those who were there are gone by now
                 live = self._live(request, now)
                 requests = [request, *(Request(core, *asked, now) for _ in live[1:])]
+                for each in requests:
+                    asked.attend(core, each)
                 with core.hub.lock:
                     for (peer, link), each in zip(live, requests, strict=True):
                         if peer in core.peers.calls.peers:

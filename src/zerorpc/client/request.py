@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from zerorpc.calls.dispatch import Calls
-from zerorpc.calls.finding import STREAMS
+from zerorpc.calls.finding import REFERENCES, STREAMS
 from zerorpc.calls.retry import attempts_of, take_twin
 from zerorpc.client.agreed import Agreed
+from zerorpc.client.lending import lend, not_sent
 from zerorpc.client.options import CallOptions
 from zerorpc.client.uploads import take_stream
 from zerorpc.compat.context import Context
@@ -23,7 +24,6 @@ from zerorpc.errors import (
     LostRemote,
     ProtocolError,
     RemoteError,
-    SerializationError,
     ServerOverloaded,
     ZeroRPCError,
 )
@@ -47,7 +47,6 @@ from zerorpc.protocol.events import (
     decode_header,
     encode_usual,
     too_large,
-    unsendable,
 )
 from zerorpc.protocol.liveness import FOREVER
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
@@ -126,17 +125,14 @@ class Request:
                 caller.calls.check_unused(message_id)
         else:
             called = name
-        upload = None
+        upload = lent = None
         try:
             data = encode_usual((header, called, args))
-        except Exception as error:
-            found = take_stream(name, header, args)
-            if found is None:
-                raise _not_sent(name, unsendable(error)) from None
-            upload, args = found
-            data = _encoded(name, header, called, args)
+        except Exception:
+            upload, args = take_stream(name, header, args)
+            lent, data = lend(name, header, called, args)
         if len(data) > frames.MESSAGE_MAX:
-            raise _not_sent(name, too_large(len(data)))
+            raise not_sent(name, too_large(len(data)))
         deadline = FOREVER if timeout is None else now + timeout
         self.channel: ClientChannel = ClientChannel(message_id, name, data, timeout, deadline, slots)
         if agreed is not None:
@@ -144,6 +140,11 @@ class Request:
         if upload is not None:
             self.channel.upload = upload
             self.channel.terms = structs.replace(self.channel.terms, needs=(*self.channel.terms.needs, STREAMS))
+        if lent is not None:
+            if agreed is not None and agreed.hedge:
+                raise TypeError(f"{name}: a call that passes functions can't be hedged: both attempts would call them")
+            self.channel.lent = lent
+            self.channel.terms = structs.replace(self.channel.terms, needs=(*self.channel.terms.needs, REFERENCES))
         if scope is not None and not (options is not None and options.detached):
             self._end_with(scope)
 
@@ -329,20 +330,6 @@ def _metadata(header: Mapping[str, object], kind: str) -> dict[str, str | bytes]
     told = header.get(CALL_KEY)
     found = told.get(kind) if isinstance(told, dict) else None
     return {k: v for k, v in found.items() if isinstance(v, (str, bytes))} if isinstance(found, dict) else {}
-
-
-def _encoded(method: str, header: object, called: str, args: object) -> bytes:
-    try:
-        return encode_usual((header, called, args))
-    except Exception as error:
-        raise _not_sent(method, unsendable(error)) from None
-
-
-def _not_sent(method: str, error: Exception) -> Exception:
-    if isinstance(error, SerializationError):
-        error = SerializationError(f"the arguments of {method} can't be sent: {error}")
-        error.method, error.ran = method, False
-    return error
 
 
 def lost_with(endpoint: str | None, ended: list[ClientChannel]) -> None:

@@ -25,17 +25,17 @@ END: Any = object()
 
 def take_stream(
     method: str, header: dict[str, object], args: tuple[object, ...]
-) -> tuple[Upload, tuple[object, ...]] | None:
+) -> tuple[Upload | None, tuple[object, ...]]:
     """The one argument that streams, and the others, with None in its place; the header then says which it is.
 
-    None if there is no such argument. Raises TypeError for a second one.
+    If there is no such argument, they stay as they are. Raises TypeError for a second one.
     """
     call: Any = header.get(CALL_KEY) or {}
     kwargs: dict[str, object] = call.get("kwargs") or {}
     places: list[int | str] = [place for place, value in enumerate(args) if _streams(value)]
     places += [name for name, value in kwargs.items() if _streams(value)]
     if not places:
-        return None
+        return None, args
     if len(places) > 1:
         raise TypeError(f"{method}: one argument of a call can stream, and these are iterators: {places}")
     place = places[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from zerorpc.doors.rpc_invocation import RpcInvocation
-from zerorpc.errors import SerializationError
 from zerorpc.logs import Logger
 from zerorpc.protocol.events import DONE, ERR, OK, STREAM, Event, encode
 from zerorpc.protocol.structs import quick_to_change
@@ -63,26 +62,21 @@ class HookedInvocation(_Seen, eq=False):
             self.stream_header: dict[str, Any] | None = self.context.hook_get_task_context()
 
     def result(self, value: object) -> bytes:
-        try:
-            return self._reply(OK, (value,), self.context.hook_get_task_context())
-        except SerializationError as error:
-            raise self.unsendable("result", error) from None
+        reply = self._reply(OK, (value,), self.context.hook_get_task_context())
+        return self.pack("result", reply.header, reply.name, reply.args)
 
     def item(self, value: object) -> bytes:
-        header = {**self.header(last=False), **(self.stream_header or {})}
-        try:
-            return encode(header, STREAM, value)
-        except SerializationError as error:
-            raise self.unsendable("item", error) from None
+        return self.pack("item", {**self.header(last=False), **(self.stream_header or {})}, STREAM, value)
 
     def done(self) -> bytes:
         """The hook runs once, here, and not at each item."""
-        return self._reply(DONE, None, self.stream_header or {})
+        reply = self._reply(DONE, None, self.stream_header or {})
+        return encode(reply.header, reply.name, reply.args)
 
-    def _reply(self, name: str, args: object, context: dict[str, Any]) -> bytes:
+    def _reply(self, name: str, args: object, context: dict[str, Any]) -> Event:
         reply = Event(name, args, {**self.header(last=True), **context})
         self.context.hook_server_after_exec(self._request, reply)
-        return encode(reply.header, reply.name, reply.args)
+        return reply
 
     def failure(self, failure: Failure) -> bytes:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,9 +12,11 @@ from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.doors.rpc_items import LoopItems, ThreadItems
+from zerorpc.doors.rpc_references import LoopLease, ThreadLease, borrow_arguments, lent_method
 from zerorpc.errors import WrongArguments
 from zerorpc.logs import Logger
-from zerorpc.protocol.events import BadEvent, Buffer
+from zerorpc.protocol.call_header import CallHeader
+from zerorpc.protocol.events import NO_ID, BadEvent, Buffer, WireEvent
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.service.methods import Method, Where
@@ -88,16 +91,22 @@ class RpcDoor:
             invocation.answer(invocation.error(TypeError(f"{invocation.name}: {problem}")), flush=False)
             return False
         call = channel.call
-        if call is None or call.key is None:
-            return True
-        assert self.keyed is not None
-        self.keyed.let_in(invocation, call.key)
-        return False
+        if call is not None and call.key is not None:
+            assert self.keyed is not None
+            self.keyed.let_in(invocation, call.key)
+            return False
+        if call is not None and _waits_within(channel, call):
+            assert self.runners is not None
+            self.runners.submit_within(invocation)
+            return False
+        return True
 
     def _problem(self, invocation: RpcInvocation) -> str | None:
         """Take what a request says besides; or what is wrong with it."""
-        channel, method = invocation.channel, invocation.method
-        call = channel.call
+        channel, call = invocation.channel, invocation.channel.call
+        if call is not None and call.ref is not None:
+            invocation.method = lent_method(channel, call.ref, invocation.name)
+        method = invocation.method
         if channel.problem is not None or call is None or method is None:
             return channel.problem
         invocation.kwargs = call.kwargs
@@ -106,11 +115,32 @@ class RpcDoor:
                 f"the method has a parameter {', '.join(taken)} of its own, and the client took it for an option of "
                 "the call: on zerorpc.options(client, …) all keywords are the method's"
             )
+        if call.key is not None and (call.stream is not None or call.lends):
+            return "a call with an idempotency key can't be repeated with an argument that streams, or is a function"
+        if call.lends and (problem := self._borrow(invocation, method)) is not None:
+            return problem
         if call.stream is None:
             return None
-        if call.key is not None:
-            return "a call with an idempotency key can't be repeated with an argument that streams"
         return self._take_stream(invocation, method, call.stream)
+
+    def _borrow(self, invocation: RpcInvocation, method: Method) -> str | None:
+        """Put what stands for the caller's functions and objects in their places; or why that can't be."""
+        runners, channel, link = self.runners, invocation.channel, invocation.link
+        assert runners is not None
+        if method.where is Where.PROCESS:
+            return "it runs in a worker process, which can't call the caller's functions"
+        make_lease: Callable[[int], LoopLease | ThreadLease] = (
+            functools.partial(LoopLease, channel, link, runners.loop)
+            if method.where is Where.LOOP
+            else functools.partial(ThreadLease, channel, link, runners.loop, runners.park)
+        )
+        try:
+            invocation.args, invocation.kwargs = borrow_arguments(channel, make_lease)
+        except ValueError as error:
+            return str(error)
+        if type(channel.event) is WireEvent:
+            channel.event.args = invocation.args  # for hooks
+        return None
 
     def _take_stream(self, invocation: RpcInvocation, method: Method, place: int | str) -> str | None:
         """Put an iterator in the place of the argument that streams; or why that can't be."""
@@ -204,6 +234,14 @@ class RpcDoor:
                 while any(link.peer.level >= 1 and not link.peer.heard_goaway for link in self.hub.links):
                     await self._heard.wait()
                     self._heard.clear()
+
+
+def _waits_within(channel: ServerChannel, call: CallHeader) -> bool:
+    """Whether a call is made for one that runs here, and that waits for a function of its caller's, which makes it. It
+    would never end if this one had to wait until it has ended.
+    """
+    outer = channel.peer.channels.get(bytes(call.within)) if call.within is not NO_ID else None
+    return outer is not None and outer.pending is not None and bool(outer.pending.waiting)
 
 
 def _wake(channel: ServerChannel) -> None:

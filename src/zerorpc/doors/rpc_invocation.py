@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from zerorpc.doors.rpc_references import encode_with_references
 from zerorpc.errors import SerializationError, ServerOverloaded
 from zerorpc.protocol.events import (
     CALL_KEY,
@@ -43,21 +44,28 @@ class RpcInvocation(Invocation, eq=False):
 
     def result(self, value: object) -> bytes:
         channel = self.channel
+        if self.extras is not None:
+            return self.pack("result", self.header(last=True), OK, (value,))
         try:
-            if self.extras is not None:
-                return encode(self.header(last=True), OK, (value,))
             return encode_ok(channel.peer.new_id(), channel.event.header.message_id, value)
-        except SerializationError as error:
-            raise self.unsendable("result", error) from None
+        except SerializationError:
+            return self.pack("result", self.header(last=True), OK, (value,))
 
     def item(self, value: object) -> bytes:
         channel = self.channel
+        if self.extras is not None and not self.extras.told:
+            return self.pack("item", self.header(last=False), STREAM, value)
         try:
-            if self.extras is not None and not self.extras.told:
-                return encode(self.header(last=False), STREAM, value)
             return encode_item(channel.peer.new_id(), channel.event.header.message_id, value)
+        except SerializationError:
+            return self.pack("item", self.header(last=False), STREAM, value)
+
+    def pack(self, what: str, header: dict[str, object], name: str, args: object) -> bytes:
+        """Pack a reply. Raises SerializationError, which names the method."""
+        try:
+            return encode_with_references(self.channel, header, name, args)
         except SerializationError as error:
-            raise self.unsendable("item", error) from None
+            raise self.unsendable(what, error) from None
 
     def done(self) -> bytes:
         return encode(self.header(last=True), DONE, None)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, RETRY_AFTER_KEY, TIMEOUT_KEY, encode_usual
+from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, NO_ID, RETRY_AFTER_KEY, TIMEOUT_KEY, encode_usual
 
 __all__ = [
     "KEY_MAX",
@@ -41,6 +41,9 @@ class CallHeader(msgspec.Struct):
     stream: int | str | None = None  # the argument that streams, by its place or keyword; nil stands there
     key: Any = None  # an idempotency key, text or octets: the same for all attempts of one call
     attempt: int | None = None  # of a call that is repeated: which one this is
+    lends: bool = False  # whether there are references among the arguments (``references``)
+    ref: int | None = None  # the reference whose function or object is called
+    within: Raw = NO_ID  # the id of the call whose function makes this one, while that waits for it
 
 
 def read_call_header(raw: Raw) -> CallHeader:

@@ -24,6 +24,7 @@ from zerorpc.protocol.events import (
     WireEvent,
 )
 from zerorpc.protocol.flow import DEFAULT_SLOTS, Inflow
+from zerorpc.protocol.lent import LentToCall
 from zerorpc.protocol.structs import quick_to_change
 from zerorpc.protocol.terms import USUAL_TERMS, Terms
 from zerorpc.protocol.upload import Upload
@@ -138,6 +139,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     error: Exception | None = None
     waiter: Waiter | None = None
     upload: Upload | None = None  # of an argument that streams
+    lent: LentToCall | None = None  # functions and objects among the arguments
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 
@@ -150,7 +152,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
             self.reply, self.reply_data, self.answered = event, data, True
             if not streams:
                 self.state = STATE_DONE
-                self._wake_sender()
+                self.tell_over()
                 return
             self.state = STATE_STREAMING
             self.deadline = self.terms.stream_until
@@ -161,13 +163,13 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         inflow.inbox.append((event, data))
         if event.name != STREAM:
             self.state = STATE_DONE
-            self._wake_sender()
+            self.tell_over()
 
     def fail(self, error: Exception) -> None:
         self.error = error
         self.answered = True
         self.state = STATE_DONE  # last: if this is interrupted, it is to be failed again
-        self._wake_sender()
+        self.tell_over()
 
     def refuse(self, error: Exception | None) -> None:
         """This attempt is over, and another may follow: ``error`` says why, if there is no reply that does."""
@@ -178,7 +180,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
     def settle(self) -> None:
         """There is no other attempt: what refused it is how it ended."""
         self.state = STATE_DONE
-        self._wake_sender()
+        self.tell_over()
 
     def try_again(self) -> None:
         """Be as before the attempt that was refused."""
@@ -188,9 +190,12 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
 
     # An argument that streams
 
-    def _wake_sender(self) -> None:
+    def tell_over(self) -> None:
+        """Nothing more is to be sent, nor run, for this call."""
         if self.upload is not None:
             self.upload.wake()
+        if self.lent is not None:
+            self.lent.end()
 
     @property
     def over(self) -> bool:
@@ -292,7 +297,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
             if self.peer.level >= 1:
                 self.peer.emit(self, CANCEL, [])
         self.state = STATE_DONE  # after the peer has been told
-        self._wake_sender()
+        self.tell_over()
 
     def __repr__(self) -> str:
         return f"<ClientChannel {self.method} {self.state.value}>"

@@ -5,6 +5,7 @@ Which channel an event belongs to is decided here; what it means to that, in ``c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +45,7 @@ from zerorpc.protocol.events import (
 from zerorpc.protocol.inquiry import INSPECT, TELL, Inquiry
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
+from zerorpc.protocol.references import FUNCTION_EVENTS, RELEASE, BorrowFrom, HasReferences, borrowing
 from zerorpc.zmtp import Frame, Limits, Message, SocketType
 
 __all__ = ["ClientPeer", "late"]
@@ -52,7 +54,7 @@ __all__ = ["ClientPeer", "late"]
 class ClientPeer(Peer[ClientChannel, ClientChannel]):
     """A server, seen by its client: carries our calls. ``new_id`` makes message ids."""
 
-    __slots__ = ("_inquiry", "_new_id", "failures", "goes_away", "passive")
+    __slots__ = ("_inquiry", "_new_id", "borrow", "failures", "goes_away", "passive")
 
     news: tuple[News, ...]
 
@@ -69,6 +71,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         self.goes_away: bool = False  # the server is shutting down: it answers what it has, and wants no more
         self.failures: int = 0  # calls in a row that got no reply in time
         self._inquiry: Inquiry | None = None
+        self.borrow: BorrowFrom | None = None  # the shell's: makes what stands for a reference of the server's
 
     def open(self, channel: ClientChannel, now: float) -> None:
         """Send a call's request; the channel lives here from now on."""
@@ -95,12 +98,12 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         try:
             event = decode_reply(data)
             message_id = event.header.response_to
-        except DECODE_ERRORS:
+        except DECODE_ERRORS as why:
             try:
-                event = decode(data)
+                event = _decode_again(self, data, why)
             except ProtocolError:
                 return  # it can't be told whose it is
-            message_id = decode_id(event.header.response_to)
+            message_id = event.header.response_to if type(event) is Reply else decode_id(event.header.response_to)
         channel = self.channels.get(message_id) if type(message_id) is bytes else self._find(message_id)
         if channel is None:
             if event.name == GOAWAY and self.level >= 1 and not self.goes_away:
@@ -112,8 +115,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             channel.state = STATE_DONE
             self.failures = 0
             self.channels.pop(channel.message_id, None)  # now: until it is answered it must not be forgotten
-            if channel.upload is not None:
-                channel.upload.wake()
+            if channel.upload is not None or channel.lent is not None:
+                channel.tell_over()
             touched.append(channel)
         elif event.name == STREAM and channel.state is STATE_STREAMING and type(event) is not BadEvent:
             inflow = channel.inflow
@@ -136,6 +139,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             if channel.upload is not None:
                 channel.upload.outflow.add_credit(_count(event.args))
                 channel.upload.wake()
+        elif event.name in FUNCTION_EVENTS and channel.lent is not None:
+            self._take_call_back(channel, event, touched)
         elif event.name == ERR and channel.state is STATE_SENT and self._refuses(channel, data):
             channel.reply, channel.reply_data = event, data
             self.channels.pop(channel.message_id, None)
@@ -182,6 +187,17 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         self.news += (News.LEAVING,)
         if message_id is not None:
             self._send(encode({"v": VERSION, "response_to": message_id}, GOAWAY, []))
+
+    def _take_call_back(self, channel: ClientChannel, event: Reply | WireEvent, touched: list[ClientChannel]) -> None:
+        """The server calls a function that the call has lent."""
+        assert channel.lent is not None
+        problem = channel.lent.receive(event.name, event.args)
+        if problem is not None:
+            self._end(channel, ProtocolError(f"{channel.method}: the server {problem}"), touched)
+
+    def release(self, number: int) -> None:
+        """What a method has returned by reference is not needed any more."""
+        self._send(encode({"message_id": self._new_id(), "v": VERSION, "response_to": _NOBODY}, RELEASE, [number]))
 
     @property
     def parameters(self) -> dict[str, Any] | None:
@@ -281,6 +297,9 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         return min(wake, lost_at, channel.next_beat)
 
 
+_NOBODY = b"\x00" * 16  # no channel's id
+
+
 def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
     """The error of a call that got no reply by its deadline, or of a stream that got no item, or not its end."""
     timeout, what = channel.timeout, "calling remote method"
@@ -291,6 +310,18 @@ def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
             (terms.item_timeout, "waiting for an item of") if of_an_item else (terms.limit, "reading all of")
         )
     return TimeoutExpired(timeout, f"{what} {channel.method}{why}")
+
+
+def _decode_again(peer: ClientPeer, data: Buffer, why: Exception) -> Reply | WireEvent | BadEvent:
+    """A reply that isn't a usual one: it has references, or its parts are to be made the best of."""
+    event = decode(data)
+    if type(why) is not HasReferences or peer.borrow is None or peer.level < 1:
+        return event
+    try:
+        reply: Reply = borrowing(Reply, functools.partial(peer.borrow, peer)).decode(data)
+        return reply
+    except DECODE_ERRORS as error:
+        return BadEvent(event.header, event.name, str(error))
 
 
 def _is_in(request: bytes, frames: list[Frame]) -> bool:

@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
+from zerorpc.protocol.references import find_references
 from zerorpc.shown import message_of, name_of
 from zerorpc.zmtp import frames
 
@@ -57,6 +58,7 @@ __all__ = [
     "encode",
     "encode_item",
     "encode_ok",
+    "plain",
     "too_large",
     "unsendable",
 ]
@@ -227,7 +229,7 @@ def _problem(error: Exception) -> str:
 _PACKING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What msgspec can't pack but the old implementation could: subclasses of the basic types; and any integer."""
     why = ""
     try:
@@ -251,7 +253,7 @@ _SUBCLASSED: tuple[tuple[type, Any], ...] = (
 )
 # ``encode`` of a (header, name, args), for where a call costs: what it raises goes through ``unsendable``, and whether
 # the event is too large is up to the caller.
-encode_usual: Callable[[object], bytes] = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+encode_usual: Callable[[object], bytes] = msgspec.msgpack.Encoder(enc_hook=plain).encode
 
 # A reply as ``encode`` packs it, with gaps for what differs.
 _REPLY_HEAD = b"\x93\x83" + encode_usual("message_id") + b"\xc4\x20"  # a bin of 32 octets
@@ -264,7 +266,8 @@ _STREAM_TAIL = encode_usual(STREAM)
 
 # ``decode`` without its second try, for where a call costs: they raise one of DECODE_ERRORS instead.
 decode_usual: Callable[[Buffer], WireEvent] = msgspec.msgpack.Decoder(WireEvent).decode
-decode_reply: Callable[[Buffer], Reply] = msgspec.msgpack.Decoder(Reply).decode
+# A reply with references raises HasReferences, too: its peer decodes it again (``references.borrowing``).
+decode_reply: Callable[[Buffer], Reply] = msgspec.msgpack.Decoder(Reply, ext_hook=find_references).decode
 DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError, MemoryError)
 
 

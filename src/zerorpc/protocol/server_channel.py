@@ -23,9 +23,10 @@ from zerorpc.protocol.events import (
     encode,
 )
 from zerorpc.protocol.flow import DEFAULT_SLOTS, Inflow, Outflow
+from zerorpc.protocol.references import Lent, Pending
 from zerorpc.protocol.structs import quick_to_change
 
-__all__ = ["Runner", "ServerChannel", "as_patience"]
+__all__ = ["RequestBringer", "Runner", "ServerChannel", "as_patience"]
 
 _FOREVER = float("inf")
 
@@ -35,6 +36,7 @@ class RequestBringer(Protocol):
 
     channels: dict[object, ServerChannel]
     level: int
+    lent: Lent
     new_id: Callable[[], Any]  # a MessageId; bytes as long as a program makes none of its own
     writable: bool
     name: str | None
@@ -77,6 +79,7 @@ class ServerChannel(Struct, eq=False):
     closed: bool = False
     error: Exception | None = None
     runner: Runner | None = None
+    pending: Pending | None = None  # calls of functions that the caller has lent
     call: CallHeader | None = None  # what the request says besides, if it does
     until: float = _FOREVER  # when its caller waits no longer: for the first reply, then for
     stream_until: float = _FOREVER  # the end of the stream
@@ -156,8 +159,11 @@ class ServerChannel(Struct, eq=False):
     def send(self, data: bytes, last: bool = False) -> None:
         """Send a packed event now, or when credit comes; ``last`` ends the channel with it."""
         if self.closed:
+            self.peer.lent.take_back([data])
             return
         self.finished = last
+        if last and self.pending is not None:
+            self.pending.end()
         outflow = self.outflow
         if outflow is None:
             if not last:
@@ -197,7 +203,10 @@ class ServerChannel(Struct, eq=False):
         self.closed = True
         self.error = error
         if self.outflow is not None:
+            self.peer.lent.take_back(self.outflow.backlog or ())
             self.outflow.backlog = None
+        if self.pending is not None:
+            self.pending.end()
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "finished" if self.finished else "open"

@@ -33,6 +33,7 @@ from zerorpc.protocol.events import (
 )
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
+from zerorpc.protocol.references import OUTCOME, RELEASE, Lent
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.zmtp import Limits, Message, SocketType
 
@@ -44,7 +45,7 @@ _NIL = Raw(b"\xc0")
 class ServerPeer(Peer[ServerChannel, ServerChannel]):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
 
-    __slots__ = ("heard_goaway", "new_id", "routing_id")
+    __slots__ = ("heard_goaway", "lent", "new_id", "routing_id")
 
     news: tuple[News, ...]
     next_wake: float | None
@@ -59,6 +60,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         self.new_id: Callable[[], MessageId] = new_id
         self.heard_goaway: bool = False  # it knows that we are shutting down: nothing new of it is on its way
         self.pauses_reading = True
+        self.lent: Lent = Lent()  # what methods have returned by reference
         own_id = new_id()
         # for hooks: what tells this client from the others, until it says it by itself
         self.routing_id: bytes = own_id if type(own_id) is bytes else str(own_id).encode()
@@ -108,6 +110,8 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             if self.level >= 1 and not self.heard_goaway:
                 self.heard_goaway = True
                 self.news += (News.LEAVING,)
+        elif event.name == RELEASE:
+            self.lent.release(event.args)
         elif open_channel is not None:
             open_channel.last_seen = now
             self._receive_further(open_channel, event, now, touched)
@@ -148,6 +152,9 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
                 self.wake_by(channel.until)  # from now on its caller waits
             if channel.runner is not None:
                 touched.append(channel)
+        elif name == OUTCOME:
+            if channel.pending is not None:
+                channel.pending.take(event.args)
         elif name == CANCEL and self.level >= 1:
             self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from threading import get_ident
 from zerorpc.logs import Logger
 from zerorpc.runtime import threads
 
-__all__ = ["SideThread"]
+__all__ = ["SideThread", "SideThreads"]
 
 logger: Logger = Logger("zerorpc")
 
@@ -25,8 +26,9 @@ class SideThread:
     Safe from any thread, also in a signal handler or a finalizer that comes in the middle: nobody holds its locks.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, start: Callable[[threading.Thread], None] = threads.start) -> None:
         self._name = name
+        self._start = start
         self._acts: deque[Callable[[], object]] = deque()
         self._idle = [True]  # who takes this out, in one step, runs the acts
         self._more = threading.Lock()  # released when there is more to run
@@ -41,7 +43,7 @@ class SideThread:
                 self._more.release()
             return
         try:
-            threads.start(threading.Thread(target=self._run, name=self._name, daemon=True))
+            self._start(threading.Thread(target=self._run, name=self._name, daemon=True))
         except (RuntimeError, MemoryError):
             self._run_waiting()
 
@@ -85,3 +87,29 @@ class SideThread:
 
     def __repr__(self) -> str:
         return f"<SideThread {self._name} {'idle' if self._idle else 'running'} waiting={len(self._acts)}>"
+
+
+class SideThreads:
+    """As many of them as there are things to run: none waits for another. ``start`` starts a thread. As safe."""
+
+    def __init__(self, name: str, start: Callable[[threading.Thread], None] = threads.start) -> None:
+        self._name = name
+        self._start = start
+        self._idle: deque[SideThread] = deque()
+
+    def post(self, act: Callable[[], object]) -> None:
+        """Have ``act()`` run."""
+        try:
+            side = self._idle.pop()
+        except IndexError:
+            side = SideThread(self._name, self._start)
+        side.post(functools.partial(self._run, side, act))
+
+    def _run(self, side: SideThread, act: Callable[[], object]) -> None:
+        try:
+            act()
+        finally:
+            self._idle.append(side)
+
+    def __repr__(self) -> str:
+        return f"<SideThreads {self._name} idle={len(self._idle)}>"

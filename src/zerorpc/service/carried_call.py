@@ -45,5 +45,9 @@ class CarriedCall:
     def answers(self) -> Served:
         return self
 
+    @property
+    def within(self) -> object:
+        return None
+
     def adopt(self, call: Cancellable) -> None:
         """It is interrupted with everything else."""

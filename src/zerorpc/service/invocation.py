@@ -60,6 +60,7 @@ class Invocation(_Progress, eq=False):
     """
 
     hooked: ClassVar[bool] = False  # whether ``begin`` calls hooks
+    within: ClassVar[None] = None  # as a scope: it is no function that was lent to a call
     modules: ClassVar[tuple[str, ...]] = (  # whose frames no traceback shows
         __name__,
         "zerorpc.service.runners",

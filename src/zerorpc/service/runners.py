@@ -76,6 +76,14 @@ class Runners:
         else:
             self._let_wait(invocation)
 
+    def submit_within(self, invocation: Invocation) -> None:
+        """Run one without which another that runs can't go on: whether there is room or not."""
+        if self.stopping:
+            self._turn_away(invocation)
+        else:
+            self.running += 1
+            self._start(invocation)
+
     def _let_wait(self, invocation: Invocation) -> None:
         """Keep a request until its turn, or refuse it at once if that would come too late for its caller."""
         now, ahead = self._loop.time(), len(self._waiting)

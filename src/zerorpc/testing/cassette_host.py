@@ -16,7 +16,7 @@ from zerorpc.client.async_call import AsyncStream
 from zerorpc.client.asynchronous import AsyncClient
 from zerorpc.client.options import options
 from zerorpc.compat.context import Context
-from zerorpc.errors import SERVER_ERRORS, ProtocolError, RemoteError, ZeroRPCError
+from zerorpc.errors import SERVER_ERRORS, ProtocolError, RemoteError, SerializationError, ZeroRPCError
 from zerorpc.logs import Logger
 from zerorpc.protocol.events import DONE, ERR, ERROR_KEY, OK, RAN_KEY, STREAM, BadEvent, decode_header, encode
 from zerorpc.protocol.server_channel import ServerChannel
@@ -103,12 +103,9 @@ class CassetteHost:
         try:
             if isinstance(call.channel.event, BadEvent):
                 raise ProtocolError(f"a request that can't be decoded: {call.channel.problem}")
-            if call.streams:
-                call.fail(
-                    ("NotSupported", f"{call.method}: an argument that streams has no place in a cassette", None),
-                    False,
-                    None,
-                )
+            if call.unfit is not None:
+                why = f"{call.method}: {call.unfit} has no place in a cassette"
+                call.fail(("NotSupported", why, None), False, None)
                 return
             await self.answer(call)
         except CassetteMiss as miss:
@@ -149,7 +146,11 @@ class Conversation:
         said = channel.call  # besides
         self.kwargs: dict[str, Any] = (said.kwargs if said is not None else None) or {}
         self.metadata: dict[str, Any] | None = None if said is None else said.metadata
-        self.streams: bool = said is not None and said.stream is not None  # an argument of it
+        self.unfit: str | None = None  # what can't be recorded of it
+        if said is not None and said.stream is not None:
+            self.unfit = "an argument that streams"
+        elif said is not None and said.lends:
+            self.unfit = "an argument that is passed by reference"
         self.task: asyncio.Task[None] | None = None
         self._link = link
         self._room = asyncio.Event()
@@ -241,12 +242,16 @@ class Recorder(CassetteHost):
             if isinstance(outcome, AsyncStream):
                 await self._pass_items_on(outcome, recorded, call)
             else:
-                recorded.result, recorded.over = outcome, True
                 call.reply(OK, (outcome,), True)
+                recorded.result, recorded.over = outcome, True
         except RemoteError as error:
             kind = type(error).__name__ if type(error) in SERVER_ERRORS.values() else None
             recorded.fails(error, kind)
             call.fail((error.name, error.msg, error.traceback), error.ran, kind)
+        except SerializationError as error:  # it is passed by reference
+            call.fail(
+                (type(error).__name__, f"{call.method}: it has no place in a cassette: {error}", None), True, None
+            )
         except ZeroRPCError as error:  # lost, or what the protocol doesn't allow: no outcome to keep
             call.lose(error)
 

@@ -8,10 +8,11 @@ there, and wait for other calls.
 from __future__ import annotations
 
 import functools
+import threading
 from collections import deque
 from typing import Protocol
 
-from zerorpc.runtime.side_thread import SideThread
+from zerorpc.runtime.side_thread import SideThread, SideThreads
 from zerorpc.transport.leading import InUse, Leading
 from zerorpc.transport.waking import Gate
 
@@ -70,6 +71,10 @@ class Background:
         self._finishing: dict[BackgroundCall, None] = {}
         self._hooks = SideThread("zerorpc-hooks")
         self.callbacks: SideThread = SideThread("zerorpc-callbacks")
+        self.functions: SideThreads = SideThreads("zerorpc-functions", self._start_thread)
+
+    def _start_thread(self, thread: threading.Thread) -> None:
+        self._hub.leading.start_thread(thread)
 
     def add(self, call: BackgroundCall) -> None:
         """Look after a call that has begun. With the lock held."""

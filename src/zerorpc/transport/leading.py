@@ -251,7 +251,7 @@ class Leading:
         ``start`` returns only then.
         """
         owned = self.holds_lock
-        self.holds_lock = lambda: owned() or thread.ident == get_ident()
+        self.holds_lock = lambda: owned() or (thread.ident == get_ident() and not thread.is_alive())
         try:
             threads.start(thread)
         finally:
