@@ -19,7 +19,7 @@ from tests.conformance.implementations import IMPLEMENTATIONS
 
 CASES = load()
 README = (Path(__file__).parent / "README.md").read_text(encoding="utf-8")
-SAVED = dict.fromkeys(("id", "one", "two"), b"\xa5saved")
+SAVED = dict.fromkeys(("id", "one", "two", "call"), b"\xa5saved")
 
 
 def steps_of(steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -20,8 +20,11 @@ _SIZED = {0xC4: ("bin", 1), 0xC5: ("bin", 2), 0xC6: ("bin", 4), 0xD9: ("str", 1)
 _SIZED |= {0xDC: ("array", 2), 0xDD: ("array", 4), 0xDE: ("map", 2), 0xDF: ("map", 4)}
 
 
+_EXT = {0xC7: 1, 0xC8: 2, 0xC9: 4} | {0xD4 + i: -(1 << i) for i in range(5)}  # octets of the size, or minus the size
+
+
 class Value(NamedTuple):
-    """`content` is bytes for bin, text for str, a list for array, a list of pairs for map."""
+    """`content` is bytes for bin and ext, text for str, a list for array, a list of pairs for map."""
 
     type: str
     content: Any
@@ -59,10 +62,18 @@ def _read_content(data: bytes, start: int) -> tuple[str, Any, int]:
     if first in _SIZED:
         type_, width = _SIZED[first]
         return _read_sized(type_, int.from_bytes(_take(data, at, width), "big"), data, at + width)
+    if first in _EXT:
+        return _read_ext(_EXT[first], data, at)
     if first < 0xC0:
         type_ = "map" if first < 0x90 else "array" if first < 0xA0 else "str"
         return _read_sized(type_, first & (0x1F if type_ == "str" else 0x0F), data, at)
     raise MalformedError(f"octet {first:02x} begins no value that zerorpc uses")
+
+
+def _read_ext(width: int, data: bytes, at: int) -> tuple[str, Any, int]:
+    size = -width if width < 0 else int.from_bytes(_take(data, at, width), "big")
+    start = at + max(width, 0)
+    return "ext", _take(data, start, 1 + size), start + 1 + size  # its type and its data
 
 
 def _read_sized(type_: str, size: int, data: bytes, at: int) -> tuple[str, Any, int]:

@@ -19,6 +19,9 @@ def call_of(client, order, **more):
         place = order["stream"]
         given = args if isinstance(place, int) else kwargs
         given[place] = items_of(client, given[place], order.get("breaks"))
+    if "lend" in order:
+        place = order["lend"]
+        (args if isinstance(place, int) else kwargs)[place] = len
     timeout = {"timeout": order["timeout"]} if "timeout" in order else {}
     options = {name: from_notation(order[name]) for name in ("deadline", "metadata", "key") if name in order}
     if "retry" in order:
@@ -72,6 +75,9 @@ def call(client, order):
         source = result = call_of(client, order, **({"async_": True} if "metadata" in order else {}))
         if "metadata" in order:  # only the result of a call in the background has that of the reply
             result = source.get()
+        if "then" in order:
+            method, args = order["then"]
+            result = getattr(result, method)(*args)
         if hasattr(result, "__next__"):
             source = result
             outcome["items"] = items
@@ -120,6 +126,9 @@ async def acall(client, order):
     try:
         source = call_of(client, order)
         result = await source
+        if "then" in order:
+            method, args = order["then"]
+            result = await getattr(result, method)(*args)
         if hasattr(result, "__anext__"):
             source = result
             outcome["items"] = items

@@ -65,6 +65,24 @@ class Ours(Conformance):
             STATES[token] = "stopped"
             raise
 
+    # References
+
+    async def apply(self, function, value):
+        return await function(value)
+
+    async def apply_add(self, target, value):
+        return await target.add(value, right=1)
+
+    async def apply_within(self, function, seconds):
+        try:
+            with zerorpc.deadline(seconds):
+                return await function()
+        except zerorpc.TimeoutExpired:
+            return "too late"
+
+    def session(self):
+        return zerorpc.by_reference({"add": self.add})
+
     # Calls that are made again
 
     def order(self, token):
