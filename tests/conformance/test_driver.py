@@ -258,7 +258,9 @@ def test_no_octets(text: str) -> None:
         read_octets(text)
 
 
-@pytest.mark.parametrize("octets", [b"", b"\x92\x01", b"\xa5ab", b"\xc1", b"\x01\x01", b"\xc7\x05\x05\x00", b"\xd5\x05\x00"])
+@pytest.mark.parametrize(
+    "octets", [b"", b"\x92\x01", b"\xa5ab", b"\xc1", b"\x01\x01", b"\xc7\x05\x05\x00", b"\xd5\x05\x00"]
+)
 def test_malformed(octets: bytes) -> None:
     with pytest.raises(MalformedError):
         decode(octets)
