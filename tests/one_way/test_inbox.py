@@ -857,7 +857,7 @@ def test_a_forked_child_ends_its_copy_of_a_puller_at_once_and_leaves_the_parents
     runs.start()
     taken.wait()
     if (pid := os.fork()) == 0:
-        signal.alarm(5)
+        signal.alarm(30)
         END
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -897,7 +897,7 @@ def test_a_puller_in_use_works_anew_in_a_forked_child(fork: str, how: str) -> No
     puller.stop()
     pulls.join()
     if (pid := FORK()) == 0:
-        signal.alarm(10)
+        signal.alarm(30)
         RUN
         puller.close()
         os._exit(0)
@@ -930,7 +930,7 @@ def test_a_child_that_a_method_forks_ends_with_the_method(fork: str, kind: str) 
             print("ended", flush=True)
             puller.stop()
         elif (pid := FORK()) == 0:
-            signal.alarm(10)
+            signal.alarm(30)
             return
         else:
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)

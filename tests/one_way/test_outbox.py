@@ -394,7 +394,7 @@ def test_a_forked_child_pushes_from_several_threads_at_once(fork: str, work: Wor
     pusher.connect(sys.argv[1])
     pusher.take("before")
     if (pid := FORK()) == 0:
-        signal.alarm(10)
+        signal.alarm(30)
         gate = threading.Barrier(8)
         def push(n):
             gate.wait()
@@ -430,7 +430,7 @@ def test_a_forked_childs_async_pusher_is_its_own(fork: str, work: Work, endpoint
     pusher.connect(sys.argv[1])
     loop.run_until_complete(main("before"))
     if (pid := FORK()) == 0:
-        signal.alarm(10)
+        signal.alarm(30)
         asyncio.new_event_loop().run_until_complete(main("child", "child"))
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -304,7 +304,7 @@ def test_an_async_client_in_a_forked_child_has_a_connection_of_its_own(fork: str
     client = zerorpc.AsyncClient(sys.argv[1], timeout=10)
     loop.run_until_complete(calls("before"))
     if (pid := FORK()) == 0:
-        signal.alarm(15)
+        signal.alarm(30)
         LOOP.run_until_complete(calls("child"))
         os._exit(0)
     loop.run_until_complete(calls("parent"))
@@ -323,7 +323,7 @@ def test_an_async_client_in_a_forked_child_has_a_connection_of_its_own(fork: str
 def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> None:
     """Of an AsyncClient, a Puller, a Pusher and inproc, all of which the parent had in use."""
     text = """
-    import asyncio, os, signal, sys, threading, zerorpc
+    import asyncio, faulthandler, os, sys, threading, zerorpc
     class Work:
         def take(self, value):
             taken.put(value)
@@ -335,13 +335,14 @@ def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> Non
     pulls = threading.Thread(target=puller.run, daemon=True)
     pulls.start()
     pusher.take(1)
+    assert taken.get(timeout=30) == "begin"  # no thread is just being started
     loop = asyncio.new_event_loop()
     async def call():
         return await client.echo("hello")
-    client = zerorpc.AsyncClient(sys.argv[1], timeout=10)
+    client = zerorpc.AsyncClient(sys.argv[1], timeout=30)
     assert loop.run_until_complete(call()) == "hello"
     if (pid := FORK()) == 0:
-        signal.alarm(15)
+        faulthandler.dump_traceback_later(30, exit=True)
         gate = threading.Barrier(4)
         done = queue.SimpleQueue()
         def use(act):
@@ -357,7 +358,7 @@ def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> Non
             last = zerorpc.Puller(Work())
             last.connect("inproc://a")
             threading.Thread(target=last.run, daemon=True).start()
-            assert taken.get(timeout=10) == "child"
+            assert taken.get(timeout=30) == "child"
         def call_anew():
             assert asyncio.new_event_loop().run_until_complete(call()) == "hello"
         def close():
@@ -368,7 +369,7 @@ def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> Non
             threading.Thread(target=use, args=(act,), daemon=True).start()
         gate.wait()
         for _ in range(3):
-            done.get(timeout=10)
+            done.get(timeout=30)
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     assert loop.run_until_complete(call()) == "hello"
@@ -376,6 +377,7 @@ def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> Non
     """
     with serving({"echo": lambda value: value}) as server, zerorpc.Pusher() as pusher:
         endpoint = pusher.bind(TCP)[0]
+        pusher.take("begin")
         with Program(text.replace("FORK", fork), server.endpoints[0], endpoint) as program:
             code, out, err = program.end()
             assert (code, out) == (0, ""), err

@@ -603,7 +603,7 @@ def generation(left):
     pid = {fork}()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    signal.alarm(15)
+    signal.alarm(30)
     problems = []
     threads = [threading.Thread(target=use, args=(n, problems)) for n in range(6)]
     for thread in threads:
