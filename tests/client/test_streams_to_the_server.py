@@ -569,3 +569,39 @@ def test_a_peer_of_an_older_level_is_refused_at_once(endpoint: str, method: str)
         event = peer.next_event()
         assert (event.name, event.args[0]) == ("ERR", "TypeError")
         assert event.args[1].endswith("argument 0 is a stream, whose items a peer without extension level 1 can't send")
+
+
+def test_an_async_client_takes_many_items_in_one_hop_to_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And sends each as soon as it is there: the next one may take its time."""
+    hops: list[int] = []
+    to_thread = asyncio.to_thread
+
+    def counting(*args: Any) -> Any:
+        hops.append(1)
+        return to_thread(*args)
+
+    class Echo:
+        async def heard(self, numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+            async for number in numbers:
+                yield number
+
+    def numbers() -> Iterator[int]:
+        yield from range(2000)
+        assert go_on.wait(PATIENCE)
+        yield 2000
+
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            found = 0
+            async for number in client.heard(numbers()):
+                assert number == found
+                found += 1
+                if found == 2000:
+                    go_on.set()
+            assert found == 2001
+
+    go_on = threading.Event()
+    monkeypatch.setattr(asyncio, "to_thread", counting)
+    with serving(Echo()) as server:
+        run(main(server.endpoints[0]))
+    assert len(hops) <= 200
