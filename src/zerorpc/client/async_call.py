@@ -52,7 +52,8 @@ class Call(Request, Coroutine[Any, Any, Any]):
                 raise self._awaited_already()
             channel.waiter = future = self._caller.create_future()
             try:
-                yield from future
+                # As `yield from` does it, but for the exception by which a future tells its result: 1,000 instructions.
+                yield next(iter(future))
             except BaseException:
                 channel.waiter = None
                 self._caller.abandon(
