@@ -158,7 +158,7 @@ class RpcInvocation(Invocation, eq=False):
 
     def answer(self, data: bytes, flush: bool = True) -> None:
         channel, link = self.channel, self.link
-        channel.send(data, last=True)
+        channel.send(data, True)  # by keyword it costs 200 instructions more
         if not flush:
             return
         if channel.peer.channels:

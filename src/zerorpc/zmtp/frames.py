@@ -15,6 +15,7 @@ from zerorpc.zmtp.memory import keep_memory_for
 __all__ = [
     "DELIMITED",
     "MESSAGE_MAX",
+    "SHORT_DELIMITED",
     "Frame",
     "FrameDecoder",
     "Limits",
@@ -101,12 +102,13 @@ class FrameDecoder:
             self._rest = b""
         self.idle = False  # not earlier: a body's end has just set it
         size = len(data)
+        last = size - 2
         # Hot: one pass, no call per short frame, and one step for a short message behind a delimiter.
-        while position + 2 <= size:
-            # Sliced, since startswith() takes a position for 700 instructions more, before CPython 3.13.
-            if data[position : position + 3] == SHORT_DELIMITED and not self._parts:
-                start = position + 4
-                if start <= size and (end := start + data[position + 3]) <= size:
+        while position <= last:
+            if data.startswith(SHORT_DELIMITED, position) and not self._parts:
+                length_at = position + 3
+                start = length_at + 1
+                if start <= size and (end := start + data[length_at]) <= size:
                     out.append([b"", data[start:end]])
                     position = end
                     continue
