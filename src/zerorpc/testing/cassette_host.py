@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -215,6 +216,7 @@ class Recorder(CassetteHost):
         super().__init__(tape)
         self._connect = connect
         self._client: AsyncClient | None = None
+        self._asked = False
         self._passed_on: contextvars.ContextVar[dict[str, object]] = contextvars.ContextVar("passed_on")
 
     async def start(self) -> None:
@@ -236,7 +238,7 @@ class Recorder(CassetteHost):
         self._passed_on.set(call.context)
         recorded = self.tape.record(call.method, call.args, call.kwargs)
         try:
-            await self._learn_parameters(call.method)
+            await self._learn_parameters()
             server = options(self._server, timeout=None, metadata=call.metadata or None)
             outcome = await server(call.method, *call.args, **call.kwargs)
             if isinstance(outcome, AsyncStream):
@@ -268,14 +270,28 @@ class Recorder(CassetteHost):
         recorded.over = True
         call.reply(DONE, None, True)
 
-    async def _learn_parameters(self, method: str) -> None:
-        """The names of its arguments, to find secrets among them."""
-        if method in self.tape.parameters:
+    async def _learn_parameters(self) -> None:
+        """The names of all methods' arguments, to find secrets among them: once, when the first call comes."""
+        if self._asked:
             return
-        self.tape.parameters[method] = []
-        with contextlib.suppress(RemoteError):  # a server that doesn't tell
-            told = await self._server("_zerorpc_args", method, timeout=None)
-            names = told[0] if isinstance(told, list) and told and isinstance(told[0], list) else []
-            if names and names[0] == "self":  # zerorpc 0.6 has it among them
-                names = names[1:]
-            self.tape.parameters[method] = [name for name in names if isinstance(name, str)]
+        self._asked = True
+        told: Any = None
+        try:
+            told = await self._server("_zerorpc_inspect", timeout=None)  # Node's doesn't even refuse _zerorpc_args
+        except RemoteError:
+            pass  # a server that doesn't tell
+        except BaseException:
+            self._asked = False
+            raise
+        methods = told.get("methods") if isinstance(told, dict) else None
+        for name, method in methods.items() if isinstance(methods, dict) else ():
+            self.tape.parameters[name] = _positional(method)
+
+
+def _positional(method: Any) -> list[str]:
+    """The names of a method's parameters that have a position, as _zerorpc_inspect tells them."""
+    told = method.get("args") if isinstance(method, dict) else None
+    names = [str(each.get("name")) for each in told or () if isinstance(each, dict)]
+    if names and names[0] == "self":  # zerorpc 0.6 has it among them
+        names = names[1:]
+    return list(itertools.takewhile(lambda name: not name.startswith("*"), names))
