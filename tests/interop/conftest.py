@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.interop.either_peer import SERVERS
 from tests.interop.programs import LIVE
 from tests.interop.raw_zmq import Sockets
 
@@ -36,6 +37,13 @@ def aside() -> Iterator[ThreadPoolExecutor]:
     """Makes calls on threads while the test does something else, such as to play the server."""
     with ThreadPoolExecutor(16) as pool:
         yield pool
+
+
+@pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS)
+def older(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where zerorpc 0.6.3 serves, or Node."""
+    with request.param("--bind", "tcp://127.0.0.1:0") as server:
+        yield server.endpoint
 
 
 @pytest.hookimpl(wrapper=True)
