@@ -96,7 +96,7 @@ def borrow_arguments(channel: ServerChannel, make_lease: Callable[[int], Lease])
         lease = make_lease(reference.number)
         return RemoteObject(lease) if reference.name is None else RemoteFunction(lease, reference.name)
 
-    channel.pending = Pending()
+    channel.pending = Pending(channel.peer.lent)
     return decode_request(channel.data, borrow)
 
 
@@ -134,9 +134,10 @@ class _Lease:
         """On the loop."""
         channel = self._channel
         if channel.closed or channel.finished or channel.pending is None:
+            channel.peer.lent.take_back([data])
             asker.set_outcome(None)
             return
-        channel.pending.begin(number, asker, lambda: self._send(data))
+        channel.pending.begin(number, asker, lambda: self._send(data), data)
 
     def _send(self, data: Buffer) -> None:
         if not self._channel.closed:
@@ -174,13 +175,17 @@ class _Lease:
             self._released = True
             if running_loop() is self._loop:
                 self._tell(RELEASE, self._number)
-                return
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._tell, RELEASE, self._number)
+            else:
+                self._on_loop(self._tell, RELEASE, self._number)
+
+    def _on_loop(self, act: Callable[..., object], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there to be told
+            self._loop.call_soon_threadsafe(act, *args)
 
     def __del__(self) -> None:
-        if "_released" in self.__dict__ and not self._loop.is_closed():
-            self.release()
+        if "_released" in self.__dict__ and not self._released:
+            self._released = True
+            self._on_loop(self._tell, RELEASE, self._number)  # later: this may come in the middle of sending
 
 
 class LoopLease(_Lease):
@@ -203,7 +208,7 @@ class LoopLease(_Lease):
             async with asyncio.timeout(None if left == inf else left):
                 outcome = await future
         except TimeoutError:
-            raise _late(name) from None
+            raise _late(name, left) from None
         finally:
             if not future.done() or future.cancelled():
                 self._forget(number)
@@ -243,8 +248,8 @@ class ThreadLease(_Lease):
         finally:
             self._park(-1)
         if not came:
-            self._loop.call_soon_threadsafe(self._forget, number)
-            raise _late(name)
+            self._on_loop(self._forget, number)
+            raise _late(name, left)
         return self._value(name, asker.outcome)
 
 
@@ -270,7 +275,9 @@ class _ThreadAsker:
 _Asker = _LoopAsker | _ThreadAsker
 
 
-def _late(name: str) -> TimeoutExpired:
-    error = TimeoutExpired(None, f"calling {name}, a function of the caller's: no time was left for it")
+def _late(name: str, left: float) -> TimeoutExpired:
+    error = TimeoutExpired(
+        round(max(left, 0.0), 3), f"calling {name}, a function of the caller's: no time was left for it"
+    )
     error.method = name
     return error

@@ -146,44 +146,55 @@ class Asker(Protocol):
 
 
 class Pending:
-    """A server's calls of functions that its caller has lent, on one channel."""
+    """A server's calls of functions that its caller has lent, on one channel. ``lent`` has what they lend in turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, lent: Lent | None = None) -> None:
         self.waiting: dict[int, Asker] = {}  # sent, by number
-        self._unsent: deque[tuple[int, Asker, Callable[[], None]]] = deque()
+        self._forgotten: set[int] = set()  # sent: they run on, and so keep their places, until their outcomes come
+        self._unsent: deque[tuple[int, Asker, Callable[[], None], bytes]] = deque()
         self._numbers = itertools.count(1)
+        self._lent = lent or Lent()
 
     def next_number(self) -> int:
         """From any thread."""
         return next(self._numbers)
 
-    def begin(self, number: int, asker: Asker, send: Callable[[], None]) -> None:
-        """``send`` a call now, or when fewer are under way."""
-        if len(self.waiting) < AT_ONCE:
+    def begin(self, number: int, asker: Asker, send: Callable[[], None], data: bytes = b"") -> None:
+        """``send`` a call, which is ``data``, now or when fewer are under way."""
+        if len(self.waiting) + len(self._forgotten) < AT_ONCE:
             self.waiting[number] = asker
             send()
         else:
-            self._unsent.append((number, asker, send))
+            self._unsent.append((number, asker, send, data))
 
     def forget(self, number: int) -> bool:
         """Whether it was sent, and its outcome is still to come: from now on it comes for nobody."""
+        if self.waiting.pop(number, None) is not None:
+            self._forgotten.add(number)
+            return True
+        self._lent.take_back(data for each, _, _, data in self._unsent if each == number)
         self._unsent = deque(each for each in self._unsent if each[0] != number)
-        return self.waiting.pop(number, None) is not None
+        return False
 
     def take(self, args: object) -> None:
         """An outcome has come; nonsense is ignored."""
         if not isinstance(args, list) or len(args) != 3 or type(args[0]) is not int:
             return
-        asker = self.waiting.pop(args[0], None)
-        if asker is None:
+        number, returned, what = args
+        asker = self.waiting.pop(number, None)
+        if asker is not None:
+            asker.set_outcome(Outcome(number, returned is True, what))
+        elif number in self._forgotten:
+            self._forgotten.remove(number)
+        else:
             return
-        asker.set_outcome(Outcome(args[0], args[1] is True, args[2]))
-        while self._unsent and len(self.waiting) < AT_ONCE:
+        if self._unsent:
             self.begin(*self._unsent.popleft())
 
     def end(self) -> None:
         """The channel is over."""
-        askers = [*self.waiting.values(), *(asker for _, asker, _ in self._unsent)]
+        askers = [*self.waiting.values(), *(asker for _, asker, _, _ in self._unsent)]
+        self._lent.take_back(data for _, _, _, data in self._unsent)
         self.waiting.clear()
         self._unsent.clear()
         for asker in askers:
