@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import functools
 import gc
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -16,6 +17,9 @@ import zerorpc
 from tests.client.ways import EACH_WAY, EITHER_CLIENT, Way, blocking, on_loop
 from tests.service.process_services import echo as echo_in_process
 from tests.service.running import PATIENCE, eventually, eventually_async, joined, run, serving
+from zerorpc.client.lending import Within
+from zerorpc.protocol.channel import ClientChannel
+from zerorpc.protocol.references import AT_ONCE, CALLS_MAX
 
 Function = Callable[..., Any]
 
@@ -125,6 +129,33 @@ class Service:
             self.outcomes.append(error)
             raise
 
+    async def forget(self, function: Function, n: int, at_once: bool) -> int:
+        """Calls it ``n`` times, and waits for none of them; how often it was late."""
+        late = 0
+        for _ in range(n):
+            call = asyncio.ensure_future(function())
+            await asyncio.sleep(0 if at_once else 0.001)
+            call.cancel()
+            late += isinstance((await asyncio.gather(call, return_exceptions=True))[0], asyncio.CancelledError)
+        return late
+
+    async def forget_and_call(self, function: Function, other: Function, n: int) -> list[Any]:
+        """While ``n`` are under way, which nobody waits for any more, others are called."""
+        forgotten = [asyncio.ensure_future(function()) for _ in range(n)]
+        await asyncio.sleep(0)
+        others = [asyncio.ensure_future(other(i)) for i in range(n)]
+        await asyncio.sleep(0)
+        for each in forgotten:
+            each.cancel()
+        return await asyncio.gather(*others)
+
+    async def pass_and_forget(self, function: Function, n: int) -> None:
+        calls = [asyncio.ensure_future(function(lambda: 1)) for _ in range(n)]
+        await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
     def many_to_one(self, function: Function, n: int) -> list[Any]:
         """From several threads at once."""
         found: list[Any] = []
@@ -167,6 +198,11 @@ class Service:
         self.waits.wait(PATIENCE)
         return zerorpc.by_reference(Calculator())
 
+    async def take_out(self, functions: list[Function]) -> None:
+        self.kept.append(functions.pop())
+        self.begun.set()
+        await asyncio.to_thread(self.waits.wait, PATIENCE)
+
     def offer(self, function: Function) -> Any:
         """Passes a function to the caller's function."""
         return function(lambda n: n * 2)
@@ -191,6 +227,15 @@ def service() -> Iterator[Service]:
 def server(service: Service) -> Iterator[zerorpc.Server]:
     with serving(service) as server:
         yield server
+
+
+@pytest.fixture
+def often_switching() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture
@@ -426,6 +471,50 @@ def test_a_deadline_around_it(endpoint: str, way: Way, kind: str) -> None:
         release.set()
 
 
+def test_how_long_it_was_waited_for_is_told(endpoint: str) -> None:
+    async def wait() -> None:
+        await asyncio.sleep(PATIENCE)
+
+    for kind in ("within", "within_on_thread"):
+        with pytest.raises(zerorpc.RemoteError, match=r"timeout after 0.0\d+s, when calling wait, a function of the"):
+            on_loop(endpoint, lambda client, kind=kind: client(kind, wait, 0.05))
+
+
+def waiter(way: Way, release: threading.Event) -> Function:
+    """A function that waits until that, or until nobody waits for it."""
+
+    async def wait() -> None:
+        await asyncio.sleep(PATIENCE)
+
+    def block() -> None:
+        release.wait(PATIENCE)
+
+    return wait if way is on_loop else block
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@EITHER_CLIENT
+def test_any_number_may_be_forgotten(endpoint: str, way: Way, at_once: bool) -> None:
+    """The server has no more of them under way than it may, those included that run on."""
+    release = threading.Event()
+    n = CALLS_MAX + 10
+    try:
+        assert way(endpoint, lambda client: client.forget(waiter(way, release), n, at_once)) == n
+    finally:
+        release.set()
+
+
+@EITHER_CLIENT
+def test_others_are_called_when_the_forgotten_have_ended(endpoint: str, way: Way) -> None:
+    release = threading.Event()
+
+    def use(client: Any) -> Any:
+        threading.Timer(0.1, release.set).start()
+        return client.forget_and_call(waiter(way, release), lambda n: n, AT_ONCE)
+
+    assert way(endpoint, use) == list(range(AT_ONCE))
+
+
 def test_what_nobody_waits_for_any_more_is_cancelled(endpoint: str) -> None:
     ended = asyncio.Event()
 
@@ -531,6 +620,33 @@ def test_the_same_of_an_async_client(endpoint: str, service: Service) -> None:
 
     run(main())
     assert {type(outcome) for outcome in outcomes} <= {asyncio.CancelledError, zerorpc.Cancelled}
+
+
+def test_calls_that_begin_just_when_it_ends(often_switching: None) -> None:
+    """Functions begin calls in threads of their own, while another thread ends those that there are."""
+
+    class Begun:
+        def cancel(self) -> None: ...
+
+    scope = Within(ClientChannel(b"1", "method", b""))
+    calls = [Begun() for _ in range(20_000)]
+    refused: list[int] = []
+
+    def begin(some: list[Begun]) -> None:
+        for call in some:
+            try:
+                scope.adopt(call)
+            except zerorpc.Cancelled:
+                refused.append(1)
+
+    threads = [threading.Thread(target=begin, args=(calls[i::4],)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        scope.end()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert refused
 
 
 # A caller's objects
@@ -671,6 +787,41 @@ def test_a_result_that_cannot_be_sent_lends_nothing(server: zerorpc.Server) -> N
         assert lent(server) == 0
 
 
+def test_a_call_of_a_function_that_is_never_sent_lends_nothing(server: zerorpc.Server) -> None:
+    release = threading.Event()
+
+    def function(other: Any) -> None:
+        release.wait(PATIENCE)
+
+    with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+        client.pass_and_forget(function, AT_ONCE + 20)
+        release.set()
+        eventually(lambda: lent(server) == 0)
+
+
+def test_what_a_method_drops_is_given_back_a_turn_of_the_loop_later(service: Service) -> None:
+    """It may be dropped in the middle of sending."""
+    seen: list[bool] = []
+    events: list[bytes] = []
+
+    async def drop() -> None:
+        service.kept.clear()
+        gc.collect()
+        seen.append(any(b"_zpc_release" in bytes(data) for data in events))
+        await eventually_async(lambda: any(b"_zpc_release" in bytes(data) for data in events))
+
+    service.drop = drop  # type: ignore[attr-defined]
+    with serving(service) as server:
+        server._core.door.tap = lambda _, data: events.append(data)
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+            call = client.take_out([lambda: 1], async_=True)
+            assert service.begun.wait(PATIENCE)
+            client.drop()
+            service.waits.set()
+            call.get(PATIENCE)
+    assert seen == [False]
+
+
 def test_it_lives_as_long_as_the_connection(service: Service) -> None:
     with serving(service) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
         add = client.adder(1)
@@ -803,6 +954,43 @@ def test_a_stopping_servers_refusal_takes_them_to_another() -> None:
             retrying = zerorpc.options(client, retry=zerorpc.Retry())
             assert [retrying.plain(lambda n=n: n) for n in range(10)] == list(range(10))
             one._core.runners.stopping = False
+
+
+def test_another_attempt_gets_the_outcome_of_its_own_function() -> None:
+    """Both servers number their calls alike."""
+
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        @zerorpc.idempotent
+        def ask(self, function: Function) -> list[str]:
+            return [self.name, function(self.name)]
+
+    begun, second_begun, first_ended = threading.Event(), threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    def function(name: str) -> str:
+        asked.append(name)
+        if len(asked) == 1:
+            begun.set()
+            second_begun.wait(PATIENCE)
+            threading.Timer(0.1, first_ended.set).start()  # when its outcome has gone, if it goes
+        else:
+            second_begun.set()
+            first_ended.wait(PATIENCE)
+        return f"for {name}"
+
+    with serving(Named("one")) as one, serving(Named("two")) as two:
+        endpoints = [one.endpoints[0], two.endpoints[0]]
+        with zerorpc.Client(endpoints, timeout=PATIENCE, retry=zerorpc.Retry()) as client:
+            eventually(lambda: len(client._core.calls.peers) == 2)
+            call = client.ask(function, async_=True)
+            assert begun.wait(PATIENCE)
+            first, second = (one, "two") if asked == ["one"] else (two, "one")
+            (link,) = first._core.door.hub.links
+            first._core.runners.loop.call_soon_threadsafe(link.abort, zerorpc.LostRemote("cut"))
+            assert call.get(PATIENCE) == [second, f"for {second}"]
 
 
 def test_with_an_argument_that_streams_beside_it() -> None:

@@ -117,6 +117,53 @@ def test_further_ones_wait_until_fewer_are_under_way() -> None:
     assert not pending.waiting
 
 
+def test_what_is_forgotten_has_its_place_until_its_outcome_comes() -> None:
+    """It runs on at the client. So others wait for that, and not for ever."""
+    pending, asker, sent = Pending(), Asker(), []
+    for number in range(1, AT_ONCE + 3):
+        pending.begin(number, asker, lambda number=number: sent.append(number))
+    for number in range(1, AT_ONCE + 1):
+        assert pending.forget(number)
+    assert not pending.waiting
+    assert sent[-1] == AT_ONCE
+    for number in (7, 7, 8):
+        pending.take([number, True, None])
+    assert sent[-2:] == [AT_ONCE + 1, AT_ONCE + 2]
+    assert not asker.outcomes
+    pending.take([AT_ONCE + 2, True, None])
+    assert asker.outcomes == [Outcome(AT_ONCE + 2, True, None)]
+
+
+def test_what_a_call_of_a_function_lends_is_taken_back_if_it_is_never_sent() -> None:
+    lent = Lent()
+    pending, asker = Pending(lent), Asker()
+    for number in range(1, AT_ONCE + 4):
+        message = LendingMessage()
+        message.numbers = [lent.lend("f", {})[0]]
+        pending.begin(number, asker, lambda: None, message)
+    pending.forget(AT_ONCE + 2)
+    assert list(lent.objects) == [*range(1, AT_ONCE + 2), AT_ONCE + 3]
+    pending.end()
+    assert list(lent.objects) == list(range(1, AT_ONCE + 1))
+
+
+def test_another_attempt_has_everything_that_was_lent() -> None:
+    """The first one's server has released it, and calls no more."""
+    pair = Pair()
+    channel, there, hand = lending(pair)
+    tell(pair, there, RELEASE, [1])
+    for number in range(CALLS_MAX):
+        tell(pair, there, CALL_BACK, [number, 1, "len", [], {}])
+    pair.exchange()
+    assert hand.calls[-1].function is None
+    channel.refuse(LostRemote("cut"))
+    assert hand.ended == 1
+    channel.try_again()
+    assert channel.lent is not None
+    assert channel.lent.receive(CALL_BACK, [1, 1, "len", ["abc"], {}]) is None
+    assert hand.calls[-1].run() == 3
+
+
 def test_at_the_end_of_the_call_nobody_waits_any_more() -> None:
     for end in (
         lambda pair, channel, there: reply(there, 1),

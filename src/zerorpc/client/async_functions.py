@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 from typing import Protocol
 
@@ -36,18 +37,29 @@ class TaskFunctions:
         channel.lent.hand = self
 
     def begin(self, call: CallBack) -> None:
-        self._tasks[call.number] = self._core.loop.create_task(self._run(call), context=self._context.copy())
+        if self._scope.over:  # it was an earlier attempt's
+            self._scope = Within(self._channel)
+        task = self._core.loop.create_task(self._run(call, self._scope), context=self._context.copy())
+        self._tasks[call.number] = task
+        task.add_done_callback(functools.partial(self._ended, call.number, self._scope))
 
-    async def _run(self, call: CallBack) -> None:
-        CURRENT.set(self._scope)
+    async def _run(self, call: CallBack, scope: Within) -> None:
+        CURRENT.set(scope)
         what: object
         try:
             value = call.run()
             returned, what = True, await value if inspect.isawaitable(value) else value
         except BaseException as error:
             returned, what = False, error
-        self._tasks.pop(call.number, None)
-        tell_outcome(self._channel, call.number, returned, what)
+        self._tell(call.number, scope, returned, what)
+
+    def _ended(self, number: int, scope: Within, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(number) is task:  # it was cancelled before it began
+            self._tell(number, scope, False, asyncio.CancelledError())
+
+    def _tell(self, number: int, scope: Within, returned: bool, what: object) -> None:
+        self._tasks.pop(number, None)
+        tell_outcome(self._channel, scope, number, returned, what)
         if self._channel.peer is not None:
             self._core.flush_soon(self._channel.peer)
 

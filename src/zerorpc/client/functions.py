@@ -55,10 +55,12 @@ class ThreadFunctions:
         channel.lent.hand = self
 
     def begin(self, call: CallBack) -> None:
-        self._peers.side_threads.post(functools.partial(self._context.copy().run, self._run, call))
+        if self._scope.over:  # it was an earlier attempt's
+            self._scope = Within(self._channel)
+        self._peers.side_threads.post(functools.partial(self._context.copy().run, self._run, call, self._scope))
 
-    def _run(self, call: CallBack) -> None:
-        CURRENT.set(self._scope)
+    def _run(self, call: CallBack, scope: Within) -> None:
+        CURRENT.set(scope)
         what: object
         try:
             returned, what = True, call.run()
@@ -67,7 +69,7 @@ class ThreadFunctions:
         except BaseException as error:
             returned, what = False, error
         with self._peers.lock:
-            tell_outcome(self._channel, call.number, returned, what)
+            tell_outcome(self._channel, scope, call.number, returned, what)
             self._peers.send(self._channel)
 
     def forget(self, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 import weakref
 from collections.abc import Mapping
 from math import inf
@@ -66,15 +67,24 @@ def not_sent(method: str, error: Exception) -> Exception:
 
 
 class Within:
-    """The scope of functions that run for one call: the calls that they make end with it, and say whose they are."""
+    """The scope of functions that run for one attempt of a call: the calls that they make end with it, and say whose
+    they are.
+    """
 
     def __init__(self, channel: ClientChannel) -> None:
         self._channel = channel
+        self._ended = False
         self._calls: weakref.WeakSet[Cancellable] = weakref.WeakSet()
+        self._adopting = threading.RLock()  # one that lets a finalizer in, which may call, too
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody wants what the functions do."""
+        return self._ended or self._channel.over
 
     @property
     def deadline(self) -> float:
-        return inf if self._channel.over else self._channel.deadline
+        return inf if self.over else self._channel.deadline
 
     @property
     def answers(self) -> None:
@@ -85,22 +95,27 @@ class Within:
         return self._channel.message_id
 
     def adopt(self, call: Cancellable) -> None:
-        self._calls.add(call)
-        if self._channel.over:
+        with self._adopting:
+            self._calls.add(call)
+        if self.over:
             raise Cancelled(f"the call of {self._channel.method} is over, and so is what its functions do")
 
     def end(self) -> None:
-        """The call is over."""
-        for call in list(self._calls):
+        """The call is over, or this attempt of it."""
+        self._ended = True
+        with self._adopting:
+            calls = list(self._calls)
+        for call in calls:
             call.cancel()
 
 
-def tell_outcome(channel: ClientChannel, number: int, returned: bool, what: object) -> None:
-    """Send what a function returned, or the error that it raised, unless the call is over."""
-    if channel.lent is not None:
-        channel.lent.under_way -= 1
-    if channel.over or channel.peer is None:
+def tell_outcome(channel: ClientChannel, scope: Within, number: int, returned: bool, what: object) -> None:
+    """Send what a function returned, or the error that it raised, unless the attempt that it ran for is over: the
+    server that has the next one numbers its calls alike.
+    """
+    if scope.over or channel.peer is None or channel.lent is None:
         return
+    channel.lent.under_way -= 1
     if not returned:
         assert isinstance(what, BaseException)
         what = _told(what)

@@ -176,6 +176,8 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         self.error = error
         self.answered = True  # unless it is made again
         self.state = STATE_REFUSED
+        if self.lent is not None:
+            self.lent.end_attempt()
 
     def settle(self) -> None:
         """There is no other attempt: what refused it is how it ended."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.msgpack import Encoder, Ext
 
 from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, Buffer, plain
-from zerorpc.protocol.references import CALLS_MAX, FORGET, RELEASE, Borrow, Lent, borrowing
+from zerorpc.protocol.references import CALLS_MAX, FORGET, RELEASE, Borrow, Lent, Table, borrowing
 
 __all__ = ["CallBack", "Hand", "LentToCall", "decode_request", "encode_lending"]
 
@@ -75,7 +75,9 @@ class Hand(Protocol):
         """Nobody waits for the outcome any more."""
 
     def end(self) -> None:
-        """The call is over. From any thread, at any moment; more than once, perhaps."""
+        """The call is over, or this attempt of it: what begins from now on is of the next one. From any thread, at any
+        moment; more than once, perhaps.
+        """
 
 
 class LentToCall(Lent):
@@ -86,12 +88,14 @@ class LentToCall(Lent):
         self.hand: Hand | None = None
         self.under_way: int = 0
         self.async_functions: list[str] = []  # the names of those that have to be awaited
+        self._kept: dict[int, Table] = {}  # what this attempt's server has released: another attempt's may need it
 
     def receive(self, name: str, args: Any) -> str | None:
         """Take an event of the server's; what is wrong with it, if something is."""
         hand = self.hand
         assert hand is not None
         if name == RELEASE:
+            self._kept.update(self.objects)
             self.release(args)
         elif name == FORGET:
             if isinstance(args, list) and args and type(args[0]) is int:
@@ -106,8 +110,16 @@ class LentToCall(Lent):
             hand.begin(CallBack(number, self.objects.get(reference, {}).get(function), arguments, kwargs))
         return None
 
+    def end_attempt(self) -> None:
+        """Another may follow, for which everything is lent as at first."""
+        self.objects.update(self._kept)
+        self.under_way = 0
+        if self.hand is not None:
+            self.hand.end()
+
     def end(self) -> None:
         self.objects.clear()
+        self._kept.clear()
         if self.hand is not None:
             self.hand.end()
 
