@@ -111,7 +111,7 @@ class TimeoutExpired(ZeroRPCError, TimeoutError):
     def __init__(self, timeout_s: float | None, when: str | None = None) -> None:
         self.timeout = timeout_s
         self.when = when
-        message = f"timeout after {timeout_s}s"
+        message = f"timeout after {timeout_s if timeout_s is None else round(timeout_s, 3)}s"
         super().__init__(f"{message}, when {when}" if when else message)
 
     def __reduce__(self) -> tuple[type[TimeoutExpired], tuple[float | None, str | None], dict[str, object]]:
@@ -166,7 +166,7 @@ class RemoteError(ZeroRPCError):
         self.metadata: dict[str, str | bytes] = {}
 
     def __str__(self) -> str:
-        if self.traceback is not None:
+        if self.traceback:
             return self.traceback
         return f"{self.name}: {self.msg}"
 

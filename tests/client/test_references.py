@@ -1015,3 +1015,39 @@ def test_in_a_server_of_several_processes() -> None:
     with Program(source) as program, zerorpc.Client(program.line(), timeout=PATIENCE) as client:
         assert client.plain(lambda: "heard") == "heard"
         assert client.adder(1)(2) == 3
+
+
+# What the errors say
+
+
+@EITHER_CLIENT
+def test_an_object_that_is_not_passed_by_reference(endpoint: str, way: Way) -> None:
+    with pytest.raises(zerorpc.SerializationError, match=r"type Calculator can't be sent; zerorpc\.by_reference"):
+        way(endpoint, lambda client: client.use(Calculator()))
+
+
+def test_what_has_options_and_what_can_be_asked_everywhere(endpoint: str) -> None:
+    with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+        calculator = client.calculator()
+        for wrong in (client.echo, 3, "tcp://127.0.0.1:1"):
+            with pytest.raises(TypeError, match="options are for a Client"):
+                zerorpc.options(wrong)  # type: ignore[arg-type]
+        for wrong in (client.echo, calculator, 3):
+            with pytest.raises(TypeError, match="can be asked, not of"):
+                zerorpc.every(wrong)
+        with pytest.raises(zerorpc.RemoteError, match="the result of a function that was passed to plain"):
+            client.plain(functools.partial(object))
+
+
+def test_a_plain_method_that_ends_as_it_was_asked_to_is_no_error(
+    endpoint: str, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+        call = client.until_cancelled_on_thread(
+            lambda: service.begun.set() or service.waits.wait(PATIENCE), async_=True
+        )
+        assert service.begun.wait(PATIENCE)
+        call.cancel()
+        eventually(lambda: service.outcomes)
+    assert isinstance(service.outcomes[0], zerorpc.Cancelled)
+    assert not caplog.records

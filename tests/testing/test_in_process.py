@@ -308,3 +308,31 @@ def test_two_async_clients_call_one_another(cooler: Cooler) -> None:
                 assert await second.asks() == 3
 
     run(calls())
+
+
+def test_functions_and_objects_by_reference() -> None:
+    class Lab:
+        def add(self, left: int, right: int) -> int:
+            return left + right
+
+        def calls(self, function: Any) -> Any:
+            return function(5)
+
+        def gives(self) -> Any:
+            return zerorpc.by_reference(Lab())
+
+        def adder(self, n: int) -> Any:
+            return lambda m: n + m
+
+    with zerorpc.testing.client(Lab()) as lab:
+        assert lab.calls(lambda n: n * 2) == 10
+        assert lab.adder(1)(2) == 3
+        assert lab.gives().add(1, 2) == 3
+        assert zerorpc.options(lab, async_=True).gives().get().add(1, 2) == 3
+
+    async def main() -> None:
+        async with zerorpc.testing.async_client(Lab()) as lab:
+            assert await lab.calls(lambda n: n * 2) == 10
+            assert await (await lab.gives()).add(1, 2) == 3
+
+    run(main())

@@ -61,7 +61,10 @@ def every(client: HasCore) -> Every:
     AsyncClient when the first outcome is asked for. Both raise TimeoutExpired if there is no server at all within the
     timeout, and what a call with such arguments raises.
     """
-    return Every(cast("AsksEvery", client._core), client._options if isinstance(client, CallView) else None)
+    core = None if isinstance(client, RemoteMethod) else getattr(client, "_core", None)
+    if not hasattr(core, "replies"):
+        raise TypeError(f"every server of a Client, an AsyncClient or a view of one can be asked, not of {client!r}")
+    return Every(cast("AsksEvery", core), client._options if isinstance(client, CallView) else None)
 
 
 class Every:

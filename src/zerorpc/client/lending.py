@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 import weakref
 from collections.abc import Mapping
@@ -50,7 +51,13 @@ def lend(
         lent = LentToCall()  # again, with what tells the server
         return lent, encode_lending(({**header, CALL_KEY: {**call, "lends": True}}, called, args), lend_one)
     except Exception as error:
-        raise not_sent(method, unsendable(error)) from None
+        why = unsendable(error)
+        if isinstance(why, SerializationError) and _NO_FORM.match(str(why)):
+            why = SerializationError(f"{why}; zerorpc.by_reference(object) passes an object without sending it")
+        raise not_sent(method, why) from None
+
+
+_NO_FORM = re.compile(r"a value of type (?!int\b)\S+ can't be sent$")
 
 
 def _methods_of(target: object) -> Mapping[str, Any]:
@@ -123,7 +130,9 @@ def tell_outcome(channel: ClientChannel, scope: Within, number: int, returned: b
         channel.peer.emit(channel, OUTCOME, (number, returned, what))
     except SerializationError as error:
         why = f"the result of a function that was passed to {channel.method} can't be sent: {error}"
-        channel.peer.emit(channel, OUTCOME, (number, False, (type(error).__name__, why, "")))
+        channel.peer.emit(
+            channel, OUTCOME, (number, False, (type(error).__name__, why, f"{type(error).__name__}: {why}"))
+        )
 
 
 def _told(error: BaseException) -> tuple[str, str, str]:

@@ -138,7 +138,11 @@ def options(
 
     Raises TypeError or ValueError for other values. Safe from any thread; costs no connection.
     """
-    core = client._core
+    core: Any = None if isinstance(client, RemoteMethod) else getattr(client, "_core", None)
+    if not hasattr(core, "old_spelling"):
+        raise TypeError(
+            f"options are for a Client, an AsyncClient, a view of one or a RemoteObject, not for {client!r}"
+        )
     if async_ is not UNCHANGED and "async_" not in core.old_spelling:
         raise TypeError("async_ is for a blocking Client: the calls of an AsyncClient are awaited")
     before = client._options if isinstance(client, CallView) else CallOptions()

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
+from zerorpc.errors import Cancelled
 from zerorpc.scope import CURRENT
 from zerorpc.service.coroutines import AHEAD_ITEMS, AHEAD_OCTETS, VALUES
 from zerorpc.service.forks import NO_LOOP, end_child
@@ -63,7 +64,8 @@ class ThreadJob:
                     return
                 data = self._answer(value)
             except BaseException as error:
-                data = invocation.error(error)
+                if not (invocation.closed and isinstance(error, Cancelled)):  # or else it has ended as it was asked to
+                    data = invocation.error(error)
         if self._crew.stale:  # a hook has forked
             end_child()
         self._crew.post((self, data, True))

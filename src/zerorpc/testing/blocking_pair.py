@@ -116,6 +116,7 @@ class _InProcessPeers(BlockingPeers):
     def __init__(self, core: _Core, driver: Driver, clock: Clock | None) -> None:
         settings = core.peers._settings
         super().__init__(core.context, settings)
+        self.borrow = core.peers.borrow
         time = monotonic if clock is None else clock.time
         self.hub = _InProcessHub(self, core.context, settings.heartbeat, driver, time)
 
