@@ -500,6 +500,18 @@ def test_the_deadline_covers_connecting_and_the_error_says_what_was_tried(run: R
     run(main())
 
 
+def test_calls_that_wait_and_whose_time_is_over_at_once(run: Run) -> None:
+    """uvloop's handle of a time that has come is none of a timer."""
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(f"tcp://127.0.0.1:{unused_port()}", timeout=0) as client:
+            calls = [client("late", timeout=timeout) for timeout in (0, -1, -2)]
+            for outcome in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(outcome, zerorpc.TimeoutExpired)
+
+    run(main())
+
+
 def test_a_call_made_before_the_server_is_there_waits_for_it(run: Run) -> None:
     endpoint = f"tcp://127.0.0.1:{unused_port()}"
 

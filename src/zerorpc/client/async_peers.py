@@ -42,6 +42,7 @@ class AsyncPeers:
         self.calls: Calls = core.calls
         self.links: dict[CallCarrier, AioLink] = {}  # of those that are not lost
         self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
+        self._timer_at = 0.0  # kept here: uvloop's handle of a time that has come has no when()
         self.uploads: weakref.WeakSet[TaskUpload] = weakref.WeakSet()
         self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
         self._core: weakref.ref[Core] = weakref.ref(core)
@@ -152,10 +153,10 @@ class AsyncPeers:
 
     def set_timer(self) -> None:
         wake = self.calls.next_wake
-        if wake is not None and (self.timer is None or wake < self.timer.when()):
+        if wake is not None and (self.timer is None or wake < self._timer_at):
             if self.timer is not None:
                 self.timer.cancel()
-            self.timer = self._loop.call_at(wake, self._sweep)
+            self.timer, self._timer_at = self._loop.call_at(wake, self._sweep), wake
 
     def _sweep(self) -> None:
         self.timer = None
