@@ -54,6 +54,8 @@ class Service:
         self.outcomes: list[Any] = []
         self.begun = threading.Event()
         self.waits = threading.Event()
+        self.counting = threading.Lock()
+        self.counts = self.most_at_once = 0
 
     # Called with them
 
@@ -211,6 +213,21 @@ class Service:
         return [lambda: 1, object()]
 
     # For the tests
+
+    async def counted_on_loop(self, n: int) -> int:
+        self.counts += 1
+        self.most_at_once = max(self.most_at_once, self.counts)
+        await asyncio.sleep(0)
+        self.counts -= 1
+        return n
+
+    def counted(self, n: int) -> int:
+        with self.counting:
+            self.counts += 1
+            self.most_at_once = max(self.most_at_once, self.counts)
+        with self.counting:
+            self.counts -= 1
+        return n
 
     def echo(self, value: Any = None) -> Any:
         return value
@@ -402,6 +419,52 @@ def test_another_callers_call_waits_its_turn_all_the_same() -> None:
         client.plain(function)
         eventually(lambda: len(order) == 2)
     assert order == ["within", "other"]
+
+
+@pytest.mark.parametrize("kind", ["counted", "counted_on_loop"])
+def test_as_many_at_a_time_as_methods_may_run(kind: str) -> None:
+    """A function that makes many calls at once doesn't have the server run all of them at once."""
+    service = Service()
+
+    async def main(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+
+            async def function() -> list[int]:
+                return await asyncio.gather(*(client(kind, n) for n in range(50)))
+
+            assert await client.coroutine(function) == list(range(50))
+            assert await client.echo("and the usual ones") == "and the usual ones"
+
+    with serving(service, pool_size=2) as server:
+        run(main(server.endpoints[0]))
+        runners = server._core.runners
+        assert not runners._nested
+        assert not runners._within
+        assert not runners._waiting_octets
+    assert service.most_at_once <= 2
+
+
+def test_those_that_wait_are_given_up_with_their_caller() -> None:
+    service = Service()
+
+    async def main(server: zerorpc.Server) -> None:
+        async with zerorpc.AsyncClient(server.endpoints[0], timeout=PATIENCE) as client:
+            assert await client.echo("it runs") == "it runs"
+            runners = server._core.runners
+
+            async def function() -> None:
+                await asyncio.gather(*(client.slowly() for n in range(10)))
+
+            call = asyncio.ensure_future(client.coroutine(function))
+            await eventually_async(lambda: any(len(each.waiting) == 9 for each in list(runners._nested.values())))
+            call.cancel()
+            await eventually_async(lambda: len(runners._within) == 1)
+            service.waits.set()
+            await eventually_async(lambda: not runners._nested)
+            assert (runners.running, runners._waiting_octets) == (0, 0)
+
+    with serving(service, pool_size=1) as server:
+        run(main(server))
 
 
 class Mutual:

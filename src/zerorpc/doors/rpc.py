@@ -95,9 +95,9 @@ class RpcDoor:
             assert self.keyed is not None
             self.keyed.let_in(invocation, call.key)
             return False
-        if call is not None and _waits_within(channel, call):
+        if call is not None and (outer := _outer(channel, call)) is not None:
             assert self.runners is not None
-            self.runners.submit_within(invocation)
+            self.runners.submit_within(invocation, outer)
             return False
         return True
 
@@ -236,12 +236,12 @@ class RpcDoor:
                     self._heard.clear()
 
 
-def _waits_within(channel: ServerChannel, call: CallHeader) -> bool:
-    """Whether a call is made for one that runs here, and that waits for a function of its caller's, which makes it. It
-    would never end if this one had to wait until it has ended.
+def _outer(channel: ServerChannel, call: CallHeader) -> ServerChannel | None:
+    """The call that runs here, and that waits for a function of its caller's, which makes this one. It would never end
+    if this one had to wait until it has ended.
     """
     outer = channel.peer.channels.get(bytes(call.within)) if call.within is not NO_ID else None
-    return outer is not None and outer.pending is not None and bool(outer.pending.waiting)
+    return outer if outer is not None and outer.pending is not None and outer.pending.waiting else None
 
 
 def _wake(channel: ServerChannel) -> None:

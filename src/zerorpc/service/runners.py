@@ -54,6 +54,8 @@ class Runners:
         self._limit = settings.pool_size or _RUNNING_MAX
         self._waiting: deque[tuple[Invocation, float]] = deque()  # and when it is too late to begin
         self._waiting_octets = 0
+        self._nested: dict[object, _Nested] = {}  # by what can't go on without them
+        self._within: dict[Invocation, _Nested] = {}  # what runs of these
         self._turns = Turns(self._limit)
         self._max_wait = float("inf") if settings.max_wait is None else settings.max_wait
         self._overloaded = False  # somebody was refused, and others wait still
@@ -76,13 +78,48 @@ class Runners:
         else:
             self._let_wait(invocation)
 
-    def submit_within(self, invocation: Invocation) -> None:
-        """Run one without which another that runs can't go on: whether there is room or not."""
+    def submit_within(self, invocation: Invocation, outer: object) -> None:
+        """Run one without which another that runs, ``outer``, can't go on: whether there is room or not. But no more
+        of them at a time than there may be methods; further ones wait for those.
+        """
         if self.stopping:
             self._turn_away(invocation)
+            return
+        nested = self._nested.get(outer)
+        if nested is None:
+            nested = self._nested[outer] = _Nested(outer)
+        if nested.running < self._limit:
+            self._start_within(invocation, nested)
+        elif len(nested.waiting) >= _WAITING_MAX or self._waiting_octets >= _WAITING_OCTETS_MAX:
+            self._refuse(invocation, "", 0.0)
         else:
-            self.running += 1
-            self._start(invocation)
+            invocation.runner = _QUEUED
+            nested.waiting.append(invocation)
+            self._waiting_octets += invocation.octets
+
+    def _start_within(self, invocation: Invocation, nested: _Nested) -> None:
+        nested.running += 1
+        self._within[invocation] = nested
+        self.running += 1
+        self._start(invocation)
+
+    def _finish_within(self, nested: _Nested) -> None:
+        nested.running -= 1
+        if nested.waiting:
+            self._loop.call_soon(self._start_nested, nested)
+        elif not nested.running:
+            del self._nested[nested.outer]
+
+    def _start_nested(self, nested: _Nested) -> None:
+        while nested.waiting and nested.running < self._limit:
+            invocation = nested.waiting.popleft()
+            self._waiting_octets -= invocation.octets
+            if not invocation.closed:
+                invocation.runner = None
+                self._start_within(invocation, nested)
+                invocation.flush_soon()
+        if not nested.running and not nested.waiting:
+            self._nested.pop(nested.outer, None)
 
     def _let_wait(self, invocation: Invocation) -> None:
         """Keep a request until its turn, or refuse it at once if that would come too late for its caller."""
@@ -146,14 +183,16 @@ class Runners:
         invocation.finished = True
         if data is not None:
             invocation.answer(data, flush)
-        if self._waiting or self.stopping:
-            self._let_others_run()
+        if self._waiting or self.stopping or self._within:
+            self._let_others_run(invocation)
 
-    def _let_others_run(self) -> None:
+    def _let_others_run(self, invocation: Invocation) -> None:
         """A method has ended: the next that waits may run, or the drain is over."""
+        if (nested := self._within.pop(invocation, None)) is not None:
+            self._finish_within(nested)
         if self._waiting:
             self._loop.call_soon(self._start_waiting)  # not from here: this may be inside of a task
-        elif not self.running:
+        elif self.stopping and not self.running:
             self._idle.set()
 
     def _start_waiting(self) -> None:
@@ -200,6 +239,9 @@ class Runners:
         waiting, self._waiting = self._waiting, deque()
         for invocation, _ in waiting:
             self._turn_away(invocation)
+        for nested in self._nested.values():
+            while nested.waiting:
+                self._turn_away(nested.waiting.popleft())
         if self.running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
@@ -219,6 +261,15 @@ class Runners:
 
     def __repr__(self) -> str:
         return f"<Runners running={self.running} waiting={len(self._waiting)} {self._workers!r}>"
+
+
+class _Nested:
+    """Requests without which another that runs, ``outer``, can't go on."""
+
+    def __init__(self, outer: object) -> None:
+        self.outer: object = outer
+        self.running: int = 0
+        self.waiting: deque[Invocation] = deque()
 
 
 class _Queued:
