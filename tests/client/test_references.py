@@ -907,6 +907,47 @@ def _answers(client: zerorpc.Client) -> bool:
         return False
 
 
+def test_it_may_be_dropped_while_it_is_called(endpoint: str) -> None:
+    """It is given back right behind the request, and both may come in one piece."""
+    with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+        calls = [zerorpc.options(client.calculator(), async_=True).add(n) for n in range(50)]
+        assert [call.get(PATIENCE) for call in calls] == [100 + n for n in range(50)]
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            for n in range(50):
+                assert await (await client.adder(n))(1) == n + 1
+
+            async def add(n: int) -> int:
+                call = (await client.adder(n))(1)
+                await asyncio.sleep(0)
+                return await call
+
+            assert await asyncio.gather(*(add(n) for n in range(50))) == [n + 1 for n in range(50)]
+
+    run(main())
+
+
+def test_it_may_be_dropped_before_its_call_is_sent(endpoint: str, server: zerorpc.Server) -> None:
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            add = await client.adder(1)
+            (peer,) = client._core.calls.peers
+            peer.writable = False  # as while the server doesn't read
+            call = add(2)
+            del add
+            gc.collect()
+            await asyncio.sleep(0)
+            assert lent(server) == 1
+            peer.writable = True
+            client._core._peers.peer_writable(client._core._links[peer])
+            assert await call == 3
+            del call
+            await eventually_async(lambda: lent(server) == 0)
+
+    run(main())
+
+
 def test_it_goes_to_the_server_that_has_it() -> None:
     with serving({"adder": Service().adder}) as one, serving({"adder": Service().adder}) as two:
         with zerorpc.Client([one.endpoints[0], two.endpoints[0]], timeout=PATIENCE) as client:
@@ -1027,22 +1068,23 @@ def test_another_attempt_gets_the_outcome_of_its_own_function() -> None:
             self.name = name
 
         @zerorpc.idempotent
-        def ask(self, function: Function) -> list[str]:
+        def ask(self, function: Function) -> list[Any]:
             return [self.name, function(self.name)]
 
     begun, second_begun, first_ended = threading.Event(), threading.Event(), threading.Event()
     asked: list[str] = []
 
-    def function(name: str) -> str:
+    def function(name: str) -> int:
         asked.append(name)
-        if len(asked) == 1:
+        attempt = len(asked)
+        if attempt == 1:
             begun.set()
             second_begun.wait(PATIENCE)
             threading.Timer(0.1, first_ended.set).start()  # when its outcome has gone, if it goes
         else:
             second_begun.set()
             first_ended.wait(PATIENCE)
-        return f"for {name}"
+        return attempt
 
     with serving(Named("one")) as one, serving(Named("two")) as two:
         endpoints = [one.endpoints[0], two.endpoints[0]]
@@ -1050,10 +1092,10 @@ def test_another_attempt_gets_the_outcome_of_its_own_function() -> None:
             eventually(lambda: len(client._core.calls.peers) == 2)
             call = client.ask(function, async_=True)
             assert begun.wait(PATIENCE)
-            first, second = (one, "two") if asked == ["one"] else (two, "one")
+            first = one if asked == ["one"] else two
             (link,) = first._core.door.hub.links
             first._core.runners.loop.call_soon_threadsafe(link.abort, zerorpc.LostRemote("cut"))
-            assert call.get(PATIENCE) == [second, f"for {second}"]
+            assert call.get(PATIENCE) == [asked[1], 2]
 
 
 def test_with_an_argument_that_streams_beside_it() -> None:

@@ -12,7 +12,7 @@ from tests.protocol.pairs import Clock, Pair, call, old_server, pack, reply
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.protocol.call_header import read_call_header
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.events import STREAM, VERSION, Reply, encode
+from zerorpc.protocol.events import CALL_KEY, STREAM, VERSION, Reply, encode
 from zerorpc.protocol.flow import Outflow
 from zerorpc.protocol.lent import CallBack, LentToCall, decode_request, encode_lending
 from zerorpc.protocol.references import (
@@ -353,6 +353,21 @@ def test_what_is_never_sent_is_not_lent() -> None:
     lend_by(there, STREAM, len, last=False)  # nobody is there any more
     assert not pair.server.lent.objects
     pair.server.lent.take_back([b"a usual one"])
+
+
+def test_it_is_found_when_its_call_comes() -> None:
+    """A release may come in the same piece, and be read before the call begins."""
+    pair = Pair()
+    channel, there = pair.call()
+    number, _ = there.peer.lent.lend("len", {"len": len})
+    header = {"message_id": b"2", "v": VERSION, CALL_KEY: {"ref": number}}
+    pair.client.connection.send_delimited(encode(header, "len", ["abc"]))
+    pair.client.release(number)
+    pair.exchange()
+    called = next(each for each in pair.server.channels.values() if each is not there)
+    assert called.target == {"len": len}
+    assert not there.peer.lent.objects
+    assert channel is not None
 
 
 # Packing

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from math import inf
 from time import monotonic
 from typing import NamedTuple
 
 from zerorpc.calls.finding import KEYWORDS, REFERENCES
 from zerorpc.calls.retry import Attempts
-from zerorpc.client.options import UNCHANGED, CallOptions
+from zerorpc.client.options import UNCHANGED, CallOptions, Target
 from zerorpc.errors import TimeoutExpired
 from zerorpc.protocol.channel import Terms
 from zerorpc.scope import Scope
@@ -31,7 +30,7 @@ class Agreed(NamedTuple):
     said: dict[str, object]  # to a server of ours (protocol.call_header.CallHeader)
     retry: Retry | None
     hedge: float | bool
-    only: Hashable | None  # the peer that it is for
+    on: Target | None  # what it is a call of
 
     @classmethod
     def of(
@@ -70,8 +69,7 @@ class Agreed(NamedTuple):
                 raise _too_late(method, own.deadline)
         retry = None if own.retry is UNCHANGED else own.retry
         hedge = False if own.key is not None else own.hedge  # one key runs once
-        only = None if own.on is None else own.on.peer
-        return cls(timeout, own.slots, left, own.item_timeout, needs, said, retry, hedge, only)
+        return cls(timeout, own.slots, left, own.item_timeout, needs, said, retry, hedge, own.on)
 
     def terms(self, now: float) -> Terms:
         """What the channel has to keep to."""
@@ -79,7 +77,8 @@ class Agreed(NamedTuple):
         if self.retry is not None or self.hedge:
             attempts = _attempts(self.retry or _NO_RETRY, "key" in self.said, self.hedge)
         limit = None if self.left == inf else self.left
-        return Terms(self.needs, now + self.left, limit, self.item_timeout, attempts, self.only)
+        peer, hold = (None, None) if self.on is None else (self.on.peer, self.on.hold)
+        return Terms(self.needs, now + self.left, limit, self.item_timeout, attempts, peer, hold)
 
 
 _NO_RETRY = Retry(attempts=1)  # whose budget is that of hedges, too

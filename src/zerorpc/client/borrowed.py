@@ -36,7 +36,7 @@ class Borrowed:
         self._core = core
         self.peer: ClientPeer = peer
         self.number: int = number
-        self._released = False
+        self.hold: Hold = Hold(core, peer, number)
 
     @property
     def old_spelling(self) -> tuple[str, ...]:
@@ -46,17 +46,34 @@ class Borrowed:
     def call(
         self, name: str | bytes, args: tuple[object, ...], kwargs: dict[str, object], options: CallOptions | None = None
     ) -> Any:
-        if self._released:
+        if self.hold.released:
             raise Closed("this was released, and can't be called any more")
         return self._core.call(name, args, kwargs, (options or _USUAL)._replace(on=self))
 
     def release(self) -> None:
-        if not self._released:
-            self._released = True
-            self._core.give_back(self.peer, self.number)
+        self.hold.release()
+
+
+class Hold:
+    """As long as anything refers to it, the server keeps what it has lent: a call of that may be sent later than the
+    program has dropped it. It keeps no client.
+    """
+
+    def __init__(self, core: BorrowingCore, peer: ClientPeer, number: int) -> None:
+        self.released: bool = False
+        self._peer = peer
+        self._number = number
+        self._core = weakref.ref(core)  # last: without it there is nothing to give back
+
+    def release(self) -> None:
+        if not self.released:
+            self.released = True
+            core = self._core()
+            if core is not None:  # else the connection has ended with it
+                core.give_back(self._peer, self._number)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not is_finalizing() and "_released" in self.__dict__:
+        if not is_finalizing() and "_core" in self.__dict__:
             self.release()
 
 

@@ -35,6 +35,10 @@ class Target(Protocol):
     @property
     def number(self) -> int: ...
 
+    @property
+    def hold(self) -> object:
+        """As long as anything refers to this, the server keeps it."""
+
 
 class CallOptions(NamedTuple):
     """What a call may have of its own. ``options`` says what each is."""

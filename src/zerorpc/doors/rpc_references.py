@@ -78,9 +78,9 @@ def _encode_lending(peer: RequestBringer, header: Raw, name: str, args: object) 
     return message
 
 
-def lent_method(channel: ServerChannel, number: int, name: str) -> Method | None:
-    """The method of what was lent under this number; None if it isn't lent any more, or has no such method."""
-    method = channel.peer.lent.objects.get(number, {}).get(name)
+def lent_method(channel: ServerChannel, name: str) -> Method | None:
+    """The method that a request calls of what was lent; None if it isn't lent any more, or has no such method."""
+    method = (channel.target or {}).get(name)
     return method if isinstance(method, Method) else None
 
 

@@ -23,7 +23,7 @@ from zerorpc.protocol.events import (
     encode,
 )
 from zerorpc.protocol.flow import DEFAULT_SLOTS, Inflow, Outflow
-from zerorpc.protocol.references import Lent, Pending
+from zerorpc.protocol.references import Lent, Pending, Table
 from zerorpc.protocol.structs import quick_to_change
 
 __all__ = ["RequestBringer", "Runner", "ServerChannel", "as_patience"]
@@ -81,6 +81,7 @@ class ServerChannel(Struct, eq=False):
     runner: Runner | None = None
     pending: Pending | None = None  # calls of functions that the caller has lent
     call: CallHeader | None = None  # what the request says besides, if it does
+    target: Table | None = None  # what it calls of that which was lent; it may be released before the call begins
     until: float = _FOREVER  # when its caller waits no longer: for the first reply, then for
     stream_until: float = _FOREVER  # the end of the stream
     last_seen: float = 0.0  # these two: only towards older peers
@@ -117,6 +118,8 @@ class ServerChannel(Struct, eq=False):
             self.until = min(self.until, self.stream_until)
         if call.stream is not None:
             self.until = self.stream_until  # until all items have come
+        if call.ref is not None:
+            self.target = self.peer.lent.objects.get(call.ref)
 
     # An argument that streams
 

@@ -31,6 +31,7 @@ class Terms(Struct, frozen=True):
     item_timeout: float | None = None  # s that the reader waits for one item
     attempts: Repeated | None = None  # of a call that may be repeated
     pinned: Hashable | None = None  # the only peer that may run it
+    hold: object = None  # what has to live until it is over
 
 
 USUAL_TERMS = Terms()
