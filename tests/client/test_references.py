@@ -20,6 +20,7 @@ from tests.service.running import PATIENCE, eventually, eventually_async, joined
 from zerorpc.client.lending import Within
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.references import AT_ONCE, CALLS_MAX
+from zerorpc.zmtp import frames
 
 Function = Callable[..., Any]
 
@@ -208,6 +209,12 @@ class Service:
     def offer(self, function: Function) -> Any:
         """Passes a function to the caller's function."""
         return function(lambda n: n * 2)
+
+    def large(self, size: int) -> list[Any]:
+        return [lambda: 1, "x" * size]
+
+    def pass_large(self, function: Function, size: int) -> Any:
+        return function(lambda: 1, "x" * size)
 
     def half(self) -> list[Any]:
         return [lambda: 1, object()]
@@ -883,6 +890,20 @@ def test_what_a_method_drops_is_given_back_a_turn_of_the_loop_later(service: Ser
             service.waits.set()
             call.get(PATIENCE)
     assert seen == [False]
+
+
+def test_a_result_that_is_too_large_lends_nothing_and_ends_no_connection(
+    server: zerorpc.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+        monkeypatch.setattr(frames, "MESSAGE_MAX", 100_000)
+        with pytest.raises(zerorpc.RemoteError, match="the result of large can't be sent: a message of 2"):
+            client.large(200_000)
+        with pytest.raises(zerorpc.RemoteError, match="the arguments of <lambda> can't be sent: a message of 2"):
+            client.pass_large(lambda *args: 1, 200_000)
+        assert client.large(1)[1] == "x"
+        gc.collect()
+        eventually(lambda: lent(server) == 0)
 
 
 def test_it_lives_as_long_as_the_connection(service: Service) -> None:

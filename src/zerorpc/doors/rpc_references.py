@@ -16,7 +16,7 @@ from msgspec import Raw
 from msgspec.msgpack import Ext
 
 from zerorpc.errors import Cancelled, Closed, RemoteError, SerializationError, TimeoutExpired
-from zerorpc.protocol.events import Buffer, encode, encode_usual, unsendable
+from zerorpc.protocol.events import Buffer, encode, encode_usual, too_large, unsendable
 from zerorpc.protocol.lent import decode_request, encode_lending
 from zerorpc.protocol.patterns import remote_error
 from zerorpc.protocol.references import CALL_BACK, FORGET, RELEASE, LendingMessage, Outcome, Pending, Reference
@@ -26,6 +26,7 @@ from zerorpc.runtime.loops import running_loop
 from zerorpc.scope import CURRENT
 from zerorpc.service.methods import Method, collect
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.zmtp import frames
 
 __all__ = ["LoopLease", "ThreadLease", "borrow_arguments", "encode_with_references", "lent_method"]
 
@@ -75,6 +76,9 @@ def _encode_lending(peer: RequestBringer, header: Raw, name: str, args: object) 
         lent.release(numbers)
         raise unsendable(error) from None
     message.numbers = numbers
+    if len(message) > frames.MESSAGE_MAX:
+        lent.take_back([message])
+        raise too_large(len(message))
     return message
 
 
