@@ -10,6 +10,7 @@ from time import monotonic
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.calls.retry import take_twin
+from zerorpc.client.functions import ThreadFunctions
 from zerorpc.client.request import answered, lost_with
 from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
@@ -127,6 +128,10 @@ class BlockingPeers:
     @property
     def side_threads(self) -> SideThreads:
         return self.hub.background.functions
+
+    def tell_ended(self, functions: ThreadFunctions) -> None:
+        """The keeper need not lead for them any more."""
+        self.hub.background.tell(functions)
 
     def give_back(self, peer: ClientPeer, number: int) -> None:
         """What a server has passed by reference is not needed any more."""

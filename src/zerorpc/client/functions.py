@@ -29,6 +29,9 @@ class FunctionCaller(Protocol):
     @property
     def side_threads(self) -> SideThreads: ...
 
+    def tell_ended(self, functions: ThreadFunctions, /) -> None:
+        """They need nobody to lead any more, perhaps. From any thread, at any moment."""
+
     def send(self, channel: ClientChannel, /) -> None:
         """Send what a call has to send. With the lock held."""
 
@@ -77,6 +80,7 @@ class ThreadFunctions:
 
     def end(self) -> None:
         self._scope.end()
+        self._peers.tell_ended(self)
 
     # As a background call: there is nothing to finish
 
