@@ -39,11 +39,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all: --editable ".[dev]"
 	@touch $@
 
-# Tests mostly wait for something, so a few files at once take half of the time. A file's tests share what they start.
-# Those with other programs wait the most; they are not measured for coverage, which would double what the others take.
-AT_ONCE := --numprocesses 4 --dist loadfile
+# Many tests wait for something, so several files at once keep two cores busy. A file's tests share what they start.
+# tests/conftest.py says which files come first, and which are not measured for coverage.
+AT_ONCE := --numprocesses 6 --dist loadfile --no-loadscope-reorder
 WITH_OTHERS := tests/interop tests/conformance tests/faults tests/benchmarks tests/soak
-TEST_WITH_OTHERS := $(BIN)/python -m pytest $(AT_ONCE) $(WITH_OTHERS)
 
 test: $(STAMP)
 	$(BIN)/python -m tests.interop.set_up
@@ -52,15 +51,14 @@ test: $(STAMP)
 	$(BIN)/mypy --strict src
 	@told=$$(PATH=$(CURDIR)/$(BIN):$$PATH pyright --verifytypes zerorpc --ignoreexternal) || { echo "$$told"; exit 1; }
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(AT_ONCE) $(patsubst %,--ignore=%,$(WITH_OTHERS) tests/packages)
+	$(BIN)/coverage run -m pytest $(AT_ONCE) --ignore=tests/packages
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include="*/zerorpc/zmtp/*,*/zerorpc/protocol/*,*/zerorpc/calls/*" --fail-under=100
-	$(TEST_WITH_OTHERS)
 
 test-interop: $(STAMP)
 	$(BIN)/python -m tests.interop.set_up
-	$(TEST_WITH_OTHERS)
+	$(BIN)/python -m pytest $(AT_ONCE) $(WITH_OTHERS)
 
 test-packages: $(STAMP)
 	$(BIN)/python -m pytest tests/packages

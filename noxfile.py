@@ -77,6 +77,6 @@ nox.options.sessions = [f"tests-{version}" for version in FOUND if version != os
 def tests(session: nox.Session) -> None:
     session.install("--only-binary", ":all:", "--editable", ".[dev]")
     session.run("python", "-m", "tests.interop.set_up")
-    at_once = ["--dist", "loadfile", "--numprocesses", "6"]
+    at_once = ["--numprocesses", "6", "--dist", "loadfile", "--no-loadscope-reorder"]
     once = [f"--deselect={beginning}" for beginning in ONCE]
     session.run("python", "-m", "pytest", *at_once, *once, *session.posargs)

@@ -1,10 +1,15 @@
-"""What every test gets: a short ipc endpoint to ask for, and a check that it leaves nothing behind."""
+"""What every test gets: a short ipc endpoint to ask for, and a check that it leaves nothing behind.
+
+And what keeps a run of all tests short: their order, and which are measured for coverage.
+"""
 
 from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
@@ -20,6 +25,46 @@ hypothesis.settings.load_profile("zerorpc")
 # A shell that starts us in the background has Ctrl-C ignored, by us and so by all programs that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ROOT = Path(__file__).parents[1]
+
+# Files that take the longest, these first: so pytest-xdist's workers come to their ends at about the same time.
+LONGEST = [
+    "tests/cli/test_programs.py",
+    "tests/runtime/test_signals.py",
+    "tests/test_readme.py",
+    "tests/server/test_server.py",
+    "tests/server/test_supervisor.py",
+    "tests/transport/test_blocking.py",
+    "tests/test_costs.py",
+    "tests/interop/test_wsgi.py",
+    "tests/service/test_evil_errors.py",
+    "tests/interop/test_liveness.py",
+    "tests/interop/test_node_liveness.py",
+    "tests/one_way/test_outbox.py",
+    "tests/one_way/test_inbox.py",
+    "tests/faults/processes/test_cases.py",
+    "tests/faults/network/test_network.py",
+    "tests/client/test_blocking.py",
+    "tests/client/test_several.py",
+    "tests/service/test_process_pool.py",
+    "tests/service/test_process_jobs.py",
+    "tests/model/test_model.py",
+]
+
+# Coverage doubles what a test takes, and a program that it starts needs 150 ms more. So it leaves out tests with other
+# programs, which say how two programs do together, and long files that run the same lines as other files do.
+UNMEASURED = (
+    "tests/benchmarks/",
+    "tests/conformance/",
+    "tests/faults/",
+    "tests/interop/",
+    "tests/soak/",
+    "tests/runtime/test_signals.py",
+    "tests/test_grpc_cases.py",
+    "tests/test_readme.py",
+    "tests/transport/test_blocking_nested.py",
+)
 
 GRACE = 5.0  # seconds for a thread already on its way out; a loaded machine is slow to let it run
 
@@ -51,10 +96,35 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {path: place for place, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(_path(item), len(places)))
+
+
+def _path(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT).as_posix()
+
+
 def pytest_collection_finish() -> None:
     """What stands now stays: out of the collector's sight, it makes the collection after each test quick."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured_or_not(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Under coverage, it looks away while the tests of UNMEASURED run, and from the programs that they start."""
+    tracer, threads_tracer = sys.gettrace(), threading.gettrace()
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ or not _path(request.node).startswith(UNMEASURED):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG")
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+        yield
+    sys.settrace(tracer)
+    threading.settrace(threads_tracer)
 
 
 @pytest.fixture(scope="module", autouse=True)
