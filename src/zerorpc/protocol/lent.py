@@ -61,7 +61,7 @@ class CallBack(NamedTuple):
     def run(self) -> Any:
         """What it returns. Raises what it raises, and LookupError if there is none."""
         if self.function is None:
-            raise LookupError("this function is not passed any more, or was never")
+            raise LookupError("no such function is passed, or not any more")
         return self.function(*self.args, **self.kwargs)
 
 
