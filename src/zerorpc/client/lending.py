@@ -35,7 +35,7 @@ def lend(
     call: Any = header.get(CALL_KEY) or {}
 
     def lend_one(value: object) -> Ext | None:
-        if isinstance(value, ByReference):
+        if type(value) is ByReference:
             return lent.lend(None, _methods_of(value.target))[1]
         name = name_if_function(value)
         if name is None:

@@ -60,7 +60,7 @@ def _encode_lending(peer: RequestBringer, header: Raw, name: str, args: object) 
     numbers: list[int] = []
 
     def lend(value: Any) -> Ext | None:
-        if isinstance(value, ByReference):
+        if type(value) is ByReference:
             name, methods = None, collect(value.target)
         elif (name := name_if_function(value)) is not None:
             methods = {name: Method(name, value)}
