@@ -16,11 +16,11 @@ LEASE = 1.0  # s that a server which says nothing may keep a key
 class Fleet:
     """Two servers, which keep their answers in one file, a client of both, and one of each to look and to release."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, retry: zerorpc.Retry | None = None) -> None:
         options = {"heartbeat": HEARTBEAT, "answers": str(stage.folder / "answers"), "lease": LEASE}
         self.first, self.second = (stage.server(**options) for _ in range(2))
         self._stage = stage
-        self.caller = stage.caller(self.first.endpoint, self.second.endpoint, heartbeat=HEARTBEAT)
+        self.caller = stage.caller(self.first.endpoint, self.second.endpoint, heartbeat=HEARTBEAT, retry=retry)
         self._reach_both()
 
     def _reach_both(self) -> None:
@@ -71,6 +71,25 @@ def kill_one(stage: Stage) -> dict[str, Any]:
     control("release")
     fleet.caller.join()
     return fleet.check()
+
+
+@case("kill -9 of one of two servers, idempotent calls and the usual retry")
+def kill_one_of_a_steady_load(stage: Stage) -> dict[str, Any]:
+    """The usual budget is a fifth of the calls of the last ten seconds, and a hundred: enough for all that are lost at
+    once, if as many calls were made before as take a second.
+    """
+    fleet = Fleet(stage, zerorpc.Retry())
+    control = fleet.control(fleet.second)
+    for _ in range(3 * IN_FLIGHT):
+        fleet.caller("pid")
+    ids = stage.ids(IN_FLIGHT)
+    hold = f"{fleet.caller.prefix}hold_idempotent"
+    fleet.caller.start_each(lambda client, call_id: client(hold, call_id), ids)
+    eventually(lambda: set(ids) <= set(stage.runs), "all calls run")
+    fleet.first.kill()
+    control("release")
+    fleet.caller.join()
+    return stage.check(repeatable=lambda call_id: call_id in ids).figures
 
 
 @case("SIGSTOP and SIGCONT of one of two servers, calls that may be made again")
