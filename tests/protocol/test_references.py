@@ -397,3 +397,11 @@ def test_what_a_request_says_of_references() -> None:
     assert (said.lends, said.ref, bytes(said.within)) == (True, 5, pack(b"1"))
     with pytest.raises(ValueError, match="_zpc_call in its header"):
         read_call_header(msgspec.Raw(pack({"ref": "5"})))
+
+
+def test_a_call_that_nothing_runs_for_ends_as_well() -> None:
+    """It was given up before its client had begun it."""
+    lent = LentToCall()
+    lent.lend("len", {"len": len})
+    lent.end()
+    assert not lent.objects
