@@ -403,5 +403,7 @@ def test_a_call_that_nothing_runs_for_ends_as_well() -> None:
     """It was given up before its client had begun it."""
     lent = LentToCall()
     lent.lend("len", {"len": len})
+    lent.end_attempt()
+    assert lent.objects
     lent.end()
     assert not lent.objects
