@@ -17,7 +17,7 @@ from zerorpc.calls.hedging import Hedges, Twin, TwinWaiter
 from zerorpc.calls.outliers import Outliers
 from zerorpc.calls.retry import attempts_of
 from zerorpc.protocol.call_header import with_time_left
-from zerorpc.protocol.channel import STATE_SENT, STATE_WAITING, USUAL_TERMS, ClientChannel
+from zerorpc.protocol.channel import STATE_REFUSED, STATE_SENT, STATE_WAITING, USUAL_TERMS, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.protocol.peer import next_sweep
 from zerorpc.zmtp.frames import MESSAGE_MAX
@@ -126,6 +126,8 @@ class Calls:
         """Whether a call whose attempt was refused is to be started again now. Otherwise it has failed, or, if it isn't
         answered, rests until it is time for its next attempt.
         """
+        if channel.state is not STATE_REFUSED:
+            return False  # its second attempt has had the answer meanwhile
         attempts = attempts_of(channel)
         if channel.upload is not None and channel.upload.begun:
             wait = None  # its items are gone

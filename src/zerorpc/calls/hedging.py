@@ -17,7 +17,7 @@ from msgspec import structs
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.call_header import renumbered
-from zerorpc.protocol.channel import STATE_DONE, STATE_SENT, STATE_STREAMING, ClientChannel
+from zerorpc.protocol.channel import STATE_DONE, STATE_REFUSED, STATE_SENT, STATE_STREAMING, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import CANCEL, ERR, ERROR_KEY, decode_header
 
@@ -113,9 +113,12 @@ class TwinWaiter:
 
     def set_result(self, result: None) -> None:
         channel, twin = self._channel, self._twin
-        if channel.answered:
+        refused = channel.state is STATE_REFUSED  # the first attempt has just failed, and nobody has looked yet
+        if channel.answered and not refused:
             return
         if self._failed():
+            if refused:
+                return  # who looks then decides about another attempt
             if channel.state is not STATE_SENT:  # the first attempt had failed, and the call waited for this one
                 channel.reply, channel.reply_data = twin.reply, twin.reply_data
                 channel.refuse(twin.error)
