@@ -1188,3 +1188,21 @@ def test_nothing_is_kept_of_calls_that_are_over(endpoint: str) -> None:
             kept.append(len(background.open))
         assert max(kept) < 25  # the keeper has been told of each, and looks once in a second without that
         eventually(lambda: not background.open)
+
+
+def test_the_first_call_in_a_forked_child_may_lend(endpoint: str) -> None:
+    from tests.service.running import Program
+
+    source = """
+        import os, sys, zerorpc
+        client = zerorpc.Client(sys.argv[1], timeout=30)
+        assert client.plain(lambda: 1) == 1
+        if (pid := os.fork()) == 0:
+            assert client.plain(lambda: 2) == 2
+            polling = client._core.hub.polling
+            polling._poller.modify(polling._bell.fileno(), 1)  # raises if that poller doesn't know what rings
+            os._exit(0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """
+    with Program(source, endpoint) as program:
+        assert program.end()[0] == 0

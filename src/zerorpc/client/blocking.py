@@ -221,6 +221,8 @@ class _Core:
             functions = ThreadFunctions(self.peers, channel)
             self.hub.leading.check_idle()
             with self.hub.lock:
+                if self.hub.stale:
+                    self.hub.revive()  # first: it has a poller of its own, and what rings is to be known there
                 self.hub.attend(functions)
 
     def _begin(self, channel: ClientChannel, now: float) -> None:
