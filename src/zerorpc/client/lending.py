@@ -129,10 +129,9 @@ def tell_outcome(channel: ClientChannel, scope: Within, number: int, returned: b
     try:
         channel.peer.emit(channel, OUTCOME, (number, returned, what))
     except SerializationError as error:
+        kind = type(error).__name__
         why = f"the result of a function that was passed to {channel.method} can't be sent: {error}"
-        channel.peer.emit(
-            channel, OUTCOME, (number, False, (type(error).__name__, why, f"{type(error).__name__}: {why}"))
-        )
+        channel.peer.emit(channel, OUTCOME, (number, False, (kind, why, f"{kind}: {why}")))
 
 
 def _told(error: BaseException) -> tuple[str, str, str]:
