@@ -77,7 +77,7 @@ def drive(world: World, options: argparse.Namespace) -> None:
     threads = [threading.Thread(target=caller.run, name=caller.name) for caller in callers]
     threads += [threading.Thread(target=Admin(world).run, name="admin"), loop.thread]
     timer = threading.Timer(options.seconds, book.over.set)
-    looker = threading.Thread(target=look, args=(book,), name="looker")
+    looker = threading.Thread(target=look, args=(world,), name="looker")
     for thread in (*threads, timer, looker):
         thread.daemon = True
         thread.start()
@@ -96,9 +96,12 @@ def drive(world: World, options: argparse.Namespace) -> None:
     check_left(world, *before)
 
 
-def look(book: Any) -> None:
+def look(world: World) -> None:
+    """For calls that hang; of one that takes long, what everybody is at, the first server included."""
+    book = world.book
     while not book.over.wait(LOOK):
-        book.look()
+        if book.look():
+            world.servers[0].show_stacks()
 
 
 def complain_of(book: Any, told: Any) -> None:

@@ -123,17 +123,19 @@ class Book:
         self.wrong.append(what)
         self.over.set()
 
-    def look(self) -> None:
-        """Whether a call hangs."""
+    def look(self) -> bool:
+        """Whether a call hangs; returns whether the first one takes long just now."""
+        slow = False
         for call in list(self.open.values()):
             if call.is_late:
                 self.complain(f"{call} hangs")
             elif call.is_slow and not self._shown:
-                self._shown = True
+                self._shown = slow = True
                 print(f"{call} takes long:", file=sys.stderr, flush=True)
                 faulthandler.dump_traceback(all_threads=True)
         now = time.monotonic()
         self.reasons = [reason for reason in self.reasons if reason.ended + 60.0 > now]
+        return slow
 
     def check_runs(self, runs: Iterable[int]) -> None:
         """Compare with what the servers have run."""

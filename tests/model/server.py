@@ -1,12 +1,15 @@
 """A server that the clients under test call, in a process of its own: ``python -m tests.model.server ENDPOINT LEDGER``.
 
-Every method enters its call into the ledger before anything else. The server ends with its stdin.
+Every method enters its call into the ledger before anything else. The server ends with its stdin. SIGUSR2 has it show
+its stacks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
+import signal
 import sys
 import threading
 import time
@@ -66,6 +69,7 @@ def end_with_stdin() -> None:
 
 
 def main(endpoint: str, ledger: str) -> None:
+    faulthandler.register(signal.SIGUSR2, all_threads=True)
     service = Service(Ledger(ledger))
     server = zerorpc.Server(service, grace=GRACE)
     service._hub = server._core.hub

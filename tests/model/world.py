@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,12 @@ class Server:
     def pipes(self) -> list[str]:
         process = self._process
         return [] if process is None else [str(pipe.fileno()) for pipe in (process.stdin, process.stdout) if pipe]
+
+    def show_stacks(self) -> None:
+        """Have it print where it is."""
+        process = self._process
+        if process is not None:
+            process.send_signal(signal.SIGUSR2)
 
     def stop(self, kill: bool) -> None:
         """At once, or with what it grants its calls."""
