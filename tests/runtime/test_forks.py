@@ -121,6 +121,57 @@ assert wait(child) == 0
     assert _run(fork, text) == "['act', 'thing']\n"
 
 
+@EACH_WAY
+def test_a_finalizer_that_comes_meanwhile_finds_it_done_and_lets_no_other_thread_go_on(fork: str) -> None:
+    """The others began to use what was then told once more that this is a child: they waited for ever."""
+    text = """
+import gc
+class Dropped:
+    def __del__(self):
+        use()
+        done.append("finalizer")
+        other = threading.Thread(target=lambda: (use(), done.append("other thread")))
+        other.start()
+        other.join(0.2)  # it waits for us
+        others.append(other)
+others = []
+def drops():
+    Dropped()
+    done.append("drops")
+forks.in_child(drops)
+if (child := fork()) == 0:
+    use()
+    for other in others:
+        other.join()
+    print(done, flush=True)
+    os._exit(0)
+assert wait(child) == 0
+"""
+    assert _run(fork, text) == "['act', 'thing', 'finalizer', 'drops', 'other thread']\n"
+
+
+@EACH_WAY
+def test_what_interrupts_a_finalizer_that_does_it_leaves_the_rest_to_do(fork: str) -> None:
+    text = """
+sys.unraisablehook = lambda told: done.append(type(told.exc_value).__name__)
+class Dropped:
+    def __del__(self):
+        use()
+def interrupted():
+    if "interrupted" not in done:
+        done.append("interrupted")
+        raise KeyboardInterrupt
+forks._acts.insert(0, lambda: Dropped())
+forks._acts.insert(1, interrupted)
+if (child := fork()) == 0:
+    use()
+    print(done, flush=True)
+    os._exit(0)
+assert wait(child) == 0
+"""
+    assert _run(fork, text) == "['interrupted', 'KeyboardInterrupt', 'act', 'thing']\n"
+
+
 def test_a_thing_that_is_gone_is_forgotten() -> None:
     class Thing:
         def forked(self) -> None: ...

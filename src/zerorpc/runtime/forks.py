@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,13 +23,16 @@ pid: int = os.getpid()  # the process for which everything has been done
 
 _acts: list[Callable[[], None]] = []
 _watched: dict[weakref.ref[Forks], None] = {}
-# By process id: one of the parent's may be held by a thread that doesn't exist here.
+# Both by process id: one of the parent's may be held by a thread that doesn't exist here.
 _locks: dict[int, threading.RLock] = {}
+_left: dict[int, deque[Callable[[], None]]] = {}  # what is still to be done
 
 
 class Forks(Protocol):
     def forked(self) -> None:
-        """This is a forked child. May come twice; takes no lock that the parent may have held; raises nothing."""
+        """This is a forked child. Once, unless it is interrupted; takes no lock that the parent may have held; raises
+        nothing.
+        """
 
 
 def in_child(act: Callable[[], None]) -> Callable[[], None]:
@@ -47,20 +51,41 @@ def _forget(thing: weakref.ref[Forks], watched: dict[weakref.ref[Forks], None] =
 
 
 def catch_up() -> None:
-    """In a child, do what is not done yet. Of several threads that come at once each returns when it is done."""
+    """In a child, do what is not done yet. Of several threads that come at once each returns when it is done.
+
+    Between any two steps a finalizer may come in this very thread, and want it done, too: it does what is left, and the
+    others wait on. What it has used then is not told once more that this is a child.
+    """
     global pid  # noqa: PLW0603 - it is the process's
     found = os.getpid()
     with _locks.setdefault(found, threading.RLock()):
         if pid == found:
             return
-        for act in _acts:
-            act()
-        for ref in list(_watched):
-            thing = ref()
-            if thing is not None:
-                thing.forked()
-        pid = found
-        _locks.clear()  # those who wait for this one have it already
+        outermost = found not in _left
+        left = _left.setdefault(found, deque())
+        try:
+            if outermost:
+                left.extend(_acts)
+                left.extend(thing.forked for ref in list(_watched) if (thing := ref()) is not None)
+            while left:
+                _do(left)
+            if outermost:
+                pid = found
+        finally:
+            if outermost:
+                _left.clear()
+        if outermost:
+            _locks.clear()  # those who wait for this one have it already
+
+
+def _do(left: deque[Callable[[], None]]) -> None:
+    """The next of what is left; interrupted, it stays to be done."""
+    act = left.popleft()
+    try:
+        act()
+    except BaseException:
+        left.append(act)
+        raise
 
 
 if hasattr(os, "register_at_fork"):

@@ -203,25 +203,27 @@ class BlockingHub(KeptHub):
     # Fork
 
     def forked(self) -> None:
-        """In a forked child: let go of what is the parent's, without a word to its peers. Takes no lock: the thread
-        that held it may not exist here.
+        """In a forked child: let go of what is the parent's, without a word to its peers. The lock is a new one: the
+        thread that held the parent's may not exist here. A finalizer or signal handler that comes meanwhile is refused.
         """
-        self.stale: bool = True  # until the first use: many children never use it
-        error = LostRemote("the process was forked, and the call is the parent's")
-        for link in list(self.links.values()):
-            link.closed = True
-            link.peer.close(error)
-        self._inherited += list(self.sockets)
-        self.lead_nowhere()
-        self.sockets = weakref.WeakSet()
-        self.listeners = {}
+        links = list(self.links.values())
         self.polling.close_bell()
         self.polling.set_up()
         self.leading.set_up()
         self._set_up()
-        self._forget_attempts()
-        self.owner.forked()
-        self.background.forked()
+        with self.lock:
+            self.stale: bool = True  # until the first use: many children never use it
+            error = LostRemote("the process was forked, and the call is the parent's")
+            for link in links:
+                link.closed = True
+                link.peer.close(error)
+            self._inherited += list(self.sockets)
+            self.lead_nowhere()
+            self.sockets = weakref.WeakSet()
+            self.listeners = {}
+            self._forget_attempts()
+            self.owner.forked()
+            self.background.forked()
 
     def revive(self) -> None:
         """In a forked child, at the first use: make connections of our own. With the lock held."""
