@@ -48,8 +48,9 @@ test: $(STAMP)
 	$(BIN)/python -m tests.interop.set_up
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict src
-	@told=$$(PATH=$(CURDIR)/$(BIN):$$PATH pyright --verifytypes zerorpc --ignoreexternal) || { echo "$$told"; exit 1; }
+	$(BIN)/mypy --strict src & mypy=$$!; \
+	told=$$(PATH=$(CURDIR)/$(BIN):$$PATH pyright --verifytypes zerorpc --ignoreexternal) || { echo "$$told"; exit 1; }; \
+	wait $$mypy
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(AT_ONCE) --ignore=tests/packages
 	$(BIN)/coverage combine --quiet
