@@ -31,6 +31,7 @@ TREE = {
     errors.SerializationError: (TypeError, errors.SerializationError("no")),
     errors.NotSupported: (TypeError, errors.NotSupported("no keyword arguments")),
     errors.ProtocolError: (Exception, errors.ProtocolError("no")),
+    errors.HandshakeFailed: (PermissionError, errors.HandshakeFailed("no")),
 }
 
 

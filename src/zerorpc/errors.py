@@ -18,6 +18,7 @@
     ├── SerializationError   (TypeError)        a value that can't be sent
     ├── NotSupported         (TypeError)        the call needs what an older peer can't do
     └── ProtocolError        (RuntimeError)     the peer sent what the protocol doesn't allow
+        └── HandshakeFailed  (PermissionError)  the peer refuses this side, or this side the peer: a wrong key, perhaps
 
 Each also derives from the built-in exception that means the same, so that ``except TimeoutError`` works too.
 
@@ -34,6 +35,7 @@ __all__ = [
     "Cancelled",
     "Closed",
     "EndpointError",
+    "HandshakeFailed",
     "LostRemote",
     "NotSupported",
     "ProtocolError",
@@ -228,3 +230,17 @@ class NotSupported(ZeroRPCError, TypeError):
 
 class ProtocolError(ZeroRPCError, RuntimeError):
     """The peer sent bytes or events that the protocol does not allow; its connection is closed, or the call ends."""
+
+
+class HandshakeFailed(ProtocolError, PermissionError):
+    """A server and a client don't come together, and trying again changes nothing.
+
+    One of them refuses the other: its key, its user and password. Or they don't use the same security mechanism, or the
+    client has another server's key. The text says which, as far as it is known. Calls that wait for a server, and have
+    no other one to wait for, fail with it. ``ran`` is False.
+
+    Attribute: ``endpoint``, where the peer is; None if that isn't known.
+    """
+
+    ran: bool | None = False
+    endpoint: str | None = None

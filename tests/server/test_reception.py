@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from zerorpc.server.reception import Reception
-from zerorpc.transport.handover import Outlet
+from zerorpc.transport.handover import Accepted, Outlet
 from zerorpc.transport.sockets import Listener
 
 
@@ -53,7 +53,7 @@ class FakeOutlet:
         self.takes = takes
         self.last_turn = 0
 
-    def give(self, connection: Connection) -> bool:
+    def give(self, connection: Connection, listener: int) -> bool:
         self.connections += self.takes
         return self.takes
 
@@ -156,7 +156,7 @@ def test_out_of_descriptors_it_accepts_again_after_a_pause(scene: Scene, monkeyp
 def test_what_a_process_did_not_take_goes_to_another(scene: Scene) -> None:
     left = Connection()
     scene.outlets = [FakeOutlet()]
-    scene.reception.take_back([cast(socket.socket, left)])
+    scene.reception.take_back([Accepted(cast(socket.socket, left))])
     scene.reception.assign()
     assert scene.outlets[0].connections == 1
     assert not left.closed
@@ -171,7 +171,7 @@ def test_at_the_end_nobody_listens_and_what_no_process_takes_is_closed(scene: Sc
     assert not scene.listens
     left = Connection()
     scene.outlets = []
-    scene.reception.take_back([cast(socket.socket, left)])
+    scene.reception.take_back([Accepted(cast(socket.socket, left))])
     scene.reception.assign()
     assert left.closed
     assert repr(scene.reception) == "<Reception ended unassigned=0>"

@@ -9,6 +9,7 @@ from typing import Any
 from tests.service.running import PATIENCE
 from zerorpc.protocol.peer import Peer
 from zerorpc.zmtp import SocketType
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 
 class Owner:
@@ -18,8 +19,8 @@ class Owner:
         self.links: list[Any] = []
         self.lost: list[Any] = []
 
-    def make_peer(self) -> Peer:
-        return Peer(SocketType.DEALER)
+    def make_peer(self, mechanism: NewMechanism = Null) -> Peer:
+        return Peer(SocketType.DEALER, mechanism=mechanism)
 
     def peer_ready(self, link: Any) -> None:
         self.links.append(link)

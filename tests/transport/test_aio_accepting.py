@@ -31,6 +31,7 @@ from tests.transport.owners import Owner, in_a_thread
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, LOCAL, SIGNATURE, header
 from zerorpc.errors import LostRemote
 from zerorpc.transport.aio import AioHub
+from zerorpc.transport.security import UNSECURED
 from zerorpc.zmtp.greeting import Greeting
 
 # Listening
@@ -136,7 +137,7 @@ def test_an_address_bound_from_another_thread_just_before_the_end_is_free_afterw
 def test_a_connection_that_no_link_can_be_made_of_is_closed_and_said_to_be_of_no_use(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse() -> Any:
+    def refuse(*_: object) -> Any:
         raise RuntimeError("no peer for this one")
 
     async def main() -> None:
@@ -146,7 +147,7 @@ def test_a_connection_that_no_link_can_be_made_of_is_closed_and_said_to_be_of_no
         hub.attach(asyncio.get_running_loop())
         ours, theirs = socket.socketpair()
         with theirs:
-            assert await hub.adopt(ours) is False
+            assert await hub.accepting.adopt(ours, UNSECURED) is False
             assert theirs.recv(1) == b""
         await hub.aclose(LostRemote("the end"))
 

@@ -49,13 +49,15 @@ class Pair:
         self.loop = FakeLoop()
         self.asked: list[str] = []
         self.adopted: list[socket.socket] = []
+        self.listeners: list[int] = []  # where each came
         self.outcome: bool | BaseException = True
         self.intake.obey(lambda: self.asked.append("stop"), lambda: self.asked.append("force"))
         self.intake.open(self.loop, self.adopt)  # type: ignore[arg-type]  # the fake loop
         self.opened = [ours, theirs]
 
-    def adopt(self, sock: socket.socket) -> Any:
+    def adopt(self, sock: socket.socket, listener: int) -> Any:
         self.adopted.append(sock)
+        self.listeners.append(listener)
         return Adopted(self.outcome)
 
     def connection(self) -> tuple[socket.socket, socket.socket]:
@@ -64,10 +66,10 @@ class Pair:
         self.opened += ends
         return ends
 
-    def give(self) -> socket.socket:
+    def give(self, listener: int = 0) -> socket.socket:
         """Hand over a connection; returns the client's end."""
         client, accepted = self.connection()
-        assert self.outlet.give(accepted)
+        assert self.outlet.give(accepted, listener)
         return client
 
     def turn(self) -> None:
@@ -132,6 +134,13 @@ def test_one_of_no_use_is_not_counted(pair: Pair, outcome: bool | BaseException)
     assert pair.outlet.connections == 0
 
 
+def test_a_process_is_told_where_a_connection_came(pair: Pair) -> None:
+    for listener in (0, 1, handover.LISTENERS_MAX - 1):
+        pair.give(listener)
+    pair.turn()
+    assert pair.listeners == [0, 1, handover.LISTENERS_MAX - 1]
+
+
 def test_what_a_process_did_not_take_before_it_died_can_go_elsewhere(pair: Pair) -> None:
     taken = pair.give()
     pair.turn()
@@ -139,7 +148,7 @@ def test_what_a_process_did_not_take_before_it_died_can_go_elsewhere(pair: Pair)
     pair.intake.close()  # as its end would
     assert pair.outlet.read() is False
     assert not pair.outlet.has_room
-    [back] = pair.outlet.take_back()
+    [(back, _)] = pair.outlet.take_back()
     back.sendall(b"hello")
     assert client.recv(5) == b"hello"
     assert pair.outlet.take_back() == []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.zmtp.links import encoded, exchange, octets
-from zerorpc.errors import ProtocolError
+from zerorpc.errors import HandshakeFailed, ProtocolError
 from zerorpc.zmtp import Connection, Message, SocketType, State
 from zerorpc.zmtp.commands import Command, decode_metadata, encode_metadata
 from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits
@@ -32,6 +32,8 @@ def test_null_seals_nothing() -> None:
     with pytest.raises(NotImplementedError):
         Null().seal([b""])
     with pytest.raises(NotImplementedError):
+        Null().seal_command(Command(b"PING", b""))
+    with pytest.raises(NotImplementedError):
         Null().open(Command(b"MESSAGE", b""), [])
 
 
@@ -40,6 +42,10 @@ class Mask:
 
     name = "MASK"
     as_server = False
+    symmetric = False
+    tells_errors = True
+    asks = False
+    credentials = None
     seals = True
 
     def __init__(self) -> None:
@@ -60,10 +66,13 @@ class Mask:
     def seal(self, parts: Sequence[Frame]) -> list[Frame]:
         return [Command(b"MESSAGE", _turned(encoded(parts))).encode()]
 
-    def open(self, command: Command, out: list[Message | Command]) -> None:
-        if command.name != b"MESSAGE":
-            raise ProtocolError("not sealed")
-        self._decoder.receive(_turned(command.data), out)
+    def seal_command(self, command: Command) -> list[Frame]:
+        return [Command(b"MESSAGE", _turned(command.encode())).encode()]
+
+    def open(self, item: Message | Command, out: list[Message | Command]) -> None:
+        if not isinstance(item, Command) or item.name != b"MESSAGE":
+            raise ProtocolError("in clear, but MASK seals all")
+        self._decoder.receive(_turned(item.data), out)
 
 
 def _turned(data: bytes) -> bytes:
@@ -103,17 +112,22 @@ def test_what_comes_in_clear_is_refused(kinds: tuple[SocketType, SocketType]) ->
     _, receiver = masked(*kinds)
     assert receiver.receive_data(encoded([b"\x01", b"forged"])) == []
     assert receiver.state is State.CLOSED
-    assert "in clear, but MASK seals them" in str(receiver.error)
+    assert "in clear, but MASK seals all" in str(receiver.error)
 
 
 def test_a_command_in_clear_is_the_mechanisms_to_refuse() -> None:
     dealer, _ = masked(SocketType.DEALER, SocketType.ROUTER)
     dealer.receive_data(Command(b"PING", b"\0\0").encode())
-    assert str(dealer.error) == "not sealed"
+    assert str(dealer.error) == "in clear, but MASK seals all"
 
 
 def test_both_sides_have_to_want_the_same_mechanism() -> None:
     ours, theirs = Connection(SocketType.DEALER), Connection(SocketType.ROUTER, mechanism=Mask)
     exchange(ours, theirs)
-    assert str(ours.error) == "the peer wants the security mechanism 'MASK', here it is 'NULL'"
-    assert str(theirs.error) == "the peer wants the security mechanism 'NULL', here it is 'MASK'"
+    wants = "the peer wants the security mechanism"
+    assert str(ours.error) == f"{wants} 'MASK', here it is 'NULL': both sides need the same"
+    assert str(theirs.error) == (
+        f"{wants} 'NULL', here it is 'MASK': both sides need the same (curve= there too, or neither)"
+    )
+    assert isinstance(ours.error, HandshakeFailed)
+    assert isinstance(ours.error, PermissionError)

@@ -20,6 +20,7 @@ from zerorpc.protocol.references import BorrowFrom
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["AsyncPeers"]
 
@@ -56,8 +57,9 @@ class AsyncPeers:
         self._loop = loop
         self.hub.attach(loop)
 
-    def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._settings.heartbeat, self._context.next_msgid, self._settings.passive_heartbeat)
+    def make_peer(self, mechanism: NewMechanism = Null) -> ClientPeer:
+        settings = self._settings
+        peer = ClientPeer(settings.heartbeat, self._context.next_msgid, settings.passive_heartbeat, mechanism=mechanism)
         peer.tap, peer.borrow = self.tap, self.borrow
         return peer
 

@@ -23,6 +23,7 @@ from zerorpc.runtime.side_thread import SideThreads
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["BlockingPeers"]
 
@@ -93,8 +94,9 @@ class BlockingPeers:
         if self.hub.leading.leader is not None:
             self.hub.polling.wake_by(self.calls.next_wake)
 
-    def make_peer(self) -> ClientPeer:
-        peer = ClientPeer(self._settings.heartbeat, self.context.next_msgid, self._settings.passive_heartbeat)
+    def make_peer(self, mechanism: NewMechanism = Null) -> ClientPeer:
+        settings = self._settings
+        peer = ClientPeer(settings.heartbeat, self.context.next_msgid, settings.passive_heartbeat, mechanism=mechanism)
         peer.tap, peer.borrow = self.tap, self.borrow
         return peer
 

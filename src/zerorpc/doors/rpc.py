@@ -26,6 +26,7 @@ from zerorpc.service.signatures import own_parameters
 from zerorpc.service.stream_parameters import ASYNC, PLAIN, parameter_at
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["Context", "RpcDoor"]
 
@@ -173,8 +174,8 @@ class RpcDoor:
 
     # What else the hub tells
 
-    def make_peer(self) -> ServerPeer:
-        peer = ServerPeer(self._heartbeat, self._context.next_msgid)
+    def make_peer(self, mechanism: NewMechanism = Null) -> ServerPeer:
+        peer = ServerPeer(self._heartbeat, self._context.next_msgid, mechanism=mechanism)
         peer.tap = self.tap
         return peer
 

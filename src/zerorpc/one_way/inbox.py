@@ -30,6 +30,7 @@ from zerorpc.service.workers import Workers
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.zmtp import SocketType
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["Inbox"]
 
@@ -216,8 +217,8 @@ class Inbox:
 
     # On the sockets' loop
 
-    def make_peer(self) -> OneWayPeer:
-        peer = OneWayPeer(self._socket_type)
+    def make_peer(self, mechanism: NewMechanism = Null) -> OneWayPeer:
+        peer = OneWayPeer(self._socket_type, mechanism)
         peer.tap = self.tap
         return peer
 

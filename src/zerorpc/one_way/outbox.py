@@ -23,6 +23,7 @@ from zerorpc.runtime.loops import running_loop
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.zmtp import SocketType
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["LINGER", "Outbox"]
 
@@ -143,8 +144,8 @@ class Outbox:
         self._drain_scheduled = False
         self._queue.drain()
 
-    def make_peer(self) -> OneWayPeer:
-        peer = OneWayPeer(self._socket_type)
+    def make_peer(self, mechanism: NewMechanism = Null) -> OneWayPeer:
+        peer = OneWayPeer(self._socket_type, mechanism)
         peer.tap = self.tap
         return peer
 

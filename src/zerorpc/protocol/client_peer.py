@@ -47,6 +47,7 @@ from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.references import FUNCTION_EVENTS, RELEASE, BorrowFrom, HasReferences, borrowing
 from zerorpc.zmtp import Frame, Limits, Message, SocketType
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["ClientPeer", "late"]
 
@@ -64,8 +65,9 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         new_id: Callable[[], MessageId],
         passive: bool = False,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+        mechanism: NewMechanism = Null,
     ) -> None:
-        super().__init__(SocketType.DEALER, heartbeat, limits=limits)
+        super().__init__(SocketType.DEALER, heartbeat, limits=limits, mechanism=mechanism)
         self._new_id = new_id
         self.passive: bool = passive
         self.goes_away: bool = False  # the server is shutting down: it answers what it has, and wants no more

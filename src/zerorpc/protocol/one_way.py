@@ -8,6 +8,7 @@ from zerorpc.errors import ProtocolError
 from zerorpc.protocol.events import Buffer, WireEvent, decode
 from zerorpc.protocol.peer import Peer
 from zerorpc.zmtp import Message, SocketType
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["Arrived", "OneWayPeer"]
 
@@ -19,8 +20,8 @@ class OneWayPeer(Peer[NoReturn, "Arrived"]):
 
     __slots__ = ()
 
-    def __init__(self, socket_type: SocketType) -> None:
-        super().__init__(socket_type)
+    def __init__(self, socket_type: SocketType, mechanism: NewMechanism = Null) -> None:
+        super().__init__(socket_type, mechanism=mechanism)
 
     def send(self, data: Buffer) -> bool:
         """Send a packed event; False, and nothing sent, to a subscriber that didn't ask for it."""

@@ -20,6 +20,7 @@ from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.liveness import FOREVER, Liveness
 from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
 from zerorpc.zmtp.frames import SHORT_DELIMITED
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["EXTENSION_LEVEL", "News", "Peer", "next_sweep"]
 
@@ -56,7 +57,7 @@ class Peer(Generic[C, T]):
     """What every kind of peer has: the connection, its liveness, its channels, and the time of the next sweep.
 
     Arguments: our ``socket_type``; ``heartbeat`` in seconds, None for never; ``limits`` on what the peer may send;
-    ``identity`` our routing id. Not thread-safe.
+    ``identity`` our routing id; ``mechanism`` makes the connection's security mechanism. Not thread-safe.
     """
 
     __slots__ = (
@@ -83,9 +84,12 @@ class Peer(Generic[C, T]):
         *,
         identity: bytes = b"",
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+        mechanism: NewMechanism = Null,
     ) -> None:
         level = {_EXTENSION_PROPERTY: str(EXTENSION_LEVEL).encode()}
-        self.connection: Connection = Connection(socket_type, identity=identity, properties=level, limits=limits)
+        self.connection: Connection = Connection(
+            socket_type, mechanism=mechanism, identity=identity, properties=level, limits=limits
+        )
         self.heartbeat: float | None = heartbeat
         self.channels: dict[object, C] = {}
         self.ready: bool = False  # the handshake is over

@@ -36,6 +36,7 @@ from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.references import OUTCOME, RELEASE, Lent
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.zmtp import Limits, Message, SocketType
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["ServerPeer"]
 
@@ -55,8 +56,9 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         heartbeat: float | None,
         new_id: Callable[[], MessageId],
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+        mechanism: NewMechanism = Null,
     ) -> None:
-        super().__init__(SocketType.ROUTER, heartbeat, limits=limits)
+        super().__init__(SocketType.ROUTER, heartbeat, limits=limits, mechanism=mechanism)
         self.new_id: Callable[[], MessageId] = new_id
         self.heard_goaway: bool = False  # it knows that we are shutting down: nothing new of it is on its way
         self.pauses_reading = True

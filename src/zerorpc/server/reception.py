@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import selectors
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
 
-from zerorpc.transport.handover import Outlet, choose
+from zerorpc.transport.handover import Accepted, Outlet, choose
 from zerorpc.transport.sockets import OUT_OF_DESCRIPTORS, Listener
 
 __all__ = ["Reception"]
@@ -40,7 +39,7 @@ class Reception:
         self._selector = selector
         self._outlets = outlets
         self._starting = starting
-        self._unassigned: deque[socket.socket] = deque()  # accepted, and with no process
+        self._unassigned: deque[Accepted] = deque()  # and with no process
         self._listening = False
         self._accept_at = 0.0
         self._ended = False
@@ -52,9 +51,9 @@ class Reception:
         if wanted is self._listening:
             return
         self._listening = wanted
-        for listener in self._listeners:
+        for number, listener in enumerate(self._listeners):
             if wanted:
-                self._selector.register(listener, selectors.EVENT_READ, lambda each=listener: self._accept(each))
+                self._selector.register(listener, selectors.EVENT_READ, lambda each=number: self._accept(each))
             else:
                 self._selector.unregister(listener)
 
@@ -69,26 +68,26 @@ class Reception:
             due.append(now + _RETRY)
         return due
 
-    def _accept(self, listener: Listener) -> None:
+    def _accept(self, number: int) -> None:
         for _ in range(_BATCH):
             if self._ended or self._unassigned or choose(self._outlets()) is None:
                 return
             try:
-                self._unassigned.append(listener.accept())
+                self._unassigned.append(Accepted(self._listeners[number].accept(), number))
             except OSError as error:  # mostly BlockingIOError: that was the last one
                 if error.errno in OUT_OF_DESCRIPTORS:
                     self._accept_at = time.monotonic() + _PAUSE
                 return
             self.assign()
 
-    def take_back(self, connections: list[socket.socket]) -> None:
+    def take_back(self, connections: list[Accepted]) -> None:
         """A process didn't take these: others shall."""
         self._unassigned.extend(connections)
 
     def assign(self) -> None:
         """Give those that wait to the processes."""
         while self._unassigned and (outlet := choose(self._outlets())) is not None:
-            if not outlet.give(self._unassigned[0]):
+            if not outlet.give(*self._unassigned[0]):
                 break
             self._unassigned.popleft()
         if self._ended:
@@ -102,7 +101,7 @@ class Reception:
     def drop(self) -> None:
         """Close those that no process will take."""
         while self._unassigned:
-            self._unassigned.popleft().close()
+            self._unassigned.popleft().connection.close()
 
     def __repr__(self) -> str:
         state = "ended" if self._ended else "listening" if self._listening else "not listening"

@@ -14,7 +14,7 @@ from typing import Any
 from zerorpc.errors import EndpointError
 from zerorpc.server.life import Act, Life, Service
 from zerorpc.server.supervisor import Supervisor
-from zerorpc.transport.handover import Intake
+from zerorpc.transport.handover import LISTENERS_MAX, Intake
 
 __all__ = ["supervise", "work"]
 
@@ -43,6 +43,8 @@ def _supervisor(service: Service) -> Supervisor:
     for endpoint in (*hub.listeners, *hub.dialers):
         if endpoint.startswith("inproc:"):
             raise EndpointError(endpoint, f"it reaches one process only, not processes={settings.processes}")
+    if len(hub.listeners) > LISTENERS_MAX:
+        raise RuntimeError(f"processes={settings.processes} can listen on {LISTENERS_MAX} endpoints at most")
 
     def begin(intake: Intake, mask: set[Any]) -> None:
         work(service, intake, mask)

@@ -34,6 +34,7 @@ from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.leading import Drive, Leading, W
 from zerorpc.transport.poller import READABLE, WRITABLE, Poller
 from zerorpc.transport.polling import BlockingOwner, Polling
+from zerorpc.transport.security import Security
 from zerorpc.transport.sockets import Listener
 
 __all__ = ["BlockingPair"]
@@ -178,7 +179,7 @@ class _InProcessPolling(Polling):
     def __init__(
         self,
         owner: BlockingOwner,
-        accepted: Callable[[socket.socket], object],
+        accepted: Callable[[socket.socket, Security], object],
         background: Background,
         driver: Driver,
         time: Callable[[], float],

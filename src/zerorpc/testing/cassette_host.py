@@ -27,6 +27,7 @@ from zerorpc.testing.memory import Lane, MemoryTransport
 from zerorpc.testing.tape import CassetteMiss, Recorded, Tape
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.link import Owner
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["Player", "Recorder", "misses_are_raised"]
 
@@ -86,8 +87,8 @@ class CassetteHost:
 
     # Told by the links
 
-    def make_peer(self) -> ServerPeer:
-        return ServerPeer(None, self._new_id)
+    def make_peer(self, mechanism: NewMechanism = Null) -> ServerPeer:
+        return ServerPeer(None, self._new_id, mechanism=mechanism)
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
         for channel in touched:

@@ -22,6 +22,7 @@ from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.hub import Hub
 from zerorpc.transport.link import C, Owner, T
+from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.transport.sockets import Listener, tune
 from zerorpc.zmtp.memory import keep_memory_for
 
@@ -45,8 +46,13 @@ class AioHub(Hub):
     listeners: dict[str, Listener]
     sockets: weakref.WeakSet[Listener | socket.socket]
 
-    def __init__(self, owner: Owner[AioLink, C, T], resolve_hook: Callable[[object], object]) -> None:
-        super().__init__(resolve_hook)
+    def __init__(
+        self,
+        owner: Owner[AioLink, C, T],
+        resolve_hook: Callable[[object], object],
+        security: Security = UNSECURED,
+    ) -> None:
+        super().__init__(resolve_hook, security)
         self.owner: Owner[AioLink, Any, Any] = owner
         self.loop: asyncio.AbstractEventLoop | None = None
         self.accepting: AioAccepting  # both of them from when there is a loop
@@ -95,19 +101,19 @@ class AioHub(Hub):
 
     # Links
 
-    def adopt(self, sock: socket.socket) -> asyncio.Task[bool]:
-        """Make a link of a connection that another process has accepted; the result tells whether there is one. On
-        the loop.
+    def adopt(self, sock: socket.socket, listener: int) -> asyncio.Task[bool]:
+        """Make a link of a connection that another process has accepted, at the listener of ours with this number; the
+        result tells whether there is one. On the loop.
         """
-        return self.accepting.adopt(sock)
+        return self.accepting.adopt(sock, list(self.listeners.values())[listener].security)
 
-    async def make_link(self, sock: socket.socket, dialer: Dialer | None, name: str) -> AioLink:
+    async def make_link(self, sock: socket.socket, dialer: Dialer | None, name: str, security: Security) -> AioLink:
         """Make one of a socket that ``dialer`` connected, or that came from ``name``. Closes it if that fails."""
         assert self.loop is not None
         try:
             tune(sock)
             sock.setblocking(False)
-            link = AioLink(self.loop, self, self.owner.make_peer(), dialer, name)
+            link = AioLink(self.loop, self, self.owner.make_peer(security.mechanism), dialer, name)
             await self.loop.connect_accepted_socket(lambda: link, sock)
         except BaseException:
             sock.close()

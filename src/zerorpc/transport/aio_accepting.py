@@ -12,6 +12,7 @@ from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import address_text
 from zerorpc.transport.proxied import caller_behind
+from zerorpc.transport.security import Security
 from zerorpc.transport.sockets import Listener
 
 __all__ = ["AioAccepting"]
@@ -30,7 +31,9 @@ class Accepts(Protocol):
     listeners: dict[str, Listener]
     sockets: weakref.WeakSet[Listener | socket.socket]
 
-    async def make_link(self, sock: socket.socket, dialer: Dialer | None, name: str, /) -> AioLink: ...
+    async def make_link(
+        self, sock: socket.socket, dialer: Dialer | None, name: str, security: Security, /
+    ) -> AioLink: ...
 
 
 class AioAccepting:
@@ -56,7 +59,7 @@ class AioAccepting:
         """Take the connections that wait. Out of descriptors, it stops for a moment; the rest stay in the backlog."""
         for _ in range(_BATCH):
             try:
-                self.adopt(listener.accept(), direct=listener.endpoint.startswith("inproc:"))
+                self.adopt(listener.accept(), listener.security, listener.endpoint.startswith("inproc:"))
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 return
             except Exception as error:
@@ -71,23 +74,23 @@ class AioAccepting:
         if self._hub.listeners.get(listener.endpoint) is listener:  # it may have been unbound, and even bound anew
             self.watch(listener)
 
-    def adopt(self, sock: socket.socket, direct: bool = False) -> asyncio.Task[bool]:
+    def adopt(self, sock: socket.socket, security: Security, direct: bool = False) -> asyncio.Task[bool]:
         """Make a link of an accepted socket; the result tells whether there is one.
 
         ``direct``: from this very process, so that no proxy stands in between.
         """
         self._hub.sockets.add(sock)
-        task = self._loop.create_task(self._adopt(sock, self._hub.proxied and not direct))
+        task = self._loop.create_task(self._adopt(sock, security, self._hub.proxied and not direct))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def _adopt(self, sock: socket.socket, proxied: bool) -> bool:
+    async def _adopt(self, sock: socket.socket, security: Security, proxied: bool) -> bool:
         try:
             name = address_text(sock.getpeername())
             if proxied:
                 name = await caller_behind(name, sock, self._loop)
-            await self._hub.make_link(sock, None, name)
+            await self._hub.make_link(sock, None, name, security)
         except asyncio.CancelledError:
             sock.close()
             raise

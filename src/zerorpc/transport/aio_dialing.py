@@ -16,6 +16,7 @@ from zerorpc.transport.inproc import connect_inproc
 from zerorpc.transport.link import Owner
 from zerorpc.transport.lookups import look_up
 from zerorpc.transport.names import Change, Name, some
+from zerorpc.transport.security import Security
 from zerorpc.transport.sockets import CONNECT_TIMEOUT, Listener, open_socket
 
 __all__ = ["AioDialing"]
@@ -32,7 +33,9 @@ class Dials(Protocol):
     sockets: weakref.WeakSet[Listener | socket.socket]
     owner: Owner[AioLink, Any, Any]
 
-    async def make_link(self, sock: socket.socket, dialer: Dialer | None, name: str, /) -> AioLink: ...
+    async def make_link(
+        self, sock: socket.socket, dialer: Dialer | None, name: str, security: Security, /
+    ) -> AioLink: ...
 
 
 class AioDialing:
@@ -125,7 +128,7 @@ class AioDialing:
             began, took = self._loop.time(), 0.0
             try:
                 sock = await self._connect(dialer)
-                link = await self._hub.make_link(sock, dialer, dialer.endpoint.text)
+                link = await self._hub.make_link(sock, dialer, dialer.endpoint.text, dialer.security)
             except Exception as error:
                 why = error
                 took = self._loop.time() - began

@@ -24,6 +24,7 @@ from zerorpc.transport.keeper import Keeper
 from zerorpc.transport.keeping import KeptHub
 from zerorpc.transport.leading import Leading
 from zerorpc.transport.polling import BlockingOwner, Polling
+from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.transport.sockets import Listener, tune
 
 __all__ = ["BlockingHub"]
@@ -44,8 +45,14 @@ class BlockingHub(KeptHub):
     listeners: dict[str, Listener]
     sockets: weakref.WeakSet[Listener | socket.socket]
 
-    def __init__(self, owner: BlockingOwner, resolve_hook: Callable[[object], object], heartbeat: float | None) -> None:
-        super().__init__(resolve_hook)
+    def __init__(
+        self,
+        owner: BlockingOwner,
+        resolve_hook: Callable[[object], object],
+        heartbeat: float | None,
+        security: Security = UNSECURED,
+    ) -> None:
+        super().__init__(resolve_hook, security)
         self.owner: BlockingOwner = owner
         self._keeper_interval = min(max((heartbeat or 2.0) / 2, _KEEPER_SHORTEST), _KEEPER_LONGEST)
         self._inherited: list[Listener | socket.socket] = []  # the parent's, to be closed at the first use in a child
@@ -100,8 +107,8 @@ class BlockingHub(KeptHub):
 
     # Links
 
-    def adopt(self, sock: socket.socket, dial: Dial | None = None) -> None:
-        """Make a link of a connected socket."""
+    def adopt(self, sock: socket.socket, security: Security = UNSECURED, dial: Dial | None = None) -> None:
+        """Make a link of a socket that ``dial`` connected, or that came to a listener."""
         try:
             tune(sock)
             sock.setblocking(False)
@@ -109,7 +116,8 @@ class BlockingHub(KeptHub):
                 if self.closed or (dial is not None and not self.dialing.wants(dial)):
                     sock.close()
                     return
-                link = BlockingLink(self, sock, self.owner.make_peer(), None if dial is None else dial.dialer)
+                dialer = None if dial is None else dial.dialer
+                link = BlockingLink(self, sock, self.owner.make_peer(security.mechanism), dialer)
                 self.links[link.fileno] = link
                 if dial is not None:
                     self.dialing.ended(dial)
@@ -130,9 +138,9 @@ class BlockingHub(KeptHub):
             self.polling.remove_listener(listener)
             listener.close()
 
-    def _accepted(self, sock: socket.socket) -> None:
+    def _accepted(self, sock: socket.socket, security: Security) -> None:
         self.sockets.add(sock)
-        self.adopt(sock)
+        self.adopt(sock, security)
 
     def _ready_to_wait(self) -> None:
         """What is only needed once something is bound or connected. With the lock held."""

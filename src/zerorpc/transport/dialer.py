@@ -6,6 +6,7 @@ import random
 
 from zerorpc.logs import Logger
 from zerorpc.transport.endpoints import Endpoint
+from zerorpc.transport.security import UNSECURED, Security
 
 __all__ = ["LEAVING", "Dialer", "log_unexpected"]
 
@@ -20,11 +21,13 @@ _LONGEST_DELAY = 2.0  # s; a server that comes back is found this soon
 class Dialer:
     """One address to stay connected to: how the attempts went, and when to try again.
 
-    ``name`` is the dialer of the name whose address it is, if it is one of several.
+    ``name`` is the dialer of the name whose address it is, if it is one of several. ``security`` is that of its
+    connections.
     """
 
-    def __init__(self, endpoint: Endpoint, name: Dialer | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, name: Dialer | None = None, security: Security = UNSECURED) -> None:
         self.endpoint: Endpoint = endpoint
+        self.security: Security = security
         self.name: Dialer | None = name
         self.closed: bool = False  # nobody wants it connected
         self.retired: bool = False  # the name doesn't have the address any more: what runs there may end

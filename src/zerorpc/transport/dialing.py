@@ -33,6 +33,7 @@ from zerorpc.transport.endpoints import Address, resolve
 from zerorpc.transport.leading import InUse, Leading
 from zerorpc.transport.names import Change, Name, some
 from zerorpc.transport.polling import Polling
+from zerorpc.transport.security import Security
 from zerorpc.transport.sockets import Listener, connect_blocking
 from zerorpc.transport.waking import Gate
 
@@ -62,7 +63,7 @@ class Dials(Protocol):
     polling: Polling
     sockets: weakref.WeakSet[Listener | socket.socket]
 
-    def adopt(self, sock: socket.socket, dial: Dial, /) -> None:
+    def adopt(self, sock: socket.socket, security: Security, dial: Dial, /) -> None:
         """There is a connection; it is the hub's from now on, to close it too."""
 
     def retire(self, dialer: Dialer, /) -> None:
@@ -244,7 +245,7 @@ class Dial(threading.Thread):
         try:
             sock = connect_blocking(self.dialer.endpoint, self._made)
             self._sock = None
-            self._hub.adopt(sock, self)
+            self._hub.adopt(sock, self.dialer.security, self)
         except BaseException as error:
             self._sock = None
             if self._end.is_open:

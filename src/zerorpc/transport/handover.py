@@ -17,11 +17,13 @@ import itertools
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-__all__ = ["Intake", "Outlet", "choose"]
+__all__ = ["LISTENERS_MAX", "Accepted", "Intake", "Outlet", "choose"]
 
 # What the parent says
-CONNECTION = b"c"  # take this one
+CONNECTION = 0x80  # take this one; the other bits are the number of the listener where it came,
+LISTENERS_MAX = 0x80  # of so many
 STOP = b"s"  # also what the end of the parent means
 FORCE = b"h"
 
@@ -41,14 +43,21 @@ _RETRY = 0.05  # s until what the parent didn't read is sent again; it reads at 
 _turns = itertools.count(1)
 
 
+class Accepted(NamedTuple):
+    """A connection, and the number of the listener where it came."""
+
+    connection: socket.socket
+    listener: int = 0
+
+
 class Outlet:
     """The parent's end: what one process holds, and what it said. Owns the connections that aren't taken yet."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._unanswered: deque[socket.socket] = deque()
-        self._refused: list[socket.socket] = []
+        self._unanswered: deque[Accepted] = deque()
+        self._refused: list[Accepted] = []
         self._taken = 0
         self.ready: bool = False
         self.leaving: bool = False
@@ -65,15 +74,17 @@ class Outlet:
     def has_room(self) -> bool:
         return self.ready and not self.leaving and len(self._unanswered) < _UNANSWERED_MAX
 
-    def give(self, connection: socket.socket) -> bool:
-        """Hand over a connection; False if that isn't possible now, and it stays the caller's."""
+    def give(self, connection: socket.socket, listener: int = 0) -> bool:
+        """Hand over a connection that came to the listener with this number, below ``LISTENERS_MAX``. False if that
+        isn't possible now, and it stays the caller's.
+        """
         try:
-            socket.send_fds(self._socket, [CONNECTION], [connection.fileno()])
+            socket.send_fds(self._socket, [bytes((CONNECTION | listener,))], [connection.fileno()])
         except OSError as error:  # its end is closed, or too many descriptors are under way (ETOOMANYREFS)
             if isinstance(error, ConnectionError):
                 self.leaving = True
             return False
-        self._unanswered.append(connection)
+        self._unanswered.append(Accepted(connection, listener))
         self.last_turn = next(_turns)
         return True
 
@@ -102,7 +113,7 @@ class Outlet:
 
     def _heed(self, said: bytes) -> None:
         if said == TAKEN:
-            self._unanswered.popleft().close()
+            self._unanswered.popleft().connection.close()
             self._taken += 1
         elif said == ENDED:
             self._taken -= 1
@@ -115,7 +126,7 @@ class Outlet:
             self.leaving = True
             self.stops_all = self.stops_all or said == STOP_ALL
 
-    def take_back(self) -> list[socket.socket]:
+    def take_back(self) -> list[Accepted]:
         """The connections that have to go elsewhere."""
         back, self._refused = self._refused, []
         if self.leaving:
@@ -125,7 +136,7 @@ class Outlet:
 
     def close(self) -> None:
         """Close this end, and with it what nobody took. For the process this is the end of its parent."""
-        for connection in (*self._unanswered, *self._refused):
+        for connection, _ in (*self._unanswered, *self._refused):
             connection.close()
         self._unanswered.clear()
         self._refused.clear()
@@ -159,8 +170,12 @@ class Intake:
         """What to do when the parent says so. Before ``open``."""
         self._stop, self._force = stop, force
 
-    def open(self, loop: asyncio.AbstractEventLoop, adopt: Callable[[socket.socket], asyncio.Future[bool]]) -> None:
-        """Begin to take connections. ``adopt`` tells whether it could make use of one."""
+    def open(
+        self, loop: asyncio.AbstractEventLoop, adopt: Callable[[socket.socket, int], asyncio.Future[bool]]
+    ) -> None:
+        """Begin to take connections. ``adopt`` gets each, and its listener's number, and tells whether it could make
+        use of it.
+        """
         self._loop = loop
         self._adopt = adopt
         loop.add_reader(self._socket.fileno(), self._read)
@@ -174,8 +189,8 @@ class Intake:
                 return
             except OSError:
                 command, descriptors = b"", []
-            if command == CONNECTION:
-                self._take(descriptors)
+            if command >= b"\x80":
+                self._take(descriptors, command[0] & ~CONNECTION)
             elif command == FORCE:
                 self._force()
             else:
@@ -184,7 +199,7 @@ class Intake:
                     self._unwatch()
                     return
 
-    def _take(self, descriptors: list[int]) -> None:
+    def _take(self, descriptors: list[int], listener: int) -> None:
         if not descriptors:  # the system could give us none
             assert self._loop is not None
             self._tell(REFUSED)
@@ -198,7 +213,7 @@ class Intake:
             return
         connection.set_inheritable(False)
         self._tell(TAKEN)
-        self._adopt(connection).add_done_callback(self._adopted)
+        self._adopt(connection, listener).add_done_callback(self._adopted)
 
     def _adopted(self, task: asyncio.Future[bool]) -> None:
         if task.cancelled() or task.exception() is not None or not task.result():

@@ -11,6 +11,7 @@ from zerorpc.errors import Closed, EndpointError
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import parse
 from zerorpc.transport.names import new_dialer
+from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.transport.sockets import Listener, lead_nowhere, listen
 
 __all__ = ["Hub"]
@@ -19,12 +20,14 @@ __all__ = ["Hub"]
 class Hub:
     """A socket in ZeroMQ's sense: bound and connected to any number of endpoints, mixed.
 
-    Argument: ``resolve`` maps an endpoint as given to one or several.
+    Arguments: ``resolve`` maps an endpoint as given to one or several; ``security`` is that of endpoints that are given
+    none of their own.
 
     ``listeners`` and ``dialers`` are replaced, never changed, and with ``lock`` held: whoever reads them needs no lock.
     """
 
-    def __init__(self, resolve: Callable[[object], object]) -> None:
+    def __init__(self, resolve: Callable[[object], object], security: Security = UNSECURED) -> None:
+        self.security: Security = security
         self.lock: threading.RLock = threading.RLock()
         self.listeners: dict[str, Listener] = {}
         self.dialers: dict[str, Dialer] = {}
@@ -34,12 +37,13 @@ class Hub:
         self.sockets: weakref.WeakSet[Listener | socket.socket] = weakref.WeakSet()
         self._resolve = resolve
 
-    def bind(self, endpoint: object, resolve: bool = True) -> list[str]:
+    def bind(self, endpoint: object, resolve: bool = True, security: Security | None = None) -> list[str]:
         """Listen; the endpoints really bound. Raises at once for a bad or taken address, and then binds none."""
         bound: list[Listener] = []
         try:
             for text in self._expand(endpoint, resolve):
-                bound.append(listen(parse(text)))  # noqa: PERF401 - what was bound before an error has to be known
+                # what was bound before an error has to be known
+                bound.append(listen(parse(text), security or self.security))  # noqa: PERF401
             for listener in bound:
                 self._add_listener(listener)
         except BaseException:
@@ -72,7 +76,7 @@ class Hub:
                     raise EndpointError(text, "not bound to it")
                 self._remove_listener(listener)
 
-    def connect(self, endpoint: object, resolve: bool = True) -> list[str]:
+    def connect(self, endpoint: object, resolve: bool = True, security: Security | None = None) -> list[str]:
         """Stay connected to an endpoint; returns at once, whether somebody listens there or not."""
         added = []
         for text in self._expand(endpoint, resolve):
@@ -83,7 +87,7 @@ class Hub:
             with self.lock:
                 self._check_open()
                 if parsed.text not in self.dialers:
-                    self._add_dialer(parsed.text, new_dialer(parsed))
+                    self._add_dialer(parsed.text, new_dialer(parsed, security or self.security))
         return added
 
     def _add_dialer(self, text: str, dialer: Dialer) -> None:

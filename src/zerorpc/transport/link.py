@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Beating, News, Peer
 from zerorpc.transport.dialer import Dialer
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["Link", "Owner", "lost_connection"]
 
@@ -23,7 +24,8 @@ T = TypeVar("T")  # what its peer returns: channels, or events
 class Owner(Protocol[L_contra, C, T]):
     """Who is told of what happens on a hub's links. Called by the thread that drives the hub."""
 
-    def make_peer(self) -> Peer[C, T]: ...
+    def make_peer(self, mechanism: NewMechanism = Null, /) -> Peer[C, T]:
+        """The other side of a new connection; ``mechanism`` makes its security mechanism."""
 
     def peer_ready(self, link: L_contra) -> None:
         """The handshake is over."""

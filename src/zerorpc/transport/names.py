@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import Address, Endpoint, address_text, is_literal, parse
+from zerorpc.transport.security import UNSECURED, Security
 
 __all__ = ["Change", "Name", "new_dialer", "some"]
 
@@ -40,8 +41,8 @@ class Name(Dialer):
     ``dialers`` is replaced, never changed: who only reads it needs no lock.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(endpoint)
+    def __init__(self, endpoint: Endpoint, security: Security = UNSECURED) -> None:
+        super().__init__(endpoint, security=security)
         self.dialers: dict[Address, Dialer] = {}
         self.look_up_at: float = -math.inf  # when to look it up next; never while that is being done
         self._began = -math.inf
@@ -100,7 +101,7 @@ class Name(Dialer):
         return Change(tuple(begun.values()), retired)
 
     def _new_dialer(self, address: Address) -> Dialer:
-        dialer = Dialer(_endpoint(address), self)
+        dialer = Dialer(_endpoint(address), self, self.security)
         if address in self._before:
             dialer.continue_from(self._before[address])
         return dialer
@@ -128,9 +129,9 @@ class Name(Dialer):
         return ", ".join(f"{one.endpoint.text} {one.status}" for one in each) or self._status
 
 
-def new_dialer(endpoint: Endpoint) -> Dialer:
+def new_dialer(endpoint: Endpoint, security: Security = UNSECURED) -> Dialer:
     """What stays connected to an endpoint."""
-    return Dialer(endpoint) if is_literal(endpoint) else Name(endpoint)
+    return Dialer(endpoint, security=security) if is_literal(endpoint) else Name(endpoint, security)
 
 
 def some(name: Name, addresses: list[Address]) -> list[Address]:

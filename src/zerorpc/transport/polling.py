@@ -18,8 +18,10 @@ from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.leading import WITHIN_MS, Leading
 from zerorpc.transport.link import Owner
 from zerorpc.transport.poller import READABLE, WRITABLE, Poller, new_poller
+from zerorpc.transport.security import Security
 from zerorpc.transport.sockets import Listener
 from zerorpc.transport.waking import Bell
+from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["BlockingOwner", "Polling"]
 
@@ -33,7 +35,7 @@ _POLL_LONGEST_MS = 1000
 class BlockingOwner(Owner[BlockingLink, ClientChannel, ClientChannel], Protocol):
     """Who a blocking hub works for: besides what happened, it is asked what is due. With the lock held."""
 
-    def make_peer(self) -> ClientPeer: ...
+    def make_peer(self, mechanism: NewMechanism = Null, /) -> ClientPeer: ...
 
     @property
     def next_wake(self) -> float | None:
@@ -45,12 +47,12 @@ class BlockingOwner(Owner[BlockingLink, ClientChannel, ClientChannel], Protocol)
 class Polling:
     """Links, listeners and the bell, by their descriptors. All but ``poll`` with the lock held.
 
-    ``accepted`` is called with each socket that comes to a listener. ``background`` has the calls for whose sake the
-    keeper leads when nobody else does.
+    ``accepted`` is called with each socket that comes to a listener, and the listener's security. ``background`` has
+    the calls for whose sake the keeper leads when nobody else does.
     """
 
     def __init__(
-        self, owner: BlockingOwner, accepted: Callable[[socket.socket], object], background: Background
+        self, owner: BlockingOwner, accepted: Callable[[socket.socket, Security], object], background: Background
     ) -> None:
         self._owner = owner
         self._background = background
@@ -142,7 +144,7 @@ class Polling:
         """Take all connections that wait. Out of descriptors, look again when the keeper comes by."""
         try:
             while True:
-                self._accepted(listener.accept())
+                self._accepted(listener.accept(), listener.security)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except Exception as error:

@@ -16,6 +16,7 @@ from zerorpc.errors import AddressInUse, EndpointError
 from zerorpc.runtime.descriptors import occupy_standard_descriptors
 from zerorpc.transport.endpoints import Address, Endpoint, resolve
 from zerorpc.transport.inproc import InprocListener, connect_inproc
+from zerorpc.transport.security import UNSECURED, Security
 
 if sys.platform == "linux":
     import fcntl  # now: at its first use the process may be out of descriptors
@@ -60,10 +61,13 @@ class Acceptor(Protocol):
 
 
 class Listener:
-    """One bound address. ``endpoint`` is the real one: with the port that the system chose."""
+    """One bound address. ``endpoint`` is the real one: with the port that the system chose. ``security`` is that of
+    the connections that come there.
+    """
 
-    def __init__(self, endpoint: str, acceptor: Acceptor) -> None:
+    def __init__(self, endpoint: str, acceptor: Acceptor, security: Security = UNSECURED) -> None:
         self.endpoint = endpoint
+        self.security: Security = security
         self.fileno: Callable[[], int] = acceptor.fileno
         self.accept: Callable[[], socket.socket] = acceptor.accept
         self._close = acceptor.close
@@ -75,16 +79,16 @@ class Listener:
         return f"<Listener {self.endpoint}>"
 
 
-def listen(endpoint: Endpoint) -> Listener:
+def listen(endpoint: Endpoint, security: Security = UNSECURED) -> Listener:
     """Bind and listen. Raises AddressInUse, EndpointError, or another OSError (no permission, …)."""
     occupy_standard_descriptors()
     if endpoint.scheme == "inproc":
-        return Listener(endpoint.text, InprocListener(endpoint))
+        return Listener(endpoint.text, InprocListener(endpoint), security)
     if endpoint.scheme == "ipc":
-        return Listener(endpoint.text, _UnixAcceptor(endpoint))
+        return Listener(endpoint.text, _UnixAcceptor(endpoint), security)
     acceptor = _TcpAcceptor(endpoint)
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    return Listener(f"tcp://{host}:{acceptor.port}", acceptor)
+    return Listener(f"tcp://{host}:{acceptor.port}", acceptor, security)
 
 
 class _TcpAcceptor:

@@ -5,43 +5,33 @@ This file does not know which side opened the connection, what the messages mean
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from zerorpc.errors import ProtocolError
+from zerorpc.errors import HandshakeFailed, ProtocolError
 from zerorpc.zmtp.commands import Command, encode_metadata
-from zerorpc.zmtp.frames import DELIMITED, Frame, FrameDecoder, Limits, Message, encode_delimited, encode_message
+from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits, Message
 from zerorpc.zmtp.greeting import Greeting
 from zerorpc.zmtp.handshake import TOO_EARLY, Handshake
-from zerorpc.zmtp.mechanisms import Mechanism, Null
+from zerorpc.zmtp.mechanisms import Credentials, NewMechanism, Null
+from zerorpc.zmtp.sending import PING_CONTEXT_MAX, PING_TTL_UNIT, Sender, State
 from zerorpc.zmtp.socket_types import SocketType
 from zerorpc.zmtp.subscriptions import Subscriptions
 
 __all__ = ["Connection", "State"]
 
-_PING_TTL_UNIT = 0.1  # RFC 37: tenths of seconds
-_PING_CONTEXT_MAX = 16  # RFC 37: "MUST not exceed 16 octets"
-
-
-class State(enum.Enum):
-    """Where a connection stands. The order is the order of life; CLOSED is reached from each."""
-
-    GREETING = "greeting"
-    HANDSHAKE = "handshake"
-    TRAFFIC = "traffic"
-    CLOSED = "closed"
-
-
 # Globals, because looking a member up in its enum takes 116 ns on CPython 3.11, and these 16.
 _GREETING, _HANDSHAKE, _TRAFFIC, _CLOSED = State
 
 
-class Connection:
+class Connection(Sender):
     """Octets in, messages out; what has to be sent is fetched with ``take_output``.
 
     Arguments: ``socket_type`` ours; ``mechanism`` makes this connection's security mechanism; ``identity`` our
     routing id (at most 255 octets); ``properties`` further metadata for READY; ``limits`` what the peer may send.
+
+    If the mechanism ``asks``, the handshake stops when the peer has shown its ``credentials``. Then it is ``asking``,
+    with ``news``, until somebody calls ``admit`` or ``refuse``. A peer that sends anything meanwhile is refused.
 
     Nothing raises because of what a peer sends: ``state`` becomes CLOSED and ``error`` says why, while an ERROR
     command for the peer may still be waiting in the output. Not thread-safe.
@@ -49,15 +39,10 @@ class Connection:
 
     __slots__ = (
         "_handshake",
-        "_mechanism",
-        "_ping_context",
-        "_seals",
         "_sorts_messages",
         "decoder",
         "error",
         "news",
-        "output",
-        "peer_greeting",
         "peer_identity",
         "peer_properties",
         "peer_socket_type",
@@ -65,7 +50,6 @@ class Connection:
         "publishes",
         "quick",
         "socket_type",
-        "state",
         "subscriptions",
     )
 
@@ -73,7 +57,7 @@ class Connection:
         self,
         socket_type: SocketType,
         *,
-        mechanism: Callable[[], Mechanism] = Null,
+        mechanism: NewMechanism = Null,
         identity: bytes = b"",
         properties: Mapping[str, bytes] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
@@ -88,9 +72,9 @@ class Connection:
         self.peer_identity: bytes = b""
         self.peer_ttl: float | None = None  # seconds of silence after which the peer asks us to give it up
         self.quick: bool = False  # in traffic, and messages are what the decoder makes of them
-        self.news: bool = False  # an error or a PING came; whoever has looked sets it back
+        self.news: bool = False  # an error or a PING came, or it is asking; whoever has looked sets it back
         self.subscriptions: Subscriptions = Subscriptions(limits.subscriptions)  # the peer's, when we publish
-        self._ping_context: bytes | None = None  # of the last PING, until ``send_pong``
+        self._ping_context: bytes | None = None
         self._mechanism = mechanism()
         self._seals = self._mechanism.seals
         self._sorts_messages = self._seals or socket_type.publishes  # they may be subscriptions, or not sealed
@@ -159,8 +143,15 @@ class Connection:
         return messages
 
     def _receive_handshake(self, item: Message | Command) -> None:
+        self.output += self._handshake.receive(item)
+        if self._handshake.asking:
+            self.news = True
+        else:
+            self._heed_handshake()
+
+    def _heed_handshake(self) -> None:
+        """It may be over."""
         handshake = self._handshake
-        self.output += handshake.receive(item)
         if handshake.properties is not None:
             self.peer_socket_type = handshake.socket_type
             self.peer_properties = handshake.properties
@@ -170,8 +161,6 @@ class Connection:
 
     def _unsealed(self, item: Message | Command) -> list[Message | Command]:
         """Open what the mechanism sealed. In clear, anybody on the way could have put it there."""
-        if not isinstance(item, Command):
-            raise ProtocolError(f"the peer sent a message in clear, but {self._mechanism.name} seals them")
         opened: list[Message | Command] = []
         self._mechanism.open(item, opened)
         return opened
@@ -186,9 +175,9 @@ class Connection:
         """Obey a command; one that we don't know is ignored, as RFC 37 has it for later versions."""
         match command.name:
             case b"PING":
-                if not 2 <= len(command.data) <= 2 + _PING_CONTEXT_MAX:
+                if not 2 <= len(command.data) <= 2 + PING_CONTEXT_MAX:
                     raise ProtocolError(f"a PING of {len(command.data)} octets")
-                self.peer_ttl = int.from_bytes(command.data[:2], "big") * _PING_TTL_UNIT or None
+                self.peer_ttl = int.from_bytes(command.data[:2], "big") * PING_TTL_UNIT or None
                 self._ping_context = command.data[2:]
                 self.news = True
             case b"SUBSCRIBE" if self.publishes:
@@ -198,81 +187,41 @@ class Connection:
             case b"ERROR":
                 raise ProtocolError(f"the peer ended the connection: {command.error_reason}")
 
-    def _fail(self, error: ProtocolError) -> None:
-        """The end, for the first reason found: what the same chunk had after it doesn't count any more."""
+    def _fail(self, error: ProtocolError, told: str = "") -> None:
+        """The end, for the first reason found: what the same chunk had after it doesn't count any more. During the
+        handshake the peer is ``told`` why.
+        """
         if self.state is _CLOSED:
             return
         self.news = True
-        if self.state is _HANDSHAKE:
-            self.output.append(Command.error(str(error)).encode())
+        if self.state is _HANDSHAKE and self._mechanism.tells_errors:
+            self.output.append(Command.error(told or str(error)).encode())
         self.state = _CLOSED
         self.quick = False
         self.error = error
 
-    # Sending: each message is made first and then queued in one step, since a finalizer or a signal handler may come at
-    # any moment, and send a message of its own.
-
-    def send_message(self, parts: Sequence[Frame]) -> None:
-        """Queue one message for ``take_output``. Only after the handshake; harmless after an error."""
-        assert self.state in (_TRAFFIC, _CLOSED), f"send_message in {self.state}"
-        frames: list[Frame]
-        if self._seals:
-            frames = self._mechanism.seal(parts)
-            self.output.extend(frames)
-        else:
-            frames = []
-            encode_message(parts, frames)
-            self.output.extend(frames)
-
-    def send_delimited(self, body: Frame) -> None:
-        """Queue ``[b"", body]``, as requests and replies travel (RFC 28). When: as ``send_message``."""
-        size = len(body)
-        if size < 256 and not self._seals:
-            frame = DELIMITED[size] + body
-            self.output.append(frame)
-        else:
-            frames: list[Frame] = []
-            if self._seals:
-                frames = self._mechanism.seal((b"", body))
-            else:
-                encode_delimited(body, frames)
-            self.output.extend(frames)
-
-    def send_ping(self, ttl: float = 0.0, context: bytes = b"") -> None:
-        """Ask for a PONG; ``ttl`` in seconds (a hint when to give us up, 0 for none), ``context`` comes back."""
-        tenths = min(round(ttl / _PING_TTL_UNIT), 0xFFFF)
-        self.output.append(Command(b"PING", tenths.to_bytes(2, "big") + context[:_PING_CONTEXT_MAX]).encode())
-
-    def send_pong(self) -> None:
-        """Answer the last PING unless that is done. Up to the caller: only it knows whether the peer reads at all."""
-        if self._ping_context is not None:
-            self.output.append(Command(b"PONG", self._ping_context).encode())
-            self._ping_context = None
-
-    def send_subscribe(self, prefix: bytes = b"") -> None:
-        """Ask a publisher for the messages that begin with ``prefix``: by command, or by message to ZMTP 3.0."""
-        self._send_subscription(b"SUBSCRIBE", b"\x01", prefix)
-
-    def send_cancel(self, prefix: bytes = b"") -> None:
-        """Take one subscription back."""
-        self._send_subscription(b"CANCEL", b"\x00", prefix)
-
-    def _send_subscription(self, name: bytes, flag: bytes, prefix: bytes) -> None:
-        if self.speaks_3_1:
-            self.output.append(Command(name, prefix).encode())
-        else:
-            self.send_message([flag + prefix])
+    # Who the peer is
 
     @property
-    def speaks_3_1(self) -> bool:
-        """Whether the peer knows ZMTP 3.1's commands: PING, PONG, SUBSCRIBE, CANCEL."""
-        greeting = self.peer_greeting
-        return greeting is not None and (greeting.major, greeting.minor) >= (3, 1)
+    def asking(self) -> bool:
+        """Whether somebody has to decide who the peer is: ``admit`` or ``refuse``."""
+        return self._handshake.asking and self.state is _HANDSHAKE
 
-    def take_output(self) -> list[Frame]:
-        """What has to be sent, in order, and forget it."""
-        output, self.output = self.output, []
-        return output
+    @property
+    def credentials(self) -> Credentials | None:
+        """What the peer has shown of itself; None until it has."""
+        return self._mechanism.credentials
+
+    def admit(self) -> None:
+        """The peer is let in: the handshake goes on. Without effect unless it is ``asking``."""
+        if self.asking:
+            self.output += self._handshake.admit()
+            self._heed_handshake()
+
+    def refuse(self, reason: str = "not allowed") -> None:
+        """The peer is not let in: tell it why, and end the connection. Without effect unless it is ``asking``."""
+        if self.asking:
+            self._fail(HandshakeFailed(f"refused: {reason}"), reason)
 
     def __repr__(self) -> str:
         peer = self.peer_socket_type.value if self.peer_socket_type else "?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zerorpc.errors import ProtocolError
+from zerorpc.errors import HandshakeFailed, ProtocolError
 from zerorpc.zmtp.commands import Command
 from zerorpc.zmtp.frames import Frame, Message
 from zerorpc.zmtp.greeting import GREETING_SIZE, Greeting, check_greeting_start
@@ -13,22 +13,44 @@ __all__ = ["TOO_EARLY", "Handshake"]
 
 TOO_EARLY = "the peer sent a message before the handshake was over"
 
+_REMEDY = {  # what a user has to do here, by what the peer wants
+    "CURVE": " (curve= with the keys, or neither)",
+    "NULL": " (curve= there too, or neither)",
+}
+
 
 class Handshake:
     """What one connection does before its first message, and what that tells of the peer.
 
     Arguments: our ``socket_type``; this connection's ``mechanism``; our ``metadata``, packed. What the peer may not
     send raises ProtocolError.
+
+    If the mechanism ``asks``, somebody has to decide who the peer is, and may take a while. As soon as the peer has
+    shown its credentials it is ``asking``, and what was to be sent next is held back until ``admit``.
     """
 
-    __slots__ = ("_buffer", "_mechanism", "_metadata", "_our_type", "greeting", "properties", "socket_type")
+    __slots__ = (
+        "_buffer",
+        "_held",
+        "_mechanism",
+        "_metadata",
+        "_our_type",
+        "_undecided",
+        "asking",
+        "greeting",
+        "properties",
+        "socket_type",
+    )
 
     def __init__(self, socket_type: SocketType, mechanism: Mechanism, metadata: bytes) -> None:
         self.greeting: Greeting | None = None  # the peer's, once it is whole
         self.properties: dict[str, bytes] | None = None  # the peer's, once the handshake is over,
         self.socket_type: SocketType | None = None  # and what it is
+        self.asking: bool = False
         self._our_type = socket_type
         self._mechanism = mechanism
+        self._undecided = mechanism.asks
+        self._held: list[Frame] = []
         self._metadata = metadata
         self._buffer = bytearray()  # the greeting, until it is whole
 
@@ -44,25 +66,49 @@ class Handshake:
         if len(self._buffer) < GREETING_SIZE:
             return b""
         self.greeting = Greeting.decode(bytes(self._buffer))
-        if self.greeting.mechanism != self._mechanism.name:
-            wanted, ours = self.greeting.mechanism, self._mechanism.name
-            raise ProtocolError(f"the peer wants the security mechanism {wanted!r}, here it is {ours!r}")
+        self._check_mechanism(self.greeting)
         return data[missing:]
+
+    def _check_mechanism(self, theirs: Greeting) -> None:
+        ours = self._mechanism
+        if theirs.mechanism != ours.name:
+            raise HandshakeFailed(
+                f"the peer wants the security mechanism {theirs.mechanism!r}, here it is {ours.name!r}: "
+                f"both sides need the same{_REMEDY.get(theirs.mechanism, '')}"
+            )
+        if theirs.as_server and ours.as_server:  # the other way round can't be told: libzmq's servers don't say it
+            raise HandshakeFailed(f"both sides have the server's role in {ours.name}: one needs the other's key")
 
     def start(self) -> list[Frame]:
         """What to send when the greetings match."""
-        return [command.encode() for command in self._mechanism.start(self._metadata)]
+        commands: list[Frame] = [command.encode() for command in self._mechanism.start(self._metadata)]
+        if self._undecided and self._mechanism.symmetric:
+            self._held, commands = commands, []
+        return commands
 
     def receive(self, item: Message | Command) -> list[Frame]:
         """What to answer. It is over when there are ``properties``."""
-        if not isinstance(item, Command):
+        if not isinstance(item, Command) or self.asking:
             raise ProtocolError(TOO_EARLY)
         if item.name == b"ERROR":
-            raise ProtocolError(f"the peer refused the connection: {item.error_reason}")
+            raise HandshakeFailed(f"the peer refused the connection: {item.error_reason}")
         answers: list[Frame] = [command.encode() for command in self._mechanism.receive(item)]
         if self._mechanism.properties is not None:
             self.socket_type = self._checked_type(self._mechanism.properties)
-            self.properties = self._mechanism.properties
+        if self._undecided and self._mechanism.credentials is not None:
+            self.asking = True
+            self._held += answers
+            return []
+        return self._go_on(answers)
+
+    def admit(self) -> list[Frame]:
+        """The peer is who it says it is: what was held back."""
+        self.asking = self._undecided = False
+        held, self._held = self._held, []
+        return self._go_on(held)
+
+    def _go_on(self, answers: list[Frame]) -> list[Frame]:
+        self.properties = self._mechanism.properties
         return answers
 
     def _checked_type(self, properties: dict[str, bytes]) -> SocketType:
