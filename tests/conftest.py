@@ -55,6 +55,7 @@ LONGEST = [
 # Coverage doubles what a test takes, and a program that it starts needs 150 ms more. So it leaves out tests with other
 # programs, which say how two programs do together, and long files that run the same lines as other files do.
 UNMEASURED = (
+    "tests/attacks/",
     "tests/benchmarks/",
     "tests/conformance/",
     "tests/faults/",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
+from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +18,7 @@ from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.zmtp import SocketType
+from zerorpc.zmtp import Connection, SocketType
 from zerorpc.zmtp.greeting import Greeting
 
 
@@ -78,6 +80,169 @@ def test_the_server_stops_reading_from_a_peer_that_does_not_read() -> None:
         assert len(ran) < 200
         with zerorpc.Client(server.endpoints[0]) as other:
             assert other._zerorpc_ping()[0] == "pong"
+
+
+class Transport:
+    """Takes what a link does with its transport."""
+
+    def __init__(self) -> None:
+        self.reads = True
+        self.written: list[bytes] = []
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def abort(self) -> None: ...
+
+
+class Loop:
+    """Turns when it is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.soon: list[Callable[[], None]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def create_future(self) -> None: ...
+
+    def call_soon(self, act: Callable[[], None]) -> None:
+        self.soon.append(act)
+
+    def call_at(self, when: float, act: Callable[[], None]) -> None: ...
+
+    def turn(self) -> None:
+        self.now += 1.0
+        soon, self.soon = self.soon, []
+        for act in soon:
+            act()
+
+
+class Counting(Owner):
+    """Counts the messages that its link brings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stale = False
+        self.owner = self
+        self.arrived = 0
+        self.on_arrival: Callable[[], None] = lambda: None
+
+    def received(self, link: AioLink, touched: list[object]) -> None:
+        self.arrived += len(touched)
+        self.on_arrival()
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> tuple[Loop, Counting, AioLink, Transport]:
+    """A link after its handshake, each of whose turns has time for one slice."""
+    now = itertools.count(0.0, 0.003)
+    monkeypatch.setattr("zerorpc.transport.aio_link.monotonic", lambda: next(now))
+    loop, owner, transport = Loop(), Counting(), Transport()
+    link = AioLink(loop, owner, Peer(SocketType.PULL), None, "there")  # type: ignore[arg-type]
+    owner.links = set()  # type: ignore[assignment]
+    owner.peer_ready = lambda link: None  # type: ignore[method-assign]
+    link.connection_made(transport)  # type: ignore[arg-type]
+    other = Connection(SocketType.PUSH)
+    link.data_received(b"".join(other.take_output()))
+    other.receive_data(b"".join(transport.written))
+    link.data_received(b"".join(other.take_output()))
+    assert link.peer.ready
+    return loop, owner, link, transport
+
+
+SIX = b"\0\4abcd"  # a message
+ONE_READ = SIX * 42_000  # 252,000 octets, as uvloop reads at once
+IN_A_SLICE = 4096 // 6
+
+
+def test_of_much_that_comes_each_turn_takes_a_little(counted: tuple[Loop, Counting, AioLink, Transport]) -> None:
+    loop, owner, link, transport = counted
+    loop.turn()
+    link.data_received(ONE_READ)
+    turns = 0
+    while not transport.reads:
+        assert owner.arrived <= (turns + 1) * (IN_A_SLICE + 1)
+        loop.turn()
+        turns += 1
+    assert owner.arrived == 42_000
+    assert turns >= 252_000 // 4096
+
+
+def test_many_small_reads_in_one_turn_are_much_too(counted: tuple[Loop, Counting, AioLink, Transport]) -> None:
+    loop, owner, link, transport = counted
+    loop.turn()
+    reads = 0
+    while transport.reads:
+        link.data_received(SIX * 100)
+        reads += 1
+    assert reads == 64 * 1024 // 600 + 1
+    loop.turn()
+    assert transport.reads
+    assert owner.arrived == reads * 100
+
+
+def test_an_owner_that_has_enough_gets_no_more_of_what_came(counted: tuple[Loop, Counting, AioLink, Transport]) -> None:
+    loop, owner, link, transport = counted
+    loop.turn()
+    owner.on_arrival = link.pause_reading
+    link.data_received(ONE_READ)
+    arrived = owner.arrived
+    loop.turn()
+    assert owner.arrived == arrived
+    assert not transport.reads
+    owner.on_arrival = lambda: None
+    link.resume_reading()
+    while not transport.reads:
+        loop.turn()
+    assert owner.arrived == 42_000
+
+
+def test_an_owner_that_pauses_and_goes_on_in_the_middle_gets_each_message_once(
+    counted: tuple[Loop, Counting, AioLink, Transport],
+) -> None:
+    loop, owner, link, transport = counted
+    loop.turn()
+    owner.on_arrival = lambda: (link.pause_reading(), link.resume_reading())  # type: ignore[assignment,return-value]
+    link.data_received(ONE_READ)
+    while not transport.reads:
+        loop.turn()
+    assert owner.arrived == 42_000
+
+
+def test_nothing_is_taken_of_a_peer_that_does_not_read(counted: tuple[Loop, Counting, AioLink, Transport]) -> None:
+    loop, owner, link, transport = counted
+    link.peer.pauses_reading = True
+    loop.turn()
+    owner.on_arrival = link.pause_writing
+    link.data_received(ONE_READ)
+    arrived = owner.arrived
+    loop.turn()
+    assert owner.arrived == arrived
+    owner.on_arrival = lambda: None
+    link.resume_writing()
+    while not transport.reads:
+        loop.turn()
+    assert owner.arrived == 42_000
+
+
+def test_nothing_is_taken_after_the_end(counted: tuple[Loop, Counting, AioLink, Transport]) -> None:
+    loop, owner, link, _ = counted
+    loop.turn()
+    link.data_received(ONE_READ)
+    arrived = owner.arrived
+    link.connection_lost(None)
+    loop.turn()
+    assert owner.arrived == arrived
 
 
 @pytest.mark.parametrize(

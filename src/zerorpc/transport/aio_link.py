@@ -7,6 +7,7 @@ for the end of the turn would cost it another turn (measured: 54 µs instead of 
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any, Protocol, cast
 
 from zerorpc.errors import LostRemote
@@ -24,6 +25,9 @@ logger: Logger = Logger("zerorpc.transport")
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is cheaper than handing over many
+_TURN_OCTETS = 64 * 1024  # octets of one peer that are taken in one turn of the loop; uvloop would read 8 MB
+_TURN_SECONDS = 0.005  # and how long that may take,
+_SLICE = 4 * 1024  # looked at after so many: a hostile peer has 1,000 messages in them
 
 
 class AioLinks(Protocol):
@@ -41,12 +45,17 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
     """
 
     __slots__ = (
+        "_in_turn",
         "_loop",
         "_name",
+        "_paused",
+        "_taking",
         "_time",
         "_timer",
         "_timer_at",
         "_transport",
+        "_turn",
+        "_unread",
         "_writing",
         "flush_scheduled",
         "hub",
@@ -72,6 +81,11 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         self._writing = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._turn = 0.0  # when octets came last, by the loop's clock, which stands still during a turn of uvloop's,
+        self._in_turn = 0  # and how many have come then
+        self._unread = b""  # octets that came, for the next turns
+        self._taking = False  # just now
+        self._paused = False  # by the owner
 
     # The loop calls these
 
@@ -84,13 +98,46 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
 
     def data_received(self, data: bytes, filled: int = 0) -> None:
         """Take octets: those in ``data``, or so many that ``_BodyReader`` had put into their place."""
-        peer = self.peer
-        self.act_on(peer.receive_data(data, self._time(), filled))
+        peer, now = self.peer, self._time()
+        if now != self._turn:
+            self._turn, self._in_turn = now, 0
+        self._in_turn += len(data)
         decoder = peer.connection.decoder
+        if self._in_turn > _TURN_OCTETS and (decoder.body is None or decoder.missing < len(data)):
+            self._unread = data
+            self._take_slices()
+            return
+        self.act_on(peer.receive_data(data, now, filled))
         if filled and decoder.body is None:
             self._transport.set_protocol(self)
         elif decoder.body is not None and not filled and decoder.missing >= _IN_PLACE_MIN:
             self._transport.set_protocol(_BodyReader(self))
+
+    def _take_slices(self) -> None:
+        """Take of what is unread as much as one turn has time for; the rest in later ones, when others had theirs."""
+        self._transport.pause_reading()
+        data, position, until = self._unread, 0, monotonic() + _TURN_SECONDS
+        self._taking = True
+        while position < len(data) and self._may_read and monotonic() < until:
+            piece = data[position : position + _SLICE]
+            position += _SLICE
+            self.act_on(self.peer.receive_data(piece, self._time()))
+        self._taking = False
+        self._unread = data[position:]
+        self._loop.call_soon(self._read_on)
+
+    @property
+    def _may_read(self) -> bool:
+        """Whether anything of this peer is to be taken now."""
+        return not (self.closed or self._paused or (self.peer.pauses_reading and not self.peer.writable))
+
+    def _read_on(self) -> None:
+        if self._taking or not self._may_read:
+            return
+        if self._unread:
+            self._take_slices()
+        else:
+            self._transport.resume_reading()
 
     def pause_writing(self) -> None:
         """Too much is unsent: take no more from this peer until it reads, if we are its server."""
@@ -100,8 +147,7 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.peer.take_again()
-        if self.peer.pauses_reading and not self.closed:
-            self._transport.resume_reading()
+        self._read_on()
         self.owner.peer_writable(self)
         self.flush()
 
@@ -173,12 +219,13 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Take no more from this peer for now: its owner has enough."""
+        self._paused = True
         if not self.closed:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if not self.closed:
-            self._transport.resume_reading()
+        self._paused = False
+        self._read_on()
 
     def close(self, reason: Exception) -> None:
         """End the connection after sending what is buffered."""
