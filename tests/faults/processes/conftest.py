@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         case = getattr(item, "callspec", None) and item.callspec.params.get("case")
         if isinstance(case, Case):
-            item.add_marker(pytest.mark.timeout(case.seconds + 5))
+            item.add_marker(pytest.mark.timeout(2 * case.seconds + 20))
 
 
 @pytest.hookimpl(wrapper=True)

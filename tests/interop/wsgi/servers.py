@@ -52,6 +52,7 @@ class WebServer:
         self._program = program
         self._said = folder / "said"
         file, *options = program.command(self.port)
+        self._misses_signals = file == "uwsgi"
         with self._said.open("w") as said:
             self._process = subprocess.Popen(
                 [str(VENV / "bin" / file), *options],
@@ -91,12 +92,13 @@ class WebServer:
     def end(self) -> int:
         """Ask it to end; its exit code, once all of its workers have ended too.
 
-        More than once: uWSGI misses a signal that comes while it starts a worker anew.
+        uWSGI more than once: it misses a signal that comes while it starts a worker anew. A second one would kill
+        gunicorn at its end, when it has no handler any more.
         """
         for _ in range(int(PATIENCE)):
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(2.0)
+                self._process.wait(2.0 if self._misses_signals else PATIENCE)
                 break
         code = self._process.wait(PATIENCE)
         eventually(lambda: not _group_exists(self.pid), "all workers have ended")
