@@ -18,6 +18,7 @@ from zerorpc import errors
 TREE = {
     errors.EndpointError: (ValueError, errors.EndpointError("x", "why")),
     errors.AddressInUse: (OSError, errors.AddressInUse("tcp://a:1")),
+    errors.CertificateError: (ValueError, errors.CertificateError("why")),
     errors.Closed: (RuntimeError, errors.Closed("closed")),
     errors.TimeoutExpired: (TimeoutError, errors.TimeoutExpired(1)),
     errors.Cancelled: (RuntimeError, errors.Cancelled("given up")),

@@ -148,6 +148,7 @@ GUIDE = (Path(__file__).parents[1] / "docs" / "guide.md").read_text(encoding="ut
 NOT_ON_THE_COMMAND_LINE = {
     "passive_heartbeat": "`--active-hb` turns it off",  # where it is on
     "retry": "",
+    "tls": "`--tls-cert`, `--tls-key`, `--tls-ca`",
 }
 
 

@@ -13,6 +13,7 @@ from zerorpc import exceptions
 from zerorpc.errors import (
     AddressInUse,
     Cancelled,
+    CertificateError,
     Closed,
     EndpointError,
     HandshakeFailed,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from zerorpc.service.current_call import CurrentCall, current_call
     from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
     from zerorpc.service.stream_parameters import takes_stream
-    from zerorpc.settings import Answers, Retry
+    from zerorpc.settings import Answers, Retry, Tls
 
 __version__ = "1.0.0a1"
 
@@ -54,6 +55,7 @@ __all__ = [
     "AsyncClient",
     "CallView",
     "Cancelled",
+    "CertificateError",
     "Client",
     "Closed",
     "Context",
@@ -76,6 +78,7 @@ __all__ = [
     "ServerStopping",
     "Subscriber",
     "TimeoutExpired",
+    "Tls",
     "UnknownMethod",
     "WorkerDied",
     "WrongArguments",
@@ -113,6 +116,7 @@ _MODULES = {
     "Retry": "zerorpc.settings",
     "Server": "zerorpc.server.server",
     "Subscriber": "zerorpc.one_way.puller",
+    "Tls": "zerorpc.settings",
     "by_reference": "zerorpc.remote_objects",
     "current_call": "zerorpc.service.current_call",
     "deadline": "zerorpc.scope",

@@ -4,6 +4,7 @@
 
     ZeroRPCError
     ├── EndpointError        (ValueError)       an endpoint that can't be understood or resolved
+    ├── CertificateError     (ValueError)       a certificate, key or list of authorities that can't be used
     ├── AddressInUse         (OSError)          bind: somebody else listens there
     ├── Closed               (RuntimeError)     used after close()
     ├── TimeoutExpired       (TimeoutError)     the deadline passed
@@ -33,6 +34,7 @@ import errno
 __all__ = [
     "AddressInUse",
     "Cancelled",
+    "CertificateError",
     "Closed",
     "EndpointError",
     "HandshakeFailed",
@@ -69,7 +71,8 @@ class EndpointError(ZeroRPCError, ValueError):
     """
 
     FORMS = (
-        "tcp://host:port, tcp://*:port, tcp://0:port, tcp://[::1]:port, ipc://path, ipc://@abstract-name, inproc://name"
+        "tcp://host:port, tcp://*:port, tcp://0:port, tcp://[::1]:port, the same with tls+tcp, ipc://path, "
+        "ipc://@abstract-name, inproc://name"
     )
 
     def __init__(self, endpoint: object, reason: str) -> None:
@@ -93,6 +96,14 @@ class AddressInUse(ZeroRPCError, OSError):
 
     def __reduce__(self) -> tuple[type[AddressInUse], tuple[str], dict[str, object]]:
         return type(self), (self.endpoint,), self.__dict__  # args alone are not what __init__ takes
+
+
+class CertificateError(ZeroRPCError, ValueError):
+    """A file of a ``Tls`` can't be used, or is missing: the text says which, and why. By ``bind`` and ``connect``.
+
+    A certificate of the peer that can't be trusted ends the connection, not the program: that is what the error of a
+    call that found no server says.
+    """
 
 
 class Closed(ZeroRPCError, RuntimeError):

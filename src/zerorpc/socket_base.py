@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from zerorpc.protocol.events import Buffer
+from zerorpc.settings import TlsGiven
 from zerorpc.transport.hub import Hub
 
 __all__ = ["SocketBase"]
@@ -23,7 +24,8 @@ class Core(Protocol):
 class SocketBase:
     """A socket as in ZeroMQ: it may bind and connect to any number of endpoints, mixed. Safe from any thread.
 
-    Endpoints are ``tcp://host:port``, ``tcp://*:port``, ``tcp://0:port``, ``tcp://[::1]:port``, ``ipc://path``,
+    Endpoints are ``tcp://host:port``, ``tcp://*:port``, ``tcp://0:port``, ``tcp://[::1]:port``, the same with
+    ``tls+tcp``, for which ``tls`` counts before what the constructor was given, ``ipc://path``,
     ``ipc://@abstract`` (Linux) and ``inproc://name``; a list stands for several, and a name to connect to for all
     addresses that it has, now and later. With ``resolve`` they pass the context's hook ``resolve_endpoint`` first. A
     malformed one raises EndpointError; a closed socket raises Closed.
@@ -31,22 +33,22 @@ class SocketBase:
 
     _core: Core
 
-    def bind(self, endpoint: object, resolve: bool = True) -> list[str]:
+    def bind(self, endpoint: object, resolve: bool = True, *, tls: TlsGiven | None = None) -> list[str]:
         """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0 or ``*``.
 
         Raises AddressInUse, EndpointError for an address that this machine doesn't have, or another OSError. Peers may
         connect from now on; they wait until this socket works: until a server or puller runs, a client makes its first
         call, or a pusher sends its first message.
         """
-        return self._core.hub.bind(endpoint, resolve)
+        return self._core.hub.bind(endpoint, resolve, tls=tls)
 
-    def connect(self, endpoint: object, resolve: bool = True) -> list[str]:
+    def connect(self, endpoint: object, resolve: bool = True, *, tls: TlsGiven | None = None) -> list[str]:
         """Stay connected to an endpoint; returns it, as ``bind`` does, without waiting for the connection.
 
         Nobody has to listen there yet. A lost connection is made again. Errors of the network raise nothing here: the
         calls that find no server name them.
         """
-        return self._core.hub.connect(endpoint, resolve)
+        return self._core.hub.connect(endpoint, resolve, tls=tls)
 
     def unbind(self, endpoint: object, resolve: bool = True) -> None:
         """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound."""

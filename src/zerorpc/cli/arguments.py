@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from zerorpc.settings import ClientSettings, ServerSettings, Setting, declared
+from zerorpc.settings import ClientSettings, ServerSettings, Setting, Tls, declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,6 +50,9 @@ class Arguments(argparse.Namespace):
     grace: float
     proxy_protocol: bool
     answers: str | None
+    tls_cert: str | None
+    tls_key: str | None
+    tls_ca: str | None
     json: bool
     print_json: bool
     inspect: bool
@@ -58,6 +61,11 @@ class Arguments(argparse.Namespace):
     version: bool
     command: str | None
     params: list[str]
+
+    @property
+    def tls(self) -> Tls | None:
+        """The files for TLS, None if there are none."""
+        return tls_of(self)
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -190,9 +198,32 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="send heartbeats at once, not only after the server's first (client only)",
     )
+    add_tls_flags(parser)
     for name in server:
         if name not in client:
             add_setting(parser, name, server[name], getattr(ServerSettings(), name), "server only")
+
+
+def add_tls_flags(parser: argparse.ArgumentParser) -> None:
+    """The setting ``tls`` has several files, each with a flag of its own."""
+    add = parser.add_argument
+    add("--tls-cert", metavar="path", help="our certificate for tls+tcp://, a PEM file; a server needs one")
+    add("--tls-key", metavar="path", help="its private key, unless that is in the same file")
+    add(
+        "--tls-ca",
+        metavar="path",
+        help="whose certificates the other side may have (default: a server asks for none, and a client trusts whom "
+        "the system trusts)",
+    )
+
+
+def tls_of(arguments: argparse.Namespace) -> Tls | None:
+    """The files that were given for TLS. Raises UsageError for a key without its certificate."""
+    files = arguments.tls_cert, arguments.tls_key, arguments.tls_ca
+    try:
+        return Tls(*files) if any(files) else None
+    except ValueError as error:
+        raise UsageError(str(error), "add --tls-cert") from None
 
 
 def add_setting(

@@ -21,10 +21,12 @@ from zerorpc.cli.arguments import (
     Parser,
     UsageError,
     add_setting,
+    add_tls_flags,
     count,
     parse_with,
     program_name,
     seconds,
+    tls_of,
 )
 from zerorpc.cli.bench_load import SECOND, Load
 from zerorpc.cli.bench_report import Subject, number, print_json, print_text
@@ -146,6 +148,7 @@ async def _connect(arguments: BenchArguments, stack: contextlib.AsyncExitStack) 
             timeout=arguments.timeout,
             heartbeat=arguments.heartbeat,
             passive_heartbeat=True,  # as servers of zerorpc 0.6 want it
+            tls=tls_of(arguments),
         )
         clients.append(await stack.enter_async_context(client))
     await asyncio.gather(*[_reach(client, min(PATIENCE, arguments.timeout)) for client in clients])
@@ -314,6 +317,7 @@ def _add_call_flags(parser: argparse.ArgumentParser) -> None:
     )
     for name in ("timeout", "heartbeat"):
         add_setting(parser, name, declared(ClientSettings)[name], getattr(ClientSettings(), name))
+    add_tls_flags(parser)
     add("--report", choices=("text", "json"), default="text", help="for people, or for programs (default text)")
 
 

@@ -28,6 +28,7 @@ def call(arguments: Arguments) -> int:
         timeout=arguments.timeout,
         heartbeat=arguments.heartbeat,
         passive_heartbeat=not arguments.active_hb,
+        tls=arguments.tls,
     ) as client:
         client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE)

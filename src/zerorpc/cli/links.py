@@ -38,13 +38,13 @@ def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
 
 def _port_is_chosen(endpoint: str) -> bool:
     """Whether the system chooses the port, so that the endpoint as typed tells nobody where to connect."""
-    return endpoint.startswith("tcp://") and endpoint.endswith((":0", ":*"))
+    return endpoint.startswith(("tcp://", "tls+tcp://")) and endpoint.endswith((":0", ":*"))
 
 
 def is_public(endpoint: str) -> bool:
     """Whether other machines may reach the endpoint. A name that isn't known to be local counts as public."""
     scheme, _, address = endpoint.partition("://")
-    if scheme != "tcp":
+    if scheme not in ("tcp", "tls+tcp"):
         return False
     host = address.rpartition(":")[0].strip("[]").partition("%")[0]
     if host == "localhost":

@@ -51,6 +51,7 @@ class AsyncPeers:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop
         self.hub: AioHub = AioHub(self, core.context.hook_resolve_endpoint)
+        self.hub.tls = settings.tls
         self.calls.hedges.won = self._won
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:

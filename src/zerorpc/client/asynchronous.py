@@ -31,7 +31,7 @@ from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, TlsGiven, checked
 from zerorpc.transport.aio import AioHub
 
 __all__ = ["AsyncClient"]
@@ -51,8 +51,9 @@ class AsyncClient(ClientBase):
     may take to connect, send and get its first reply, None for no limit; ``heartbeat`` seconds between heartbeats (the
     server counts as lost after two without a sign of it), None for none, the same as a zerorpc 0.6 server's;
     ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6); ``retry`` a
-    ``zerorpc.Retry``: calls that failed are repeated. Raises TypeError or ValueError for other values, EndpointError
-    for a malformed endpoint.
+    ``zerorpc.Retry``: calls that failed are repeated; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints
+    ``tls+tcp://``. Raises TypeError or ValueError for other values, EndpointError
+    for a malformed endpoint, CertificateError for files that can't be used.
 
     With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
@@ -71,8 +72,10 @@ class AsyncClient(ClientBase):
         heartbeat: float | None = HEARTBEAT,
         passive_heartbeat: bool = False,
         retry: Retry | None = None,
+        *,
+        tls: TlsGiven | None = None,
     ) -> None:
-        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry))
+        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry, tls))
         core = _Core if retry is None else _RepeatingCore
         self._core: _Core = core(context or Context.get_instance(), settings)
         if connect_to:

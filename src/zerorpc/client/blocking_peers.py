@@ -41,6 +41,7 @@ class BlockingPeers:
         self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
         self._settings = settings
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
+        self.hub.tls = settings.tls
 
     def start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""

@@ -9,6 +9,7 @@ from zerorpc.compat.context import Context
 from zerorpc.one_way.inbox import Inbox
 from zerorpc.runtime.signals import children_apart
 from zerorpc.service.methods import collect
+from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.socket_base import SocketBase
 from zerorpc.zmtp import SocketType
 
@@ -25,7 +26,8 @@ class Puller(SocketBase):
         puller.run()                    # or: await puller.serve()
 
     Arguments: ``methods`` an object, a module or a dict of functions, as for Server (TypeError for anything else);
-    ``context`` the middleware. A subclass that is given no ``methods`` exposes its own.
+    ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints ``tls+tcp://``. A
+    subclass that is given no ``methods`` exposes its own.
 
     Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
     that the caller of ``run`` or ``serve`` had, and a coroutine has a task of its own.
@@ -36,10 +38,11 @@ class Puller(SocketBase):
 
     _socket_type: ClassVar[SocketType] = SocketType.PULL
 
-    def __init__(self, methods: object = None, context: Context | None = None) -> None:
+    def __init__(self, methods: object = None, context: Context | None = None, *, tls: TlsGiven | None = None) -> None:
         service = self if methods is None else methods
         exposed = collect(service, Puller if isinstance(service, Puller) else None)
         self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), exposed)
+        self._core.hub.tls = tls_or_none("tls", tls)
 
     def run(self) -> None:
         """Receive until ``stop``, running the methods in this thread; coroutines on an event loop of their own.

@@ -15,6 +15,7 @@ from zerorpc.errors import SerializationError
 from zerorpc.one_way.outbox import LINGER, Outbox
 from zerorpc.protocol.events import VERSION, encode
 from zerorpc.remote_method import RemoteMethod, method_name
+from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.socket_base import SocketBase
 from zerorpc.zmtp import SocketType
 
@@ -22,7 +23,10 @@ __all__ = ["Publisher", "Pusher"]
 
 
 class Pusher(SocketBase):
-    """Sends events to pullers, each to one of them in turn. Argument: ``context``, the middleware.
+    """Sends events to pullers, each to one of them in turn.
+
+    Arguments: ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints
+    ``tls+tcp://``.
 
     ::
 
@@ -44,9 +48,10 @@ class Pusher(SocketBase):
 
     _socket_type: ClassVar[SocketType] = SocketType.PUSH
 
-    def __init__(self, context: Context | None = None) -> None:
+    def __init__(self, context: Context | None = None, *, tls: TlsGiven | None = None) -> None:
         self._context = context or Context.get_instance()
         self._core: Outbox = Outbox(self._socket_type, self._context.hook_resolve_endpoint)
+        self._core.hub.tls = tls_or_none("tls", tls)
 
     def __getattr__(self, name: str) -> RemoteMethod:
         if name.startswith("__"):

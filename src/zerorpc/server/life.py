@@ -125,6 +125,7 @@ class Service:
         self.door: RpcDoor = RpcDoor(self.registry, context, settings.heartbeat)
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol
+        self.hub.tls = settings.tls
         self.life: Life = Life()
         self.unbound: threading.Event = threading.Event()  # set when nothing listens any more
         self.intake: Intake | None = None  # where connections come from in one of several processes

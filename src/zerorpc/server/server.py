@@ -11,7 +11,7 @@ from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
 from zerorpc.service import process_pool
 from zerorpc.service.methods import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, Answers, ServerSettings, checked
+from zerorpc.settings import GRACE, HEARTBEAT, Answers, ServerSettings, TlsGiven, checked
 from zerorpc.socket_base import SocketBase
 
 __all__ = ["Server"]
@@ -45,6 +45,8 @@ class Server(SocketBase):
       be foreseen. None: half of its caller's timeout.
     - ``answers``: where the answers to calls with an idempotency key are kept: the path of an SQLite database, so that
       they survive a restart and hold across ``processes``, or a ``zerorpc.Answers``. None: in memory, for an hour.
+    - ``tls``: the certificate for endpoints ``tls+tcp://``, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind``
+      is given another one.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -65,6 +67,7 @@ class Server(SocketBase):
         proxy_protocol: bool = False,
         max_wait: float | None = None,
         answers: Answers | str | os.PathLike[str] | None = None,
+        tls: TlsGiven | None = None,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -74,6 +77,7 @@ class Server(SocketBase):
             proxy_protocol=proxy_protocol,
             max_wait=max_wait,
             answers=answers,  # type: ignore[arg-type] # any path; checked below
+            tls=tls,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()

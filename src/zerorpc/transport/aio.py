@@ -113,8 +113,16 @@ class AioHub(Hub):
         try:
             tune(sock)
             sock.setblocking(False)
-            link = AioLink(self.loop, self, self.owner.make_peer(security.mechanism), dialer, name)
-            await self.loop.connect_accepted_socket(lambda: link, sock)
+            link: AioLink
+            protocol: asyncio.Protocol
+            if security.tls is None:
+                link = protocol = AioLink(self.loop, self, self.owner.make_peer(security.mechanism), dialer, name)
+            else:
+                from zerorpc.transport.aio_tls import AioTls, TlsAioLink
+
+                link = TlsAioLink(self.loop, self, self.owner.make_peer(security.mechanism), dialer, name)
+                protocol = AioTls(link, security.tls.new_connection())
+            await self.loop.connect_accepted_socket(lambda: protocol, sock)
         except BaseException:
             sock.close()
             raise

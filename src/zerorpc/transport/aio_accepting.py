@@ -90,7 +90,7 @@ class AioAccepting:
             name = address_text(sock.getpeername())
             if proxied:
                 name = await caller_behind(name, sock, self._loop)
-            await self._hub.make_link(sock, None, name, security)
+            await self._hub.make_link(sock, None, name if security.tls is None else f"tls+{name}", security)
         except asyncio.CancelledError:
             sock.close()
             raise

@@ -117,7 +117,7 @@ class BlockingHub(KeptHub):
                     sock.close()
                     return
                 dialer = None if dial is None else dial.dialer
-                link = BlockingLink(self, sock, self.owner.make_peer(security.mechanism), dialer)
+                link = self._new_link(sock, dialer, security)
                 self.links[link.fileno] = link
                 if dial is not None:
                     self.dialing.ended(dial)
@@ -125,6 +125,14 @@ class BlockingHub(KeptHub):
         except BaseException:
             sock.close()
             raise
+
+    def _new_link(self, sock: socket.socket, dialer: Dialer | None, security: Security) -> BlockingLink:
+        peer = self.owner.make_peer(security.mechanism)
+        if security.tls is None:
+            return BlockingLink(self, sock, peer, dialer)
+        from zerorpc.transport.blocking_tls import TlsBlockingLink
+
+        return TlsBlockingLink(self, sock, peer, dialer, security.tls.new_connection())
 
     # Listening
 

@@ -144,8 +144,8 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
                 unsent[0] = unsent[0][sent:]
                 break
             unsent.popleft()
-        if self.watched is not bool(unsent):
-            self.watched = bool(unsent)
+        if self.watched is not self._wants_to_write():
+            self.watched = not self.watched
             self._hub.polling.watch(self, self.watched)
         writable = self.unsent <= _UNSENT_HIGH
         if writable is not self.peer.writable:
@@ -153,6 +153,10 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
             if writable:
                 self.peer.take_again()
                 self.owner.peer_writable(self)
+
+    def _wants_to_write(self) -> bool:
+        """Whether there is something to send as soon as the socket takes it."""
+        return bool(self._unsent)
 
     def _send(self, data: Frame | memoryview) -> int:
         """How much the socket took; -1 when it takes nothing any more, and ``_reason`` says why."""
@@ -188,10 +192,9 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
         """The connection is over."""
         if self.closed:
             return
-        self._reason = reason
         if self._unsent and not isinstance(reason, LostRemote):
-            with contextlib.suppress(OSError):
-                self.sock.send(self._unsent[0])  # a last word, such as ERROR
+            self._send(self._unsent[0])  # a last word, such as ERROR
+        self._reason = reason
         self._lose()
 
     def _lose(self) -> None:

@@ -1,4 +1,6 @@
-"""Endpoints: ``tcp://host:port``, ``ipc://path``, ``inproc://name``, read and checked in one place."""
+"""Endpoints: ``tcp://host:port``, ``tls+tcp://host:port``, ``ipc://path``, ``inproc://name``, read and checked in one
+place.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,18 @@ _UNIX_PATH_MAX = 103 if sys.platform == "darwin" else 107  # sun_path without it
 
 
 class Endpoint(NamedTuple):
-    """A parsed endpoint. ``host`` and ``port`` for tcp; ``path`` for ipc (``@name`` is abstract) and inproc."""
+    """Parsed: ``host`` and ``port`` of tcp and tls+tcp, ``path`` of ipc (``@name`` is abstract) and inproc."""
 
     scheme: str
     text: str
     host: str = ""
     port: int = 0
     path: str = ""
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether it has a host and a port, with TLS or without."""
+        return self.scheme in ("tcp", "tls+tcp")
 
     @property
     def unix_address(self) -> str:
@@ -48,8 +55,8 @@ def parse(text: object) -> Endpoint:
     if not rest:
         raise EndpointError(text, "nothing after the scheme")
     match scheme:
-        case "tcp":
-            return _parse_tcp(text, rest)
+        case "tcp" | "tls+tcp":
+            return _parse_tcp(scheme, text, rest)
         case "ipc":
             return _parse_ipc(text, rest)
         case "inproc":
@@ -57,20 +64,20 @@ def parse(text: object) -> Endpoint:
     raise EndpointError(text, f"unknown scheme {scheme!r}")
 
 
-def _parse_tcp(text: str, rest: str) -> Endpoint:
+def _parse_tcp(scheme: str, text: str, rest: str) -> Endpoint:
     host, separator, port_text = rest.rpartition(":")
     if not separator or (host.startswith("[") and not host.endswith("]")):
         raise EndpointError(text, "no port")
     if host.startswith("["):
         host = host[1:-1]
     elif ":" in host:
-        raise EndpointError(text, "an IPv6 address needs brackets, as in tcp://[::1]:4242")
+        raise EndpointError(text, f"an IPv6 address needs brackets, as in {scheme}://[::1]:4242")
     if not host:
         raise EndpointError(text, "no host")
     port = _port(port_text)
     if not 0 <= port <= 0xFFFF:
         raise EndpointError(text, f"the port {port_text!r} is not a number from 0 to 65535, nor *")
-    return Endpoint("tcp", text, host, port)
+    return Endpoint(scheme, text, host, port)
 
 
 def _port(text: str) -> int:
@@ -93,7 +100,7 @@ def _parse_ipc(text: str, path: str) -> Endpoint:
 
 
 def resolve(endpoint: Endpoint, *, passive: bool = False) -> list[Address]:
-    """All addresses of a tcp or ipc endpoint, in the system's order; IPv4 first when ``passive`` (to bind).
+    """All addresses of a tcp, tls+tcp or ipc endpoint, in the system's order; IPv4 first when ``passive`` (to bind).
 
     Blocks while the system looks a name up (``is_literal`` tells). Raises EndpointError for an unknown name when
     passive, OSError when connecting, since a name may become known.
@@ -122,7 +129,7 @@ def resolve(endpoint: Endpoint, *, passive: bool = False) -> list[Address]:
 
 def is_literal(endpoint: Endpoint) -> bool:
     """Whether ``resolve`` answers without asking anybody."""
-    if endpoint.scheme != "tcp" or endpoint.host in _ANY_IPV4:
+    if not endpoint.is_tcp or endpoint.host in _ANY_IPV4:
         return True
     try:
         ipaddress.ip_address(endpoint.host.partition("%")[0])
@@ -131,9 +138,9 @@ def is_literal(endpoint: Endpoint) -> bool:
     return True
 
 
-def address_text(address: object) -> str:
+def address_text(address: object, scheme: str = "tcp") -> str:
     """A socket's address as an endpoint; an ipc or inproc peer has none of its own."""
     if isinstance(address, tuple) and len(address) >= 2:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        return f"tcp://{host}:{address[1]}"
+        return f"{scheme}://{host}:{address[1]}"
     return "a peer on this machine"

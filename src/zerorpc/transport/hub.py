@@ -8,8 +8,9 @@ import weakref
 from collections.abc import Callable
 
 from zerorpc.errors import Closed, EndpointError
+from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.transport.dialer import Dialer
-from zerorpc.transport.endpoints import parse
+from zerorpc.transport.endpoints import Endpoint, parse
 from zerorpc.transport.names import new_dialer
 from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.transport.sockets import Listener, lead_nowhere, listen
@@ -31,19 +32,26 @@ class Hub:
         self.lock: threading.RLock = threading.RLock()
         self.listeners: dict[str, Listener] = {}
         self.dialers: dict[str, Dialer] = {}
+        self.tls: TlsGiven | None = None  # the owner's: for endpoints that are given none of their own
         self.closed = False
         self.stale = False  # forked: whatever is connected belongs to the parent, and so does an event loop
         # All that it has bound, accepted or made, linked or not yet. What is over drops out, or has no descriptor.
         self.sockets: weakref.WeakSet[Listener | socket.socket] = weakref.WeakSet()
         self._resolve = resolve
 
-    def bind(self, endpoint: object, resolve: bool = True, security: Security | None = None) -> list[str]:
+    def bind(
+        self,
+        endpoint: object,
+        resolve: bool = True,
+        security: Security | None = None,
+        tls: TlsGiven | None = None,
+    ) -> list[str]:
         """Listen; the endpoints really bound. Raises at once for a bad or taken address, and then binds none."""
         bound: list[Listener] = []
         try:
             for text in self._expand(endpoint, resolve):
-                # what was bound before an error has to be known
-                bound.append(listen(parse(text), security or self.security))  # noqa: PERF401
+                parsed = parse(text)
+                bound.append(listen(parsed, self._secured(parsed, security, tls, server_side=True)))
             for listener in bound:
                 self._add_listener(listener)
         except BaseException:
@@ -76,19 +84,38 @@ class Hub:
                     raise EndpointError(text, "not bound to it")
                 self._remove_listener(listener)
 
-    def connect(self, endpoint: object, resolve: bool = True, security: Security | None = None) -> list[str]:
+    def connect(
+        self,
+        endpoint: object,
+        resolve: bool = True,
+        security: Security | None = None,
+        tls: TlsGiven | None = None,
+    ) -> list[str]:
         """Stay connected to an endpoint; returns at once, whether somebody listens there or not."""
         added = []
         for text in self._expand(endpoint, resolve):
             parsed = parse(text)
-            if parsed.scheme == "tcp" and parsed.port == 0:
+            if parsed.is_tcp and parsed.port == 0:
                 raise EndpointError(text, "connecting needs a port number")
+            secured = self._secured(parsed, security, tls, server_side=False)
             added.append(parsed.text)
             with self.lock:
                 self._check_open()
                 if parsed.text not in self.dialers:
-                    self._add_dialer(parsed.text, new_dialer(parsed, security or self.security))
+                    self._add_dialer(parsed.text, new_dialer(parsed, secured))
         return added
+
+    def _secured(
+        self, endpoint: Endpoint, security: Security | None, tls: TlsGiven | None, *, server_side: bool
+    ) -> Security:
+        """What each connection of an endpoint begins with."""
+        security, tls = security or self.security, tls_or_none("tls", tls)
+        if tls is None and self.tls is None and endpoint.scheme != "tls+tcp":
+            return security
+        from zerorpc.transport.endpoint_tls import tls_of  # which imports ssl: 10 ms that a plain program is spared
+
+        made = tls_of(endpoint, tls, self.tls, server_side=server_side)
+        return security if made is None else security.with_tls(made)
 
     def _add_dialer(self, text: str, dialer: Dialer) -> None:
         self.dialers = {**self.dialers, text: dialer}

@@ -6,12 +6,15 @@ has to say. Its two kinds, ``AioLink`` and ``BlockingLink``, only know how octet
 
 from __future__ import annotations
 
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Beating, News, Peer
 from zerorpc.transport.dialer import Dialer
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
+
+if TYPE_CHECKING:
+    from zerorpc.transport.tls import Certificate
 
 __all__ = ["Link", "Owner", "lost_connection"]
 
@@ -107,6 +110,11 @@ class Link(Generic[C, T]):
     def name(self) -> str:
         """The other side, for errors, logs and hooks: an endpoint."""
         raise NotImplementedError
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The other side's, by TLS, if it has shown one and that was verified."""
+        return None
 
     def output_progress(self) -> tuple[int, int]:
         """How many octets of the output the other side has taken, by a count that only grows, and how many not yet."""

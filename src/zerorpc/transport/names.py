@@ -101,7 +101,7 @@ class Name(Dialer):
         return Change(tuple(begun.values()), retired)
 
     def _new_dialer(self, address: Address) -> Dialer:
-        dialer = Dialer(_endpoint(address), self, self.security)
+        dialer = Dialer(_endpoint(self.endpoint.scheme, address), self, self.security)
         if address in self._before:
             dialer.continue_from(self._before[address])
         return dialer
@@ -141,10 +141,10 @@ def some(name: Name, addresses: list[Address]) -> list[Address]:
     return addresses
 
 
-def _endpoint(address: Address) -> Endpoint:
+def _endpoint(scheme: str, address: Address) -> Endpoint:
     """The endpoint that an address is by itself. A local IPv6 address needs its zone."""
     family, where = address
     assert isinstance(where, tuple)
     if family == socket.AF_INET6 and len(where) == 4 and where[3]:
         where = (f"{str(where[0]).partition('%')[0]}%{where[3]}", *where[1:])
-    return parse(address_text(where))
+    return parse(address_text(where, scheme))

@@ -88,7 +88,7 @@ def listen(endpoint: Endpoint, security: Security = UNSECURED) -> Listener:
         return Listener(endpoint.text, _UnixAcceptor(endpoint), security)
     acceptor = _TcpAcceptor(endpoint)
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-    return Listener(f"tcp://{host}:{acceptor.port}", acceptor, security)
+    return Listener(f"{endpoint.scheme}://{host}:{acceptor.port}", acceptor, security)
 
 
 class _TcpAcceptor:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from zerorpc.errors import ProtocolError
 
-__all__ = ["GREETING_SIZE", "Greeting", "check_greeting_start"]
+__all__ = ["GREETING_SIZE", "Greeting", "check_greeting_start", "guess_protocol"]
 
 GREETING_SIZE = 64
 _MECHANISM_SIZE = 20
@@ -38,7 +38,7 @@ class Greeting(NamedTuple):
 def check_greeting_start(data: bytes | bytearray) -> None:
     """Raise ProtocolError as soon as the octets so far can't begin a ZMTP 3 greeting, however few they are."""
     if data[:1] not in (b"", b"\xff"):
-        raise ProtocolError(f"the peer speaks {_guess(bytes(data[:16]))}, not ZMTP 3")
+        raise ProtocolError(f"the peer speaks {guess_protocol(bytes(data[:16]))}, not ZMTP 3")
     if len(data) > 9 and not data[9] & 1:
         raise ProtocolError("the peer speaks ZMTP 1.0 or no ZMTP at all; ZMTP 3.0 or newer is needed")
     if len(data) > 10 and data[10] < 3:
@@ -46,11 +46,11 @@ def check_greeting_start(data: bytes | bytearray) -> None:
         raise ProtocolError(f"the peer speaks ZMTP {version}; ZMTP 3.0 or newer is needed (libzmq 4 or newer)")
 
 
-def _guess(start: bytes) -> str:
+def guess_protocol(start: bytes) -> str:
     """Name the protocol that the first octets look like, for the error message."""
     if start[:4] in (b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"PRI "):
         return "HTTP"
-    if start[:1] == b"\x16":
+    if start[:1] in (b"\x15", b"\x16"):  # an alert, a handshake (RFC 8446, 5.1)
         return "TLS"
     if start[:4] == b"SSH-":
         return "SSH"

@@ -1,0 +1,255 @@
+"""TLS of one connection, as octets in and octets out: over ``ssl.MemoryBIO``, for both shells.
+
+This file knows no socket and no time. What arrived goes into ``receive``, which hands on what was encrypted in it;
+``seal`` encrypts, and ``take_output`` gives what TLS itself has to say: its handshake, an alert, a new key.
+
+What it holds is bounded, whatever the peer does. Octets go into OpenSSL in small pieces, each of which is worked off
+at once, so that less than one record (RFC 8446, 5.1: 16 KiB) waits there. Nothing encrypted is kept here but what the
+shell is about to take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from zerorpc.errors import HandshakeFailed, ProtocolError
+from zerorpc.zmtp.greeting import guess_protocol
+
+__all__ = ["SEALED_AT_ONCE", "Certificate", "TlsConnection"]
+
+SEALED_AT_ONCE = 16 * 1024  # octets: a record, more than which OpenSSL doesn't take at a time
+_PIECE = 32 * 1024  # octets that OpenSSL is given at a time. Its buffers keep the size that they once had
+_RECORD_TYPES = range(20, 24)  # what a record may begin with: RFC 8446, 5.1
+
+
+class Body(Protocol):
+    """Where the octets of a large frame belong, as a ``FrameDecoder`` has it."""
+
+    body: bytearray | None
+
+    def body_room(self) -> memoryview: ...
+
+
+class Certificate(NamedTuple):
+    """What the peer's certificate says, once it is verified: whom it names, and who made it.
+
+    ``names`` are its alternative names, each with its kind: ``("DNS", "cooler.example")``, ``("URI", "spiffe://…")``.
+    ``der`` is the certificate itself.
+    """
+
+    common_name: str | None
+    names: tuple[tuple[str, str], ...]
+    issuer: str | None
+    serial_number: str
+    not_after: str
+    der: bytes
+
+
+class TlsConnection:
+    """One connection. Not thread-safe.
+
+    Arguments: ``context`` for whichever side we are; ``server_name`` whom the server's certificate has to name, None
+    where we are the server.
+
+    ``ready`` is True from the end of the handshake on: before, nothing can be sealed. ``ended`` is True when the peer
+    has said that it sends no more. ``closed`` is True after ``close``. ``paused`` is the shell's: nothing is handed on.
+    """
+
+    __slots__ = (
+        "_incoming",
+        "_object",
+        "_outgoing",
+        "_server_side",
+        "_start",
+        "_unread",
+        "closed",
+        "ended",
+        "paused",
+        "ready",
+    )
+
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
+        self._server_side = server_side
+        self._start = b""  # what the peer began with, as long as it may be no TLS
+        self._unread = b""  # what came while it was paused
+        self.paused: bool = False
+        self.ready: bool = False
+        self.ended: bool = False
+        self.closed: bool = False
+
+    def open(self) -> None:
+        """The connection exists: a client has something to say."""
+        if not self._server_side:
+            self._shake_hands()
+
+    # Receiving
+
+    def receive(self, data: bytes, body: Body, deliver: Callable[[bytes, int], None]) -> None:
+        """Take what arrived, in chunks of any size, and hand on what was encrypted in it.
+
+        ``deliver`` is called with octets and 0, or, while ``body`` has a place for them, with none and how many were
+        put there. If that sets ``paused``, the rest is kept, for the next call after it is set back: with more, or with
+        nothing. Raises ProtocolError when the peer is not to be talked to: then the output may have an alert for it.
+        """
+        if self._unread:
+            data, self._unread = self._unread + data, b""
+        size, position = len(data), 0
+        while not (self.paused or self.closed or self.ended):
+            self._incoming.write(data if size <= _PIECE else data[position : position + _PIECE])
+            position += _PIECE
+            self._go_on(data, body, deliver)
+            if position >= size:
+                return
+        self._unread = data[position:]
+
+    def _go_on(self, data: bytes, body: Body, deliver: Callable[[bytes, int], None]) -> None:
+        """Do what can be done with what is here."""
+        if not self.ready:
+            if len(self._start) < 2:
+                self._look_at_start(data)
+            self._shake_hands()
+            if not self.ready:
+                return
+        try:
+            self._decrypt(body, deliver)
+        except ssl.SSLWantReadError:  # a record's rest isn't here yet
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLError as error:
+            raise self._refusal(error) from None
+
+    def _decrypt(self, body: Body, deliver: Callable[[bytes, int], None]) -> None:
+        incoming, pending, read = self._incoming, self._object.pending, self._object.read
+        while (incoming.pending or pending()) and not (self.paused or self.closed):
+            if body.body is not None:
+                deliver(b"", self._fill(body.body_room()))
+            elif data := read(SEALED_AT_ONCE):
+                deliver(data, 0)
+            else:
+                self.ended = True
+                return
+
+    def _fill(self, room: memoryview) -> int:
+        """Decrypt right into ``room`` as much as is here; how many octets. At least one, or it raises."""
+        incoming, pending, read = self._incoming, self._object.pending, self._object.read
+        size = len(room)
+        filled = 0
+        try:
+            filled = read(size, room)  # type: ignore[assignment] # with a buffer it returns a count
+            while filled < size and (incoming.pending or pending()):
+                filled += read(size - filled, room[filled:])  # type: ignore[operator]
+        except ssl.SSLWantReadError:
+            if not filled:
+                raise
+        return filled
+
+    # The handshake
+
+    def _look_at_start(self, data: bytes) -> None:
+        """Refuse what is no TLS, in words; OpenSSL would say "wrong version number"."""
+        start = self._start = self._start + data[:16]
+        if not start or (start[0] in _RECORD_TYPES and start[1:2] in (b"", b"\3")):
+            return
+        if start.startswith(b"\xff"):
+            said = "ZMTP in clear: is the endpoint tcp:// at one end, and tls+tcp:// at the other?"
+        else:
+            said = guess_protocol(start)
+        self._outgoing.write(b"\x15\x03\x03\0\2\2\x46")  # an alert, protocol_version: RFC 8446, 6
+        raise ProtocolError(f"expected TLS, but the peer speaks {said}")
+
+    def _shake_hands(self) -> None:
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except ssl.SSLError as error:
+            raise self._refusal(error) from None
+        self.ready = True
+
+    def _refusal(self, error: ssl.SSLError) -> ProtocolError:
+        whose = "the client's" if self._server_side else "the server's"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return HandshakeFailed(f"{whose} certificate can't be trusted: {error.verify_message.rstrip('.')}")
+        reason = error.reason or str(error)
+        if reason in _REASONS:
+            return HandshakeFailed(_REASONS[reason])
+        return ProtocolError(f"TLS failed: {reason.replace('_', ' ').lower()}")
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The peer's, if it had to show one, or has shown one that was verified."""
+        der = self._object.getpeercert(binary_form=True) if self.ready else None
+        said = self._object.getpeercert() if der else None
+        if not said or der is None:  # {}: it was not verified
+            return None
+        names: Any = said.get("subjectAltName", ())
+        return Certificate(
+            _common_name(said.get("subject", ())),
+            tuple((str(kind), str(name)) for kind, name in names),
+            _common_name(said.get("issuer", ())),
+            str(said.get("serialNumber", "")),
+            str(said.get("notAfter", "")),
+            der,
+        )
+
+    # Sending
+
+    def seal(self, data: bytes | bytearray | memoryview) -> tuple[int, bytes]:
+        """Encrypt the first octets of ``data``, at most ``SEALED_AT_ONCE``: how many, and what to send for them."""
+        count = self._object.write(data)
+        return count, self._outgoing.read()
+
+    @property
+    def has_output(self) -> bool:
+        return self._outgoing.pending > 0
+
+    def take_output(self) -> bytes:
+        """What TLS itself has to say, for sending, in order with what was sealed."""
+        return self._outgoing.read()
+
+    def close(self) -> None:
+        """Send no more, and say so in the output, if the handshake is over (close_notify, RFC 8446, 6.1)."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.ready:
+            with contextlib.suppress(ssl.SSLError):  # the peer has not said so yet: it need not
+                self._object.unwrap()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "ended" if self.ended else "open" if self.ready else "handshake"
+        return f"<TlsConnection {'server' if self._server_side else 'client'} {state}>"
+
+
+def _common_name(name: object) -> str | None:
+    """Of a distinguished name, as ``ssl`` shows it: pairs in tuples in a tuple."""
+    for part in name if isinstance(name, tuple) else ():
+        for kind, value in part:
+            if kind == "commonName":
+                return str(value)
+    return None
+
+
+# What OpenSSL calls it, and what it means to whoever reads it. The alerts are the peer's: RFC 8446, 6.2
+_REASONS = {
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client showed no certificate, and needs one here",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a certificate of us: tls=zerorpc.Tls(certificate=…, key=…)",
+    "TLSV1_ALERT_UNKNOWN_CA": "the peer doesn't trust our certificate: it knows nobody who vouches for it",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the peer doesn't trust our certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the peer doesn't trust our certificate: it has expired",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "the peer doesn't trust our certificate: it was revoked",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "the peer doesn't trust our certificate",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "the peer can't use a certificate of our kind",
+    "TLSV1_ALERT_DECRYPT_ERROR": "the peer couldn't verify our signature",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the peer speaks no TLS, or none of a version that we speak",
+    "UNSUPPORTED_PROTOCOL": "the peer speaks an older version of TLS only; TLS 1.3 is needed",
+    "WRONG_VERSION_NUMBER": "the peer speaks an older version of TLS only, or none; TLS 1.3 is needed",
+    "NO_SHARED_CIPHER": "the peer and we have no cipher in common",
+}
