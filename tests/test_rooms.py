@@ -34,10 +34,11 @@ ORDER = [
     {"scope", "remote_objects"},
     {"remote_method"},
     {"shown", "settings"},
+    {"exposure"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)
-NARROWER = {"cli": {"cli", "__init__", "errors", "settings"}}  # a user of zerorpc like any other
+NARROWER = {"cli": {"cli", "__init__", "errors", "exposure", "settings"}}  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 
 PURE = {"calls", "protocol", "zmtp"}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 else:
     TlsGiven = Any  # ssl is imported by whoever uses it
 
+from zerorpc.exposure import patterns
+
 __all__ = [
     "FOREVER",
     "GRACE",
@@ -356,6 +358,22 @@ class ServerSettings(NamedTuple):
         TlsGiven | None,
         Setting(tls_or_none, "a `Tls`, or an `ssl.SSLContext`, for `tls+tcp://`; None: each `bind` is given one"),
     ] = None
+    allow: Annotated[
+        tuple[str, ...] | str | None,
+        Setting(
+            patterns,
+            "expose only the methods whose names match one of these patterns, such as `get_*`",
+            "pattern",
+            without="all methods",
+        ),
+    ] = None
+    deny: Annotated[
+        tuple[str, ...] | str | None,
+        Setting(patterns, "expose no method whose name matches one of these patterns", "pattern", without="none"),
+    ] = None
+    anyone_may_call: Annotated[
+        bool, Setting(_yes_or_no, "no warning that other machines may call, and that nobody is asked who they are")
+    ] = False
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

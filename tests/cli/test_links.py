@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zerorpc.cli.arguments import parse
-from zerorpc.cli.links import is_public, open_links
+from zerorpc.cli.links import open_links
 
 
 class FakeSocket:
@@ -51,26 +51,14 @@ def test_a_public_interface_is_one_line_of_warning(capsys: pytest.CaptureFixture
     ]
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "public"),
-    [
-        ("tcp://0:1", True),
-        ("tcp://*:1", True),
-        ("tcp://0.0.0.0:1", True),
-        ("tcp://[::]:1", True),
-        ("tcp://10.1.2.3:1", True),
-        ("tcp://[fe80::1%eth0]:1", True),
-        ("tcp://example.org:1", True),
-        ("tcp://127.0.0.1.example.org:1", True),
-        ("tcp://127.0.0.1:1", False),
-        ("tcp://127.1.2.3:1", False),
-        ("tcp://localhost:1", False),
-        ("tcp://[::1]:1", False),
-        ("tcp://[::ffff:127.0.0.1]:1", False),
-        ("tcp://[::ffff:10.0.0.1]:1", True),
-        ("ipc:///tmp/s", False),
-        ("inproc://name", False),
-    ],
-)
-def test_what_is_public(endpoint: str, public: bool) -> None:
-    assert is_public(endpoint) == public
+def test_no_warning_if_that_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    open_links(FakeSocket(), parse(["--anyone-may-call", "--bind", "tcp://0:1234", "method"]), "anyone may call it")
+    assert capsys.readouterr().err.splitlines() == ['binding to "tcp://0:1234"']
+
+
+@pytest.mark.parametrize(("flags", "warned"), [([], True), (["--tls-ca", "ca.pem"], False)])
+def test_whoever_has_to_have_a_certificate_is_not_anyone(
+    flags: list[str], warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_links(FakeSocket(), parse([*flags, "--bind", "tls+tcp://0:1234", "method"]), "anyone may call it")
+    assert ("open to the network" in capsys.readouterr().err) == warned

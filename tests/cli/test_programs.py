@@ -247,7 +247,7 @@ def test_objects_and_classes_of_the_current_folder(start: Start, run: Run, targe
 
 @pytest.mark.parametrize(
     ("target", "method", "out"),
-    [("os.path", ["basename", "a/b"], "'b'\n"), ("email.utils", ["quote", "a"], "'a'\n")],
+    [("os.path", ["basename", "a/b"], "'b'\n"), ("email.utils", ["parseaddr", "a <b>"], "['a', 'b']\n")],
 )
 def test_modules_in_packages(start: Start, run: Run, target: str, method: list[str], out: str) -> None:
     _, endpoint = serving(start, "--bind", SOME_PORT, target)

@@ -12,7 +12,7 @@ import pytest
 
 import zerorpc
 from zerorpc.cli import main
-from zerorpc.settings import ServerSettings, declared
+from zerorpc.settings import ServerSettings, checked, declared
 
 
 class Server(zerorpc.Server):
@@ -39,14 +39,24 @@ def settings_of(*flags: str) -> ServerSettings:
     return Server.made.pop()._core.settings
 
 
+def test_os_is_not_served_to_other_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--server", "--bind", "tcp://0:0", "os"]) == 2
+    told = capsys.readouterr().err
+    assert '"os" would let whoever reaches "tcp://0:0" run programs here, or read and write files\n' in told
+    assert "--allow method" in told
+    assert not Server.made
+    assert main(["--server", "--bind", "tcp://0:0", "--allow", "getcwd", "os"]) == 0
+    assert list(Server.made.pop()._core.registry.methods) == ["getcwd"]
+
+
 def test_every_setting_of_a_server_has_a_flag() -> None:
     assert settings_of() == ServerSettings()
     given = {
         "pool_size": 3, "max_wait": 2.5, "heartbeat": 7, "processes": 2, "grace": 0, "proxy_protocol": True,
-        "answers": "answers.sqlite",
+        "answers": "answers.sqlite", "allow": "get_*", "deny": "get_up", "anyone_may_call": True,
     }  # fmt: skip
-    assert set(given) == set(declared(ServerSettings))
+    assert set(given) == set(declared(ServerSettings)) - {"tls"}  # which has several
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
         made = settings_of(flag) if value is True else settings_of(flag, str(value))
-        assert made == ServerSettings(**{name: value})
+        assert made == checked(ServerSettings(**{name: value}))

@@ -53,6 +53,9 @@ class Arguments(argparse.Namespace):
     tls_cert: str | None
     tls_key: str | None
     tls_ca: str | None
+    allow: list[str] | None
+    deny: list[str] | None
+    anyone_may_call: bool
     json: bool
     print_json: bool
     inspect: bool
@@ -235,9 +238,11 @@ def add_setting(
         parser.add_argument(flag, action="store_true", help=f"{setting.meaning} ({whose})")
         return
     shown = setting.without if default is None else f"{default:g}"
-    remarks = ", ".join(filter(None, (whose, f"default {shown}")))
+    several = setting.unit == "pattern"
+    remarks = ", ".join(filter(None, (whose, "can be repeated" if several else "", f"default {shown}")))
     parser.add_argument(
         flag,
+        action="append" if several else "store",
         type=_UNITS[setting.unit],
         default=default,
         metavar=setting.unit.split()[0],
@@ -328,6 +333,7 @@ _UNITS: dict[str, Callable[[str], float | str]] = {
     "seconds or 0": seconds_or_0,
     "count": count,
     "path": str,
+    "pattern": str,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from zerorpc.cli.printing import note
+from zerorpc.exposure import is_public
 
 if TYPE_CHECKING:
     from zerorpc.cli.arguments import Arguments
@@ -29,7 +30,7 @@ def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
         bound = socket.bind(endpoint)
         for shown in bound if _port_is_chosen(endpoint) else [endpoint]:
             note(f'binding to "{shown}"')
-        if any(map(is_public, bound)):
+        if any(map(is_public, bound)) and not (arguments.anyone_may_call or _asks_who(endpoint, arguments)):
             note(f'warning: "{endpoint}" is open to the network: {exposure}')
     for endpoint in arguments.connect:
         note(f'Connecting to "{endpoint}"')
@@ -41,19 +42,6 @@ def _port_is_chosen(endpoint: str) -> bool:
     return endpoint.startswith(("tcp://", "tls+tcp://")) and endpoint.endswith((":0", ":*"))
 
 
-def is_public(endpoint: str) -> bool:
-    """Whether other machines may reach the endpoint. A name that isn't known to be local counts as public."""
-    scheme, _, address = endpoint.partition("://")
-    if scheme not in ("tcp", "tls+tcp"):
-        return False
-    host = address.rpartition(":")[0].strip("[]").partition("%")[0]
-    if host == "localhost":
-        return False
-    import ipaddress  # only those who bind need it
-
-    try:
-        parsed = ipaddress.ip_address(host)
-    except ValueError:
-        return True
-    inner = getattr(parsed, "ipv4_mapped", None)
-    return not (inner or parsed).is_loopback
+def _asks_who(endpoint: str, arguments: Arguments) -> bool:
+    """Whether peers have to prove there who they are: by a certificate."""
+    return endpoint.startswith("tls+tcp://") and arguments.tls_ca is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from zerorpc.cli.harmless import check_harmless
 from zerorpc.cli.links import open_links
 from zerorpc.cli.loading import load, make_current_folder_importable
 from zerorpc.cli.printing import note
@@ -35,8 +36,10 @@ def _serve(arguments: Arguments, target: str) -> None:
 
     make_current_folder_importable()
     service = load(target)
+    check_harmless(service, target, arguments)
     with Server(service, **{name: getattr(arguments, name) for name in declared(ServerSettings)}) as server:
         server.debug = arguments.debug
+        server._core.hub.on_bound = None  # open_links says it
         open_links(server, arguments, EXPOSURE)
         note(f'serving "{target}"')
         server.run()

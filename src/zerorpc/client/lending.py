@@ -61,7 +61,7 @@ _NO_FORM = re.compile(r"a value of type (?!int\b)\S+ can't be sent$")
 
 
 def _methods_of(target: object) -> Mapping[str, Any]:
-    from zerorpc.service.methods import collect  # it is the server's, and hardly any client needs it
+    from zerorpc.service.collecting import collect  # it is the server's, and hardly any client needs it
 
     return {name: method.entered for name, method in collect(target).items()}
 

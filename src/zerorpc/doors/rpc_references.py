@@ -24,7 +24,8 @@ from zerorpc.protocol.server_channel import RequestBringer, ServerChannel
 from zerorpc.remote_objects import ByReference, Lease, RemoteFunction, RemoteObject, name_if_function
 from zerorpc.runtime.loops import running_loop
 from zerorpc.scope import CURRENT
-from zerorpc.service.methods import Method, collect
+from zerorpc.service.collecting import collect
+from zerorpc.service.methods import Method
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.zmtp import frames
 

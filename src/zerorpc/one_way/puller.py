@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from zerorpc.compat.context import Context
+from zerorpc.exposure import Patterns, patterns
 from zerorpc.one_way.inbox import Inbox
 from zerorpc.runtime.signals import children_apart
-from zerorpc.service.methods import collect
+from zerorpc.service.collecting import service_name
+from zerorpc.service.openness import Openness
+from zerorpc.service.registry import Registry
 from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.socket_base import SocketBase
 from zerorpc.zmtp import SocketType
@@ -26,8 +30,8 @@ class Puller(SocketBase):
         puller.run()                    # or: await puller.serve()
 
     Arguments: ``methods`` an object, a module or a dict of functions, as for Server (TypeError for anything else);
-    ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints ``tls+tcp://``. A
-    subclass that is given no ``methods`` exposes its own.
+    ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints ``tls+tcp://``;
+    ``allow``, ``deny`` and ``anyone_may_call`` as for Server. A subclass that is given no ``methods`` exposes its own.
 
     Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
     that the caller of ``run`` or ``serve`` had, and a coroutine has a task of its own.
@@ -38,11 +42,23 @@ class Puller(SocketBase):
 
     _socket_type: ClassVar[SocketType] = SocketType.PULL
 
-    def __init__(self, methods: object = None, context: Context | None = None, *, tls: TlsGiven | None = None) -> None:
+    def __init__(
+        self,
+        methods: object = None,
+        context: Context | None = None,
+        *,
+        tls: TlsGiven | None = None,
+        allow: Iterable[str] | str | None = None,
+        deny: Iterable[str] | str | None = None,
+        anyone_may_call: bool = False,
+    ) -> None:
         service = self if methods is None else methods
-        exposed = collect(service, Puller if isinstance(service, Puller) else None)
-        self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), exposed)
+        registry = Registry(service_name(service), Patterns(patterns("allow", allow), patterns("deny", deny)))
+        registry.register(service, "", Puller if isinstance(service, Puller) else None)
+        registry.warn_of_idle_patterns()
+        self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), registry.methods)
         self._core.hub.tls = tls_or_none("tls", tls)
+        self._core.hub.on_bound = Openness(anyone_may_call).warn
 
     def run(self) -> None:
         """Receive until ``stop``, running the methods in this thread; coroutines on an event loop of their own.

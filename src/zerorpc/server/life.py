@@ -13,9 +13,11 @@ from zerorpc.compat.context import Context
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc import RpcDoor
 from zerorpc.errors import Closed, LostRemote
+from zerorpc.exposure import Patterns
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
+from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
@@ -121,10 +123,11 @@ class Service:
 
     def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
         self.settings: ServerSettings = settings
-        self.registry: Registry = Registry(name)
+        self.registry: Registry = Registry(name, Patterns(settings.allow, settings.deny))
         self.door: RpcDoor = RpcDoor(self.registry, context, settings.heartbeat)
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol
+        self.hub.on_bound = Openness(settings.anyone_may_call).warn
         self.hub.tls = settings.tls
         self.life: Life = Life()
         self.unbound: threading.Event = threading.Event()  # set when nothing listens any more

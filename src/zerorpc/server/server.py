@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any, Self
 
 from zerorpc.compat.context import Context
@@ -10,7 +11,7 @@ from zerorpc.runtime.loops import running_loop
 from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
 from zerorpc.service import process_pool
-from zerorpc.service.methods import service_name
+from zerorpc.service.collecting import service_name
 from zerorpc.settings import GRACE, HEARTBEAT, Answers, ServerSettings, TlsGiven, checked
 from zerorpc.socket_base import SocketBase
 
@@ -43,6 +44,11 @@ class Server(SocketBase):
       PROXY protocol header (version 2). Others are refused. A hook's ``request.caller`` is the address in that header.
     - ``max_wait``: seconds that a request may wait for its turn. One that waits longer is refused, at once if that can
       be foreseen. None: half of its caller's timeout.
+    - ``allow``: expose only the methods whose names match this pattern, or one of these, as of ``fnmatch``: ``get_*``.
+      A prefix is part of the name: ``arm.*``.
+    - ``deny``: expose no method whose name matches this pattern, or one of these, allowed or not.
+    - ``anyone_may_call``: other machines may call, and nobody is asked who they are: don't warn when ``bind`` makes
+      that so.
     - ``answers``: where the answers to calls with an idempotency key are kept: the path of an SQLite database, so that
       they survive a restart and hold across ``processes``, or a ``zerorpc.Answers``. None: in memory, for an hour.
     - ``tls``: the certificate for endpoints ``tls+tcp://``, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind``
@@ -68,6 +74,9 @@ class Server(SocketBase):
         max_wait: float | None = None,
         answers: Answers | str | os.PathLike[str] | None = None,
         tls: TlsGiven | None = None,
+        allow: Iterable[str] | str | None = None,
+        deny: Iterable[str] | str | None = None,
+        anyone_may_call: bool = False,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -78,6 +87,9 @@ class Server(SocketBase):
             max_wait=max_wait,
             answers=answers,  # type: ignore[arg-type] # any path; checked below
             tls=tls,
+            allow=allow,  # type: ignore[arg-type] # as this
+            deny=deny,  # type: ignore[arg-type]
+            anyone_may_call=anyone_may_call,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
@@ -118,6 +130,7 @@ class Server(SocketBase):
         for ``inproc://``. SIGTERM to one of the processes lets it finish what it runs; then it is replaced.
         """
         process_pool.check_not_importing_main()
+        self._core.registry.warn_of_idle_patterns()
         processes = self._core.settings.processes
         if running_loop() is not None:
             remedy = "use `await server.serve()`" if processes == 1 else f"processes={processes} can't run inside one"
@@ -140,6 +153,7 @@ class Server(SocketBase):
         """
         if (processes := self._core.settings.processes) > 1:
             raise RuntimeError(f"processes={processes} needs server.run(): a running event loop can't be forked")
+        self._core.registry.warn_of_idle_patterns()
         with children_apart():
             await self._core.serve()
 

@@ -1,4 +1,4 @@
-"""Which callables of an object are methods of a service, and what kind each is."""
+"""What kind of method a callable is, and the decorators that say it (``collecting`` finds the methods of a service)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import contextlib
 import enum
 import functools
 import inspect
-import types
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any, TypeAlias, TypeVar
 
 from zerorpc.service.stream_parameters import stream_parameters, with_iterators
@@ -18,12 +17,10 @@ __all__ = [
     "Kind",
     "Method",
     "Where",
-    "collect",
     "idempotent",
     "on_loop",
     "process",
     "rep",
-    "service_name",
     "stream",
 ]
 
@@ -289,87 +286,3 @@ _WHERE = {
     Kind.ASYNC_GENERATOR: Where.LOOP,
     Kind.PROCESS: Where.PROCESS,
 }
-
-
-def collect(service: object, hidden_base: type | None = None) -> dict[str, Method]:
-    """The methods of an object, module, or dict (or any other mapping).
-
-    Public callables are exposed. Properties are not, and are not even read: on an instrument, reading one can move
-    something. ``hidden_base`` is the class of ours that the service is a subclass of: what it defines is not exposed.
-
-    Raises TypeError for what can't be meant, such as a class whose methods need an instance.
-    """
-    if isinstance(service, Mapping):
-        return {name: Method(name, functor) for name, functor in map(_checked_item, service.items())}
-    _check_service(service)
-    hidden = _names_of(hidden_base, service) if hidden_base is not None else set()
-    return {name: Method(name, functor) for name, functor in _public_callables(service) if name not in hidden}
-
-
-def _checked_item(item: tuple[Any, Any]) -> tuple[str, Callable[..., Any]]:
-    """A name and a function of a dict of methods."""
-    name, functor = item
-    if not isinstance(name, str):
-        raise TypeError(f"a method's name has to be a str, not {name!r}")
-    if not callable(functor):
-        raise TypeError(f"the method {name!r} has to be a function, not a value of type {type(functor).__name__}")
-    return str.__str__(name), functor
-
-
-def _check_service(service: object) -> None:
-    """Raises TypeError for what is no service; it says what to give instead."""
-    if isinstance(service, type):
-        _check_class(service)
-    elif isinstance(service, DecoratorBase) or type(service).__module__ in ("builtins", "functools"):
-        if isinstance(service, types.ModuleType):
-            return
-        if callable(service):
-            remedy = 'give a function its name, as {"name": function}'
-        elif isinstance(service, str):
-            remedy = "import a module, and give it itself"
-        else:
-            remedy = 'functions of several objects fit into a dict, as {"name": one.method}'
-        kind = type(service).__name__
-        raise TypeError(f"methods come from an object, a module or a dict, not from a value of type {kind}: {remedy}")
-
-
-def _check_class(service: type) -> None:
-    """A class is one only if its methods need no instance."""
-    needs_none = (staticmethod, classmethod, type)
-    names = [name for name, _ in _public_callables(service)]
-    needy = [name for name in names if not isinstance(inspect.getattr_static(service, name), needs_none)]
-    if needy or not names:
-        why = f"its method {needy[0]} needs" if needy else "its methods need"
-        kind = service.__name__
-        raise TypeError(f"{kind} is a class, and {why} an instance: give {kind}(), or mark methods with @staticmethod")
-
-
-# What zerorpc 0.6 never exposed of a subclass of its Server, Puller or Subscriber.
-_ALWAYS_HIDDEN = {"bind", "close", "connect", "debug", "disconnect", "run", "stop"}
-
-
-def _names_of(base: type, service: object) -> set[str]:
-    """The names that ``service`` has from ``base``. One that 0.6 didn't have is exposed if the subclass defines it."""
-    return _ALWAYS_HIDDEN | {
-        name for name in dir(base) if inspect.getattr_static(service, name, None) is inspect.getattr_static(base, name)
-    }
-
-
-def _public_callables(service: object) -> Iterator[tuple[str, Callable[..., Any]]]:
-    for name in dir(service):
-        if name.startswith("_"):
-            continue
-        if isinstance(inspect.getattr_static(service, name, None), (property, functools.cached_property)):
-            continue
-        functor = getattr(service, name, None)
-        if callable(functor):
-            yield name, functor
-
-
-def service_name(service: object) -> str:
-    """The name of a service that wasn't given one: the module's or the class's."""
-    try:
-        name = getattr(service, "__name__", None)
-    except Exception:  # one that answers for any attribute may raise anything, or give anything
-        name = None
-    return name if isinstance(name, str) and name else type(service).__name__

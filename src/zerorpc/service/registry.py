@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from zerorpc.exposure import Patterns
+from zerorpc.logs import Logger
 from zerorpc.protocol.inquiry import TELL
-from zerorpc.service.methods import Method, collect, on_loop
+from zerorpc.service.collecting import collect
+from zerorpc.service.methods import Method, on_loop
 from zerorpc.service.signatures import argspec, describe
 
 __all__ = ["Registry"]
+
+logger: Logger = Logger("zerorpc.server")
 
 
 class Registry:
@@ -17,8 +22,9 @@ class Registry:
     Filled before the server serves; then safe to read from any thread.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, patterns: Patterns | None = None) -> None:
         self.name = name
+        self.patterns: Patterns = patterns or Patterns()
         self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
         self.answering: dict[str, Method] = {
@@ -44,12 +50,19 @@ class Registry:
         }
 
     def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
-        """Raises ValueError for a name that is taken, and what ``collect`` raises."""
+        """Expose what the patterns admit. Raises ValueError for a name that is taken, and what ``collect`` raises."""
         for name, method in collect(methods, hidden_base).items():
             full = f"{prefix}.{name}" if prefix else name
+            if not self.patterns.admit(full):
+                continue
             if full in self.methods:
                 raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
             self.methods[full] = self.answering[full] = method
+
+    def warn_of_idle_patterns(self) -> None:
+        """Now that all methods are registered: a mistyped pattern would expose what was to be denied."""
+        for pattern in self.patterns.idle:
+            logger.warning("no method of %s matches %s", self.name, pattern)
 
     def known(self, name: str) -> Method:
         """An exposed method; raises NameError if there is none of that name."""

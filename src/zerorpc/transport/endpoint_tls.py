@@ -60,6 +60,11 @@ class EndpointTls:
             self._renew(self._given)
         return TlsConnection(self._context, server_side=self._server_side, server_name=self._server_name)
 
+    @property
+    def asks_who(self) -> bool:
+        """Whether the other side has to have a certificate."""
+        return self._context.verify_mode is ssl.CERT_REQUIRED
+
     def _renew(self, files: Tls) -> None:
         """Read the files again, if they have changed."""
         signature = _signature(files)  # first: what changes while they are read is seen the next time

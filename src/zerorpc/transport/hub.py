@@ -37,6 +37,7 @@ class Hub:
         self.stale = False  # forked: whatever is connected belongs to the parent, and so does an event loop
         # All that it has bound, accepted or made, linked or not yet. What is over drops out, or has no descriptor.
         self.sockets: weakref.WeakSet[Listener | socket.socket] = weakref.WeakSet()
+        self.on_bound: Callable[[list[Listener]], None] | None = None  # told of what is bound from now on
         self._resolve = resolve
 
     def bind(
@@ -58,6 +59,8 @@ class Hub:
             for listener in bound:
                 self._remove_listener(listener)
             raise
+        if self.on_bound is not None:
+            self.on_bound(bound)
         return [listener.endpoint for listener in bound]
 
     def _add_listener(self, listener: Listener) -> None:

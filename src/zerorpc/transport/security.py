@@ -26,6 +26,11 @@ class Security:
         self.mechanism: NewMechanism = Null
         self.tls: EndpointTls | None = None
 
+    @property
+    def asks_who(self) -> bool:
+        """Whether who connects to us has to prove who they are: by a mechanism other than NULL, or a certificate."""
+        return self.mechanism is not Null or (self.tls is not None and self.tls.asks_who)
+
     def with_tls(self, tls: EndpointTls) -> Security:
         """The same with TLS around it."""
         made = copy.copy(self)

@@ -72,6 +72,11 @@ class Listener:
         self.accept: Callable[[], socket.socket] = acceptor.accept
         self._close = acceptor.close
 
+    @property
+    def asks_who(self) -> bool:
+        """Whether who connects has to prove who they are."""
+        return self.security.asks_who
+
     def close(self) -> None:
         self._close()
 
