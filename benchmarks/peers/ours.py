@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 
 import zerorpc
-from benchmarks.certificates import AUTHORITY, CERTIFICATE, KEY
 from benchmarks.peers.blocking import BlockingPeer
 from benchmarks.peers.coroutines import AsyncPeer, plain_loop
 from benchmarks.peers.harness import TEXT, Ready, main
@@ -39,10 +38,8 @@ class Service:
 class Async(AsyncPeer):
     cannot: ClassVar = {"threads": "coroutines are its way"}
 
-    tls: ClassVar[zerorpc.Tls | None] = None
-
     async def connect(self) -> None:
-        self._client = client = zerorpc.AsyncClient(self.endpoint, timeout=None, tls=self.tls)
+        self._client = client = zerorpc.AsyncClient(self.endpoint, timeout=None)
         self.echo = self.echo_bytes = client.echo
         self.plain, self.items, self.plain_items, self.wait = (
             client.plain,
@@ -53,10 +50,6 @@ class Async(AsyncPeer):
 
     async def close(self) -> None:
         await self._client.aclose()
-
-
-class AsyncTls(Async):
-    tls = zerorpc.Tls(ca=AUTHORITY)
 
 
 class OnAsyncio(Async):
@@ -72,10 +65,9 @@ class Blocking(BlockingPeer):
         "connections": "see AsyncClient",
     }
     shared = True
-    tls: ClassVar[zerorpc.Tls | None] = None
 
     def connect(self) -> None:
-        self._client = client = zerorpc.Client(self.endpoint, tls=self.tls)
+        self._client = client = zerorpc.Client(self.endpoint)
         self.echo = self.echo_bytes = client.echo
         self.plain, self.items, self.plain_items = client.plain, client.items, client.plain_items
 
@@ -83,15 +75,10 @@ class Blocking(BlockingPeer):
         self._client.close()
 
 
-class BlockingTls(Blocking):
-    tls = zerorpc.Tls(ca=AUTHORITY)
-
-
 def serve(flavour: str, ready: Ready) -> None:
-    kind, _, more = flavour.partition("-")
-    tls = zerorpc.Tls(CERTIFICATE, KEY) if more == "tls" else None
-    with zerorpc.Server(Service(), processes=int(more) if kind == "processes" else 1, tls=tls) as server:
-        ready(server.bind(f"{'tls+tcp' if tls else 'tcp'}://127.0.0.1:0")[0])
+    processes = int(flavour.partition("-")[2] or 1)
+    with zerorpc.Server(Service(), processes=processes) as server:
+        ready(server.bind("tcp://127.0.0.1:0")[0])
         if flavour == "asyncio":
             asyncio.run(server.serve())
         else:
@@ -99,13 +86,5 @@ def serve(flavour: str, ready: Ready) -> None:
 
 
 if __name__ == "__main__":
-    clients = {
-        "async": Async,
-        "async-tls": AsyncTls,
-        "asyncio": OnAsyncio,
-        "blocking": Blocking,
-        "blocking-tls": BlockingTls,
-        "processes-1": Replay,
-        "processes-2": Replay,
-    }
+    clients = {"async": Async, "asyncio": OnAsyncio, "blocking": Blocking, "processes-1": Replay, "processes-2": Replay}
     main(serve, clients, ["zerorpc", "uvloop", "msgspec"])

@@ -45,6 +45,7 @@ def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
         (errors.TimeoutExpired(3, "calling m"), 1, ["zerorpc: timeout after 3s, when calling m"]),
         (errors.LostRemote("tcp://h:1 is gone"), 1, ["zerorpc: tcp://h:1 is gone"]),
         (errors.ProtocolError("not ZMTP\nat all"), 1, ["zerorpc: not ZMTP; at all"]),
+        (errors.HandshakeFailed("its key is unknown"), 1, ["zerorpc: its key is unknown"]),
         (errors.AddressInUse("ipc://s"), 1, ["zerorpc: address already in use: ipc://s"]),
         (PermissionError(13, "Permission denied"), 1, ["zerorpc: [Errno 13] Permission denied"]),
         (errors.SerializationError("2**64 is too large"), 2, ["zerorpc: 2**64 is too large"]),
@@ -79,7 +80,14 @@ def test_every_failure_has_its_words_and_its_exit_code(
 def test_every_error_of_ours_is_in_that_table() -> None:
     """So that a new one is thought about here too. Closed can't come: nothing here is used after its end."""
     tested = {"RemoteError", "TimeoutExpired", "LostRemote", "ProtocolError", "AddressInUse", *errors.SERVER_ERRORS}
-    tested |= {"SerializationError", "EndpointError", "NotSupported", "Cancelled"}
+    tested |= {
+        "HandshakeFailed",
+        "CertificateError",
+        "SerializationError",
+        "EndpointError",
+        "NotSupported",
+        "Cancelled",
+    }
     assert set(errors.__all__) == tested | {"ZeroRPCError", "Closed"}
 
 

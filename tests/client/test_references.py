@@ -445,9 +445,8 @@ def test_as_many_at_a_time_as_methods_may_run(kind: str) -> None:
     with serving(service, pool_size=2) as server:
         run(main(server.endpoints[0]))
         runners = server._core.runners
-        assert not runners._nested
-        assert not runners._within
-        assert not runners._waiting_octets
+        assert not runners._nested._of
+        assert not runners._nested.running
     assert service.most_at_once <= 2
 
 
@@ -463,12 +462,12 @@ def test_those_that_wait_are_given_up_with_their_caller() -> None:
                 await asyncio.gather(*(client.slowly() for n in range(10)))
 
             call = asyncio.ensure_future(client.coroutine(function))
-            await eventually_async(lambda: any(len(each.waiting) == 9 for each in list(runners._nested.values())))
+            await eventually_async(lambda: any(len(each.waiting) == 9 for each in list(runners._nested._of.values())))
             call.cancel()
-            await eventually_async(lambda: len(runners._within) == 1)
+            await eventually_async(lambda: len(runners._nested.running) == 1)
             service.waits.set()
-            await eventually_async(lambda: not runners._nested)
-            assert (runners.running, runners._waiting_octets) == (0, 0)
+            await eventually_async(lambda: not runners._nested._of)
+            assert runners.running == 0
 
     with serving(service, pool_size=1) as server:
         run(main(server))

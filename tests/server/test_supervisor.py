@@ -672,8 +672,8 @@ def test_a_parent_out_of_descriptors_accepts_again_later(serve: Serve) -> None:
 import errno, zerorpc.transport.sockets
 real, refusals = zerorpc.transport.sockets.Listener, [errno.EMFILE, errno.EPROTO]
 class Refusing(real):
-    def __init__(self, endpoint, acceptor):
-        super().__init__(endpoint, acceptor)
+    def __init__(self, *args):
+        super().__init__(*args)
         accept = self.accept
         def refuse():
             if refusals:
@@ -691,11 +691,11 @@ def test_a_connection_that_can_not_be_handed_over_is_tried_again(serve: Serve) -
         before="""
 import zerorpc.transport.handover
 real, refusals = zerorpc.transport.handover.Outlet.give, [1, 2]
-def refuse(self, connection):
+def refuse(self, *args):
     if refusals:
         refusals.pop()
         return False
-    return real(self, connection)
+    return real(self, *args)
 zerorpc.transport.handover.Outlet.give = refuse
 """
     )

@@ -66,6 +66,14 @@ class Spoken(Invocation, eq=False):
     def flush_soon(self) -> None: ...
 
     @property
+    def caller(self) -> object:
+        return None
+
+    @property
+    def open_calls(self) -> int:
+        return 1
+
+    @property
     def patience(self) -> float:
         return PATIENCE
 

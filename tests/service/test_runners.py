@@ -379,7 +379,7 @@ def test_heartbeats_go_on_while_requests_wait_for_the_pool() -> None:
 
 
 def test_too_many_waiting_requests_get_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.runners._WAITING_MAX", 2)
+    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 2)
     release = threading.Event()
     with joined({"f": lambda: release.wait(PATIENCE)}, pool_size=1) as client:
         calls = [client.f(async_=True) for _ in range(3)]
@@ -392,7 +392,7 @@ def test_too_many_waiting_requests_get_an_error_at_once(monkeypatch: pytest.Monk
 
 
 def test_waiting_requests_that_hold_too_much_get_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.runners._WAITING_OCTETS_MAX", 5000)
+    monkeypatch.setattr("zerorpc.service.places._WAITING_OCTETS_MAX", 5000)
     release = threading.Event()
     with joined({"f": lambda _: release.wait(PATIENCE)}, pool_size=1) as client:
         calls = [client.f(b"x" * 3000, async_=True) for _ in range(3)]  # one runs, two wait with more than 5000
@@ -423,7 +423,7 @@ class Stuck:
             with zerorpc.Client(server.endpoints[0], timeout=None) as client:
                 calls = [client.f(async_=True) for _ in range(2)]
                 eventually(lambda: "running=1 waiting=1" in repr(server._core.runners))
-                server._core.runners._turns._begun -= 100
+                server._core.runners._places._turns._begun -= 100
                 yield server
                 self.release.set()
                 assert [call.get(timeout=PATIENCE) for call in calls] == [True] * 2
@@ -450,11 +450,11 @@ def test_a_request_whose_turn_would_come_too_late_for_its_caller_is_refused_at_o
 
 def test_an_old_caller_is_taken_to_wait_for_30_s() -> None:
     with Stuck().served() as server:
-        begun = server._core.runners._turns._begun
+        begun = server._core.runners._places._turns._begun
         with RawPeer.to(server.endpoints[0]) as old:
             old.send(HEADER, "f", [])
             eventually(lambda: "running=1 waiting=2" in repr(server._core.runners))
-            server._core.runners._turns._begun = begun + 10  # two ahead of the next, each for 9 s
+            server._core.runners._places._turns._begun = begun + 10  # two ahead of the next, each for 9 s
             old.send({"message_id": b"2" * 32, "v": 3}, "f", [])
             event = old.next_event()
             assert (event.name, event.args[0]) == ("ERR", "ServerOverloaded")

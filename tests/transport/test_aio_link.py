@@ -88,6 +88,8 @@ class Transport:
     def __init__(self) -> None:
         self.reads = True
         self.written: list[bytes] = []
+        self.unsent = 0
+        self.aborted = False
 
     def pause_reading(self) -> None:
         self.reads = False
@@ -100,7 +102,11 @@ class Transport:
     def write(self, data: bytes) -> None:
         self.written.append(data)
 
-    def abort(self) -> None: ...
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
 
 
 class Loop:
@@ -233,6 +239,23 @@ def test_nothing_is_taken_of_a_peer_that_does_not_read(counted: tuple[Loop, Coun
     while not transport.reads:
         loop.turn()
     assert owner.arrived == 42_000
+
+
+def test_a_peer_for_which_too_much_waits_is_given_up(
+    counted: tuple[Loop, Counting, AioLink, Transport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zerorpc.transport.aio_link._UNSENT_MAX", 1000)
+    _, _, link, transport = counted
+    transport.unsent = 1000
+    link.pause_writing()
+    link.peer.connection.send_message([b"answer"])
+    link.flush()
+    assert not transport.aborted
+    transport.unsent = 1001
+    link.peer.connection.send_message([b"answer"])
+    link.flush()
+    assert transport.aborted
+    assert "does not read" in str(link.reason)
 
 
 def test_nothing_is_taken_after_the_end(counted: tuple[Loop, Counting, AioLink, Transport]) -> None:

@@ -98,6 +98,132 @@ def test_where_it_would_let_two_servers_share_a_port_addresses_are_not_reused(mo
     listener.close()
 
 
+# ipc files
+
+
+def test_an_ipc_file_is_made_and_removed(path: Path) -> None:
+    listener = bound(f"ipc://{path}")
+    assert listener.endpoint == f"ipc://{path}"
+    assert path.is_socket()
+    listener.close()
+    assert not path.exists()
+    listener.close()
+
+
+def test_the_file_of_a_dead_server_is_replaced(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    assert path.is_socket()
+    listener = bound(f"ipc://{path}")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        listener.accept().close()
+    listener.close()
+
+
+def test_the_file_of_a_live_server_is_not(path: Path) -> None:
+    listener = bound(f"ipc://{path}")
+    with pytest.raises(AddressInUse):
+        bound(f"ipc://{path}")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    listener.close()
+
+
+def test_a_live_server_with_a_full_backlog_is_alive(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        waiting = []
+        for _ in range(3):
+            client = socket.socket(socket.AF_UNIX)
+            client.setblocking(False)
+            waiting.append(client)
+            try:
+                client.connect(str(path))
+            except BlockingIOError:
+                break
+        else:
+            pytest.fail("the backlog never filled up")
+        with pytest.raises(AddressInUse):
+            bound(f"ipc://{path}")
+        for client in waiting:
+            client.close()
+    assert path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(path: Path) -> None:
+    path.write_text("precious")
+    with pytest.raises(AddressInUse):
+        bound(f"ipc://{path}")
+    assert path.read_text() == "precious"
+
+
+def test_a_file_that_goes_while_we_look(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    real = os.stat
+
+    def stat_then_gone(target: Any, **kwargs: Any) -> os.stat_result:
+        result = real(target, **kwargs)
+        if str(target) == str(path):
+            monkeypatch.setattr(os, "stat", real)
+            path.unlink()
+        return result
+
+    monkeypatch.setattr(os, "stat", stat_then_gone)
+    bound(f"ipc://{path}").close()
+
+
+def test_a_successors_file_is_not_removed(path: Path) -> None:
+    first = bound(f"ipc://{path}")
+    path.unlink()
+    second = bound(f"ipc://{path}")
+    first.close()
+    assert path.is_socket()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    second.close()
+    assert not path.exists()
+
+
+def test_a_file_that_somebody_removed_is_no_error(path: Path) -> None:
+    listener = bound(f"ipc://{path}")
+    path.unlink()
+    listener.close()
+
+
+def test_a_folder_that_does_not_exist(path: Path) -> None:
+    with pytest.raises(EndpointError, match="No such file"):
+        bound(f"ipc://{path.parent}/nothing/s")
+    path.write_text("")
+    with pytest.raises(EndpointError, match="Not a directory"):
+        bound(f"ipc://{path}/s")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names exist on Linux only")
+def test_an_abstract_name() -> None:
+    listener = bound(f"ipc://@zerorpc-test-sockets-{os.getpid()}")
+    with pytest.raises(AddressInUse):
+        bound(f"ipc://@zerorpc-test-sockets-{os.getpid()}")
+    assert not list(Path().glob("@zerorpc-test*"))
+    listener.close()
+    bound(f"ipc://@zerorpc-test-sockets-{os.getpid()}").close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_does_not_remove_its_parents_file(path: Path) -> None:
+    listener = bound(f"ipc://{path}")
+    pid = os.fork()
+    if pid == 0:
+        listener.close()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert path.is_socket()
+    listener.close()
+
+
 # Connected sockets
 
 

@@ -61,12 +61,17 @@ class RpcDoor:
         self._heartbeat = heartbeat
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
-        """New requests to run; running ones that got credit or lost their caller."""
+        """New requests to run; running ones that got credit or lost their caller. None is begun of a caller that takes
+        no answers.
+        """
         for channel in touched:
             if channel.runner is not None:
                 _wake(channel)
             elif not channel.closed:
-                self._let_in(link, channel)
+                if link.peer.writable:
+                    self._let_in(link, channel)
+                else:
+                    link.peer.held.append(channel)
 
     def _let_in(self, link: AioLink, channel: ServerChannel) -> None:
         """A request: let it run, or answer at once for what can't."""
@@ -133,7 +138,9 @@ class RpcDoor:
         make_lease: Callable[[int], LoopLease | ThreadLease] = (
             functools.partial(LoopLease, channel, link, runners.loop)
             if method.where is Where.LOOP
-            else functools.partial(ThreadLease, channel, link, runners.loop, runners.park)
+            else functools.partial(
+                ThreadLease, channel, link, runners.loop, functools.partial(runners.park, invocation)
+            )
         )
         try:
             invocation.args, invocation.kwargs = borrow_arguments(channel, make_lease)
@@ -161,7 +168,7 @@ class RpcDoor:
         items: object = (
             LoopItems(channel, link, runners.loop)
             if kind is ASYNC
-            else ThreadItems(channel, link, runners.loop, runners.park)
+            else ThreadItems(channel, link, runners.loop, functools.partial(runners.park, invocation))
         )
         args, kwargs = invocation.args, invocation.kwargs
         if isinstance(place, str) and kwargs is not None and place in kwargs:
@@ -180,12 +187,21 @@ class RpcDoor:
         return peer
 
     def peer_ready(self, link: AioLink) -> None:
+        self._count_callers()
         if self.leaving:  # it shook hands too late to be told with the others
             self._send_goaway(link)
+
+    def _count_callers(self) -> None:
+        if self.runners is not None:
+            self.runners.count_callers(len(self.hub.links))
 
     def peer_writable(self, link: AioLink) -> None:
         for channel in list(link.peer.channels.values()):
             _wake(channel)
+        held, link.peer.held = link.peer.held, []
+        self.received(link, held)
+        assert self.runners is not None
+        self.runners.heed_caller()
 
     def peer_leaves(self, link: AioLink) -> None:
         self._heard.set()
@@ -193,6 +209,7 @@ class RpcDoor:
     def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
         if self.on_lost is not None and link.dialer is None:
             self.on_lost()
+        self._count_callers()
         for channel in ended:
             _wake(channel)
         self._heard.set()

@@ -172,6 +172,25 @@ class RpcInvocation(Invocation, eq=False):
     # Waiting
 
     @property
+    def caller(self) -> object:
+        return self.channel.peer
+
+    @property
+    def open_calls(self) -> int:
+        return len(self.channel.peer.channels)
+
+    @property
+    def parked_calls(self) -> int:
+        return self.channel.peer.parked
+
+    def park(self, by: int) -> None:
+        self.channel.peer.parked += by
+
+    @property
+    def may_begin(self) -> bool:
+        return self.channel.peer.writable
+
+    @property
     def patience(self) -> float:
         """As its header says; or what most callers wait."""
         return as_patience(self.channel.event.header.timeout)

@@ -35,6 +35,7 @@ class RequestBringer(Protocol):
     """The peer that a server's channel lives on."""
 
     channels: dict[object, ServerChannel]
+    parked: int
     level: int
     lent: Lent
     new_id: Callable[[], Any]  # a MessageId; bytes as long as a program makes none of its own

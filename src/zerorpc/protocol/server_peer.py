@@ -46,7 +46,7 @@ _NIL = Raw(b"\xc0")
 class ServerPeer(Peer[ServerChannel, ServerChannel]):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
 
-    __slots__ = ("heard_goaway", "lent", "new_id", "routing_id")
+    __slots__ = ("heard_goaway", "held", "lent", "new_id", "parked", "routing_id")
 
     news: tuple[News, ...]
     next_wake: float | None
@@ -62,6 +62,8 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         self.new_id: Callable[[], MessageId] = new_id
         self.heard_goaway: bool = False  # it knows that we are shutting down: nothing new of it is on its way
         self.pauses_reading = True
+        self.parked: int = 0  # the shell's: how many of its streams wait on threads for their reader
+        self.held: list[ServerChannel] = []  # the shell's: requests that came while it didn't take what we send
         self.lent: Lent = Lent()  # what methods have returned by reference
         own_id = new_id()
         # for hooks: what tells this client from the others, until it says it by itself

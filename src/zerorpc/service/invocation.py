@@ -54,7 +54,138 @@ class Extras:
         self.calls: weakref.WeakSet[Cancellable] = weakref.WeakSet()  # made by the method: they end with it
 
 
-class Invocation(_Progress, eq=False):
+class _Door(_Progress, eq=False):
+    """What a door says of a request and its outcome, in a subclass of Invocation."""
+
+    # The door's: the steps that hooks see
+
+    def arrives(self) -> None:
+        """Before anything is known of the method."""
+
+    def starts(self) -> None:
+        """There is a method, and it is about to run."""
+
+    def begin_stream(self) -> None:
+        """Before the first item. Safe to call twice."""
+
+    # The door's: what becomes of it, packed
+
+    def result(self, value: object) -> bytes:
+        """The method returned."""
+        raise NotImplementedError
+
+    def item(self, value: object) -> bytes:
+        """The method yielded."""
+        raise NotImplementedError
+
+    def done(self) -> bytes:
+        """The method has yielded everything."""
+        raise NotImplementedError
+
+    def failure(self, failure: Failure) -> bytes:
+        """The method, or a step around it, raised."""
+        raise NotImplementedError
+
+    def failure_in_short(self, name: str) -> bytes:
+        """The shortest error, for when ``failure`` itself raised."""
+        raise NotImplementedError
+
+    def propagates(self, error: BaseException) -> bool:
+        """Whether what came in the middle of telling is the program's, and no business of the caller's."""
+        return False
+
+    # The door's: what is known of the caller
+
+    @property
+    def peer(self) -> str | None:
+        """Where it is."""
+        return None
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """What it sent along."""
+        return {}
+
+    @property
+    def attempt(self) -> int:
+        """Which one of the call this is."""
+        return 1
+
+    @property
+    def until(self) -> float:
+        """When it waits no longer, by ``time.monotonic()``."""
+        return inf
+
+    @property
+    def closed(self) -> bool:
+        """Whether the caller is gone, or gave up: what still works for it should stop."""
+        raise NotImplementedError
+
+    # The door's: the way back, on the loop
+
+    @property
+    def room(self) -> int:
+        """How many items may be sent now."""
+        raise NotImplementedError
+
+    @property
+    def runner(self) -> Runner | None:
+        """Whom the door wakes."""
+        raise NotImplementedError
+
+    @runner.setter
+    def runner(self, runner: Runner | None) -> None:
+        raise NotImplementedError
+
+    def send_item(self, data: bytes) -> None:
+        """Send one, at the end of this turn of the loop at the latest."""
+        raise NotImplementedError
+
+    def answer(self, data: bytes, flush: bool = True) -> None:
+        """Send the last of it. Without ``flush`` the door does so: it is still handing requests in."""
+        raise NotImplementedError
+
+    def flush_soon(self) -> None:
+        """Send what was answered without a flush, and not while the door hands requests in."""
+        raise NotImplementedError
+
+    # The door's: for those that wait for their turn
+
+    @property
+    def caller(self) -> object:
+        """Whose request it is, compared by identity."""
+        raise NotImplementedError
+
+    @property
+    def open_calls(self) -> int:
+        """How many calls the caller has open, those that wait included."""
+        raise NotImplementedError
+
+    @property
+    def parked_calls(self) -> int:
+        """How many of these are streams on threads that wait for their readers."""
+        return 0
+
+    def park(self, by: int) -> None:
+        """One more of these (1), or less (-1). With a lock held, from any thread."""
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether the caller takes answers just now. From any thread."""
+        return True
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the caller waits for the first reply."""
+        raise NotImplementedError
+
+    @property
+    def octets(self) -> int:
+        """How much memory the request takes."""
+        raise NotImplementedError
+
+
+class Invocation(_Door, eq=False):
     """A request and the method that answers it. ``begin``, the method and the steps after it run in one thread, so that
     hooks may use thread-locals. What a step returns is packed, as the door has it.
     """
@@ -155,43 +286,6 @@ class Invocation(_Progress, eq=False):
         unsendable.method, unsendable.ran = self.name, True
         return unsendable
 
-    # The door's: the steps that hooks see
-
-    def arrives(self) -> None:
-        """Before anything is known of the method."""
-
-    def starts(self) -> None:
-        """There is a method, and it is about to run."""
-
-    def begin_stream(self) -> None:
-        """Before the first item. Safe to call twice."""
-
-    # The door's: what becomes of it, packed
-
-    def result(self, value: object) -> bytes:
-        """The method returned."""
-        raise NotImplementedError
-
-    def item(self, value: object) -> bytes:
-        """The method yielded."""
-        raise NotImplementedError
-
-    def done(self) -> bytes:
-        """The method has yielded everything."""
-        raise NotImplementedError
-
-    def failure(self, failure: Failure) -> bytes:
-        """The method, or a step around it, raised."""
-        raise NotImplementedError
-
-    def failure_in_short(self, name: str) -> bytes:
-        """The shortest error, for when ``failure`` itself raised."""
-        raise NotImplementedError
-
-    def propagates(self, error: BaseException) -> bool:
-        """Whether what came in the middle of telling is the program's, and no business of the caller's."""
-        return False
-
     # As a scope, and for ``current_call()``. In any thread
 
     @property
@@ -236,70 +330,3 @@ class Invocation(_Progress, eq=False):
             if self.extras is None:
                 self.extras: Extras | None = Extras()
             return self.extras
-
-    # The door's: what is known of the caller
-
-    @property
-    def peer(self) -> str | None:
-        """Where it is."""
-        return None
-
-    @property
-    def metadata(self) -> Mapping[str, str | bytes]:
-        """What it sent along."""
-        return {}
-
-    @property
-    def attempt(self) -> int:
-        """Which one of the call this is."""
-        return 1
-
-    @property
-    def until(self) -> float:
-        """When it waits no longer, by ``time.monotonic()``."""
-        return inf
-
-    @property
-    def closed(self) -> bool:
-        """Whether the caller is gone, or gave up: what still works for it should stop."""
-        raise NotImplementedError
-
-    # The door's: the way back, on the loop
-
-    @property
-    def room(self) -> int:
-        """How many items may be sent now."""
-        raise NotImplementedError
-
-    @property
-    def runner(self) -> Runner | None:
-        """Whom the door wakes."""
-        raise NotImplementedError
-
-    @runner.setter
-    def runner(self, runner: Runner | None) -> None:
-        raise NotImplementedError
-
-    def send_item(self, data: bytes) -> None:
-        """Send one, at the end of this turn of the loop at the latest."""
-        raise NotImplementedError
-
-    def answer(self, data: bytes, flush: bool = True) -> None:
-        """Send the last of it. Without ``flush`` the door does so: it is still handing requests in."""
-        raise NotImplementedError
-
-    def flush_soon(self) -> None:
-        """Send what was answered without a flush, and not while the door hands requests in."""
-        raise NotImplementedError
-
-    # The door's: for those that wait for their turn
-
-    @property
-    def patience(self) -> float:
-        """Seconds that the caller waits for the first reply."""
-        raise NotImplementedError
-
-    @property
-    def octets(self) -> int:
-        """How much memory the request takes."""
-        raise NotImplementedError

@@ -148,7 +148,18 @@ class Where(enum.Enum):
 class Method:
     """One exposed callable."""
 
-    __slots__ = ("entered", "functor", "idempotent", "kind", "name", "streams", "takes", "unary", "where")
+    __slots__ = (
+        "entered",
+        "functor",
+        "idempotent",
+        "kind",
+        "name",
+        "needs_no_place",
+        "streams",
+        "takes",
+        "unary",
+        "where",
+    )
 
     def __init__(self, name: str, functor: Callable[..., Any]) -> None:
         said = functor if isinstance(functor, DecoratorBase) else None
@@ -157,6 +168,7 @@ class Method:
         if form is Kind.PROCESS:
             _check_marks(name, inner, said)
         self.name: str = name
+        self.needs_no_place: bool = False  # what a server is asked to show that it lives runs however busy it is
         self.entered: Callable[..., Any] = said.functor if said else functor  # the program's own
         self.functor: Callable[..., Any] = self.entered  # what is called: perhaps with something put around it
         self.kind: Kind = form

@@ -30,6 +30,8 @@ class Registry:
         self.answering: dict[str, Method] = {
             name: Method(name, on_loop(function)) for name, function in self._builtins().items()
         }
+        for method in self.answering.values():
+            method.needs_no_place = True
 
     def _builtins(self) -> dict[str, Callable[..., object]]:
         """What every zerorpc service answers, for the command line and for tools (docs/protocol.md, Events)."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from collections import deque
 from collections.abc import Iterator
+from math import inf
 
 from zerorpc.errors import ServerOverloaded, ServerStopping
 from zerorpc.logs import Logger
@@ -18,9 +18,10 @@ from zerorpc.service import process_pool
 from zerorpc.service.coroutines import LoopCalls
 from zerorpc.service.invocation import Invocation
 from zerorpc.service.methods import Where
+from zerorpc.service.nested import Nested
+from zerorpc.service.places import Places, Refusal
 from zerorpc.service.process_jobs import ProcessJob
 from zerorpc.service.thread_jobs import Posted, ThreadJob
-from zerorpc.service.turns import Turns
 from zerorpc.service.workers import DEFAULT_THREADS, Workers
 from zerorpc.settings import ServerSettings
 
@@ -30,53 +31,73 @@ logger: Logger = Logger("zerorpc.server")
 
 # Globals, because looking a member up in its enum takes 116 ns on CPython 3.11.
 _LOOP, _PROCESS = Where.LOOP, Where.PROCESS
-_RUNNING_MAX = 65_536  # methods at once when pool_size isn't given; a suspended coroutine costs about 3 KiB
-_WAITING_MAX = 16_384  # requests kept waiting beyond that; the next gets an error at once
-_WAIT_SHARE = 0.5  # of its caller's patience that a request may wait: the rest is for the method, and for what varies
-_MAX_WAIT_SHARE = 0.75  # of ``max_wait``: guesses err, and who is refused when the turn has come has waited in vain
+_RUNNING_MAX = 65_536  # methods on the loop at once when pool_size isn't given; a suspended one costs about 3 KiB
+_IN_PROCESSES_MAX = 64  # and those for worker processes, of which there are as many as cores: the next one is at hand
 _CANCEL_TIMEOUT = 1.0  # s that cancelled coroutines get for their ``finally`` when the server stops
-_WAITING_OCTETS_MAX = 256 * 1024 * 1024  # and what they may hold together: two of the largest messages
 
 
 class Runners:
     """Runs the requests of one server on one loop.
 
-    At most ``pool_size`` at a time; further ones wait their turn, in order, unless that would take longer than
-    ``max_wait`` or half of what their caller waits. Reading never waits for them.
+    At most ``pool_size`` at a time; further ones wait their turn, unless that would take longer than ``max_wait`` or
+    half of what their caller waits (``places``). Reading never waits for them.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, settings: ServerSettings) -> None:
         process_pool.check_not_importing_main()
-        self.running: int = 0
         self.stopping: bool = False  # new requests are refused
         self._idle = asyncio.Event()  # for the drain
         self._loop = loop
-        self._limit = settings.pool_size or _RUNNING_MAX
-        self._waiting: deque[tuple[Invocation, float]] = deque()  # and when it is too late to begin
-        self._waiting_octets = 0
-        self._nested: dict[object, _Nested] = {}  # by what can't go on without them
-        self._within: dict[Invocation, _Nested] = {}  # what runs of these
-        self._turns = Turns(self._limit)
-        self._max_wait = float("inf") if settings.max_wait is None else settings.max_wait
+        size, max_wait = settings.pool_size, inf if settings.max_wait is None else settings.max_wait
+        self._places = Places(size or _RUNNING_MAX, max_wait, alone=size is not None)
+        # Of what runs beside the loop: in queues there nobody would know whose it is.
+        self._beside = {Where.THREAD: self._places, Where.PROCESS: self._places}
+        if size is None:
+            self._beside = {
+                Where.THREAD: Places(DEFAULT_THREADS, max_wait, parked=lambda: self._workers.parked),
+                Where.PROCESS: Places(_IN_PROCESSES_MAX, max_wait),
+            }
+        self._all_places = tuple(dict.fromkeys((self._places, *self._beside.values())))
+        self._nested = Nested(loop, self._start_nested)
         self._overloaded = False  # somebody was refused, and others wait still
-        self._workers = Workers(loop, self._receive_posted, settings.pool_size or DEFAULT_THREADS)
+        self._workers = Workers(loop, self._receive_posted, size or DEFAULT_THREADS, self._has_parked)
         self._processes = process_pool.ProcessPool(max(1, process_pool.usable_cores() // settings.processes))
         self._base = contextvars.copy_context()
         self._on_loop = LoopCalls(loop, self)
 
+    @property
+    def running(self) -> int:
+        """How many methods run."""
+        return sum(places.running for places in self._all_places)
+
+    def count_callers(self, callers: int) -> None:
+        """How many there are: of places that are few, one who is alone may have all."""
+        if len(self._all_places) == 1:
+            self._places.alone = callers <= 1
+
     def submit(self, invocation: Invocation) -> None:
         """Run a request, now or when its turn comes, or refuse it. The caller flushes."""
+        method, places = invocation.method, self._places
+        if method is not None and method.where is not _LOOP:
+            places = self._beside[method.where]
         if self.stopping:
             self._turn_away(invocation)
-        elif self.running < self._limit and not self._waiting:  # nobody overtakes those that wait
-            self.running += 1
-            method = invocation.method
+        elif (
+            (places.running < places.plenty and not places.waiting)
+            or places.has_room(invocation)
+            or (method is not None and method.needs_no_place)
+        ):
+            places.running += 1
             if method is None or method.where is _LOOP:  # as in ``_start``, without the call
                 self._on_loop.run(invocation)
             else:
                 self._start(invocation)
         else:
-            self._let_wait(invocation)
+            self._let_wait(invocation, places)
+
+    def _places_of(self, invocation: Invocation) -> Places:
+        method = invocation.method
+        return self._places if method is None or method.where is _LOOP else self._beside[method.where]
 
     def submit_within(self, invocation: Invocation, outer: object) -> None:
         """Run one without which another that runs, ``outer``, can't go on: whether there is room or not. But no more
@@ -84,66 +105,39 @@ class Runners:
         """
         if self.stopping:
             self._turn_away(invocation)
-            return
-        nested = self._nested.get(outer)
-        if nested is None:
-            nested = self._nested[outer] = _Nested(outer)
-        if nested.running < self._limit:
-            self._start_within(invocation, nested)
-        elif len(nested.waiting) >= _WAITING_MAX or self._waiting_octets >= _WAITING_OCTETS_MAX:
-            self._refuse(invocation, "", 0.0)
-        else:
-            invocation.runner = _QUEUED
-            nested.waiting.append(invocation)
-            self._waiting_octets += invocation.octets
+        elif not self._nested.submit(invocation, outer, self._places_of(invocation).count):
+            self._refuse(invocation, Refusal("", 0.0))
 
-    def _start_within(self, invocation: Invocation, nested: _Nested) -> None:
-        nested.running += 1
-        self._within[invocation] = nested
-        self.running += 1
+    def _start_nested(self, invocation: Invocation) -> None:
+        self._places_of(invocation).running += 1
         self._start(invocation)
 
-    def _finish_within(self, nested: _Nested) -> None:
-        nested.running -= 1
-        if nested.waiting:
-            self._loop.call_soon(self._start_nested, nested)
-        elif not nested.running:
-            del self._nested[nested.outer]
-
-    def _start_nested(self, nested: _Nested) -> None:
-        while nested.waiting and nested.running < self._limit:
-            invocation = nested.waiting.popleft()
-            self._waiting_octets -= invocation.octets
-            if not invocation.closed:
-                invocation.runner = None
-                self._start_within(invocation, nested)
-                invocation.flush_soon()
-        if not nested.running and not nested.waiting:
-            self._nested.pop(nested.outer, None)
-
-    def _let_wait(self, invocation: Invocation) -> None:
+    def _let_wait(self, invocation: Invocation, places: Places) -> None:
         """Keep a request until its turn, or refuse it at once if that would come too late for its caller."""
-        now, ahead = self._loop.time(), len(self._waiting)
-        if not ahead:
-            self._turns.begin(now)
+        if not places.waiting:
             self._overloaded = False
-        patience = invocation.patience
-        wait = self._turns.wait(now, ahead)
-        too_long = wait > min(patience * _WAIT_SHARE, self._max_wait * _MAX_WAIT_SHARE)
-        if too_long or ahead >= _WAITING_MAX or self._waiting_octets >= _WAITING_OCTETS_MAX:
-            self._refuse(invocation, f"; its turn would come in {wait:.3g} s" if too_long else "", wait)
+        kept = places.let_wait(invocation, self._loop.time())
+        if isinstance(kept, Refusal):
+            self._refuse(invocation, kept)
             return
-        invocation.runner = _QUEUED
-        self._waiting.append((invocation, now + min(patience, self._max_wait)))
-        self._waiting_octets += invocation.octets
+        invocation.runner = kept
+        if places.running < places.count:  # what waits is of callers who have their share
+            self._loop.call_soon(self._start_waiting, places)
 
-    def _refuse(self, invocation: Invocation, details: str, wait: float) -> None:
-        why = f"{invocation.name}: {self.running} calls are running and {len(self._waiting)} waiting{details}"
+    def heed_caller(self) -> None:
+        """One takes answers again: what it has waiting may have a turn."""
+        for places in self._all_places:
+            if places.waiting:
+                self._loop.call_soon(self._start_waiting, places)
+
+    def _refuse(self, invocation: Invocation, refusal: Refusal) -> None:
+        waiting = sum(places.waiting for places in self._all_places)
+        why = f"{invocation.name}: {self.running} calls are running and {waiting} waiting{refusal.details}"
         if not self._overloaded:  # once for all: a line for each would be one more thing to do
             logger.warning("overloaded, and refuses calls: %s", why)
             self._overloaded = True
         error = ServerOverloaded("ServerOverloaded", why, None, ran=False, method=invocation.name)
-        error.retry_after = wait
+        error.retry_after = refusal.wait
         invocation.answer(invocation.refusal(error))
 
     def _start(self, invocation: Invocation) -> None:
@@ -151,7 +145,8 @@ class Runners:
         method = invocation.method
         if method is None or method.where is _LOOP:
             self._on_loop.run(invocation)
-        elif method.where is _PROCESS:
+            return
+        if method.where is _PROCESS:
             process_job = ProcessJob(invocation, self._workers.post, self._base.copy())
             invocation.runner = process_job
             self._processes.submit(process_job)
@@ -166,9 +161,15 @@ class Runners:
         """Stream the items of an iterator that a method on the loop has returned: on a thread, since it may block."""
         self._start_on_thread(ThreadJob(invocation, self._workers, items), contextvars.copy_context())
 
-    def park(self, by: int) -> None:
+    def park(self, invocation: Invocation, by: int) -> None:
         """A method's thread begins (1) or ends (-1) to wait for its caller. From that thread."""
-        self._workers.park(by)
+        self._workers.park(by, invocation.park)
+
+    def _has_parked(self) -> None:
+        """There may be a place again. From a worker's thread."""
+        places = self._beside[Where.THREAD]
+        if places.waiting:
+            self._loop.call_soon_threadsafe(self._start_waiting, places)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -179,35 +180,36 @@ class Runners:
 
         Without ``flush`` inside of ``submit``, whose caller flushes.
         """
-        self.running -= 1
+        method, places = invocation.method, self._places
+        if method is not None and method.where is not _LOOP:
+            places = self._beside[method.where]
+        places.running -= 1
         invocation.finished = True
         if data is not None:
             invocation.answer(data, flush)
-        if self._waiting or self.stopping or self._within:
-            self._let_others_run(invocation)
+        if places.waiting or self.stopping or self._nested.running:
+            self._let_others_run(invocation, places)
 
-    def _let_others_run(self, invocation: Invocation) -> None:
+    def _let_others_run(self, invocation: Invocation, places: Places) -> None:
         """A method has ended: the next that waits may run, or the drain is over."""
-        if (nested := self._within.pop(invocation, None)) is not None:
-            self._finish_within(nested)
-        if self._waiting:
-            self._loop.call_soon(self._start_waiting)  # not from here: this may be inside of a task
+        self._nested.finish(invocation)
+        if places.waiting:
+            self._loop.call_soon(self._start_waiting, places)  # not from here: this may be inside of a task
         elif self.stopping and not self.running:
             self._idle.set()
 
-    def _start_waiting(self) -> None:
+    def _start_waiting(self, places: Places) -> None:
         now = self._loop.time()
-        while self._waiting and self.running < self._limit:
-            invocation, too_late = self._waiting.popleft()
-            self._waiting_octets -= invocation.octets
-            self._turns.give(now)
+        while (waiting := places.next(now)) is not None:
+            invocation = waiting.request
+            assert isinstance(invocation, Invocation)
             if invocation.closed:
                 continue
-            if now > too_late:  # ``max_wait`` is over, or the patience of one of zerorpc 0.6, which can't cancel
-                self._refuse(invocation, "; its turn has come too late", self._turns.wait(now, len(self._waiting)))
+            if now > waiting.too_late:  # ``max_wait`` is over, or the patience of one of 0.6, which can't cancel
+                self._refuse(invocation, Refusal("; its turn has come too late", places.wait_now(now)))
             else:
                 invocation.runner = None
-                self.running += 1
+                places.running += 1
                 self._start(invocation)
                 invocation.flush_soon()
 
@@ -221,6 +223,10 @@ class Runners:
         elif isinstance(data, bytes):
             job.invocation.send_item(data)
             job.sent_one(len(data))
+        elif data is None:
+            places = self._places_of(job.invocation)
+            places.running -= 1
+            self._let_wait(job.invocation, places)
         else:
             self._on_loop.go_on(job.invocation, *data)
 
@@ -236,12 +242,12 @@ class Runners:
     async def drain(self, grace: float) -> None:
         """Refuse what waits; give what runs ``grace`` seconds."""
         self.stopping = True
-        waiting, self._waiting = self._waiting, deque()
-        for invocation, _ in waiting:
-            self._turn_away(invocation)
-        for nested in self._nested.values():
-            while nested.waiting:
-                self._turn_away(nested.waiting.popleft())
+        for places in self._all_places:
+            for invocation in places.clear():
+                assert isinstance(invocation, Invocation)
+                self._turn_away(invocation)
+        for nested in self._nested.clear():
+            self._turn_away(nested)
         if self.running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
@@ -260,22 +266,5 @@ class Runners:
         self._workers.close()
 
     def __repr__(self) -> str:
-        return f"<Runners running={self.running} waiting={len(self._waiting)} {self._workers!r}>"
-
-
-class _Nested:
-    """Requests without which another that runs, ``outer``, can't go on."""
-
-    def __init__(self, outer: object) -> None:
-        self.outer: object = outer
-        self.running: int = 0
-        self.waiting: deque[Invocation] = deque()
-
-
-class _Queued:
-    """The runner of a request that waits for its turn: nothing to wake."""
-
-    def wake(self) -> None: ...
-
-
-_QUEUED = _Queued()
+        waiting = sum(places.waiting for places in self._all_places)
+        return f"<Runners running={self.running} waiting={waiting} {self._workers!r}>"

@@ -17,7 +17,8 @@ from zerorpc.service.methods import Method
 
 __all__ = ["ThreadJob", "is_for_the_loop"]
 
-# A job, what comes of it, and whether that is the last: packed, or something that the loop has to go on with
+# A job, what comes of it, and whether that is the last: packed, or something that the loop has to go on with. None: it
+# was not begun, since its caller takes no answers.
 Posted: TypeAlias = "tuple[Any, Any, bool]"
 
 _END: Any = object()
@@ -30,7 +31,7 @@ class Crew(Protocol):
 
     def post(self, item: Posted, /) -> None: ...
 
-    def park(self, by: int, /) -> None: ...
+    def park(self, by: int, note: Callable[[int], None], /) -> None: ...
 
 
 class ThreadJob:
@@ -55,6 +56,9 @@ class ThreadJob:
 
     def run(self) -> None:
         invocation = self.invocation
+        if not (invocation.may_begin or invocation.closed) and self._items is None:
+            self._crew.post((self, None, False))
+            return
         data: bytes | None = None
         if not invocation.closed:
             try:
@@ -124,10 +128,10 @@ class ThreadJob:
         """Block until another item may be made; False when the caller is gone."""
         condition = self._condition
         assert condition is not None
-        self._crew.park(1)
+        self._crew.park(1, self.invocation.park)
         with condition:
             condition.wait_for(lambda: self._made < self._allowed or self.invocation.closed)
-        self._crew.park(-1)
+        self._crew.park(-1, self.invocation.park)
         return not self.invocation.closed
 
     # On the loop

@@ -34,17 +34,25 @@ class Workers:
 
     Quick functions are run by one or two threads however many are in flight, since more would only fight for the
     interpreter; functions that block get a thread each within milliseconds, and it ends when it has been idle for
-    long. ``receive`` is called on the loop with each thing posted. ``submit`` and ``close`` belong to the loop's
+    long. ``receive`` is called on the loop with each thing posted, ``has_parked`` by a worker that waits for somebody
+    else. ``submit`` and ``close`` belong to the loop's
     thread, ``post`` to the workers'.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, receive: Callable[[Any], None], limit: int) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        receive: Callable[[Any], None],
+        limit: int,
+        has_parked: Callable[[], None] = lambda: None,
+    ) -> None:
         self.threads: int = 0
         self.stale: bool = False  # this is a forked child: they are the parent's
         self.parked: int = 0  # threads whose stream waits for its reader: they don't count towards the limit
         self._counting = threading.Lock()  # of threads and parked
         self._loop = loop
         self._receive = receive
+        self._has_parked = has_parked
         self._limit = limit
         self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._posted: deque[Any] = deque()
@@ -102,10 +110,13 @@ class Workers:
         self._done_before = self._done
         self._growing = self._loop.call_later(_GROW_AFTER, self._grow)
 
-    def park(self, by: int) -> None:
-        """A worker begins (1) or ends (-1) to wait for somebody else. From the worker."""
+    def park(self, by: int, note: Callable[[int], None]) -> None:
+        """A worker begins (1) or ends (-1) to wait for somebody else. From there; ``note(by)`` with a lock held."""
         with self._counting:
             self.parked += by
+            note(by)
+        if by > 0:
+            self._has_parked()
 
     def _start_thread(self) -> bool:
         """Whether the system had room for one more."""
