@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import roster
-from benchmarks.cases import Case
+from benchmarks.cases import TLS, Case
 from benchmarks.figures import value_of
 from benchmarks.programs import Failure, Pair
 from benchmarks.roster import Peer
@@ -78,6 +78,11 @@ def run_cases(options: Options, pythons: Mapping[str, Path], report: Report, sav
                 save()
 
 
+def takes_part(peer: Peer, case: Case) -> bool:
+    """Whether a case is measured of a peer."""
+    return case.key in TLS if peer.tls else not case.only or peer.key in case.only
+
+
 def _run_round(
     options: Options, mode: str, number: int, pairs: Mapping[str, Pair], measured: dict[str, dict[str, Any]]
 ) -> None:
@@ -85,7 +90,7 @@ def _run_round(
         if number >= (case.rounds or options.rounds):
             continue
         begun = time.monotonic()
-        takers = [pair for key, pair in pairs.items() if not case.only or key in case.only]
+        takers = [pair for pair in pairs.values() if takes_part(pair.peer, case)]
         shift = number % len(takers) if takers else 0
         results = measured.setdefault(case.key, {})
         for pair in takers[shift:] + takers[:shift]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from benchmarks import certificates
 from benchmarks.roster import Peer
 from benchmarks.venvs import ROOT, last_words
 
@@ -31,6 +32,8 @@ class Program:
 
     def __init__(self, python: Path, peer: Peer, cores: Collection[int], *arguments: str) -> None:
         self._unread = b""
+        if peer.tls:
+            certificates.make()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
         self._process = subprocess.Popen(
             [str(python), "-m", f"benchmarks.peers.{peer.program}", *arguments],

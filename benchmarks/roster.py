@@ -18,6 +18,7 @@ class Peer(NamedTuple):
     module: str = ""  # what a program that uses it imports, for the import time
     ours: bool = False
     floor: bool = False  # not an RPC, but what every one of them stands on
+    tls: bool = False  # only in the cases that are about it, see cases.TLS
     quick: bool = False  # takes part in `make bench-quick`
     note: str = ""
 
@@ -26,6 +27,8 @@ PEERS = [
     Peer("async", "zerorpc, AsyncClient", "ours", "async", OURS, "zerorpc", ours=True, quick=True),
     Peer("blocking", "zerorpc, Client", "ours", "blocking", OURS, ours=True, quick=True),
     Peer("asyncio", "zerorpc, AsyncClient without uvloop", "ours", "asyncio", OURS, ours=True),
+    Peer("async-tls", "zerorpc, AsyncClient with TLS", "ours", "async-tls", OURS, ours=True, tls=True),
+    Peer("blocking-tls", "zerorpc, Client with TLS", "ours", "blocking-tls", OURS, ours=True, tls=True),
     Peer(
         "old",
         "zerorpc 0.6.3",
@@ -44,6 +47,15 @@ PEERS = [
         "grpc",
         "grpc.aio",
         note="uvloop; generic handlers with text as UTF-8, so protobuf's cost is left out, in its favour",
+    ),
+    Peer(
+        "grpc-aio-tls",
+        "gRPC aio with TLS",
+        "grpc_aio",
+        "async-tls",
+        "grpc",
+        tls=True,
+        note="TLS 1.3 and the same certificate as ours, else as above",
     ),
     Peer(
         "grpc-sync",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import grpc.aio
 
+from benchmarks.certificates import AUTHORITY, CERTIFICATE, KEY
 from benchmarks.peers.coroutines import AsyncPeer
 from benchmarks.peers.grpc_sync import OPTIONS, THREADS, count_to_bytes, handlers
 from benchmarks.peers.grpc_sync import echo as plain
@@ -21,8 +22,11 @@ class Async(AsyncPeer):
         "wait": "not made",
     }
 
+    def channel(self) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(self.endpoint, OPTIONS)
+
     async def connect(self) -> None:
-        self._channel = channel = grpc.aio.insecure_channel(self.endpoint, OPTIONS)
+        self._channel = channel = self.channel()
         self.echo = channel.unary_unary("/bench/echo", str.encode, bytes.decode)
         self.plain = channel.unary_unary("/bench/plain", str.encode, bytes.decode)
         self.echo_bytes = channel.unary_unary("/bench/echo_bytes")
@@ -30,6 +34,12 @@ class Async(AsyncPeer):
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+class AsyncTls(Async):
+    def channel(self) -> grpc.aio.Channel:
+        credentials = grpc.ssl_channel_credentials(AUTHORITY.read_bytes())
+        return grpc.aio.secure_channel(self.endpoint, credentials, OPTIONS)
 
 
 async def echo(value: Any, _context: Any) -> Any:
@@ -41,12 +51,16 @@ async def items(count: bytes, _context: Any) -> AsyncIterator[str]:
         yield TEXT
 
 
-def serve(_flavour: str, ready: Ready) -> None:
+def serve(flavour: str, ready: Ready) -> None:
     async def run() -> None:
         server = grpc.aio.server(ThreadPoolExecutor(THREADS), options=OPTIONS)
         methods = {"echo": echo, "plain": plain, "echo_bytes": echo, "items": items}
         server.add_generic_rpc_handlers((handlers(methods, None),))
-        port = server.add_insecure_port("127.0.0.1:0")
+        if flavour == "async-tls":
+            credentials = grpc.ssl_server_credentials([(KEY.read_bytes(), CERTIFICATE.read_bytes())])
+            port = server.add_secure_port("127.0.0.1:0", credentials)
+        else:
+            port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         ready(f"127.0.0.1:{port}")
         await server.wait_for_termination()
@@ -55,4 +69,4 @@ def serve(_flavour: str, ready: Ready) -> None:
 
 
 if __name__ == "__main__":
-    main(serve, {"async": Async}, ["grpcio", "uvloop"])
+    main(serve, {"async": Async, "async-tls": AsyncTls}, ["grpcio", "uvloop"])

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
 
 import zerorpc
+from benchmarks.certificates import AUTHORITY, CERTIFICATE, KEY
 from benchmarks.peers.blocking import BlockingPeer
 from benchmarks.peers.coroutines import AsyncPeer, plain_loop
 from benchmarks.peers.harness import TEXT, Ready, main
@@ -38,8 +39,10 @@ class Service:
 class Async(AsyncPeer):
     cannot: ClassVar = {"threads": "coroutines are its way"}
 
+    tls: ClassVar[zerorpc.Tls | None] = None
+
     async def connect(self) -> None:
-        self._client = client = zerorpc.AsyncClient(self.endpoint, timeout=None)
+        self._client = client = zerorpc.AsyncClient(self.endpoint, timeout=None, tls=self.tls)
         self.echo = self.echo_bytes = client.echo
         self.plain, self.items, self.plain_items, self.wait = (
             client.plain,
@@ -50,6 +53,10 @@ class Async(AsyncPeer):
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+class AsyncTls(Async):
+    tls = zerorpc.Tls(ca=AUTHORITY)
 
 
 class OnAsyncio(Async):
@@ -65,9 +72,10 @@ class Blocking(BlockingPeer):
         "connections": "see AsyncClient",
     }
     shared = True
+    tls: ClassVar[zerorpc.Tls | None] = None
 
     def connect(self) -> None:
-        self._client = client = zerorpc.Client(self.endpoint)
+        self._client = client = zerorpc.Client(self.endpoint, tls=self.tls)
         self.echo = self.echo_bytes = client.echo
         self.plain, self.items, self.plain_items = client.plain, client.items, client.plain_items
 
@@ -75,10 +83,15 @@ class Blocking(BlockingPeer):
         self._client.close()
 
 
+class BlockingTls(Blocking):
+    tls = zerorpc.Tls(ca=AUTHORITY)
+
+
 def serve(flavour: str, ready: Ready) -> None:
-    processes = int(flavour.partition("-")[2] or 1)
-    with zerorpc.Server(Service(), processes=processes) as server:
-        ready(server.bind("tcp://127.0.0.1:0")[0])
+    kind, _, more = flavour.partition("-")
+    tls = zerorpc.Tls(CERTIFICATE, KEY) if more == "tls" else None
+    with zerorpc.Server(Service(), processes=int(more) if kind == "processes" else 1, tls=tls) as server:
+        ready(server.bind(f"{'tls+tcp' if tls else 'tcp'}://127.0.0.1:0")[0])
         if flavour == "asyncio":
             asyncio.run(server.serve())
         else:
@@ -86,5 +99,13 @@ def serve(flavour: str, ready: Ready) -> None:
 
 
 if __name__ == "__main__":
-    clients = {"async": Async, "asyncio": OnAsyncio, "blocking": Blocking, "processes-1": Replay, "processes-2": Replay}
+    clients = {
+        "async": Async,
+        "async-tls": AsyncTls,
+        "asyncio": OnAsyncio,
+        "blocking": Blocking,
+        "blocking-tls": BlockingTls,
+        "processes-1": Replay,
+        "processes-2": Replay,
+    }
     main(serve, clients, ["zerorpc", "uvloop", "msgspec"])

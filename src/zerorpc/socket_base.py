@@ -8,6 +8,7 @@ from typing import Protocol
 from zerorpc.protocol.events import Buffer
 from zerorpc.settings import TlsGiven
 from zerorpc.transport.hub import Hub
+from zerorpc.transport.unix_sockets import socket_file
 
 __all__ = ["SocketBase"]
 
@@ -33,14 +34,26 @@ class SocketBase:
 
     _core: Core
 
-    def bind(self, endpoint: object, resolve: bool = True, *, tls: TlsGiven | None = None) -> list[str]:
+    def bind(
+        self,
+        endpoint: object,
+        resolve: bool = True,
+        *,
+        tls: TlsGiven | None = None,
+        mode: int | None = None,
+        owner: str | None = None,
+    ) -> list[str]:
         """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0 or ``*``.
+
+        ``mode`` and ``owner`` are those of the file of an ipc path, before anybody can connect: ``mode=0o660,
+        owner="user:group"``, also ``":group"`` and numbers. Whoever may write to the file may connect. TypeError,
+        ValueError or EndpointError for others, OSError where they can't be set.
 
         Raises AddressInUse, EndpointError for an address that this machine doesn't have, or another OSError. Peers may
         connect from now on; they wait until this socket works: until a server or puller runs, a client makes its first
         call, or a pusher sends its first message.
         """
-        return self._core.hub.bind(endpoint, resolve, tls=tls)
+        return self._core.hub.bind(endpoint, resolve, tls=tls, file=socket_file(mode, owner))
 
     def connect(self, endpoint: object, resolve: bool = True, *, tls: TlsGiven | None = None) -> list[str]:
         """Stay connected to an endpoint; returns it, as ``bind`` does, without waiting for the connection.

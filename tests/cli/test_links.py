@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zerorpc.cli.arguments import parse
+from zerorpc.cli.arguments import UsageError, parse
 from zerorpc.cli.links import open_links
 
 
@@ -14,8 +14,12 @@ class FakeSocket:
     def __init__(self) -> None:
         self.links: list[str] = []
 
-    def bind(self, endpoint: str) -> list[str]:
+    def bind(self, endpoint: str, *, mode: int | None = None, owner: str | None = None) -> list[str]:
         self.links.append(f"bind {endpoint}")
+        if (mode, owner) != (None, None):
+            self.links[-1] += f" {mode:o} {owner}"
+        if owner == "stranger":
+            raise ValueError("owner: this system has no user 'stranger'")
         return [endpoint.replace("*:", "0.0.0.0:").replace(":0", ":5555").replace("//0:", "//0.0.0.0:")]
 
     def connect(self, endpoint: str) -> None:
@@ -62,3 +66,24 @@ def test_whoever_has_to_have_a_certificate_is_not_anyone(
 ) -> None:
     open_links(FakeSocket(), parse([*flags, "--bind", "tls+tcp://0:1234", "method"]), "anyone may call it")
     assert ("open to the network" in capsys.readouterr().err) == warned
+
+
+def test_the_mode_and_owner_of_ipc_paths() -> None:
+    socket = FakeSocket()
+    line = "--ipc-mode 660 --ipc-owner robot:lab --bind ipc:///run/a --bind tcp://127.0.0.1:1 --connect ipc://b method"
+    open_links(socket, parse(line.split()), "told")
+    assert socket.links == ["bind ipc:///run/a 660 robot:lab", "bind tcp://127.0.0.1:1", "connect ipc://b"]
+
+
+def test_an_owner_that_is_none() -> None:
+    with pytest.raises(UsageError) as raised:
+        open_links(
+            FakeSocket(), parse(["--ipc-mode", "0", "--ipc-owner", "stranger", "--bind", "ipc://a", "method"]), "told"
+        )
+    assert raised.value.problem == "--ipc-owner stranger: owner: this system has no user 'stranger'"
+
+
+@pytest.mark.parametrize("text", ["", "8", "1777", "-1", "0o660", "rw", "00660", "６60"])
+def test_a_mode_that_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a mode such as 660"):
+        parse(["--ipc-mode", text, "--bind", "ipc://a", "method"])

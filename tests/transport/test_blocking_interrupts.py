@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, serving
+from tests.certificates import certificates
+from tests.service.running import PATIENCE, TCP, serving
 
 TIMEOUT = 3.0  # s a call
 SOON = PATIENCE  # s for a call after the interrupted one: longer than its timeout
@@ -32,6 +33,10 @@ def plain(client: zerorpc.Client) -> None:
     client.echo("x")
 
 
+def over_tls(client: zerorpc.Client) -> None:
+    client.echo("x")
+
+
 def background(client: zerorpc.Client) -> None:
     client.echo("x", async_=True).get(timeout=TIMEOUT)
 
@@ -40,13 +45,19 @@ def cancelled(client: zerorpc.Client) -> None:
     client.echo("x", async_=True).cancel()
 
 
-KINDS = {plain: FILES, background: {"background.py", "blocking.py"}, cancelled: {"background.py", "blocking.py"}}
+KINDS = {
+    plain: FILES,
+    over_tls: {"blocking_tls.py", "tls.py", "leading.py", "polling.py", "blocking_link.py"},
+    background: {"background.py", "blocking.py"},
+    cancelled: {"background.py", "blocking.py"},
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interrupt_at_any_line_of_a_call_leaves_a_client_that_works(kind: Callable[[Any], None]) -> None:
     """Each line for a client of its own, all side by side: the slow ones wait for the interrupted to be found out."""
-    with serving({"echo": echo}) as server:
+    tls = certificates().serves if kind is over_tls else None
+    with serving({"echo": echo}, bind=TCP if tls is None else f"tls+{TCP}", tls=tls) as server:
         endpoint = server.endpoints[0]
         attempts = [Attempt(endpoint, kind, line) for line in range(1, lines_of_a_call(endpoint, kind) + 1)]
         for attempt in attempts:
@@ -66,7 +77,7 @@ def test_an_interrupt_at_any_line_of_a_call_leaves_a_client_that_works(kind: Cal
 
 def lines_of_a_call(endpoint: str, kind: Callable[[Any], None]) -> int:
     """How many lines of the transport one call runs: about, since that depends on what is there to be read."""
-    with zerorpc.Client(endpoint, timeout=TIMEOUT) as client:
+    with client_of(endpoint) as client:
         client.echo(0)
         kind(client)
         tracer = Tracer(kind, sys.maxsize)
@@ -74,13 +85,18 @@ def lines_of_a_call(endpoint: str, kind: Callable[[Any], None]) -> int:
         return tracer.lines
 
 
+def client_of(endpoint: str) -> zerorpc.Client:
+    tls = certificates().trusts if endpoint.startswith("tls") else None
+    return zerorpc.Client(endpoint, timeout=TIMEOUT, tls=tls)
+
+
 class Tracer:
     """Raises KeyboardInterrupt at the n-th line that a thread runs in the blocking transport, or around it."""
 
     def __init__(self, kind: Callable[[Any], None], line: int) -> None:
         self._kind = kind
-        self._files = FILES if kind is plain else FILES | {"background.py", "blocking.py"}
-        self._rooms = ("transport",) if kind is plain else ("transport", "client")
+        self._files = FILES | KINDS[kind]
+        self._rooms = ("transport",) if kind in (plain, over_tls) else ("transport", "client")
         self.lines = 0
         self.where = ""
         self._line = line
@@ -115,7 +131,7 @@ class Attempt:
 
     def __init__(self, endpoint: str, kind: Callable[[Any], None], line: int) -> None:
         self.problem = ""
-        self.client = zerorpc.Client(endpoint, timeout=TIMEOUT)
+        self.client = client_of(endpoint)
         self.thread = threading.Thread(target=self._run, name=f"interrupted at {line}", daemon=True)
         self._tracer = Tracer(kind, line)
 

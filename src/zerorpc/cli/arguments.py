@@ -42,6 +42,8 @@ class Arguments(argparse.Namespace):
     server: bool
     connect: list[str]
     bind: list[str]
+    ipc_mode: int | None
+    ipc_owner: str | None
     timeout: float
     heartbeat: float
     pool_size: int | None
@@ -193,6 +195,8 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--connect", action="append", default=[], metavar="address", help=f"connect here; {repeatable} --bind")
     add("--bind", action="append", default=[], metavar="address", help=f"listen here; {repeatable} --connect")
+    add("--ipc-mode", type=octal, metavar="mode", help="mode of the socket of each ipc path to listen at, such as 660")
+    add("--ipc-owner", metavar="user:group", help="owner of it, group of it, or both")
     client, server = declared(ClientSettings), declared(ServerSettings)
     add_setting(parser, "timeout", client["timeout"], ClientSettings().timeout, "client only")
     add_setting(parser, "heartbeat", client["heartbeat"], ClientSettings().heartbeat)
@@ -319,6 +323,13 @@ def seconds_or_0(text: str) -> float:
         return seconds(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or above") from None
+
+
+def octal(text: str) -> int:
+    """A file's mode in octal, as for chmod, for argparse."""
+    if not (1 <= len(text) <= 4 and set(text) <= set("01234567") and int(text, 8) <= 0o777):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a mode such as 660")
+    return int(text, 8)
 
 
 def count(text: str) -> int:

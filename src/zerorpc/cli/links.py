@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from zerorpc.cli.arguments import UsageError
 from zerorpc.cli.printing import note
 from zerorpc.exposure import is_public
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 class Linkable(Protocol):
     """What zerorpc.Client and zerorpc.Server have in common."""
 
-    def bind(self, endpoint: str, /) -> list[str]:
+    def bind(self, endpoint: str, /, *, mode: int | None = None, owner: str | None = None) -> list[str]:
         """Listen there and return the endpoints really bound."""
 
     def connect(self, endpoint: str, /) -> object:
@@ -27,7 +28,7 @@ def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
     `exposure` says what anybody on the network can do once a public interface is bound.
     """
     for endpoint in arguments.bind:
-        bound = socket.bind(endpoint)
+        bound = _bind(socket, endpoint, arguments)
         for shown in bound if _port_is_chosen(endpoint) else [endpoint]:
             note(f'binding to "{shown}"')
         if any(map(is_public, bound)) and not (arguments.anyone_may_call or _asks_who(endpoint, arguments)):
@@ -35,6 +36,15 @@ def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
     for endpoint in arguments.connect:
         note(f'Connecting to "{endpoint}"')
         socket.connect(endpoint)
+
+
+def _bind(socket: Linkable, endpoint: str, arguments: Arguments) -> list[str]:
+    if not endpoint.startswith("ipc://") or (arguments.ipc_mode is None and arguments.ipc_owner is None):
+        return socket.bind(endpoint)
+    try:
+        return socket.bind(endpoint, mode=arguments.ipc_mode, owner=arguments.ipc_owner)
+    except ValueError as error:
+        raise UsageError(f"--ipc-owner {arguments.ipc_owner}: {error}", "name a user, user:group or :group") from None
 
 
 def _port_is_chosen(endpoint: str) -> bool:

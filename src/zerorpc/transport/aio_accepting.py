@@ -90,7 +90,9 @@ class AioAccepting:
             name = address_text(sock.getpeername())
             if proxied:
                 name = await caller_behind(name, sock, self._loop)
-            await self._hub.make_link(sock, None, name if security.tls is None else f"tls+{name}", security)
+            if security.tls is not None:
+                name = name.replace("tcp://", "tls+tcp://", 1)
+            await self._hub.make_link(sock, None, name, security)
         except asyncio.CancelledError:
             sock.close()
             raise

@@ -14,6 +14,7 @@ from zerorpc.transport.endpoints import Endpoint, parse
 from zerorpc.transport.names import new_dialer
 from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.transport.sockets import Listener, lead_nowhere, listen
+from zerorpc.transport.unix_sockets import SocketFile
 
 __all__ = ["Hub"]
 
@@ -46,13 +47,14 @@ class Hub:
         resolve: bool = True,
         security: Security | None = None,
         tls: TlsGiven | None = None,
+        file: SocketFile | None = None,
     ) -> list[str]:
         """Listen; the endpoints really bound. Raises at once for a bad or taken address, and then binds none."""
         bound: list[Listener] = []
         try:
             for text in self._expand(endpoint, resolve):
                 parsed = parse(text)
-                bound.append(listen(parsed, self._secured(parsed, security, tls, server_side=True)))
+                bound.append(listen(parsed, self._secured(parsed, security, tls, server_side=True), file))
             for listener in bound:
                 self._add_listener(listener)
         except BaseException:

@@ -6,17 +6,17 @@ import contextlib
 import errno
 import os
 import socket
-import stat
 import struct
 import sys
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from zerorpc.errors import AddressInUse, EndpointError
+from zerorpc.errors import EndpointError
 from zerorpc.runtime.descriptors import occupy_standard_descriptors
 from zerorpc.transport.endpoints import Address, Endpoint, resolve
 from zerorpc.transport.inproc import InprocListener, connect_inproc
 from zerorpc.transport.security import UNSECURED, Security
+from zerorpc.transport.unix_sockets import BACKLOG, SocketFile, bind_unix, naming
 
 if sys.platform == "linux":
     import fcntl  # now: at its first use the process may be out of descriptors
@@ -36,7 +36,6 @@ __all__ = [
     "unsent_octets",
 ]
 
-_BACKLOG = 4096  # the system caps it (net.core.somaxconn); small ones turn bursts of clients into 1 s delays
 _KEEPALIVE_IDLE = 60  # s without traffic before the system asks whether the other host still exists
 _KEEPALIVE_INTERVAL = 10
 _KEEPALIVE_COUNT = 6
@@ -84,13 +83,17 @@ class Listener:
         return f"<Listener {self.endpoint}>"
 
 
-def listen(endpoint: Endpoint, security: Security = UNSECURED) -> Listener:
-    """Bind and listen. Raises AddressInUse, EndpointError, or another OSError (no permission, …)."""
+def listen(endpoint: Endpoint, security: Security = UNSECURED, file: SocketFile | None = None) -> Listener:
+    """Bind and listen; ``file`` is what an ipc path's shall be like. Raises AddressInUse, EndpointError, or another
+    OSError (no permission, …).
+    """
     occupy_standard_descriptors()
+    if file is not None and endpoint.scheme != "ipc":
+        raise EndpointError(endpoint.text, "mode and owner are for ipc paths")
     if endpoint.scheme == "inproc":
         return Listener(endpoint.text, InprocListener(endpoint), security)
     if endpoint.scheme == "ipc":
-        return Listener(endpoint.text, _UnixAcceptor(endpoint), security)
+        return Listener(endpoint.text, bind_unix(endpoint, file), security)
     acceptor = _TcpAcceptor(endpoint)
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     return Listener(f"{endpoint.scheme}://{host}:{acceptor.port}", acceptor, security)
@@ -103,7 +106,10 @@ class _TcpAcceptor:
         try:
             if os.name == "posix":  # on Windows it would let two servers share the port
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            _bind(self._socket, address, endpoint)
+            with naming(endpoint):
+                self._socket.bind(address)
+                self._socket.listen(BACKLOG)
+                self._socket.setblocking(False)
         except BaseException:
             self._socket.close()
             raise
@@ -115,71 +121,6 @@ class _TcpAcceptor:
 
     def close(self) -> None:
         self._socket.close()
-
-
-class _UnixAcceptor:
-    """A bound ipc path, which is removed on close if it is still ours, and by nobody but this process."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._path = None if endpoint.path.startswith("@") else endpoint.path
-        if self._path is not None:
-            _remove_stale(endpoint)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            _bind(self._socket, endpoint.unix_address, endpoint)
-        except BaseException:
-            self._socket.close()
-            raise
-        self._owner = os.getpid()
-        self._inode = os.stat(self._path).st_ino if self._path is not None else 0
-        self.fileno = self._socket.fileno
-
-    def accept(self) -> socket.socket:
-        return self._socket.accept()[0]
-
-    def close(self) -> None:
-        if self._path is not None and self._owner == os.getpid():
-            with contextlib.suppress(OSError):
-                if os.stat(self._path).st_ino == self._inode:
-                    os.unlink(self._path)
-            self._path = None
-        self._socket.close()
-
-
-def _bind(sock: socket.socket, address: object, endpoint: Endpoint) -> None:
-    try:
-        sock.bind(address)  # type: ignore[arg-type]  # a tuple or a path, by family
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(endpoint.text) from error
-        if error.errno in (errno.EADDRNOTAVAIL, errno.ENOENT, errno.ENOTDIR):
-            raise EndpointError(endpoint.text, error.strerror or str(error)) from error
-        raise OSError(error.errno, f"{error.strerror}: can't bind {endpoint.text}") from error
-
-
-def _remove_stale(endpoint: Endpoint) -> None:
-    """Remove the file of a dead server; AddressInUse if a live one answers or it is no socket at all."""
-    try:
-        mode = os.stat(endpoint.path).st_mode
-    except OSError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise AddressInUse(endpoint.text)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(endpoint.path)
-        except ConnectionRefusedError:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(endpoint.path)
-            return
-        except FileNotFoundError:
-            return
-        except BlockingIOError:
-            pass  # its backlog is full: very much alive
-    raise AddressInUse(endpoint.text)
 
 
 def open_socket(address: Address) -> socket.socket:

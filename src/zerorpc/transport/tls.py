@@ -100,8 +100,9 @@ class TlsConnection:
         if self._unread:
             data, self._unread = self._unread + data, b""
         size, position = len(data), 0
+        rest: bytes | memoryview = data if size <= _PIECE else memoryview(data)
         while not (self.paused or self.closed or self.ended):
-            self._incoming.write(data if size <= _PIECE else data[position : position + _PIECE])
+            self._incoming.write(rest[position : position + _PIECE])
             position += _PIECE
             self._go_on(data, body, deliver)
             if position >= size:
