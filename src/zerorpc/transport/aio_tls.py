@@ -116,17 +116,17 @@ class AioTls(asyncio.Protocol, asyncio.Transport):
             while waiting and tls.ready and not tls.closed:
                 data = waiting.popleft()
                 if len(data) <= SEALED_AT_ONCE:
-                    write(tls.seal(data)[1])
+                    write(tls.seal(data))
                 else:
                     self._send_large(memoryview(data))
         finally:
             self._sending = False
 
-    def _send_large(self, rest: memoryview) -> None:
-        while rest and not self._tls.closed:
-            count, sealed = self._tls.seal(rest)
-            self._transport.write(sealed)
-            rest = rest[count:]
+    def _send_large(self, data: memoryview) -> None:
+        for start in range(0, len(data), SEALED_AT_ONCE):
+            if self._tls.closed:
+                return
+            self._transport.write(self._tls.seal(data[start : start + SEALED_AT_ONCE]))
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()

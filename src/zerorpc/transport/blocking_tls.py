@@ -110,13 +110,9 @@ class TlsBlockingLink(BlockingLink):
         return -1 if self._reason else sent
 
     def _seal(self, piece: memoryview) -> None:
-        made = b""
-        while piece:
-            count, sealed = self._tls.seal(piece)
-            made += sealed
-            piece = piece[count:]
-            self._sealed += count
-        self._to_send = memoryview(made)
+        made = [self._tls.seal(piece[start : start + SEALED_AT_ONCE]) for start in range(0, len(piece), SEALED_AT_ONCE)]
+        self._sealed = len(piece)
+        self._to_send = memoryview(b"".join(made))
 
     def _push(self) -> bool:
         """Send what TLS has made. Whether the socket took all of it."""

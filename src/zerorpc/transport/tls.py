@@ -4,8 +4,8 @@ This file knows no socket and no time. What arrived goes into ``receive``, which
 ``seal`` encrypts, and ``take_output`` gives what TLS itself has to say: its handshake, an alert, a new key.
 
 What it holds is bounded, whatever the peer does. Octets go into OpenSSL in small pieces, each of which is worked off
-at once, so that less than one record (RFC 8446, 5.1: 16 KiB) waits there. Nothing encrypted is kept here but what the
-shell is about to take.
+at once, so that less than one record (RFC 8446, 5.1: 16 KiB) waits there. What is sealed is taken at once, too, since
+OpenSSL's buffers keep the size that they once had: 4/3 of the most that was in them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from zerorpc.zmtp.greeting import guess_protocol
 
 __all__ = ["SEALED_AT_ONCE", "Certificate", "TlsConnection"]
 
-SEALED_AT_ONCE = 16 * 1024  # octets: a record, more than which OpenSSL doesn't take at a time
-_PIECE = 32 * 1024  # octets that OpenSSL is given at a time. Its buffers keep the size that they once had
+SEALED_AT_ONCE = 16 * 1024  # octets: a full record
+_PIECE = 16 * 1024  # octets that OpenSSL is given at a time
 _RECORD_TYPES = range(20, 24)  # what a record may begin with: RFC 8446, 5.1
 
 
@@ -202,10 +202,10 @@ class TlsConnection:
 
     # Sending
 
-    def seal(self, data: bytes | bytearray | memoryview) -> tuple[int, bytes]:
-        """Encrypt the first octets of ``data``, at most ``SEALED_AT_ONCE``: how many, and what to send for them."""
-        count = self._object.write(data)
-        return count, self._outgoing.read()
+    def seal(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Encrypt at most ``SEALED_AT_ONCE`` octets: what to send for them, after what was in the output."""
+        self._object.write(data)
+        return self._outgoing.read()
 
     @property
     def has_output(self) -> bool:
