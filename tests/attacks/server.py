@@ -26,6 +26,7 @@ class Service:
         self._probe: asyncio.Task[None] | None = None
         self._held_up = 0.0
         self._released = threading.Event()
+        self.server: Any = None
 
     async def echo(self, value: Any) -> Any:
         return value
@@ -50,6 +51,9 @@ class Service:
         yield from range(1_000_000_000)
 
     # What the attack did
+
+    async def connections(self) -> int:
+        return len(self.server._core.hub.links)
 
     async def begin(self) -> None:
         """Measure from now on."""
@@ -83,7 +87,8 @@ def main(loop: str, *settings: str) -> None:
     if loop == "asyncio":
         sys.modules["uvloop"] = None  # type: ignore[assignment]
     given = {name: ast.literal_eval(value) for name, _, value in (text.partition("=") for text in settings)}
-    server = zerorpc.Server(Service(), grace=0.1, **given)
+    service = Service()
+    server = service.server = zerorpc.Server(service, grace=0.1, **given)
     print(*server.bind("tcp://127.0.0.1:0"), flush=True)
     server.run()
 

@@ -70,3 +70,15 @@ def test_answers_that_nobody_reads() -> None:
         assert place.figures()["peak"] < before + 150
         for _ in range(20):  # it goes on when it is read
             assert len(peer.next_data()) > MB
+
+
+def test_an_older_peer_that_takes_nothing_is_given_up() -> None:
+    with ground("uvloop", "heartbeat=0.3") as place, place.attacker(ours=False) as peer:
+        call_again_and_again(peer, 1, "blob", 50 * MB)
+        eventually(lambda: place.client.connections() == 1)
+
+
+def test_and_one_that_stops_in_the_middle_of_a_message() -> None:
+    with ground("uvloop", "heartbeat=0.3") as place, place.attacker(ours=False) as peer:
+        peer.sock.sendall(b"\1\0")
+        eventually(lambda: place.client.connections() == 1)

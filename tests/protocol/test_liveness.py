@@ -73,6 +73,43 @@ def test_a_sweep_that_comes_late_forgives_so_much() -> None:
     assert liveness.forgive(4.0, 10.0, 2.1) == 4.1  # but more than a little
 
 
+def test_an_older_peer_that_takes_nothing_is_given_up() -> None:
+    liveness, connection = agreed(0)
+    liveness.progress(0, 1000, PERIOD, listens=True)
+    assert liveness.sweep(PERIOD, 0.1, reads=False, busy=False) == 4 * PERIOD
+    liveness.progress(1, 999, 3 * PERIOD, listens=True)
+    liveness.progress(1, 999, 5 * PERIOD, listens=True)
+    assert liveness.sweep(5 * PERIOD, 0.1, reads=False, busy=True) == 6 * PERIOD
+    with pytest.raises(LostRemote, match="Lost remote after 15s heartbeat"):
+        liveness.sweep(6 * PERIOD, 5 * PERIOD, reads=False, busy=True)
+    assert commands(connection) == []
+
+
+def test_one_that_has_taken_everything_is_not() -> None:
+    liveness, _ = agreed(0)
+    liveness.progress(0, 1000, PERIOD, listens=True)
+    liveness.progress(1000, 0, 100.0, listens=True)
+    assert liveness.sweep(100.0, 0.1, reads=True, busy=True) == FOREVER
+    liveness.progress(1000, 10, 200.0, listens=True)
+    assert liveness.sweep(200.0, 0.1, reads=True, busy=True) == 200.0 + 3 * PERIOD
+
+
+def test_an_older_peer_that_stops_in_the_middle_of_a_message_is_given_up() -> None:
+    liveness, connection = agreed(0)
+    connection.receive_data(b"\1\0")
+    assert connection.decoder.in_message
+    assert liveness.sweep(PERIOD, 0.1, reads=True, busy=False) == 0.1 + 3 * PERIOD
+    with pytest.raises(LostRemote, match="Lost remote after 15s heartbeat"):
+        liveness.sweep(0.1 + 3 * PERIOD, 0.1, reads=True, busy=False)
+
+
+def test_time_in_which_we_did_not_run_is_not_an_older_peers_either() -> None:
+    liveness, _ = agreed(0)
+    liveness.progress(0, 1000, PERIOD, listens=True)
+    late = liveness.forgive(100.0, 2 * PERIOD + 100.0, 0.1)
+    assert liveness.sweep(2 * PERIOD + 100.0, 0.1 + late, reads=False, busy=True) == PERIOD + late + 3 * PERIOD
+
+
 def test_its_repr_tells_how_far_it_is() -> None:
     liveness = Liveness(Connection(SocketType.ROUTER), PERIOD)
     assert repr(liveness) == "<Liveness handshake pinged=0 spoke=0>"

@@ -148,7 +148,9 @@ def test_streams_that_wait_for_their_readers_need_no_place(monkeypatch: pytest.M
     one.parked = 6
     assert ground.become_of(one, 6) == ["runs"] * 6
     one.parked = 12  # but no more than so many, and one caller's share of them
-    assert ground.become_of(one, 3) == ["runs", "runs", "waits"]
+    assert ground.become_of(one, 1) == ["waits"]
+    assert ground.become_of(Caller(), 1) == ["waits"]
+    assert len(ground.begin()) == 1
 
 
 def test_whose_caller_takes_no_answers_lets_others_have_their_turns() -> None:

@@ -2,7 +2,7 @@
 
 Between two of our peers a PING asks (docs/protocol.md, Liveness). Any octets that come are an answer, so their time is
 all that this needs to know of what is received. An older peer is asked in each of its channels, by ``client_peer`` and
-``server_peer``.
+``server_peer``. Here it is only given up when it stops in the middle of a message, or takes nothing of what waits.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Liveness:
         "_pings",
         "_spoke",
         "_taken",
+        "_took",
         "_unsent",
     )
 
@@ -49,6 +50,7 @@ class Liveness:
         self._forgiven = -1.0  # ``last_received`` as ``forgive`` left it
         self._excused = -1.0  # ``last_received`` as ``progress`` or ``ask`` left it
         self._taken = self._unsent = 0  # octets of ours that the peer has taken, and has not
+        self._took = 0.0  # when it was last seen to take some, or nothing waited
         self._asked_at = 0  # octets that it has to take before it has our question
 
     def opened(self, now: float) -> float:
@@ -79,6 +81,8 @@ class Liveness:
             self._excused = now
         elif self._taken < self._asked_at <= taken:
             self._pinged = now
+        if taken > self._taken or not unsent or not self._unsent:
+            self._took = now
         self._taken = taken
         self._unsent = unsent
         return lives
@@ -102,6 +106,7 @@ class Liveness:
         late += _PROMPT
         self._forgiven = min(last_received + late, now)
         self._pinged = min(self._pinged + late, now)
+        self._took = min(self._took + late, now)
         if self._handshake_by is not None:
             self._handshake_by += late
         return late
@@ -124,10 +129,22 @@ class Liveness:
             wake = last_received + ttl
         if reads:
             self._connection.send_pong()
-        busy = busy or not reads or self._unsent > 0 or self._connection.decoder.in_message
-        if not (self._pings and self._heartbeat and busy):
+        in_message = self._connection.decoder.in_message
+        if self._heartbeat and not self._pings:
+            return min(wake, self._watch_older(LOST_AFTER_OLD * self._heartbeat, now, last_received, in_message))
+        busy = busy or not reads or self._unsent > 0 or in_message
+        if not (self._heartbeat and busy):
             return wake
         return min(wake, self._beat(self._heartbeat, now, last_received))
+
+    def _watch_older(self, patience: float, now: float, last_received: float, in_message: bool) -> float:
+        """Give it up that stops in the middle of a message, or takes nothing, for so long. It can't be asked here."""
+        lost_at = last_received + patience if in_message else FOREVER
+        if self._unsent > 0:
+            lost_at = min(lost_at, self._took + patience)
+        if now >= lost_at:
+            raise lost(patience)
+        return lost_at
 
     def _beat(self, heartbeat: float, now: float, last_received: float) -> float:
         """PING once a period; give up after two of silence, if we had asked for a word.

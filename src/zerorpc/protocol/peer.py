@@ -137,7 +137,7 @@ class Peer(Generic[C, T]):
             receive_message(message, now, touched)
         if connection.news:
             self._heed_connection(now)
-        if not connection.decoder.idle and self.level >= 1 and self.heartbeat and connection.decoder.in_message:
+        if not connection.decoder.idle and self.heartbeat and connection.decoder.in_message:
             self.wake_by(now + self.heartbeat)  # no channel may be open that sees to it that a sweep comes
         return touched
 

@@ -92,9 +92,10 @@ class Places:
 
     def _may_have_another(self, request: Request, queued: int) -> bool:
         """Whether a caller has less than its share; of its open calls so many are ``queued``."""
-        if self.alone or self.taken < self.plenty:
+        parked = min(request.parked_calls, _share(_PARKED_MAX))
+        if self.alone or (self.taken < self.plenty and parked == request.parked_calls):
             return True
-        return request.open_calls - queued - min(request.parked_calls, _share(_PARKED_MAX)) < self.plenty
+        return request.open_calls - queued - parked < self.plenty
 
     def let_wait(self, request: Request, now: float) -> Waiting | Refusal:
         """Keep a request until its turn, unless that would come too late, or there are too many."""
