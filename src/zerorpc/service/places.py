@@ -169,8 +169,8 @@ class _Queue:
 
     def __init__(self) -> None:
         self.waiting: deque[Waiting] = deque()
-        self.gone = 0  # how many of them nobody wants any more
-        self.octets = 0
+        self.gone: int = 0  # how many of them nobody wants any more
+        self.octets: int = 0
 
 
 class Waiting:
@@ -179,9 +179,9 @@ class Waiting:
     __slots__ = ("_queue", "gone", "request", "too_late")
 
     def __init__(self, request: Request, too_late: float, queue: _Queue) -> None:
-        self.request = request
-        self.too_late = too_late
-        self.gone = False
+        self.request: Request = request
+        self.too_late: float = too_late
+        self.gone: bool = False
         self._queue = queue
 
     def wake(self) -> None:

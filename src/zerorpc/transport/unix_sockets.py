@@ -14,7 +14,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from zerorpc.errors import AddressInUse, EndpointError
@@ -107,7 +107,7 @@ class UnixAcceptor:
         if path is not None:
             with contextlib.suppress(OSError):  # somebody has removed it
                 self._inode = os.stat(path).st_ino
-        self.fileno = sock.fileno
+        self.fileno: Callable[[], int] = sock.fileno
 
     def accept(self) -> socket.socket:
         return self._socket.accept()[0]
