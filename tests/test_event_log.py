@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 import types
 from typing import Any
 
 import pytest
 
-from zerorpc.event_log import log_event
+from zerorpc.event_log import _shown, log_event
 from zerorpc.protocol.events import decode, encode
 
 HEADER = {"message_id": b"id", "v": 3}
@@ -64,3 +65,64 @@ def test_arguments_that_can_be_read_but_not_shown(
 
 def test_nothing_is_done_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     assert logged(caplog, b"\xc1", logging.INFO) == []
+
+
+# A peer's events
+
+
+HOSTILE = "x\x1b]0;owned\x07\r\n2026-01-01 CRITICAL forged\u202e\u2028\x9b2J\ud800"
+
+
+def test_a_methods_name_is_one_harmless_line(caplog: pytest.LogCaptureFixture) -> None:
+    name = HOSTILE.replace("\ud800", "")
+    (line,) = logged(caplog, encode(HEADER | {name: name}, name, [name, {name: name}]))
+    assert is_harmless(line)
+    assert line.startswith(r"--> x\x1b]0;owned\x07\x0d\n2026-01-01 CRITICAL forged\u202e\u2028\x9b2J {")
+
+
+def test_a_name_as_long_as_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    (line,) = logged(caplog, encode(HEADER, "\x1b" * 1_000_000, []))
+    assert is_harmless(line)
+    assert len(line) < 10_000
+
+
+def test_what_is_no_event_says_no_more_than_it_may(caplog: pytest.LogCaptureFixture) -> None:
+    data = bytearray(encode(HEADER, HOSTILE.replace("\ud800", ""), ["x"]))
+    for position in range(len(data)):
+        broken = data.copy()
+        broken[position] = 0xC1
+        logged(caplog, bytes(broken))
+    assert len(caplog.messages) == len(data)
+    assert all(map(is_harmless, caplog.messages))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [b"x" * 50_000_000],
+        ["x" * 50_000_000],
+        [[]] * 1_000_000,
+        [{}] * 1_000_000,
+        {str(number): None for number in range(1_000_000)},
+        [["x" * 100] * 100] * 1000,
+    ],
+    ids=["bytes", "text", "lists", "maps", "keys", "nested"],
+)
+def test_of_large_arguments_only_what_is_seen_is_made_a_text(args: Any) -> None:
+    tracemalloc.start()
+    try:
+        text = _shown(args)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+    assert len(text) == 201
+    assert repr(args)[:200] == text[:200]
+
+
+@pytest.mark.parametrize("args", [[], {}, [1, "a", None], {"a": [1.5, {2: b"\x00"}], "b": []}, [[], [[]]], "é\x1b"])
+def test_small_arguments_are_shown_as_python_does(args: Any) -> None:
+    assert _shown(args) == repr(args)
+
+
+def is_harmless(line: str) -> bool:
+    return line.isprintable()

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -250,3 +252,121 @@ print({"logging", "traceback", "asyncio"} & set(sys.modules))
         [sys.executable, "-c", text], capture_output=True, text=True, timeout=20, check=True, env=environment
     )
     assert done.stdout == "set()\n"
+
+
+# What a peer says
+
+
+HOSTILE = "x\x1b[2J\r\n2026-01-01 CRITICAL forged\x85\u202e"
+FORMAT = logging.Formatter("%(levelname)s %(message)s")
+
+
+def text_of_log(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(map(FORMAT.format, caplog.records))
+
+
+def is_harmless(text: str) -> bool:
+    """No character that commands a terminal, and no line that could be a record's."""
+    lines = text.split("\n")
+    return all(line.replace("\t", "").isprintable() for line in lines) and not any(
+        line.startswith(("2026-01-01", "CRITICAL")) for line in lines
+    )
+
+
+def test_each_argument_of_a_line_is_one_harmless_text(caplog: pytest.LogCaptureFixture) -> None:
+    Logger("zerorpc.server").warning(
+        "refused %s: %s %r %.4s %d %.1f", HOSTILE, ValueError(HOSTILE), [HOSTILE], HOSTILE, 5, 0.5
+    )
+    text = text_of_log(caplog)
+    assert is_harmless(text)
+    assert "\n" not in text
+    assert text.startswith(r"WARNING refused x\x1b[2J\x0d\n2026-01-01 CRITICAL forged\x85\u202e: x\x1b[2J")
+    assert text.endswith(r" x\x1 5 0.5")
+
+
+def test_each_argument_is_short(caplog: pytest.LogCaptureFixture) -> None:
+    Logger("zerorpc.server").error("%s %s", "x" * 1_000_000, ValueError("y" * 1_000_000))
+    (message,) = caplog.messages
+    assert message == f"{'x' * 1000}… {'y' * 1000}…"
+
+
+def chained() -> BaseException:
+    try:
+        try:
+            raise KeyError(HOSTILE)
+        except KeyError as error:
+            raise ValueError(HOSTILE) from error
+    except ValueError as error:
+        error.add_note(HOSTILE)
+        return error
+
+
+RAISED: list[Callable[[], BaseException]] = [
+    lambda: ValueError(HOSTILE),
+    lambda: zerorpc.RemoteError(HOSTILE, HOSTILE, HOSTILE),
+    lambda: OSError(5, HOSTILE, HOSTILE),
+    lambda: type("Odd\x1b\nCRITICAL", (Exception,), {})(HOSTILE),
+    lambda: ExceptionGroup(HOSTILE, [ValueError(HOSTILE), chained()]),  # type: ignore[list-item]
+    lambda: ValueError(HOSTILE * 100_000),
+    lambda: SyntaxError(HOSTILE, (HOSTILE, 1, 1, HOSTILE)),
+    chained,
+]
+
+
+@pytest.mark.parametrize("error", RAISED)
+def test_an_exceptions_text_is_harmless(error: Callable[[], BaseException], caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise error()
+    except BaseException as raised:
+        Logger("zerorpc.server").error("it failed", raised=raised)
+    text = text_of_log(caplog)
+    assert is_harmless(text)
+    assert len(text) < 100_000
+    assert "forged" in text
+    (record,) = caplog.records
+    assert (record.filename, record.funcName) == (Path(__file__).name, "test_an_exceptions_text_is_harmless")
+
+
+def test_an_ordinary_exception_is_shown_as_python_does(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise ValueError("no such thing")
+    except ValueError as raised:
+        Logger("zerorpc.server").error("it failed", raised=raised)
+        expected = traceback.format_exc().rstrip()
+    assert text_of_log(caplog) == f"ERROR it failed\n{expected}"
+
+
+def test_a_message_of_several_lines_stays_readable(caplog: pytest.LogCaptureFixture) -> None:
+    Logger("zerorpc.server").error("it failed", raised=ValueError("two problems:\n- one\n- another"))
+    assert text_of_log(caplog) == "ERROR it failed\nValueError: two problems:\n    - one\n    - another"
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "two problems:\n- one\n- another"  # as it is, to those who want it so
+
+
+def test_what_programs_logging_raises_is_told_harmlessly(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("zerorpc.hostile")
+    logger.addFilter(BreaksInFilter(lambda: ValueError(HOSTILE)))
+    Logger("zerorpc.hostile").warning("refused %s", HOSTILE)
+    told = capsys.readouterr().err
+    assert "Message: refused x\\x1b[2J\\x0d\\n2026" in told
+    assert all(line.isprintable() for line in told.split("\n"))
+
+
+class Hostile:
+    def fail(self) -> None:
+        raise ValueError(HOSTILE)
+
+
+def test_what_a_peer_has_a_server_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Unknown methods, errors of methods and hooks, calls for a puller, and a proxy's header."""
+    with serving({HOSTILE: Hostile().fail, "fail": Hostile().fail}) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+            for method in (HOSTILE, "fail", HOSTILE + "unknown"):
+                with pytest.raises(zerorpc.RemoteError):
+                    client(method)
+    text = text_of_log(caplog)
+    assert "raised" in text
+    assert is_harmless(text)

@@ -38,7 +38,7 @@ ORDER = [
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)
-NARROWER = {"cli": {"cli", "__init__", "errors", "exposure", "settings"}}  # a user of zerorpc like any other
+NARROWER = {"cli": {"cli", "__init__", "errors", "exposure", "settings", "shown"}}  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 
 PURE = {"calls", "protocol", "zmtp"}

@@ -92,3 +92,30 @@ def test_a_long_text_keeps_its_ends() -> None:
 def test_anything_has_a_text() -> None:
     assert shown.text_of([1]) == "[1]"
     assert shown.text_of(EVIL["EndlessStr"]()) == "<it can't be shown: RecursionError>"
+
+
+# Texts of others
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain é 漢字 🎈", "plain é 漢字 🎈"),
+        ("a\nb\tc", r"a\nb\tc"),
+        ("\x00\x07\x1b[2J\r\x7f\x9b", r"\x00\x07\x1b[2J\x0d\x7f\x9b"),
+        ("\u202eabc\u2066\u200f\u061c", r"\u202eabc\u2066\u200f\u061c"),
+        ("\u2028\u2029\x85", r"\u2028\u2029\x85"),
+        ("\ud800", r"\ud800"),
+        ("👩\u200d🔬", "👩\u200d🔬"),  # what joins letters and signs is harmless
+    ],
+)
+def test_a_text_in_a_line(text: str, expected: str) -> None:
+    assert shown.line(text) == expected
+    assert shown.block(text) == expected.replace(r"\n", "\n").replace(r"\t", "\t")
+
+
+def test_long_texts_are_cut() -> None:
+    assert shown.line("x" * 1000) == "x" * 1000
+    assert shown.line("\x1b" * 2000) == r"\x1b" * 1000 + "…"
+    assert shown.line("xyz", 2) == "xy…"
+    assert shown.block("a" * 50 + "b" * 50, 10) == "aaaaa … 90 characters are left out here … bbbbb"

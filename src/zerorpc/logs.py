@@ -1,14 +1,18 @@
 """Our loggers. A program's logging (a filter, a handler, a record factory) may raise: no caller of these notices.
 
+What they log may be a peer's words: a method's name, or what an exception says. Each argument is one line, and short; a
+traceback has no control characters, and no line of a message begins where a line of the log would.
+
 ``logging`` is imported with the first line that is logged: a blocking client's start would take 3 ms longer.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from zerorpc.shown import trace_of, traceback_of
+from zerorpc.shown import block, line, text_of, trace_of, traceback_of
 
 if TYPE_CHECKING:
     import logging
@@ -18,9 +22,31 @@ __all__ = ["Logger", "is_ctrl_c"]
 
 _DEBUG, _WARNING, _ERROR = 10, 30, 40  # as logging has them
 _TOLD_MAX = 4096  # characters on stderr of what a program's logging raised
+_TRACE_MAX = 32 * 1024  # characters of a traceback in a log: 300 frames, which a recursion may have, and some message
+_CHAIN_MAX = 100  # exceptions of one traceback whose names are looked at
 
 
 ExcInfo: TypeAlias = "tuple[type[BaseException], BaseException, TracebackType | None]"
+
+
+class Shown(Protocol):
+    """An exception whose traceback is known as a text."""
+
+    @property
+    def exc_info(self) -> ExcInfo: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def usual(self) -> bool:
+        """Whether the text is as Python prints it."""
+
+
+class _Raised(NamedTuple):
+    exc_info: ExcInfo
+    text: str
+    usual: bool
 
 
 class Logger:
@@ -39,17 +65,13 @@ class Logger:
         self._log(_WARNING, message, args)
 
     def error(
-        self, message: str, *args: object, exc_info: ExcInfo | None = None, raised: BaseException | None = None
+        self, message: str, *args: object, raised: BaseException | None = None, failure: Shown | None = None
     ) -> None:
-        """``raised`` is shown with its traceback, whatever it is like. ``exc_info`` goes to handlers as it is."""
+        """``raised`` is shown with its traceback, whatever it is like; of ``failure`` that is known already."""
         if raised is not None:
             trace = trace_of(raised)
-            text, usual = traceback_of(raised, trace)
-            if usual:
-                exc_info = type(raised), raised, trace
-            else:
-                message, args = f"{message}\n%s", (*args, text)
-        self._log(_ERROR, message, args, exc_info)
+            failure = _Raised((type(raised), raised, trace), *traceback_of(raised, trace))
+        self._log(_ERROR, message, args, failure)
 
     def shows_debug(self) -> bool:
         """Whether ``debug`` is of any use."""
@@ -59,10 +81,27 @@ class Logger:
             self._failed(error, "", ())
             return False
 
-    def _log(self, level: int, message: str, args: tuple[object, ...], exc_info: ExcInfo | None = None) -> None:
+    def _log(self, level: int, message: str, args: tuple[object, ...], failure: Shown | None = None) -> None:
         try:
+            logger = self._get()
+            if not logger.isEnabledFor(level):
+                return
+            shown = tuple(map(_shown, args))
             # 3: what records tell is the line of our caller's caller
-            self._get().log(level, message, *args, exc_info=exc_info, stacklevel=3)
+            if failure is None:
+                logger.log(level, message, *shown, stacklevel=3)
+                return
+            text = _safe(failure)
+            if not failure.usual:
+                message = f"{message}\n%s"
+                logger.log(level, message, *shown, text, stacklevel=3)
+            elif text == failure.text:
+                logger.log(level, message, *shown, exc_info=failure.exc_info, stacklevel=3)
+            else:  # handlers get the exception as it is, and formatters the text in place of what they would make of it
+                file, number, function, _ = logger.findCaller(False, 3)
+                record = logger.makeRecord(logger.name, level, file, number, message, shown, failure.exc_info, function)
+                record.exc_text = text.rstrip("\n")
+                logger.handle(record)
         except BaseException as error:
             self._failed(error, message, args)
 
@@ -81,12 +120,65 @@ class Logger:
             import logging
 
             if logging.raiseExceptions and sys.stderr is not None:
-                text = traceback_of(error, trace_of(error))[0]
-                said = (message % args)[:_TOLD_MAX]
-                sys.stderr.write(f"--- Logging error: {self.name} ---\n{text[-_TOLD_MAX:]}Message: {said}\n")
+                text = block(traceback_of(error, trace_of(error))[0][-_TOLD_MAX:])
+                said = line(message % tuple(map(_shown, args)), _TOLD_MAX)
+                sys.stderr.write(f"--- Logging error: {self.name} ---\n{text}Message: {said}\n")
         except BaseException as nested:
             if is_ctrl_c(nested):
                 raise
+
+
+class _InOneLine:
+    """An argument of a line that is no text: what becomes of it is one."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return line(text_of(self._value, str))
+
+    def __repr__(self) -> str:
+        return line(text_of(self._value))
+
+
+def _shown(value: object) -> object:
+    if type(value) is str:
+        return line(value)
+    return value if type(value) in (int, float) else _InOneLine(value)
+
+
+def _safe(failure: Shown) -> str:
+    """Its text. Further lines of a message, and whatever else is none of Python's own, are moved to the right: at their
+    place they could pass for lines of the log.
+    """
+    begins = (*_HEADS, *_names(failure.exc_info[1]))
+    lines = block(failure.text, _TRACE_MAX).split("\n")
+    return "\n".join(each if each[:1] in _INDENTED or each.startswith(begins) else f"    {each}" for each in lines)
+
+
+_INDENTED = ("", " ", "\t")
+_HEADS = (
+    "Traceback (most recent call last):",
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+)
+
+
+def _names(error: BaseException) -> Iterator[str]:
+    """How the lines of an exception, and of those that led to it, begin: with their classes."""
+    ahead, seen = [error], 0
+    while ahead and seen < _CHAIN_MAX:
+        seen += 1
+        one = ahead.pop()
+        kind = type(one)
+        try:
+            names = kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}"
+            yield from (block(name.partition("\n")[0]) for name in names if name)
+            ahead += [other for other in (one.__cause__, one.__context__) if other is not None]
+        except BaseException:  # a program's class
+            continue
 
 
 def is_ctrl_c(error: BaseException) -> bool:

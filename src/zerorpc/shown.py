@@ -1,4 +1,7 @@
-"""What can be shown of an exception, whatever it is like: a program's may raise in each of their methods.
+"""What can be shown of an exception, whatever it is like, and of a text, whoever wrote it.
+
+A program's exceptions may raise in each of their methods. A peer's texts may command a terminal, or forge lines of a
+log.
 
 Nothing here raises, and nothing relies on an exception's own attributes: they are read as Python itself reads them.
 """
@@ -12,6 +15,8 @@ from typing import TypeVar
 
 __all__ = [
     "LONGEST",
+    "block",
+    "line",
     "message_of",
     "module_of",
     "name_of",
@@ -24,6 +29,13 @@ __all__ = [
 
 LONGEST = 1024 * 1024  # characters of a text: what is longer helps nobody, and three of these always fit a message
 _FRAMES_MAX = 1000  # of one traceback: Python's own limit of recursion, unless a program raises it
+
+# What a text must not bring to a terminal or a log: control characters, which command it; separators of lines and
+# paragraphs; and those that turn the direction of writing, so that a text reads as another one (CVE-2021-42574).
+_UNSAFE = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
+_IN_A_LINE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _UNSAFE}
+_IN_A_LINE.update({ord("\n"): "\\n", ord("\t"): "\\t"})
+_IN_A_BLOCK = {code: escape for code, escape in _IN_A_LINE.items() if chr(code) not in "\n\t"}
 
 _T = TypeVar("_T")
 
@@ -92,8 +104,26 @@ def _limit() -> int:
 
 def readable(text: str) -> str:
     """A text that UTF-8 can carry, and without its middle if it is very long."""
-    text = str.__str__(text)
-    if len(text) > LONGEST:
-        half = LONGEST // 2
-        text = f"{text[:half]} … {len(text) - 2 * half} characters are left out here … {text[-half:]}"
+    return _carried(_without_middle(str.__str__(text), LONGEST))
+
+
+def line(text: str, longest: int = 1000) -> str:
+    """A text in one line, harmless to a terminal and a log, and without its end beyond ``longest`` characters."""
+    return _carried(text[:longest]).translate(_IN_A_LINE) + ("…" if len(text) > longest else "")
+
+
+def block(text: str, longest: int = LONGEST) -> str:
+    """The same for several lines, without its middle."""
+    return _carried(_without_middle(text, longest)).translate(_IN_A_BLOCK)
+
+
+def _without_middle(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters are left out here … {text[-half:]}"
+
+
+def _carried(text: str) -> str:
+    """UTF-8 has no lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -90,7 +90,7 @@ def test_json_is_sent_as_values(answers: dict[str, Any], capsys: pytest.CaptureF
 def test_flags_reach_the_client(answers: dict[str, Any], flags: list[str], settings: dict[str, object]) -> None:
     answers["m"] = None
     assert main([*flags, "ipc://s", "m"]) == 0
-    assert FakeClient.made.settings == settings
+    assert FakeClient.made.settings == {**settings, "tls": None}
 
 
 def test_a_client_that_binds_warns_of_false_workers(

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from zerorpc.cli.listing import describe, show_service
+from tests.service.running import serving
+from zerorpc.cli import main
+from zerorpc.cli.arguments import build_parser
+from zerorpc.cli.listing import METHODS_MAX, describe, show_service
 from zerorpc.errors import LostRemote, ProtocolError, RemoteError
 
 
@@ -194,3 +197,131 @@ def test_only_remote_errors_lead_to_more_questions() -> None:
     with pytest.raises(LostRemote):
         describe(service)
     assert service.asked == ["_zerorpc_inspect"]
+
+
+# Services that mean no good
+
+
+HOSTILE = "x\x1b]0;owned\x07\x9b2J\r\nforged\tline\u202e\u2028[bold]"
+MANY = METHODS_MAX + 5
+HUGE = "n" * 1_000_000
+
+
+def printed(capsys: pytest.CaptureFixture[str], service: Any, *, signatures: bool = False) -> list[str]:
+    assert show_service(service, None, signatures, as_json=False) == 0
+    return capsys.readouterr().out.split("\n")
+
+
+@pytest.mark.parametrize("signatures", [True, False])
+@pytest.mark.parametrize(
+    "service",
+    [
+        FakeService(inspect={"name": HOSTILE, "methods": {HOSTILE: {"args": [{"name": HOSTILE}], "doc": HOSTILE}}}),
+        FakeService(inspect={"name": HOSTILE, "methods": [[HOSTILE, [[HOSTILE], HOSTILE, None, [HOSTILE]], HOSTILE]]}),
+        FakeService(inspect={"name": HOSTILE, "methods": [[HOSTILE.encode(), None, HOSTILE.encode()]]}),
+        FakeService(
+            inspect={"name": HOSTILE, "methods": {HOSTILE: {"args": [{"name": "a", "default": {HOSTILE: 1}}]}}}
+        ),
+        FakeService(
+            list=[HOSTILE], name=HOSTILE, help={HOSTILE: HOSTILE}, args={HOSTILE: [[HOSTILE], None, None, None]}
+        ),
+    ],
+)
+def test_each_method_is_one_harmless_line(
+    capsys: pytest.CaptureFixture[str], service: FakeService, signatures: bool
+) -> None:
+    head, method, end = printed(capsys, service, signatures=signatures)
+    assert (head + method).isprintable()
+    assert head.startswith(r"[x\x1b]0;owned\x07\x9b2J\x0d\nforged\tline\u202e\u2028[bold]")
+    assert method.startswith(r"x\x1b]0;owned\x07")
+    assert end == ""
+
+
+def test_one_method_in_full_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    service = FakeService(inspect={"name": HOSTILE, "methods": {HOSTILE: {"args": [HOSTILE], "doc": HOSTILE}}})
+    show_service(service, HOSTILE, signatures=True, as_json=False)
+    lines = capsys.readouterr().out.split("\n")
+    assert all(each.replace("\t", "").isprintable() for each in lines)
+    assert lines[3:5] == [
+        r"x\x1b]0;owned\x07\x9b2J\x0d",
+        "forged\tline\\u202e\\u2028[bold]",
+    ]  # a documentation has lines
+
+
+def test_what_is_not_there_is_told_harmlessly(capsys: pytest.CaptureFixture[str]) -> None:
+    show_service(FakeService(inspect={"name": HOSTILE, "methods": {}}), "m", signatures=True, as_json=False)
+    told = capsys.readouterr().err
+    assert told.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        FakeService(inspect={"methods": {f"m{number}": {} for number in range(MANY)}}),
+        FakeService(inspect={"methods": [[f"m{number}"] for number in range(MANY)]}),
+        FakeService(list=[f"m{number}" for number in range(MANY)]),
+    ],
+)
+def test_a_list_without_end_has_one_here(capsys: pytest.CaptureFixture[str], service: FakeService) -> None:
+    assert show_service(service, None, signatures=True, as_json=False) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "5 more methods are left out\n"
+    assert len(captured.out.splitlines()) == METHODS_MAX + 1
+    assert len(service.asked) <= 2 * METHODS_MAX + 3
+    assert show_service(service, f"m{MANY - 1}", signatures=True, as_json=False) == 0  # it is found all the same
+
+
+def test_a_name_that_comes_again_and_again_is_asked_about_once() -> None:
+    service = FakeService(list=["m"] * 1_000_000, help={"m": DOC})
+    assert [method.name for method in describe(service).methods] == ["m"]
+    assert len(service.asked) == 5
+
+
+def test_long_names_are_cut_and_no_question_is_put_about_them(capsys: pytest.CaptureFixture[str]) -> None:
+    methods = {HUGE: {"doc": HUGE}, **{f"m{number}": {"doc": "d"} for number in range(1000)}}
+    lines = printed(capsys, FakeService(inspect={"name": HUGE, "methods": methods}))
+    assert max(map(len, lines)) < 2100
+    assert lines[2] == "m0   d"
+    service = FakeService(list=[HUGE, "m"], help={"m": DOC})
+    assert max(map(len, printed(capsys, service))) < 1100
+    assert service.asked.count("_zerorpc_help") == 1
+
+
+def test_a_stream_in_place_of_an_answer() -> None:
+    def endless() -> Any:
+        raise AssertionError("nobody asked for it")
+        yield
+
+    with pytest.raises(ProtocolError, match="instead of a list of names a value of type generator came"):
+        describe(FakeService(inspect=endless(), list=endless(), name=endless()))
+    assert describe(FakeService(inspect=endless(), list=["m"], name=endless(), help={"m": endless()})).methods
+
+
+class Hostile:
+    def methods(self) -> Any:
+        return {HOSTILE: self.lend, "fail": self.fail}
+
+    def lend(self) -> Any:
+        def function() -> None: ...
+
+        function.__name__ = HOSTILE
+        return [function]
+
+    def fail(self) -> None:
+        raise type(HOSTILE, (Exception,), {})(HOSTILE * 30_000)
+
+
+@pytest.mark.parametrize("params", [[], ["-?"], [HOSTILE], ["fail"], ["fail" + HOSTILE], ["-?", "no" + HOSTILE]])
+def test_a_real_service_with_such_names(params: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(Hostile().methods()) as server:
+        main([server.endpoints[0], *params])
+    captured = capsys.readouterr()
+    for text in (captured.out, captured.err):
+        assert all(each.replace("\t", "").isprintable() for each in text.split("\n"))
+    assert len(captured.err) < 300_000  # of a million, with each escaped character as four
+
+
+def test_the_shell_completes_nothing_that_a_peer_says() -> None:
+    """Its words would be the shell's: argcomplete asks our parser only, which knows no remote names."""
+    parser = build_parser()
+    assert not any(hasattr(action, "completer") for action in parser._actions)

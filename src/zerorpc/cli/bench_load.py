@@ -28,6 +28,7 @@ SECOND = 1_000_000_000
 PROGRESS_EVERY = 0.5  # seconds
 GRACE = 1.0  # seconds that calls under way get after the end; a service that answers at all has answered by then
 KINDS_KEPT = 20  # of errors: a service may put anything into their names, and memory has to stay bounded
+LONGEST_KIND, LONGEST_MESSAGE = 200, 1000  # characters
 OTHER_ERRORS = "other errors"
 
 # Results that are no streams for certain; asking an abstract base class about each would take longer.
@@ -58,7 +59,7 @@ class Tally:
 
     def failed(self, error: BaseException) -> None:
         """Count an error by its kind."""
-        kind = error.name if isinstance(error, RemoteError) else type(error).__name__
+        kind = str(error.name)[:LONGEST_KIND] if isinstance(error, RemoteError) else type(error).__name__
         if kind not in self.failures and len(self.failures) >= KINDS_KEPT:
             kind = OTHER_ERRORS
         calls, first = self.failures.get(kind, (0, _message(error)))
@@ -76,7 +77,8 @@ class Tally:
 
 
 def _message(error: BaseException) -> str:
-    return "; ".join(f"{error.msg}".split("\n")) if isinstance(error, RemoteError) else one_line(error)
+    text = "; ".join(f"{error.msg}".split("\n")) if isinstance(error, RemoteError) else one_line(error)
+    return text[:LONGEST_MESSAGE]
 
 
 class Load:

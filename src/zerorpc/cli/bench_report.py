@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zerorpc.cli.bench_load import GRACE
 from zerorpc.cli.drawing import Cells, Line, Styled, draw
-from zerorpc.cli.printing import json_ready, to_json, visible, write
+from zerorpc.cli.printing import json_ready, to_json, write
+from zerorpc.shown import line
 
 if TYPE_CHECKING:
     from zerorpc.cli.bench_load import Load
@@ -150,7 +151,7 @@ def bar(share: float) -> str:
 def _remarks(load: Load) -> list[Line]:
     """What went wrong, and what a reader has to know before trusting the figures."""
     failed: list[Line] = [
-        (Styled(f"{calls:,} × {visible(kind)}", "red"), Styled(f", the first: {visible(first)}"))
+        (Styled(f"{calls:,} × {line(kind)}", "red"), Styled(f", the first: {line(first)}"))
         for kind, (calls, first) in load.tally.failures.items()
     ]
     return failed + [(Styled(warning, "yellow"),) for warning in warnings(load)]

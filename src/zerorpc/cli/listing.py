@@ -9,19 +9,26 @@ Peers describe themselves in three ways, oldest last:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from zerorpc.cli.printing import note, show, visible, write
+from zerorpc.cli.printing import harmless, note, show, write
 from zerorpc.errors import ProtocolError, RemoteError
+from zerorpc.shown import line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     Ask = Callable[..., object]
+
+T = TypeVar("T")
 
 UNDOCUMENTED = "<undocumented>"
 UNKNOWN_SIGNATURE = "(...)"
 UNKNOWN_SERVICE = "N/A"
+METHODS_MAX = 10_000  # that are shown; the oldest peers are asked two questions about each
+WIDTH_MAX = 80  # of the column of names: one long name makes all lines long
+LONGEST_NAME = 1000  # characters of a method's name that a question is put about
 
 
 class Method(NamedTuple):
@@ -43,14 +50,14 @@ def show_service(ask: Ask, method: str | None, signatures: bool, as_json: bool) 
     """Print the methods of a service, or one of them in full, and return the exit code."""
     service = describe(ask, method, signatures)
     if method is not None and not service.methods:
-        note(f'No documentation for "{method}": [{service.name}] has no such method.')
+        note(f'No documentation for "{method}": [{line(service.name)}] has no such method.')
         return 1
     if as_json:
         show({"name": service.name, "methods": {m.name: _facts(m) for m in service.methods}}, as_json)
     elif method is not None:
-        write(visible(format_one(service)))
+        write(harmless(format_one(service)))
     else:
-        write(visible(format_all(service, signatures)))
+        write(format_all(service, signatures))
     return 0
 
 
@@ -60,24 +67,26 @@ def _facts(method: Method) -> dict[str, str]:
 
 def format_all(service: Service, signatures: bool) -> str:
     """A line for each method: its signature, or its name and the first line of its documentation."""
-    lines = [f"[{service.name}]"]
-    width = max((len(method.name) for method in service.methods), default=0)
-    for method in service.methods:
+    lines = [f"[{line(service.name)}]"]
+    names = [line(method.name) for method in service.methods]
+    width = max((len(name) for name in names if len(name) <= WIDTH_MAX), default=0)
+    for name, method in zip(names, service.methods, strict=True):
         if signatures:
-            lines.append(method.name + method.signature)
+            lines.append(name + line(method.signature))
         else:
-            lines.append(f"{method.name:{width}} {_first_line(method.doc)}")
+            lines.append(f"{name:{width}} {line(_first_line(method.doc))}")
     return "\n".join(lines) + "\n"
 
 
 def _first_line(doc: str) -> str:
-    return next((line.strip() for line in doc.splitlines() if line.strip()), UNDOCUMENTED)
+    return next((each.strip() for each in doc.splitlines() if each.strip()), UNDOCUMENTED)
 
 
 def format_one(service: Service) -> str:
     """Everything about the one method asked for."""
     method = service.methods[0]
-    return f"[{service.name}]\n{method.name}{method.signature}\n\n{method.doc.strip() or UNDOCUMENTED}\n\n"
+    signature = line(method.name) + line(method.signature)
+    return f"[{line(service.name)}]\n{signature}\n\n{method.doc.strip() or UNDOCUMENTED}\n\n"
 
 
 def describe(ask: Ask, method: str | None = None, signatures: bool = True) -> Service:
@@ -99,7 +108,14 @@ def describe(ask: Ask, method: str | None = None, signatures: bool = True) -> Se
     else:
         return _ask_one_by_one(ask, method, signatures)
     name = _text(facts.get("name")) or UNKNOWN_SERVICE
-    return Service(name, [found for found in methods if method in (None, found.name)])
+    return Service(name, list(_first_of([found for found in methods if method in (None, found.name)])))
+
+
+def _first_of(found: Sequence[T]) -> Iterable[T]:
+    """As many as are shown."""
+    if len(found) > METHODS_MAX:
+        note(f"{len(found) - METHODS_MAX:,} more methods are left out")
+    return islice(found, METHODS_MAX)
 
 
 def _from_map(told: dict[object, object]) -> Iterable[Method]:
@@ -149,14 +165,16 @@ def _ask_one_by_one(ask: Ask, method: str | None, signatures: bool) -> Service:
     told = ask("_zerorpc_list")
     if not isinstance(told, list):
         raise ProtocolError(f"the service can't tell its methods: instead of a list of names {_kind(told)} came")
-    names = [_text(name) for name in told]
+    names = [name for name in dict.fromkeys(map(_text, told)) if method in (None, name)]
     return Service(
         _text(_ask_gently(ask, "_zerorpc_name")) or UNKNOWN_SERVICE,
-        [_ask_about(ask, name, signatures) for name in names if method in (None, name)],
+        [_ask_about(ask, name, signatures) for name in _first_of(names)],
     )
 
 
 def _ask_about(ask: Ask, name: str, signatures: bool) -> Method:
+    if len(name) > LONGEST_NAME:
+        return Method(name, UNKNOWN_SIGNATURE, "")
     argspec = _ask_gently(ask, "_zerorpc_args", name) if signatures else None
     return Method(name, _argspec_parameters(argspec), _text(_ask_gently(ask, "_zerorpc_help", name)))
 

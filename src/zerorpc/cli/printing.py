@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from typing import TYPE_CHECKING
+
+from zerorpc.shown import block
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 LINE_WIDTH = 80
 TOO_DEEP = "<nested too deep to show>"
 
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+LONGEST_NOTE = 64 * 1024  # characters on stderr: a remote traceback is shorter, and nobody reads more
 
 
 class OutputClosed(Exception):
@@ -29,7 +30,7 @@ def note(text: str) -> None:
     """Tell the user something that is not the result. A stderr that can't be written to silences us only."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            sys.stderr.write(visible(text) + "\n")
+            sys.stderr.write(block(text, LONGEST_NOTE) + "\n")
             sys.stderr.flush()
 
 
@@ -38,14 +39,14 @@ def one_line(error: BaseException) -> str:
     return "; ".join(str(error).split("\n")) or type(error).__name__
 
 
-def visible(text: str) -> str:
-    """Show control characters, which could command the terminal, as what they are. Newlines and tabs stay."""
-    return CONTROL_CHARACTERS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
-
-
 def show(value: object, as_json: bool) -> None:
     """Print one result."""
-    write((to_json(value) if as_json else pretty(value)) + "\n")
+    write((to_json(value) if as_json else harmless(pretty(value))) + "\n")
+
+
+def harmless(text: str) -> str:
+    """A whole text, with characters that could command the terminal shown as what they are. Newlines and tabs stay."""
+    return block(text, len(text))
 
 
 def show_stream(items: Iterable[object], as_json: bool) -> None:

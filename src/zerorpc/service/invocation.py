@@ -245,10 +245,7 @@ class Invocation(_Door, eq=False):
         if type(error) is TypeError and trace is None and self.method is not None:
             error = self._heed_misfit(error, self.method)
         failure = Failure.of(error, trace, self.ran, self.refused)
-        if failure.usual:
-            logger.error("%.200s raised %s", self.name, failure.name, exc_info=failure.exc_info)
-        else:
-            logger.error("%.200s raised %s\n%s", self.name, failure.name, failure.text)
+        logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
         return self.failure(failure)
 
     def refusal(self, error: RemoteError, logged: bool = False) -> bytes:
@@ -258,7 +255,7 @@ class Invocation(_Door, eq=False):
         try:
             failure = Failure.of(stand_in, None, self.ran, self.refused)
             if logged:
-                logger.error("%.200s raised %s", self.name, failure.name, exc_info=failure.exc_info)
+                logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
             return self.failure(failure._replace(exc_info=(type(error), error, None)))
         except BaseException:
             return self.failure_in_short(name_of(stand_in))
