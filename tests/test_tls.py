@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import ssl
+import subprocess
+import sys
+import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -171,6 +175,8 @@ def test_a_blocking_client_that_is_bound_and_a_server_that_connects() -> None:
         (bound,) = client.bind(TLS)
         with serving(Service(), connect=bound, tls=certificates().trusts):
             assert client.echo(3) == 3
+            (link,) = client._core.hub.links.values()
+            assert link.name.startswith("tls+tcp://127.0.0.1:")
             body = bytes(300_000)
             assert client.echo(body) == body
 
@@ -200,6 +206,34 @@ def test_a_server_in_several_processes() -> None:
         clients = [stack.enter_context(client_of(secure)) for _ in range(4)]
         clients.append(stack.enter_context(zerorpc.Client(clear, timeout=PATIENCE)))
         assert len({client.pid() for client in clients}) == 2
+
+
+def test_the_command_lines_server_and_client() -> None:
+    made = certificates()
+    command = [sys.executable, "-m", "zerorpc", "--tls-ca", made.ca]
+    with tempfile.TemporaryFile("w+") as said:
+        server = [*command, "--tls-cert", made.server, "--tls-key", made.server_key, "--server", "--bind", TLS, "math"]
+        with subprocess.Popen(server, stderr=said) as program:
+            try:
+                eventually(lambda: "serving" in _text(said), "the server is ready")
+                (endpoint,) = re.findall(r'binding to "(tls\+tcp://.*)"', _text(said))
+                call = [*command, "--json", endpoint, "sqrt", "16"]
+                with_certificate = [*call[:3], "--tls-cert", made.client, *call[3:]]
+                assert _output(with_certificate) == (0, "4.0\n")
+                assert _output([*call[:3], "--timeout", "1", *call[3:]])[0] == 1
+                assert _output([*command[:3], "--tls-key", made.client, endpoint])[0] == 2
+            finally:
+                program.terminate()
+
+
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
+
+
+def _output(command: list[str]) -> tuple[int, str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.returncode, done.stdout
 
 
 # Who is let in

@@ -139,6 +139,14 @@ def test_a_context_is_used_as_it_is() -> None:
     assert repr(tls) == f"<EndpointTls server {context!r}>"
 
 
+def test_a_context_for_the_other_side_is_refused() -> None:
+    with pytest.raises(zerorpc.CertificateError, match="for a server, and this one is for a client"):
+        EndpointTls(ssl.create_default_context(), server_side=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with pytest.raises(zerorpc.CertificateError, match="for a client, and this one is for a server"):
+        EndpointTls(context, server_side=False)
+
+
 def test_it_shows_whom_it_is_for() -> None:
     tls = EndpointTls(zerorpc.Tls(), server_side=False, host="cooler.example")
     assert repr(tls).startswith("<EndpointTls cooler.example Tls(certificate=None")

@@ -22,11 +22,13 @@ from zerorpc.transport.endpoints import Endpoint, is_literal, parse, resolve
         ("tcp://[::1]:4242", "::1", 4242),
         ("tcp://[fe80::1%lo]:65535", "fe80::1%lo", 65535),
         ("tcp://host:0", "host", 0),
+        ("tls+tcp://example.org:1", "example.org", 1),
+        ("tls+tcp://[::1]:4242", "::1", 4242),
         ("tcp://host:*", "host", 0),
     ],
 )
 def test_tcp(text: str, host: str, port: int) -> None:
-    assert parse(text) == Endpoint("tcp", text, host, port)
+    assert parse(text) == Endpoint(text.partition(":")[0], text, host, port)
 
 
 def test_ipc_and_inproc() -> None:

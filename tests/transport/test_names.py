@@ -55,6 +55,14 @@ def fail(name: Name, host: str, now: float = 0.0) -> Change:
     return name.address_failed(each, each.failed("refused"), now)
 
 
+def test_an_address_has_its_names_scheme() -> None:
+    name = Name(parse("tls+tcp://service:1"))
+    name.look_up_begins(0.0)
+    found(name, "10.0.0.1", "::1")
+    assert [each.endpoint.text for each in name.dialers.values()] == ["tls+tcp://10.0.0.1:1"]
+    assert dialer(name, "10.0.0.1").security is name.security
+
+
 def test_only_a_name_is_looked_up() -> None:
     assert type(new_dialer(parse("tcp://service:1"))) is Name
     for text in ("tcp://127.0.0.1:1", "tcp://[::1]:1", "ipc://x", "inproc://x"):

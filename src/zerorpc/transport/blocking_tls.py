@@ -93,6 +93,11 @@ class TlsBlockingLink(BlockingLink):
         return output_progress(self.sock, self.unsent + _OVERHEAD * records)
 
     @property
+    def name(self) -> str:
+        name = super().name
+        return name if self.dialer is not None else name.replace("tcp://", "tls+tcp://", 1)
+
+    @property
     def certificate(self) -> Certificate | None:
         return self._tls.certificate
 

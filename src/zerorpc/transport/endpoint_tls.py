@@ -51,7 +51,7 @@ class EndpointTls:
             self._signature = _signature(given)
             self._context = make_context(given, server_side=server_side)
         else:
-            self._context = given
+            self._context = _checked(given, server_side=server_side)
 
     def new_connection(self) -> TlsConnection:
         """TLS for a connection that begins now."""
@@ -106,6 +106,14 @@ def tls_of(
             endpoint.text, "connections there are not encrypted, but tls= was given: write tls+tcp:// instead"
         )
     return None
+
+
+def _checked(context: ssl.SSLContext, *, server_side: bool) -> ssl.SSLContext:
+    """A context of the program's, if it is for this side."""
+    if context.protocol is (ssl.PROTOCOL_TLS_CLIENT if server_side else ssl.PROTOCOL_TLS_SERVER):
+        needed, given = ("server", "client") if server_side else ("client", "server")
+        raise CertificateError(f"this end needs an ssl.SSLContext for a {needed}, and this one is for a {given}")
+    return context
 
 
 def make_context(files: Tls, *, server_side: bool) -> ssl.SSLContext:
