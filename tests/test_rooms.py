@@ -35,6 +35,8 @@ ORDER = [
     {"remote_method"},
     {"shown", "settings"},
     {"exposure"},
+    {"curve"},
+    {"keys", "unchanged"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)

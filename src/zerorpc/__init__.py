@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zerorpc.client.every import every
     from zerorpc.client.options import CallView, options
     from zerorpc.compat.context import Context, fork_task_context
+    from zerorpc.curve import Curve
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
     from zerorpc.remote_objects import RemoteFunction, RemoteObject, by_reference, release
@@ -60,6 +61,7 @@ __all__ = [
     "Closed",
     "Context",
     "CurrentCall",
+    "Curve",
     "EndpointError",
     "HandshakeFailed",
     "LostRemote",
@@ -108,6 +110,7 @@ _MODULES = {
     "Client": "zerorpc.client.blocking",
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
+    "Curve": "zerorpc.curve",
     "Publisher": "zerorpc.one_way.pusher",
     "Puller": "zerorpc.one_way.puller",
     "Pusher": "zerorpc.one_way.pusher",

@@ -4,6 +4,8 @@ The constructors take them one by one, and hand them down as one frozen object. 
 the tables in docs/guide.md, come from the same declarations.
 
 Seconds and counts may be given as whatever kind of number. What is none is refused when it is given.
+
+Longer than other files, since each setting of every kind stands here, and only here.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 else:
     TlsGiven = Any  # ssl is imported by whoever uses it
 
+from zerorpc.curve import Curve, curve_or_none
 from zerorpc.exposure import patterns
 
 __all__ = [
@@ -291,6 +294,12 @@ _Heartbeat: TypeAlias = Annotated[
 ]
 
 
+_Curve: TypeAlias = Annotated[
+    Curve | None,
+    Setting(curve_or_none, "a `Curve`: the keys to encrypt and authenticate with, by CURVE", "key file", "neither"),
+]
+
+
 class ClientSettings(NamedTuple):
     """A client's. A tuple, since the command line is to start quickly: dataclasses import much."""
 
@@ -314,6 +323,7 @@ class ClientSettings(NamedTuple):
         TlsGiven | None,
         Setting(tls_or_none, "a `Tls`, or an `ssl.SSLContext`, for `tls+tcp://`; None: trust whom the system trusts"),
     ] = None
+    curve: _Curve = None
 
 
 class ServerSettings(NamedTuple):
@@ -374,6 +384,7 @@ class ServerSettings(NamedTuple):
     anyone_may_call: Annotated[
         bool, Setting(_yes_or_no, "no warning that other machines may call, and that nobody is asked who they are")
     ] = False
+    curve: _Curve = None
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from zerorpc.curve import Curve
 from zerorpc.protocol.events import Buffer
 from zerorpc.settings import TlsGiven
 from zerorpc.transport.hub import Hub
 from zerorpc.transport.unix_sockets import socket_file
+from zerorpc.unchanged import UNCHANGED
 
 __all__ = ["SocketBase"]
 
@@ -30,6 +32,9 @@ class SocketBase:
     ``ipc://@abstract`` (Linux) and ``inproc://name``; a list stands for several, and a name to connect to for all
     addresses that it has, now and later. With ``resolve`` they pass the context's hook ``resolve_endpoint`` first. A
     malformed one raises EndpointError; a closed socket raises Closed.
+
+    An endpoint may have a ``curve`` of its own: a ``zerorpc.Curve``, or None for neither encryption nor
+    authentication. Others have the socket's.
     """
 
     _core: Core
@@ -42,6 +47,7 @@ class SocketBase:
         tls: TlsGiven | None = None,
         mode: int | None = None,
         owner: str | None = None,
+        curve: Curve | None = UNCHANGED,
     ) -> list[str]:
         """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0 or ``*``.
 
@@ -53,15 +59,25 @@ class SocketBase:
         connect from now on; they wait until this socket works: until a server or puller runs, a client makes its first
         call, or a pusher sends its first message.
         """
-        return self._core.hub.bind(endpoint, resolve, tls=tls, file=socket_file(mode, owner))
+        hub = self._core.hub
+        security = hub.security.changed(curve=curve)
+        return hub.bind(endpoint, resolve, security, tls=tls, file=socket_file(mode, owner))
 
-    def connect(self, endpoint: object, resolve: bool = True, *, tls: TlsGiven | None = None) -> list[str]:
+    def connect(
+        self,
+        endpoint: object,
+        resolve: bool = True,
+        *,
+        tls: TlsGiven | None = None,
+        curve: Curve | None = UNCHANGED,
+    ) -> list[str]:
         """Stay connected to an endpoint; returns it, as ``bind`` does, without waiting for the connection.
 
         Nobody has to listen there yet. A lost connection is made again. Errors of the network raise nothing here: the
         calls that find no server name them.
         """
-        return self._core.hub.connect(endpoint, resolve, tls=tls)
+        hub = self._core.hub
+        return hub.connect(endpoint, resolve, hub.security.changed(curve=curve), tls=tls)
 
     def unbind(self, endpoint: object, resolve: bool = True) -> None:
         """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound."""

@@ -80,10 +80,10 @@ def test_json_is_sent_as_values(answers: dict[str, Any], capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("flags", "settings"),
     [
-        ([], {"timeout": 30, "heartbeat": 5, "passive_heartbeat": True}),
+        ([], {"timeout": 30, "heartbeat": 5, "passive_heartbeat": True, "tls": None, "curve": None}),
         (
             ["--timeout", "0.5", "--heartbeat", "2.5", "--active-hb"],
-            {"timeout": 0.5, "heartbeat": 2.5, "passive_heartbeat": False},
+            {"timeout": 0.5, "heartbeat": 2.5, "passive_heartbeat": False, "tls": None, "curve": None},
         ),
     ],
 )

@@ -12,6 +12,8 @@ import pytest
 
 import zerorpc
 from zerorpc.cli import main
+from zerorpc.cli.arguments import UsageError, parse
+from zerorpc.keys import KeyPair, encode_z85, write_certificates
 from zerorpc.settings import ServerSettings, checked, declared
 
 
@@ -55,8 +57,18 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
         "pool_size": 3, "max_wait": 2.5, "heartbeat": 7, "processes": 2, "grace": 0, "proxy_protocol": True,
         "answers": "answers.sqlite", "allow": "get_*", "deny": "get_up", "anyone_may_call": True,
     }  # fmt: skip
-    assert set(given) == set(declared(ServerSettings)) - {"tls"}  # which has several
+    assert set(given) == set(declared(ServerSettings)) - {"tls", "curve"}  # which have several, or files
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
         made = settings_of(flag) if value is True else settings_of(flag, str(value))
         assert made == checked(ServerSettings(**{name: value}))
+
+
+def test_the_keys_are_in_files(tmp_path: Path) -> None:
+    pair = KeyPair.generate()
+    public, secret = write_certificates(tmp_path, "server", pair)
+    assert settings_of("--curve", secret) == ServerSettings(curve=zerorpc.Curve(pair.secret))
+    assert settings_of("--curve", secret, "--curve-server", public).curve == zerorpc.Curve(pair.secret, pair.public)
+    assert settings_of("--curve-server", encode_z85(pair.public)).curve.server == pair.public  # type: ignore[union-attr]
+    with pytest.raises(UsageError, match=r"no key for CURVE: .*server\.key has a public key only"):
+        parse(["--server", "--curve", public, "tcp://127.0.0.1:0", "time"])

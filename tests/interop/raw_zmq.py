@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -27,9 +27,14 @@ class Sockets:
         self._context.setsockopt(zmq.SNDTIMEO, PATIENCE_MS)
         self._opened: list[Socket] = []
 
-    def open(self, kind: int, *, bind: str = "", connect: str = "") -> Socket:
+    def open(
+        self, kind: int, *, bind: str = "", connect: str = "", options: Mapping[int, bytes | int] | None = None
+    ) -> Socket:
+        """``options`` are set before it binds or connects."""
         socket = self._context.socket(kind)
         self._opened.append(socket)
+        for option, value in (options or {}).items():
+            socket.setsockopt(option, value)
         if bind:
             socket.bind(bind)
         if connect:
@@ -59,8 +64,24 @@ def unpack(payload: bytes) -> Event:
 class RawClient:
     """A DEALER (or REQ) that sends events packed by hand and shows what comes back, heartbeats apart."""
 
-    def __init__(self, sockets: Sockets, endpoint: str, kind: int = zmq.DEALER) -> None:
-        self.socket = sockets.open(kind, connect=endpoint)
+    def __init__(
+        self,
+        sockets: Sockets,
+        endpoint: str,
+        kind: int = zmq.DEALER,
+        options: Mapping[int, bytes | int] | None = None,
+    ) -> None:
+        self._use(sockets.open(kind, connect=endpoint, options=options), kind)
+
+    @classmethod
+    def of(cls, socket: Socket, kind: int = zmq.DEALER) -> RawClient:
+        """One for a socket that there is already."""
+        client = cls.__new__(cls)
+        client._use(socket, kind)
+        return client
+
+    def _use(self, socket: Socket, kind: int) -> None:
+        self.socket = socket
         self.before = [] if kind == zmq.REQ else [b""]  # REQ puts the delimiter itself
 
     def send(self, header: Any, name: Any, args: Any) -> None:

@@ -47,6 +47,8 @@ class Mask:
     asks = False
     credentials = None
     seals = True
+    overhead = 0
+    limits = Limits()
 
     def __init__(self) -> None:
         self.properties: dict[str, bytes] | None = None

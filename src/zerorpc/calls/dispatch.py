@@ -16,6 +16,7 @@ from zerorpc.calls.finding import Finding
 from zerorpc.calls.hedging import Hedges, Twin, TwinWaiter
 from zerorpc.calls.outliers import Outliers
 from zerorpc.calls.retry import attempts_of
+from zerorpc.errors import HandshakeFailed
 from zerorpc.protocol.call_header import with_time_left
 from zerorpc.protocol.channel import STATE_REFUSED, STATE_SENT, STATE_WAITING, USUAL_TERMS, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer, late
@@ -235,6 +236,18 @@ class Calls:
         for due in (self.resting, self.hedges.due):
             if due:
                 self.wake_by(due[0][0])
+        return ended
+
+    def refuse(self, why: HandshakeFailed) -> list[ClientChannel]:
+        """End the waiting calls, if there is no peer: there will be none, for a reason that time doesn't change."""
+        if self.peers:
+            return []
+        ended = [c for c in self.waiting if c.state is STATE_WAITING]
+        for channel in ended:
+            error = HandshakeFailed(f"calling remote method {channel.method}: {why}")
+            error.endpoint = why.endpoint
+            channel.fail(error)
+        self._purge()
         return ended
 
     def close(self, error: Exception) -> list[ClientChannel]:

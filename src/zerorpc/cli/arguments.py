@@ -17,6 +17,8 @@ from zerorpc.settings import ClientSettings, ServerSettings, Setting, Tls, decla
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from zerorpc import Curve
+
 EPILOG = """\
 examples:
   %(prog)s --server --bind tcp://127.0.0.1:4242 time   serve the module time
@@ -58,6 +60,8 @@ class Arguments(argparse.Namespace):
     allow: list[str] | None
     deny: list[str] | None
     anyone_may_call: bool
+    curve: Curve | None
+    curve_server: str | None
     json: bool
     print_json: bool
     inspect: bool
@@ -80,9 +84,24 @@ def parse(argv: Sequence[str]) -> Arguments:
     """
     arguments = Arguments()
     words = parse_with(build_parser(), argv, arguments)
+    arguments.curve = curve_of(arguments.curve, arguments.curve_server)
     if not arguments.version:
         place_words(arguments, words)
     return arguments
+
+
+def curve_of(key_file: object, server_key: str | None) -> Curve | None:
+    """The keys that the command line names. Raises UsageError for what is none."""
+    if key_file is None and server_key is None:
+        return None
+    from pathlib import Path
+
+    from zerorpc import Curve
+
+    try:
+        return Curve(None if key_file is None else Path(str(key_file)), server_key)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        raise UsageError(f"no key for CURVE: {error}", "keys are as zmq.auth.create_certificates makes them") from None
 
 
 def parse_with(parser: Parser, argv: Iterable[str], arguments: argparse.Namespace) -> list[str]:
@@ -200,6 +219,8 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     client, server = declared(ClientSettings), declared(ServerSettings)
     add_setting(parser, "timeout", client["timeout"], ClientSettings().timeout, "client only")
     add_setting(parser, "heartbeat", client["heartbeat"], ClientSettings().heartbeat)
+    add_setting(parser, "curve", client["curve"], None)
+    add("--curve-server", metavar="key", help="the server's public key for CURVE, or its file: this is a client's role")
     add(
         "--active-hb",  # the opposite of ``passive_heartbeat``, since what the command line calls may be an old server
         action="store_true",
@@ -345,6 +366,7 @@ _UNITS: dict[str, Callable[[str], float | str]] = {
     "count": count,
     "path": str,
     "pattern": str,
+    "key file": str,
 }
 
 

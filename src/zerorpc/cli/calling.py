@@ -29,6 +29,7 @@ def call(arguments: Arguments) -> int:
         heartbeat=arguments.heartbeat,
         passive_heartbeat=not arguments.active_hb,
         tls=arguments.tls,
+        curve=arguments.curve,
     ) as client:
         client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE)

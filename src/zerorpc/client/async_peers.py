@@ -20,6 +20,7 @@ from zerorpc.protocol.references import BorrowFrom
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.security import Security
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["AsyncPeers"]
@@ -50,7 +51,7 @@ class AsyncPeers:
         self._context = core.context
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop
-        self.hub: AioHub = AioHub(self, core.context.hook_resolve_endpoint)
+        self.hub: AioHub = AioHub(self, core.context.hook_resolve_endpoint, Security(settings.curve))
         self.hub.tls = settings.tls
         self.calls.hedges.won = self._won
 
@@ -95,6 +96,8 @@ class AsyncPeers:
         for peer in asked:
             self.flush_soon(peer)
         self.received(None, failed)
+        if self.calls.waiting and (why := self.hub.refusal) is not None:
+            self.received(None, self.calls.refuse(why))
 
     def flush_soon(self, peer: CallCarrier) -> None:
         link = self.links.get(peer)

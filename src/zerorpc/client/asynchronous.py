@@ -25,6 +25,7 @@ from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
 from zerorpc.client.request import Request
 from zerorpc.compat.context import Context
+from zerorpc.curve import Curve
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import USUAL_TERMS, CallCarrier, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
@@ -52,8 +53,9 @@ class AsyncClient(ClientBase):
     server counts as lost after two without a sign of it), None for none, the same as a zerorpc 0.6 server's;
     ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6); ``retry`` a
     ``zerorpc.Retry``: calls that failed are repeated; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints
-    ``tls+tcp://``. Raises TypeError or ValueError for other values, EndpointError
-    for a malformed endpoint, CertificateError for files that can't be used.
+    ``tls+tcp://``; ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE. Raises TypeError
+    or ValueError for other values, EndpointError for a malformed endpoint, CertificateError for files that can't be
+    used.
 
     With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
@@ -74,8 +76,9 @@ class AsyncClient(ClientBase):
         retry: Retry | None = None,
         *,
         tls: TlsGiven | None = None,
+        curve: Curve | None = None,
     ) -> None:
-        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry, tls))
+        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry, tls, curve))
         core = _Core if retry is None else _RepeatingCore
         self._core: _Core = core(context or Context.get_instance(), settings)
         if connect_to:

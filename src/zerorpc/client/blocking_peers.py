@@ -23,6 +23,7 @@ from zerorpc.runtime.side_thread import SideThreads
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
+from zerorpc.transport.security import Security
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["BlockingPeers"]
@@ -40,7 +41,8 @@ class BlockingPeers:
         self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
         self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
         self._settings = settings
-        self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat)
+        security = Security(settings.curve)
+        self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat, security)
         self.hub.tls = settings.tls
 
     def start(self, channel: ClientChannel, now: float) -> None:
@@ -163,6 +165,8 @@ class BlockingPeers:
         asked, failed = self.calls.take_side_effects()
         for peer in asked:
             self.flush(peer)
+        if self.calls.waiting and (why := self.hub.refusal) is not None:
+            failed += self.calls.refuse(why)
         for channel in failed:
             self.hub.leading.wake(channel)
 

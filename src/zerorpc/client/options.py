@@ -12,18 +12,9 @@ from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.remote_method import RemoteMethod
 from zerorpc.settings import Retry, above_zero, retry_or_none, seconds
+from zerorpc.unchanged import UNCHANGED
 
 __all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
-
-
-class _Unchanged:
-    """In place of an option that isn't given, where None has a meaning."""
-
-    def __repr__(self) -> str:
-        return "unchanged"
-
-
-UNCHANGED: Any = _Unchanged()
 
 
 class Target(Protocol):

@@ -26,6 +26,7 @@ from zerorpc.service.signatures import own_parameters
 from zerorpc.service.stream_parameters import ASYNC, PLAIN, parameter_at
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["Context", "RpcDoor"]
@@ -48,8 +49,10 @@ class Context(ServerHooks, Protocol):
 class RpcDoor:
     """Owns the hub of a server's connections. Once ``runners`` are there, it belongs to their loop."""
 
-    def __init__(self, registry: Registry, context: Context, heartbeat: float | None) -> None:
-        self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint)
+    def __init__(
+        self, registry: Registry, context: Context, heartbeat: float | None, security: Security = UNSECURED
+    ) -> None:
+        self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
         self.keyed: KeyedCalls | None = None  # together with these

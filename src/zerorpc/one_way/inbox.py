@@ -29,6 +29,7 @@ from zerorpc.service.thread_jobs import is_for_the_loop
 from zerorpc.service.workers import Workers
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
@@ -49,11 +50,17 @@ class Inbox:
     The loop of the sockets only queues; it never runs a method, nor waits for one.
     """
 
-    def __init__(self, socket_type: SocketType, context: EventHooks, methods: dict[str, Method]) -> None:
+    def __init__(
+        self,
+        socket_type: SocketType,
+        context: EventHooks,
+        methods: dict[str, Method],
+        security: Security = UNSECURED,
+    ) -> None:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.methods = methods
-        self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint)
+        self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
         self._socket_type = socket_type
         self._running = False
         self._set_up()
@@ -73,7 +80,7 @@ class Inbox:
             loop = io_loop()
             loop.call_soon_threadsafe(self.hub.attach, loop)
             while not self._stopped:
-                arrived = self._next()
+                arrived = _next(self._arrived)
                 if arrived is None:
                     continue
                 self._resume(loop)
@@ -88,13 +95,6 @@ class Inbox:
         finally:
             methods.close()
             self._stopped = self._running = False
-
-    def _next(self) -> tuple[WireEvent, Buffer] | None:
-        """Wait for an event; None: look whether to stop."""
-        try:
-            return self._arrived.get(timeout=GLANCE)
-        except queue.Empty:
-            return None
 
     def _invocation(self, event: WireEvent, data: Buffer) -> EventInvocation:
         return EventInvocation.of(self.methods.get(event.name), event, data, self.context)
@@ -292,6 +292,14 @@ class Inbox:
         if os.getpid() != forks.pid:
             forks.catch_up()
         return self.hub.stale
+
+
+def _next(arrived: queue.SimpleQueue[tuple[WireEvent, Buffer] | None]) -> tuple[WireEvent, Buffer] | None:
+    """Wait for an event; None: look whether to stop."""
+    try:
+        return arrived.get(timeout=GLANCE)
+    except queue.Empty:
+        return None
 
 
 def _is_on_loop(invocation: EventInvocation) -> bool:

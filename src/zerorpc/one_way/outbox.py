@@ -22,6 +22,7 @@ from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
@@ -37,9 +38,11 @@ _GLANCE = 0.5  # s that a thread waits without looking up: a Ctrl-C that came wh
 class Outbox:
     """The core of a Pusher or Publisher: its queue, and the hub that sends what is in it."""
 
-    def __init__(self, socket_type: SocketType, resolve: Callable[[object], object]) -> None:
+    def __init__(
+        self, socket_type: SocketType, resolve: Callable[[object], object], security: Security = UNSECURED
+    ) -> None:
         self.tap: Callable[[str, Buffer], None] | None = None
-        self.hub: AioHub = AioHub(self, resolve)
+        self.hub: AioHub = AioHub(self, resolve, security)
         self.is_async: bool = False
         self._socket_type = socket_type
         self._set_up()

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from zerorpc.compat.context import Context
+from zerorpc.curve import Curve, curve_or_none
 from zerorpc.exposure import Patterns, patterns
 from zerorpc.one_way.inbox import Inbox
 from zerorpc.runtime.signals import children_apart
@@ -15,6 +16,7 @@ from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
 from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.socket_base import SocketBase
+from zerorpc.transport.security import Security
 from zerorpc.zmtp import SocketType
 
 __all__ = ["Puller", "Subscriber"]
@@ -31,7 +33,8 @@ class Puller(SocketBase):
 
     Arguments: ``methods`` an object, a module or a dict of functions, as for Server (TypeError for anything else);
     ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints ``tls+tcp://``;
-    ``allow``, ``deny`` and ``anyone_may_call`` as for Server. A subclass that is given no ``methods`` exposes its own.
+    ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE; ``allow``, ``deny`` and
+    ``anyone_may_call`` as for Server. A subclass that is given no ``methods`` exposes its own.
 
     Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
     that the caller of ``run`` or ``serve`` had, and a coroutine has a task of its own.
@@ -48,6 +51,7 @@ class Puller(SocketBase):
         context: Context | None = None,
         *,
         tls: TlsGiven | None = None,
+        curve: Curve | None = None,
         allow: Iterable[str] | str | None = None,
         deny: Iterable[str] | str | None = None,
         anyone_may_call: bool = False,
@@ -56,7 +60,8 @@ class Puller(SocketBase):
         registry = Registry(service_name(service), Patterns(patterns("allow", allow), patterns("deny", deny)))
         registry.register(service, "", Puller if isinstance(service, Puller) else None)
         registry.warn_of_idle_patterns()
-        self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), registry.methods)
+        security = Security(curve_or_none("curve", curve))
+        self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), registry.methods, security)
         self._core.hub.tls = tls_or_none("tls", tls)
         self._core.hub.on_bound = Openness(anyone_may_call).warn
 

@@ -11,12 +11,14 @@ from collections.abc import Awaitable
 from typing import ClassVar, Self
 
 from zerorpc.compat.context import Context
+from zerorpc.curve import Curve, curve_or_none
 from zerorpc.errors import SerializationError
 from zerorpc.one_way.outbox import LINGER, Outbox
 from zerorpc.protocol.events import VERSION, encode
 from zerorpc.remote_method import RemoteMethod, method_name
 from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.socket_base import SocketBase
+from zerorpc.transport.security import Security
 from zerorpc.zmtp import SocketType
 
 __all__ = ["Publisher", "Pusher"]
@@ -26,7 +28,7 @@ class Pusher(SocketBase):
     """Sends events to pullers, each to one of them in turn.
 
     Arguments: ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints
-    ``tls+tcp://``.
+    ``tls+tcp://``; ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE.
 
     ::
 
@@ -48,9 +50,12 @@ class Pusher(SocketBase):
 
     _socket_type: ClassVar[SocketType] = SocketType.PUSH
 
-    def __init__(self, context: Context | None = None, *, tls: TlsGiven | None = None) -> None:
+    def __init__(
+        self, context: Context | None = None, *, tls: TlsGiven | None = None, curve: Curve | None = None
+    ) -> None:
+        security = Security(curve_or_none("curve", curve))
         self._context = context or Context.get_instance()
-        self._core: Outbox = Outbox(self._socket_type, self._context.hook_resolve_endpoint)
+        self._core: Outbox = Outbox(self._socket_type, self._context.hook_resolve_endpoint, security)
         self._core.hub.tls = tls_or_none("tls", tls)
 
     def __getattr__(self, name: str) -> RemoteMethod:

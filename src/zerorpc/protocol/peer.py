@@ -36,6 +36,7 @@ class News(enum.Enum):
     READY = "the handshake is over"
     LEAVING = "a server answers what it has, and wants nothing new; or a client has heard that we do"
     TOLD = "a server has told of its methods"
+    ASKS = "somebody has to decide who it is, by its connection's credentials: ``admit`` or ``refuse``"
     BROKEN = "the connection has to end; the peer's error says why"
 
 
@@ -148,6 +149,9 @@ class Peer(Generic[C, T]):
         if connection.error is not None:
             self._break(connection.error)
             return
+        if connection.asking:
+            self.news += (News.ASKS,)
+            return
         if connection.peer_ttl is not None:
             self.wake_by(now + connection.peer_ttl)
         if self.writable:
@@ -164,6 +168,20 @@ class Peer(Generic[C, T]):
         self.liveness.agreed(self.level)
         if self.connection.socket_type.subscribes:
             self.connection.send_subscribe(b"")
+
+    def admit(self, now: float) -> None:
+        """Let in the peer that asked: its handshake goes on. Look at ``news`` afterwards, and send. Without effect on
+        one that doesn't ask any more: it may have gone meanwhile.
+        """
+        self.connection.admit()
+        if not self.ready:
+            self._begin(now)
+
+    def refuse(self, reason: str, now: float) -> None:
+        """Don't let in the peer that asked; it is told the reason, which is short. The rest as for ``admit``."""
+        self.connection.refuse(reason)
+        if self.connection.news:
+            self._heed_connection(now)
 
     def _break(self, error: ZeroRPCError) -> None:
         self.error = error

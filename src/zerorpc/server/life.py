@@ -23,6 +23,7 @@ from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.handover import Intake
+from zerorpc.transport.security import Security
 
 __all__ = ["Act", "Life", "Service", "State"]
 
@@ -124,7 +125,7 @@ class Service:
     def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
         self.settings: ServerSettings = settings
         self.registry: Registry = Registry(name, Patterns(settings.allow, settings.deny))
-        self.door: RpcDoor = RpcDoor(self.registry, context, settings.heartbeat)
+        self.door: RpcDoor = RpcDoor(self.registry, context, settings.heartbeat, Security(settings.curve))
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol
         self.hub.on_bound = Openness(settings.anyone_may_call).warn

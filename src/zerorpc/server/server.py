@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from zerorpc.compat.context import Context
+from zerorpc.curve import Curve
 from zerorpc.runtime.loops import running_loop
 from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
@@ -53,6 +54,7 @@ class Server(SocketBase):
       they survive a restart and hold across ``processes``, or a ``zerorpc.Answers``. None: in memory, for an hour.
     - ``tls``: the certificate for endpoints ``tls+tcp://``, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind``
       is given another one.
+    - ``curve``: a ``zerorpc.Curve``, the keys to encrypt and authenticate with. None: neither.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -77,6 +79,7 @@ class Server(SocketBase):
         allow: Iterable[str] | str | None = None,
         deny: Iterable[str] | str | None = None,
         anyone_may_call: bool = False,
+        curve: Curve | None = None,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -90,6 +93,7 @@ class Server(SocketBase):
             allow=allow,  # type: ignore[arg-type] # as this
             deny=deny,  # type: ignore[arg-type]
             anyone_may_call=anyone_may_call,
+            curve=curve,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from zerorpc.errors import HandshakeFailed
 from zerorpc.logs import Logger
 from zerorpc.transport.endpoints import Endpoint
 from zerorpc.transport.security import UNSECURED, Security
@@ -16,6 +17,8 @@ LEAVING = "the server is shutting down"  # a dialer's status
 
 _FIRST_DELAY = 0.05  # s; half of libzmq's fixed 0.1, since ours doubles
 _LONGEST_DELAY = 2.0  # s; a server that comes back is found this soon
+_LONGEST_DELAY_REFUSED = 30.0  # s; RFC 26 would have us not try again; but a server may learn of a key later
+_CLOSED_IN_HANDSHAKE = 3  # times in a row after which it is no coincidence: libzmq refuses so, without a word
 
 
 class Dialer:
@@ -33,6 +36,8 @@ class Dialer:
         self.retired: bool = False  # the name doesn't have the address any more: what runs there may end
         self.reached: bool | None = None  # whether the latest attempt did; None before its end, and after a loss
         self.due: float = 0.0  # not to be tried before this time
+        self.refusal: HandshakeFailed | None = None  # why trying again is of no use, as far as is known
+        self._closed_in_handshake = 0
         self._status = "not tried yet"
         self._delay = _FIRST_DELAY
 
@@ -58,8 +63,24 @@ class Dialer:
     def succeeded(self) -> None:
         """The handshake is over: the next loss is retried quickly."""
         self.reached = True
+        self.refusal, self._closed_in_handshake = None, 0
         self._status = "connected"
         self._delay = _FIRST_DELAY
+
+    def handshake_ended(self, why: Exception, secured: bool) -> None:
+        """A connection is over whose handshake wasn't. Whether it was ``secured``: both sides want more than NULL
+        has, so that the peer may have closed it because of a key, or a password.
+        """
+        self._closed_in_handshake = self._closed_in_handshake + 1 if secured else 0
+        if isinstance(why, HandshakeFailed):
+            self.refusal = HandshakeFailed(f"{self.endpoint.text}: {why}")
+        elif self._closed_in_handshake >= _CLOSED_IN_HANDSHAKE:
+            self.refusal = HandshakeFailed(
+                f"{self.endpoint.text}: the server closed the connection in the handshake, {self._closed_in_handshake} "
+                "times: the key that was given for it may be another server's, or it doesn't let this client in"
+            )
+        if self.refusal is not None:
+            self.refusal.endpoint = self.endpoint.text
 
     def failed(self, why: object, took: float = 0.0) -> float:
         """An attempt failed, or the connection was lost: how long to wait, in seconds.
@@ -70,7 +91,7 @@ class Dialer:
         self._status = str(why) or type(why).__name__
         self.reached = None if self.reached else False
         delay = self._delay
-        self._delay = min(delay * 2, _LONGEST_DELAY)
+        self._delay = min(delay * 2, _LONGEST_DELAY if self.refusal is None else _LONGEST_DELAY_REFUSED)
         return max(0.0, delay * random.uniform(0.5, 1.5) - took)
 
     def continue_from(self, before: Dialer) -> None:

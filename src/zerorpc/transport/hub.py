@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable
 
-from zerorpc.errors import Closed, EndpointError
+from zerorpc.errors import Closed, EndpointError, HandshakeFailed
 from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import Endpoint, parse
@@ -106,8 +106,11 @@ class Hub:
             added.append(parsed.text)
             with self.lock:
                 self._check_open()
-                if parsed.text not in self.dialers:
+                before = self.dialers.get(parsed.text)
+                if before is None:
                     self._add_dialer(parsed.text, new_dialer(parsed, secured))
+                elif before.security.curve != secured.curve:
+                    raise EndpointError(parsed.text, "connected already, with another curve=")
         return added
 
     def _secured(
@@ -167,6 +170,12 @@ class Hub:
     def connecting(self) -> bool:
         """Whether there are endpoints, or addresses of names, of which it is not known yet if they can be reached."""
         return any(dialer.pending for dialer in self.dialers.values())
+
+    @property
+    def refusal(self) -> HandshakeFailed | None:
+        """Why no server is to be hoped for: with each that it connects to, the handshake fails."""
+        each = [dialer.refusal for dialer in self.dialers.values()]
+        return None if self.listeners or not each or None in each else each[0]
 
     def _forget_attempts(self) -> None:
         """In a forked child."""

@@ -102,6 +102,8 @@ class Link(Generic[C, T]):
 
     def lost(self, reason: Exception) -> None:
         """The connection is gone: end what lived on it."""
+        if self.dialer is not None and not self.peer.ready:
+            self.dialer.handshake_ended(reason, self.peer.connection.securing)
         self.owner.peer_lost(self, self.peer.close(reason))
 
     # What the two kinds do

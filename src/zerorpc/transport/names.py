@@ -18,6 +18,7 @@ import socket
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from zerorpc.errors import HandshakeFailed
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import Address, Endpoint, address_text, is_literal, parse
 from zerorpc.transport.security import UNSECURED, Security
@@ -110,6 +111,16 @@ class Name(Dialer):
     def pending(self) -> bool:
         each = self.dialers.values()
         return any(dialer.pending for dialer in each) if each else super().pending
+
+    @property
+    def refusal(self) -> HandshakeFailed | None:
+        """Why trying again is of no use at any of its addresses."""
+        each = [dialer.refusal for dialer in self.dialers.values()]
+        return None if None in each or not each else each[0]
+
+    @refusal.setter
+    def refusal(self, value: HandshakeFailed | None) -> None:
+        """Only its addresses have one of their own."""
 
     def forget(self) -> None:
         super().forget()

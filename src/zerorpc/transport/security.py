@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from zerorpc.zmtp.mechanisms import NewMechanism, Null
+from zerorpc.curve import Curve, curve_or_none
+from zerorpc.unchanged import UNCHANGED
+from zerorpc.zmtp.mechanisms import Mechanism, NewMechanism, Null
 
 if TYPE_CHECKING:
     from zerorpc.transport.endpoint_tls import EndpointTls
@@ -20,16 +24,25 @@ class Security:
     the security mechanism of one connection; ``tls`` its TLS, if it has any.
     """
 
-    __slots__ = ("mechanism", "tls")
+    __slots__ = ("curve", "mechanism", "tls")
 
-    def __init__(self) -> None:
-        self.mechanism: NewMechanism = Null
+    def __init__(self, curve: Curve | None = None) -> None:
+        self.curve: Curve | None = curve
+        self.mechanism: NewMechanism = Null if curve is None else _mechanism(curve)
         self.tls: EndpointTls | None = None
 
     @property
     def asks_who(self) -> bool:
-        """Whether who connects to us has to prove who they are: by a mechanism other than NULL, or a certificate."""
-        return self.mechanism is not Null or (self.tls is not None and self.tls.asks_who)
+        """Whether who connects to us has to prove who they are. With CURVE alone, whoever has our public key may."""
+        return self.tls is not None and self.tls.asks_who
+
+    def changed(self, *, curve: Curve | None = UNCHANGED) -> Security:
+        """The same with another ``curve``, if one is given. Raises TypeError for what is none."""
+        if curve is UNCHANGED or curve == self.curve:
+            return self
+        made = Security(curve_or_none("curve", curve))
+        made.tls = self.tls
+        return made
 
     def with_tls(self, tls: EndpointTls) -> Security:
         """The same with TLS around it."""
@@ -38,7 +51,21 @@ class Security:
         return made
 
     def __repr__(self) -> str:
-        return f"<Security {'none' if self.tls is None else 'TLS'}>"
+        parts = [repr(part) for part in (self.curve,) if part is not None] + ["TLS"] * (self.tls is not None)
+        return f"<Security {', '.join(parts) or 'none'}>"
 
 
 UNSECURED = Security()
+
+
+def _mechanism(curve: Curve) -> NewMechanism:
+    from zerorpc.zmtp.mechanisms.curve import CookieKeys, CurveClient, CurveServer  # with PyNaCl
+
+    if curve.server is not None:
+        return functools.partial(CurveClient, *curve.keys, curve.server)
+    cookies = CookieKeys()
+
+    def new_server() -> Mechanism:
+        return CurveServer(*curve.keys, cookies.take(monotonic()))
+
+    return new_server

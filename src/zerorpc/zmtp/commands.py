@@ -16,6 +16,11 @@ class Command(NamedTuple):
     name: bytes
     data: bytes
 
+    @property
+    def body(self) -> bytes:
+        """What is in the command's frame."""
+        return b"".join((bytes((len(self.name),)), self.name, self.data))
+
     def encode(self) -> bytes:
         """The command's frame."""
         size = 1 + len(self.name) + len(self.data)

@@ -5,7 +5,8 @@ This file does not know which side opened the connection, what the messages mean
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zerorpc.errors import HandshakeFailed, ProtocolError
@@ -80,6 +81,11 @@ class Connection(Sender):
         self._sorts_messages = self._seals or socket_type.publishes  # they may be subscriptions, or not sealed
         metadata = {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
         self._handshake = Handshake(socket_type, self._mechanism, encode_metadata(metadata))
+        self._sealing = False
+        self._unsealed: deque[Sequence[Frame] | Command] = deque()
+        if self._seals:
+            self._mechanism.limits = limits
+            limits = limits._replace(message=limits.message + self._mechanism.overhead)
         self.decoder: FrameDecoder = FrameDecoder(limits)
         self.output: list[Frame] = self._handshake.open()  # what has to be sent, in order; for ``take_output``
 
@@ -136,7 +142,7 @@ class Connection(Sender):
                 if self.state is _HANDSHAKE:
                     self._receive_handshake(item)
                 else:
-                    for inner in self._unsealed(item) if self._seals else (item,):
+                    for inner in self._opened(item) if self._seals else (item,):
                         self._receive_traffic(inner, messages)
         except ProtocolError as error:
             self._fail(error)
@@ -159,7 +165,7 @@ class Connection(Sender):
             self.state = _TRAFFIC
             self.quick = not self._sorts_messages
 
-    def _unsealed(self, item: Message | Command) -> list[Message | Command]:
+    def _opened(self, item: Message | Command) -> list[Message | Command]:
         """Open what the mechanism sealed. In clear, anybody on the way could have put it there."""
         opened: list[Message | Command] = []
         self._mechanism.open(item, opened)
@@ -206,6 +212,11 @@ class Connection(Sender):
     def asking(self) -> bool:
         """Whether somebody has to decide who the peer is: ``admit`` or ``refuse``."""
         return self._handshake.asking and self.state is _HANDSHAKE
+
+    @property
+    def securing(self) -> bool:
+        """Whether it is in the handshake of a mechanism that authenticates: the greetings match, and it isn't NULL."""
+        return self.state is _HANDSHAKE and not self._mechanism.symmetric
 
     @property
     def credentials(self) -> Credentials | None:

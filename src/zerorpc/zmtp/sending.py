@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import deque
 from collections.abc import Sequence
 
 from zerorpc.zmtp.commands import Command
@@ -32,10 +33,21 @@ _GREETING, _HANDSHAKE, _TRAFFIC, _CLOSED = State
 class Sender:
     """The half of a connection that sends. Its state is the connection's."""
 
-    __slots__ = ("_mechanism", "_ping_context", "_seals", "output", "peer_greeting", "state")
+    __slots__ = (
+        "_mechanism",
+        "_ping_context",
+        "_sealing",
+        "_seals",
+        "_unsealed",
+        "output",
+        "peer_greeting",
+        "state",
+    )
 
     _mechanism: Mechanism
     _seals: bool
+    _sealing: bool
+    _unsealed: deque[Sequence[Frame] | Command]  # what waits for its turn to be sealed
     _ping_context: bytes | None  # of the last PING, until ``send_pong``
     output: list[Frame]
     peer_greeting: Greeting | None
@@ -47,12 +59,10 @@ class Sender:
     def send_message(self, parts: Sequence[Frame]) -> None:
         """Queue one message for ``take_output``. Only after the handshake; harmless after an error."""
         assert self.state in (_TRAFFIC, _CLOSED), f"send_message in {self.state}"
-        frames: list[Frame]
         if self._seals:
-            frames = self._mechanism.seal(parts)
-            self.output.extend(frames)
+            self._send_sealed(parts)
         else:
-            frames = []
+            frames: list[Frame] = []
             encode_message(parts, frames)
             self.output.extend(frames)
 
@@ -62,12 +72,11 @@ class Sender:
         if size < 256 and not self._seals:
             frame = DELIMITED[size] + body
             self.output.append(frame)
+        elif self._seals:
+            self._send_sealed((b"", body))
         else:
             frames: list[Frame] = []
-            if self._seals:
-                frames = self._mechanism.seal((b"", body))
-            else:
-                encode_delimited(body, frames)
+            encode_delimited(body, frames)
             self.output.extend(frames)
 
     def send_ping(self, ttl: float = 0.0, context: bytes = b"") -> None:
@@ -97,9 +106,22 @@ class Sender:
 
     def _send_command(self, command: Command) -> None:
         if self._seals:
-            self.output.extend(self._mechanism.seal_command(command))
+            self._send_sealed(command)
         else:
             self.output.append(command.encode())
+
+    def _send_sealed(self, item: Sequence[Frame] | Command) -> None:
+        """Seal and queue in one order, since nonces have to grow: what a finalizer sends meanwhile waits."""
+        unsealed = self._unsealed
+        unsealed.append(item)
+        while unsealed and not self._sealing:
+            self._sealing = True
+            try:
+                item = unsealed.popleft()
+                seal = self._mechanism.seal_command if isinstance(item, Command) else self._mechanism.seal
+                self.output.extend(seal(item))  # type: ignore[arg-type]  # of its kind
+            finally:
+                self._sealing = False
 
     @property
     def speaks_3_1(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from zerorpc.zmtp.commands import Command
-from zerorpc.zmtp.frames import Frame, Message
+from zerorpc.zmtp.frames import Frame, Limits, Message
 
 __all__ = ["Credentials", "Mechanism", "NewMechanism"]
 
@@ -45,6 +45,9 @@ class Mechanism(Protocol):
     asks: bool
     credentials: Credentials | None  # what the peer has shown, once it has
     properties: dict[str, bytes] | None  # the peer's metadata, None until ``receive`` has completed the handshake
+    seals: bool  # whether traffic is sealed: everything then goes out through ``seal`` and comes in through ``open``
+    overhead: int  # octets that sealing adds to a frame
+    limits: Limits  # what the peer may send, for ``open`` to heed; the connection's
 
     def start(self, metadata: bytes) -> list[Command]:
         """The greetings match: the commands to send first. ``metadata`` is ours, packed."""
@@ -52,12 +55,8 @@ class Mechanism(Protocol):
     def receive(self, command: Command) -> list[Command]:
         """The peer's next handshake command: the commands to answer with. Raises ProtocolError to refuse."""
 
-    @property
-    def seals(self) -> bool:
-        """Whether traffic is sealed: everything then goes out through ``seal`` and comes in through ``open``."""
-
     def seal(self, parts: Sequence[Frame]) -> list[Frame]:
-        """A message's octets for the wire."""
+        """A message's octets for the wire. What is sealed first has to be sent first."""
 
     def seal_command(self, command: Command) -> list[Frame]:
         """A command's octets for the wire."""

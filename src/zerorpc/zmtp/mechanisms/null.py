@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from zerorpc.errors import ProtocolError
 from zerorpc.zmtp.commands import Command, decode_metadata
-from zerorpc.zmtp.frames import Frame, Message
+from zerorpc.zmtp.frames import Frame, Limits, Message
 from zerorpc.zmtp.mechanisms.base import Credentials
 
 __all__ = ["Null"]
@@ -21,14 +21,16 @@ class Null:
     peer is (the user of an ipc peer, the certificate of TLS).
     """
 
-    name = "NULL"
-    as_server = False
-    symmetric = True
-    tells_errors = True
-    seals = False
+    name: str = "NULL"
+    as_server: bool = False
+    symmetric: bool = True
+    tells_errors: bool = True
+    seals: bool = False
+    overhead: int = 0
+    limits: Limits = Limits()  # the frames' decoder heeds them
 
     def __init__(self, asks: bool = False) -> None:
-        self.asks = asks
+        self.asks: bool = asks
         self.credentials: Credentials | None = None
         self.properties: dict[str, bytes] | None = None
 

@@ -1,0 +1,265 @@
+"""CURVE towards real libzmq: both roles, whoever binds, each pattern, and who is refused."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+
+import zerorpc
+from tests.interop.old_programs.service import Service
+from tests.interop.ours import CALLERS, Caller, our_server, serving
+from tests.interop.programs import PATIENCE
+from tests.interop.raw_zmq import RawClient, Socket, Sockets, endpoint_of, pack, unpack
+from zerorpc.keys import KeyPair, encode_z85
+
+SERVER, CLIENT, OTHER = (KeyPair.generate() for _ in range(3))
+TCP = "tcp://127.0.0.1:0"
+LIBZMQ_TCP = "tcp://127.0.0.1:*"
+AS_SERVER = zerorpc.Curve(SERVER.secret)
+AS_CLIENT = zerorpc.Curve(CLIENT.secret, SERVER.public)
+OURS = pytest.mark.parametrize("role", ["we are the server", "we are the client"])
+BOTH_WAYS = pytest.mark.parametrize("binds", ["we bind", "libzmq binds"])
+
+
+def z85(key: bytes) -> bytes:
+    return encode_z85(key).encode()
+
+
+def libzmqs(ours: zerorpc.Curve, keys: KeyPair = CLIENT, server: bytes = SERVER.public) -> dict[int, bytes | int]:
+    """The options of the libzmq socket for the other role."""
+    if ours.server is None:
+        return {
+            zmq.CURVE_PUBLICKEY: z85(keys.public),
+            zmq.CURVE_SECRETKEY: z85(keys.secret),
+            zmq.CURVE_SERVERKEY: z85(server),
+        }
+    return {zmq.CURVE_SERVER: 1, zmq.CURVE_SECRETKEY: z85(SERVER.secret)}
+
+
+def curve_of(role: str) -> zerorpc.Curve:
+    return AS_SERVER if role == "we are the server" else AS_CLIENT
+
+
+def join(ours: Any, sockets: Sockets, kind: int, binds: str, options: dict[int, bytes | int]) -> Socket:
+    """A libzmq socket, connected with ours."""
+    if binds == "we bind":
+        return sockets.open(kind, connect=ours.bind(TCP)[0], options=options)
+    socket = sockets.open(kind, bind=LIBZMQ_TCP, options=options)
+    ours.connect(endpoint_of(socket))
+    return socket
+
+
+@BOTH_WAYS
+@OURS
+@pytest.mark.parametrize("kind", [zmq.DEALER, zmq.REQ], ids=["DEALER", "REQ"])
+def test_a_server_of_ours(sockets: Sockets, role: str, binds: str, kind: int) -> None:
+    server = zerorpc.Server(Service(), curve=curve_of(role))
+    client = RawClient.of(join(server, sockets, kind, binds, libzmqs(curve_of(role))), kind)
+    with serving(server):
+        assert client.ask("echo", "hi")[1:] == ("OK", ["hi"])
+        large = "x" * 3_000_000
+        assert client.ask("echo", large)[1:] == ("OK", [large])
+
+
+@pytest.mark.parametrize("make_caller", CALLERS.values(), ids=CALLERS)
+@BOTH_WAYS
+@OURS
+def test_a_client_of_ours(sockets: Sockets, role: str, binds: str, make_caller: Callable[..., Caller]) -> None:
+    ours = curve_of(role)
+    options = libzmqs(ours)
+    if binds == "libzmq binds":
+        router = sockets.open(zmq.ROUTER, bind=LIBZMQ_TCP, options=options)
+        caller = make_caller(endpoint_of(router), timeout=PATIENCE, curve=ours)
+    else:
+        caller = make_caller(timeout=PATIENCE, curve=ours)
+        router = sockets.open(zmq.ROUTER, connect=caller.bind(TCP), options=options)
+    answering = threading.Thread(target=answer, args=(router, 2))
+    answering.start()
+    try:
+        assert caller.call("echo", "hi") == "hi"
+        large = b"x" * 3_000_000
+        assert caller.call("echo", large) == large
+    finally:
+        answering.join(PATIENCE)
+        caller.close()
+
+
+def answer(router: Socket, count: int) -> None:
+    for _ in range(count):
+        *routing, payload = router.recv_multipart()
+        header, _, args = unpack(payload)
+        router.send_multipart(
+            [*routing, pack({"message_id": b"reply", "v": 3, "response_to": header["message_id"]}, "OK", args)]
+        )
+
+
+class Taken:
+    """Methods that keep what they get."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.came = threading.Event()
+
+    def take(self, value: Any) -> None:
+        self.values.append(value)
+        self.came.set()
+
+
+EVENT = {"message_id": b"m", "v": 3}
+
+
+@BOTH_WAYS
+@OURS
+def test_a_puller_of_ours(sockets: Sockets, role: str, binds: str) -> None:
+    taken = Taken()
+    puller = zerorpc.Puller(taken, curve=curve_of(role))
+    pusher = join(puller, sockets, zmq.PUSH, binds, libzmqs(curve_of(role)))
+    with serving(puller):
+        pusher.send(pack(EVENT, "take", ["pushed"]))
+        assert taken.came.wait(PATIENCE)
+    assert taken.values == ["pushed"]
+
+
+@BOTH_WAYS
+@OURS
+def test_a_pusher_of_ours(sockets: Sockets, role: str, binds: str) -> None:
+    with zerorpc.Pusher(curve=curve_of(role)) as pusher:
+        puller = join(pusher, sockets, zmq.PULL, binds, libzmqs(curve_of(role)))
+        pusher.take("pushed")
+        assert unpack(puller.recv())[1:] == ("take", ["pushed"])
+
+
+@BOTH_WAYS
+@OURS
+def test_a_subscriber_of_ours(sockets: Sockets, role: str, binds: str) -> None:
+    taken = Taken()
+    subscriber = zerorpc.Subscriber(taken, curve=curve_of(role))
+    publisher = join(subscriber, sockets, zmq.XPUB, binds, libzmqs(curve_of(role)))
+    with serving(subscriber):
+        assert publisher.recv() == b"\1"  # its subscription, to everything
+        publisher.send(pack(EVENT, "take", ["published"]))
+        assert taken.came.wait(PATIENCE)
+    assert taken.values == ["published"]
+
+
+@BOTH_WAYS
+@OURS
+def test_a_publisher_of_ours(sockets: Sockets, role: str, binds: str) -> None:
+    with zerorpc.Publisher(curve=curve_of(role)) as publisher:
+        subscriber = join(publisher, sockets, zmq.SUB, binds, libzmqs(curve_of(role)))
+        subscriber.setsockopt(zmq.SUBSCRIBE, b"")
+        subscriber.setsockopt(zmq.RCVTIMEO, 50)
+        for _ in range(100):  # what is sent before it has subscribed is lost
+            publisher.take("published")
+            try:
+                event = unpack(subscriber.recv())
+            except zmq.Again:
+                continue
+            break
+        assert event[1:] == ("take", ["published"])
+
+
+@OURS
+def test_libzmqs_heartbeats_are_sealed_and_answered(sockets: Sockets, role: str) -> None:
+    """It would give us up half a second after a PING without a PONG, and connect again, as another peer to us."""
+    options = libzmqs(curve_of(role)) | {zmq.HEARTBEAT_IVL: 50, zmq.HEARTBEAT_TIMEOUT: 500, zmq.HEARTBEAT_TTL: 1000}
+    with our_server(WhoCalls(), bind=TCP, curve=curve_of(role)) as server:
+        client = RawClient(sockets, server.endpoints[0], options=options)
+        [before] = client.ask("who")[2]
+        time.sleep(1)
+        assert client.ask("who")[2] == [before]
+
+
+class WhoCalls:
+    def who(self) -> str | None:
+        return zerorpc.current_call().peer
+
+
+# Who is refused
+
+
+@pytest.fixture
+def authenticated(sockets: Sockets) -> Iterator[str]:
+    """Where a libzmq server is that lets in ``CLIENT`` only."""
+    authenticator = ThreadAuthenticator(sockets._context)
+    authenticator.start()
+    authenticator.configure_curve_callback(domain="*", credentials_provider=Only(z85(CLIENT.public)))
+    options = libzmqs(AS_CLIENT) | {zmq.ZAP_DOMAIN: b"global"}
+    router = sockets.open(zmq.ROUTER, bind=LIBZMQ_TCP, options=options)
+    try:
+        yield endpoint_of(router)
+    finally:
+        authenticator.stop()
+
+
+class Only:
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        return key == self._key
+
+
+@pytest.mark.parametrize("make_caller", CALLERS.values(), ids=CALLERS)
+def test_a_client_whose_key_libzmq_refuses_is_told_at_once(
+    authenticated: str, make_caller: Callable[..., Caller]
+) -> None:
+    curve = zerorpc.Curve(OTHER.secret, SERVER.public)
+    caller = make_caller(authenticated, timeout=2 * PATIENCE, curve=curve)
+    try:
+        for _ in range(2):
+            with pytest.raises(zerorpc.HandshakeFailed, match=r"method echo: .*refused the connection: 400"):
+                caller.call("echo", "hi")
+    finally:
+        caller.close()
+
+
+@pytest.mark.parametrize("make_caller", CALLERS.values(), ids=CALLERS)
+def test_a_client_with_another_servers_key_is_told_soon(sockets: Sockets, make_caller: Callable[..., Caller]) -> None:
+    """libzmq closes the connection without a word."""
+    router = sockets.open(zmq.ROUTER, bind=LIBZMQ_TCP, options=libzmqs(AS_CLIENT))
+    endpoint = endpoint_of(router)
+    caller = make_caller(endpoint, timeout=2 * PATIENCE, curve=zerorpc.Curve(CLIENT.secret, OTHER.public))
+    try:
+        with pytest.raises(zerorpc.HandshakeFailed, match="closed the connection in the handshake") as caught:
+            caller.call("echo", "hi")
+        assert caught.value.endpoint == endpoint
+        assert caught.value.ran is False
+    finally:
+        caller.close()
+
+
+def test_a_libzmq_client_with_another_servers_key_is_logged(sockets: Sockets, caplog: pytest.LogCaptureFixture) -> None:
+    with our_server(Service(), bind=TCP, curve=AS_SERVER) as server:
+        options = libzmqs(AS_SERVER, server=OTHER.public)
+        RawClient(sockets, server.endpoints[0], options=options).send(EVENT, "echo", ["no"])
+        good = RawClient(sockets, server.endpoints[0], options=libzmqs(AS_SERVER))
+        deadline = time.monotonic() + PATIENCE
+        while "this server has another key" not in caplog.text and time.monotonic() < deadline:
+            assert good.ask("echo", "hi")[1:] == ("OK", ["hi"])
+    assert "this server has another key than the one that the client was given" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("curve", "wrong", "right"),
+    [
+        (AS_SERVER, {}, libzmqs(AS_SERVER)),
+        (AS_SERVER, {zmq.PLAIN_USERNAME: b"me", zmq.PLAIN_PASSWORD: b"pw"}, libzmqs(AS_SERVER)),
+        (None, libzmqs(AS_SERVER), {}),
+    ],
+    ids=["NULL to CURVE", "PLAIN to CURVE", "CURVE to NULL"],
+)
+def test_a_libzmq_client_with_another_mechanism_harms_nobody(
+    sockets: Sockets, curve: zerorpc.Curve | None, wrong: dict[int, bytes | int], right: dict[int, bytes | int]
+) -> None:
+    """It closes the connection itself as soon as it sees what we want."""
+    with our_server(Service(), bind=TCP, curve=curve) as server:
+        RawClient(sockets, server.endpoints[0], options=wrong).send(EVENT, "echo", ["no"])
+        good = RawClient(sockets, server.endpoints[0], options=right)
+        assert good.ask("echo", "hi")[1:] == ("OK", ["hi"])
