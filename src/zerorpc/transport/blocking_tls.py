@@ -16,7 +16,8 @@ from zerorpc.zmtp import Frame
 
 __all__ = ["TlsBlockingLink"]
 
-_READ_MAX = 64 * 1024  # octets a read
+_READ_MAX = 64 * 1024  # octets a read,
+_READ_BODY = 256 * 1024  # and while a large frame arrives
 _SEAL_MAX = 4 * SEALED_AT_ONCE  # octets that are sealed before they are sent
 _OVERHEAD = 22  # octets that TLS adds to each record: RFC 8446, 5.2
 
@@ -43,7 +44,7 @@ class TlsBlockingLink(BlockingLink):
         if self.closed:
             return
         try:
-            data = self.sock.recv(_READ_MAX)
+            data = self.sock.recv(_READ_MAX if self.peer.connection.decoder.body is None else _READ_BODY)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

@@ -62,9 +62,9 @@ class TlsConnection:
         "_incoming",
         "_object",
         "_outgoing",
+        "_rest",
         "_server_side",
         "_start",
-        "_unread",
         "closed",
         "ended",
         "paused",
@@ -77,7 +77,7 @@ class TlsConnection:
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
         self._server_side = server_side
         self._start = b""  # what the peer began with, as long as it may be no TLS
-        self._unread = b""  # what came while it was paused
+        self._rest: bytes | memoryview = b""  # what has arrived, and OpenSSL hasn't been given
         self.paused: bool = False
         self.ready: bool = False
         self.ended: bool = False
@@ -97,17 +97,21 @@ class TlsConnection:
         put there. If that sets ``paused``, the rest is kept, for the next call after it is set back: with more, or with
         nothing. Raises ProtocolError when the peer is not to be talked to: then the output may have an alert for it.
         """
-        if self._unread:
-            data, self._unread = self._unread + data, b""
-        size, position = len(data), 0
-        rest: bytes | memoryview = data if size <= _PIECE else memoryview(data)
+        if self._rest:
+            data = bytes(self._rest) + data
+        self._rest = data if len(data) <= _PIECE else memoryview(data)
         while not (self.paused or self.closed or self.ended):
-            self._incoming.write(rest[position : position + _PIECE])
-            position += _PIECE
+            self._feed()
             self._go_on(data, body, deliver)
-            if position >= size:
+            if not self._rest:
                 return
-        self._unread = data[position:]
+        self._rest = bytes(self._rest)
+
+    def _feed(self) -> None:
+        """Give OpenSSL the next piece."""
+        rest = self._rest
+        self._incoming.write(rest[:_PIECE])
+        self._rest = rest[_PIECE:] if len(rest) > _PIECE else b""  # an empty view would keep all of it
 
     def _go_on(self, data: bytes, body: Body, deliver: Callable[[bytes, int], None]) -> None:
         """Do what can be done with what is here."""
@@ -128,27 +132,30 @@ class TlsConnection:
 
     def _decrypt(self, body: Body, deliver: Callable[[bytes, int], None]) -> None:
         incoming, pending, read = self._incoming, self._object.pending, self._object.read
-        while (incoming.pending or pending()) and not (self.paused or self.closed):
+        while (incoming.pending or pending()) and not (self.paused or self.closed or self.ended):
             if body.body is not None:
-                deliver(b"", self._fill(body.body_room()))
+                if filled := self._fill(body.body_room()):
+                    deliver(b"", filled)
             elif data := read(SEALED_AT_ONCE):
                 deliver(data, 0)
             else:
                 self.ended = True
-                return
 
     def _fill(self, room: memoryview) -> int:
-        """Decrypt right into ``room`` as much as is here; how many octets. At least one, or it raises."""
+        """Decrypt right into ``room`` as much as has arrived; how many octets."""
         incoming, pending, read = self._incoming, self._object.pending, self._object.read
-        size = len(room)
-        filled = 0
-        try:
-            filled = read(size, room)  # type: ignore[assignment] # with a buffer it returns a count
-            while filled < size and (incoming.pending or pending()):
-                filled += read(size - filled, room[filled:])  # type: ignore[operator]
-        except ssl.SSLWantReadError:
-            if not filled:
-                raise
+        size, filled = len(room), 0
+        while filled < size and not self.ended:
+            if not (incoming.pending or pending()):
+                if not self._rest:
+                    break
+                self._feed()
+            try:
+                count: Any = read(size - filled, room[filled:])
+            except ssl.SSLWantReadError:
+                continue
+            filled += count
+            self.ended = not count
         return filled
 
     # The handshake
