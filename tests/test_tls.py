@@ -20,7 +20,7 @@ import pytest
 
 import zerorpc
 from tests.certificates import certificates
-from tests.service.running import PATIENCE, Program, RawPeer, eventually, on_thread, run, serving, timed_out
+from tests.service.running import PATIENCE, Program, RawPeer, eventually, on_thread, run, serving
 from tests.service.services import answer
 from zerorpc.runtime.loops import new_event_loop
 from zerorpc.transport.aio_tls import TlsAioLink
@@ -257,17 +257,18 @@ def test_a_server_that_wants_certificates(monkeypatch: pytest.MonkeyPatch) -> No
             (zerorpc.Tls(certificates().expired_client, ca=certificates().ca), "it has expired"),
         ):
             for call in (_call, _async_call):
-                timed_out(lambda timeout, tls=tls, call=call: call(bound, timeout, tls), "no server was reached", why)
+                with pytest.raises(zerorpc.HandshakeFailed, match=why):
+                    call(bound, tls)
 
 
-def _call(endpoint: str, timeout: float, tls: Any = None) -> object:
-    with zerorpc.Client(endpoint, timeout=timeout, tls=tls) as client:
+def _call(endpoint: str, tls: Any = None) -> object:
+    with zerorpc.Client(endpoint, timeout=PATIENCE, tls=tls) as client:
         return client.echo(1)
 
 
-def _async_call(endpoint: str, timeout: float, tls: Any = None) -> object:
+def _async_call(endpoint: str, tls: Any = None) -> object:
     async def main() -> object:
-        async with zerorpc.AsyncClient(endpoint, timeout=timeout, tls=tls) as client:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE, tls=tls) as client:
             return await client.echo(1)
 
     return run(main())
@@ -283,26 +284,26 @@ def test_servers_that_are_not_to_be_trusted(call: Any) -> None:
     ):
         with serving(Service(), bind=TLS, tls=tls) as server:
             bound = server.endpoints[0]
-            timed_out(
-                lambda timeout, bound=bound: call(bound, timeout, made.trusts),
-                f"{bound}: the server's certificate can't be trusted: {why}",
-            )
+            with pytest.raises(zerorpc.HandshakeFailed, match=why) as caught:
+                call(bound, made.trusts)
+            assert f"{bound}: the server's certificate can't be trusted: " in str(caught.value)
+            assert caught.value.ran is False
 
 
 def test_who_isnt_vouched_for_by_the_system_is_not_trusted(endpoint: str) -> None:
-    timed_out(lambda timeout: _call(endpoint, timeout), "the server's certificate can't be trusted")
+    with pytest.raises(zerorpc.HandshakeFailed, match="the server's certificate can't be trusted"):
+        _call(endpoint)
 
 
 @pytest.mark.parametrize("call", [_call, _async_call])
 def test_tls_at_one_end_only(call: Any, endpoint: str) -> None:
     clear = endpoint.replace("tls+tcp", "tcp")
-    timed_out(lambda timeout: call(clear, timeout), f"{clear}: the peer speaks TLS, not ZMTP 3")
+    with pytest.raises(zerorpc.HandshakeFailed, match="the peer speaks TLS, not ZMTP 3"):
+        call(clear)
     with serving(Service()) as server:
         wrong = f"tls+{server.endpoints[0]}"
-        timed_out(
-            lambda timeout: call(wrong, timeout, certificates().trusts),
-            f"{wrong}: expected TLS, but the peer speaks ZMTP in clear",
-        )
+        with pytest.raises(zerorpc.HandshakeFailed, match="expected TLS, but the peer speaks ZMTP in clear"):
+            call(wrong, certificates().trusts)
 
 
 def test_what_does_not_go_together_is_refused_at_once() -> None:

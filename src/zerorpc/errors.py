@@ -101,8 +101,7 @@ class AddressInUse(ZeroRPCError, OSError):
 class CertificateError(ZeroRPCError, ValueError):
     """A file of a ``Tls`` can't be used, or is missing: the text says which, and why. By ``bind`` and ``connect``.
 
-    A certificate of the peer that can't be trusted ends the connection, not the program: that is what the error of a
-    call that found no server says.
+    A certificate of the peer that can't be trusted is a HandshakeFailed.
     """
 
 

@@ -310,7 +310,7 @@ def test_an_older_tls_is_refused() -> None:
         (b"\xff", "ZMTP in clear"),
         (b"GET / HTTP/1.1\r\n", "HTTP"),
         (b"SSH-2.0", "SSH"),
-        (b"\x16\x01", "TLS"),
+        (b"\x16\x01", "something else"),  # no version of TLS begins so
         (b"\0\0", "something else"),
     ],
 )

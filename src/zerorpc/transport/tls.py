@@ -165,12 +165,13 @@ class TlsConnection:
         start = self._start = self._start + data[:16]
         if not start or (start[0] in _RECORD_TYPES and start[1:2] in (b"", b"\3")):
             return
-        if start.startswith(b"\xff"):
-            said = "ZMTP in clear: is the endpoint tcp:// at one end, and tls+tcp:// at the other?"
-        else:
-            said = guess_protocol(start)
         self._outgoing.write(b"\x15\x03\x03\0\2\2\x46")  # an alert, protocol_version: RFC 8446, 6
-        raise ProtocolError(f"expected TLS, but the peer speaks {said}")
+        if start.startswith(b"\xff"):
+            raise HandshakeFailed(
+                "expected TLS, but the peer speaks ZMTP in clear: "
+                "is the endpoint tcp:// at one end, and tls+tcp:// at the other?"
+            )
+        raise ProtocolError(f"expected TLS, but the peer speaks {guess_protocol(start)}")
 
     def _shake_hands(self) -> None:
         try:

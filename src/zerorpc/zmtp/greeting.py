@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zerorpc.errors import ProtocolError
+from zerorpc.errors import HandshakeFailed, ProtocolError
 
 __all__ = ["GREETING_SIZE", "Greeting", "check_greeting_start", "guess_protocol"]
 
@@ -37,6 +37,8 @@ class Greeting(NamedTuple):
 
 def check_greeting_start(data: bytes | bytearray) -> None:
     """Raise ProtocolError as soon as the octets so far can't begin a ZMTP 3 greeting, however few they are."""
+    if data[:1] in (b"\x15", b"\x16"):  # an alert, a handshake (RFC 8446, 5.1)
+        raise HandshakeFailed("the peer speaks TLS, not ZMTP 3: is the endpoint tls+tcp:// there, and tcp:// here?")
     if data[:1] not in (b"", b"\xff"):
         raise ProtocolError(f"the peer speaks {guess_protocol(bytes(data[:16]))}, not ZMTP 3")
     if len(data) > 9 and not data[9] & 1:
@@ -50,8 +52,6 @@ def guess_protocol(start: bytes) -> str:
     """Name the protocol that the first octets look like, for the error message."""
     if start[:4] in (b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"PRI "):
         return "HTTP"
-    if start[:1] in (b"\x15", b"\x16"):  # an alert, a handshake (RFC 8446, 5.1)
-        return "TLS"
     if start[:4] == b"SSH-":
         return "SSH"
     return f"something else or ZMTP 1.0 (it began with {start!r})"
