@@ -91,7 +91,7 @@ def wait_for(client: Any, servers: int) -> None:
 def requests_at(server: zerorpc.Server) -> int:
     """How many requests have arrived: they run, or wait."""
     runners = server._core.runners
-    return runners.running + len(runners._waiting) if runners is not None else 0
+    return runners.running + runners._places.waiting if runners is not None else 0
 
 
 EACH = pytest.mark.parametrize("make", [blocking, background, asynchronous])

@@ -53,3 +53,22 @@ def test_who_sends_twice_what_was_granted_floods() -> None:
     assert not inflow.flooded
     inflow.granted -= 1
     assert inflow.flooded
+
+
+def test_of_large_items_fewer_come_ahead() -> None:
+    inflow = Inflow(100, 50)
+    assert inflow.has_room(1024 * 1024)
+    assert inflow.replenish() == 63  # and the one that it had been granted: 64 MiB
+    assert inflow.has_room(40 * 1024 * 1024)
+    assert (inflow.slots, inflow.low) == (1, 0)
+
+
+def test_more_octets_than_may_wait_have_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.protocol.flow._KEPT_MAX", 250_000)
+    inflow = Inflow(100, 50)
+    for _ in range(2):
+        assert inflow.has_room(100_000)
+        inflow.inbox.append((None, bytes(100_000)))  # type: ignore[arg-type]
+    assert not inflow.has_room(100_000)
+    inflow.inbox.popleft()
+    assert inflow.has_room(100_000)

@@ -54,6 +54,22 @@ def test_each_side_learns_who_the_other_is() -> None:
     assert router.peer_greeting == Greeting("NULL")
 
 
+def test_of_what_a_peer_says_only_what_somebody_reads_is_kept() -> None:
+    """64 KiB of it would be kept for each connection."""
+    _, router = pair(properties={"X-Zerorpc": b"1", "X-Other": bytes(60_000)})
+    assert router.peer_properties.keys() == {"socket-type", "identity", "x-zerorpc"}
+    _, router = pair(properties={"X-Zerorpc": bytes(60_000)})
+    assert router.peer_properties.keys() == {"socket-type", "identity"}
+
+
+def test_a_routing_id_may_have_255_octets() -> None:
+    _, router = pair(identity=bytes(255))
+    assert router.peer_identity == bytes(255)
+    dealer, router = Connection(SocketType.DEALER, identity=bytes(256)), Connection(SocketType.ROUTER)
+    exchange(dealer, router)
+    assert str(router.error) == "the peer's routing id has more than 255 octets"
+
+
 def test_a_peer_may_leave_its_identity_out() -> None:
     assert after_handshake().peer_identity == b""
 

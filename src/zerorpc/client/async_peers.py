@@ -20,6 +20,7 @@ from zerorpc.protocol.references import BorrowFrom
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.dialer import LEAVING
 from zerorpc.transport.security import Security
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
@@ -130,6 +131,7 @@ class AsyncPeers:
     def peer_leaves(self, link: AioLink) -> None:
         self.calls.remove(link.peer)
         link.replace()  # perhaps at the same endpoint: if that is a proxy's, there are other servers behind it
+        self.hub.dialing.close_when_idle(link, f"{link.name}: {LEAVING}")
 
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)

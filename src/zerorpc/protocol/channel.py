@@ -23,7 +23,7 @@ from zerorpc.protocol.events import (
     Reply,
     WireEvent,
 )
-from zerorpc.protocol.flow import DEFAULT_SLOTS, Inflow
+from zerorpc.protocol.flow import DEFAULT_SLOTS, LARGE_ITEM, Inflow
 from zerorpc.protocol.lent import LentToCall
 from zerorpc.protocol.structs import quick_to_change
 from zerorpc.protocol.terms import USUAL_TERMS, Terms
@@ -160,6 +160,8 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
         inflow = self.inflow
         assert inflow is not None
         inflow.granted -= 1
+        if len(data) > LARGE_ITEM:
+            inflow.has_room(len(data))  # it has: it is the first
         inflow.inbox.append((event, data))
         if event.name != STREAM:
             self.state = STATE_DONE

@@ -42,6 +42,7 @@ from zerorpc.protocol.events import (
     decode_reply,
     encode,
 )
+from zerorpc.protocol.flow import LARGE_ITEM
 from zerorpc.protocol.inquiry import INSPECT, TELL, Inquiry
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
@@ -124,7 +125,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
             inflow = channel.inflow
             assert inflow is not None
             inflow.granted -= 1
-            if inflow.granted < 0 and inflow.flooded:
+            if (inflow.granted < 0 and inflow.flooded) or (len(data) > LARGE_ITEM and not inflow.has_room(len(data))):
                 self._end(channel, credit_violation(channel), touched)
                 return
             if not inflow.inbox:  # or else its reader isn't waiting

@@ -18,11 +18,15 @@ from zerorpc.protocol.structs import quick_to_change
 if TYPE_CHECKING:
     from zerorpc.protocol.events import Reply, WireEvent
 
-__all__ = ["CREDIT_MAX", "DEFAULT_SLOTS", "Inflow", "Outflow"]
+__all__ = ["CREDIT_MAX", "DEFAULT_SLOTS", "FIRST_SLOTS", "LARGE_ITEM", "Inflow", "Outflow"]
 
 Arrived: TypeAlias = "tuple[Reply | WireEvent, Buffer]"
 
 DEFAULT_SLOTS = 100  # events that a side takes in ahead of its reader, as in the old implementation
+FIRST_SLOTS = 8  # the same of an argument that streams, until one is here: nobody knows yet how large they are
+LARGE_ITEM = 64 * 1024  # octets from which on the size of an item counts: a hundred smaller ones are no burden
+_AHEAD_OCTETS = 64 * 1024 * 1024  # that may come ahead of the reader, as far as the size of the items tells
+_KEPT_MAX = 1024 * 1024 * 1024  # octets that wait for the reader at most: 8 of the largest messages
 CREDIT_MAX = 2**31  # what a peer may pile up; more is a mistake or an attack
 
 
@@ -75,6 +79,12 @@ class Inflow(Struct, eq=False):
     def flooded(self) -> bool:
         """Whether the other side disregards its credit. A little is forgiven: old peers count in other ways."""
         return self.granted < -self.slots
+
+    def has_room(self, size: int) -> bool:
+        """Whether a large item may be kept that has come. From now on fewer of that size are asked for ahead."""
+        self.slots = min(self.slots, max(1, _AHEAD_OCTETS // size))
+        self.low = min(self.low, self.slots // 2)
+        return size + sum(len(data) for _, data in self.inbox) <= _KEPT_MAX
 
     def want_newest(self) -> bool:
         """Take only the newest item from now on; False if it is too late for that: items were asked for ahead."""

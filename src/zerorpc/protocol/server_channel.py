@@ -22,7 +22,7 @@ from zerorpc.protocol.events import (
     decode_header,
     encode,
 )
-from zerorpc.protocol.flow import DEFAULT_SLOTS, Inflow, Outflow
+from zerorpc.protocol.flow import DEFAULT_SLOTS, FIRST_SLOTS, LARGE_ITEM, Inflow, Outflow
 from zerorpc.protocol.references import Lent, Pending, Table
 from zerorpc.protocol.structs import quick_to_change
 
@@ -126,7 +126,7 @@ class ServerChannel(Struct, eq=False):
 
     def accept_items(self) -> None:
         """There is a method that reads them: let them come."""
-        self.inflow = Inflow(DEFAULT_SLOTS, DEFAULT_SLOTS // 2, granted=0)
+        self.inflow = Inflow(FIRST_SLOTS, DEFAULT_SLOTS // 2, granted=0)
         self.grant()
 
     def grant(self) -> bool:
@@ -136,15 +136,18 @@ class ServerChannel(Struct, eq=False):
             self.peer.send_event(self, encode(self.peer.event_header(self), MORE, [more]))
         return bool(more)
 
-    def take_item(self, event: WireEvent, now: float) -> bool:
+    def take_item(self, event: WireEvent, data: Buffer, now: float) -> bool:
         """An item, or what ends them, has come. False if it may not have."""
         inflow = self.inflow
         if inflow is None:
             return True  # none was granted: it may be of another's idea of credit, and nobody wants it
         inflow.granted -= 1
-        if inflow.flooded:
+        if inflow.slots == FIRST_SLOTS:
+            inflow.slots = DEFAULT_SLOTS
+        is_large = len(data) > LARGE_ITEM
+        if inflow.flooded or (is_large and not inflow.has_room(len(data))):
             return False
-        inflow.inbox.append((event, b""))
+        inflow.inbox.append((event, data if is_large else b""))
         if event.name != STREAM and self.outflow is None:
             self.until = min(self.stream_until, now + as_patience(self.event.header.timeout))
         return True

@@ -118,7 +118,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             self.lent.release(event.args)
         elif open_channel is not None:
             open_channel.last_seen = now
-            self._receive_further(open_channel, event, now, touched)
+            self._receive_further(open_channel, event, data, now, touched)
 
     def _begin_liveness(self, channel: ServerChannel, now: float) -> None:
         """Heartbeats of its own, for a channel of an older peer; then the sweep that sends them."""
@@ -130,7 +130,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             self.next_wake = now + self.heartbeat
 
     def _receive_further(
-        self, channel: ServerChannel, event: WireEvent, now: float, touched: list[ServerChannel]
+        self, channel: ServerChannel, event: WireEvent, data: Buffer, now: float, touched: list[ServerChannel]
     ) -> None:
         """Credit, a heartbeat or a cancel of an open channel."""
         name = event.name
@@ -148,7 +148,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             if channel.runner is not None:
                 touched.append(channel)
         elif name in ITEM_EVENTS and self.level >= 1:
-            if not channel.take_item(event, now):
+            if not channel.take_item(event, data, now):
                 why = ProtocolError(f"the client sent more of an argument of {channel.name} than it was granted")
                 self._end(channel, why, touched)
                 return

@@ -46,7 +46,7 @@ class AioDialing:
         self._loop = loop
         self.tasks: dict[Dialer, asyncio.Task[None]] = {}
         self._failing: dict[Name, asyncio.Event] = {}  # set when a name is to be looked up earlier than planned
-        self._retired: list[AioLink] = []  # to be closed when what runs there has ended
+        self._retired: dict[AioLink, str] = {}  # to be closed when what runs there has ended, and why
         self._retiring: asyncio.TimerHandle | None = None  # while there are some
 
     def begin(self, dialer: Dialer) -> None:
@@ -107,15 +107,21 @@ class AioDialing:
         for link in list(self._hub.links):
             if link.dialer is dialer:
                 self._hub.owner.peer_retires(link)
-                self._retired.append(link)
+                self._retired[link] = f"{link.name} is not one of its name's addresses any more"
         if self._retired and self._retiring is None:
             self._close_retired()
 
+    def close_when_idle(self, link: AioLink, why: str) -> None:
+        """Nothing new begins on it: it is closed when what runs there has ended, and its peer hasn't done so."""
+        self._retired[link] = why
+        if self._retiring is None:
+            self._retiring = self._loop.call_later(_RETIRED_TICK, self._close_retired)
+
     def _close_retired(self) -> None:
-        for link in self._retired:
+        for link, why in self._retired.items():
             if not link.closed and self._hub.owner.is_idle(link):
-                link.close(LostRemote(f"{link.name} is not one of its name's addresses any more"))
-        self._retired = [link for link in self._retired if not link.closed]
+                link.close(LostRemote(why))
+        self._retired = {link: why for link, why in self._retired.items() if not link.closed}
         wait = bool(self._retired) and not self._hub.closed
         self._retiring = self._loop.call_later(_RETIRED_TICK, self._close_retired) if wait else None
 

@@ -18,7 +18,7 @@ from zerorpc.logs import Logger
 from zerorpc.runtime import forks
 from zerorpc.transport.background import Background, BackgroundCall
 from zerorpc.transport.blocking_link import BlockingLink
-from zerorpc.transport.dialer import Dialer
+from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.dialing import BlockingDialing, Dial
 from zerorpc.transport.keeper import Keeper
 from zerorpc.transport.keeping import KeptHub
@@ -81,6 +81,8 @@ class BlockingHub(KeptHub):
                 link.lose(LostRemote("disconnected here"))
             elif link.dialer is not None and link.dialer.retired:
                 self._retire(link)
+            elif link.leaving and self.owner.is_idle(link):
+                link.lose(LostRemote(f"{link.name}: {LEAVING}"))
         self.dialing.begin_idle(self.dialers.values())
 
     def check_may_wait(self) -> None:

@@ -11,6 +11,9 @@ from zerorpc.zmtp.socket_types import SocketType
 
 __all__ = ["TOO_EARLY", "Handshake"]
 
+_IDENTITY_MAX = 255  # RFC 37, "The READY command"
+_KNOWN = frozenset(("socket-type", "identity", "x-zerorpc"))
+
 TOO_EARLY = "the peer sent a message before the handshake was over"
 
 _REMEDY = {  # what a user has to do here, by what the peer wants
@@ -94,6 +97,7 @@ class Handshake:
             raise HandshakeFailed(f"the peer refused the connection: {item.error_reason}")
         answers: list[Frame] = [command.encode() for command in self._mechanism.receive(item)]
         if self._mechanism.properties is not None:
+            self._mechanism.properties = _known(self._mechanism.properties)
             self.socket_type = self._checked_type(self._mechanism.properties)
         if self._undecided and self._mechanism.credentials is not None:
             self.asking = True
@@ -123,3 +127,10 @@ class Handshake:
         if not self._our_type.may_talk_to(socket_type):
             raise ProtocolError(f"a {self._our_type.value} socket can't talk to a {name} socket")
         return socket_type
+
+
+def _known(properties: dict[str, bytes]) -> dict[str, bytes]:
+    """Those that anybody here reads: of the others a peer may send 64 KiB, which would be kept for each connection."""
+    if len(properties.get("identity", b"")) > _IDENTITY_MAX:
+        raise ProtocolError(f"the peer's routing id has more than {_IDENTITY_MAX} octets")
+    return {name: value for name, value in properties.items() if name in _KNOWN and len(value) <= _IDENTITY_MAX}
