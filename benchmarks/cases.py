@@ -24,7 +24,7 @@ class Case(NamedTuple):
 
 MANY = ("async", "asyncio", "old", "grpc-aio", "raw-uvloop", "raw-asyncio")  # for whom many connections were made
 
-TLS = ("alone", "flight-100", "payload-64k", "payload-1m", "connect")  # for peers with TLS
+ENCRYPTED = ("alone", "flight-100", "payload-64k", "payload-1m", "connect")  # for peers with TLS or CURVE
 
 GROUPS = {
     "calls": 'Echo of "hello world"',

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import roster
-from benchmarks.cases import TLS, Case
+from benchmarks.cases import ENCRYPTED, Case
 from benchmarks.figures import value_of
 from benchmarks.programs import Failure, Pair
 from benchmarks.roster import Peer
@@ -80,7 +80,7 @@ def run_cases(options: Options, pythons: Mapping[str, Path], report: Report, sav
 
 def takes_part(peer: Peer, case: Case) -> bool:
     """Whether a case is measured of a peer."""
-    return case.key in TLS if peer.tls else not case.only or peer.key in case.only
+    return case.key in ENCRYPTED if peer.tls or peer.curve else not case.only or peer.key in case.only
 
 
 def _run_round(

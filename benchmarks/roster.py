@@ -18,7 +18,8 @@ class Peer(NamedTuple):
     module: str = ""  # what a program that uses it imports, for the import time
     ours: bool = False
     floor: bool = False  # not an RPC, but what every one of them stands on
-    tls: bool = False  # only in the cases that are about it, see cases.TLS
+    tls: bool = False  # only in the cases that are about encryption, see cases.ENCRYPTED
+    curve: bool = False  # the same
     quick: bool = False  # takes part in `make bench-quick`
     note: str = ""
 
@@ -29,6 +30,17 @@ PEERS = [
     Peer("asyncio", "zerorpc, AsyncClient without uvloop", "ours", "asyncio", OURS, ours=True),
     Peer("async-tls", "zerorpc, AsyncClient with TLS", "ours", "async-tls", OURS, ours=True, tls=True),
     Peer("blocking-tls", "zerorpc, Client with TLS", "ours", "blocking-tls", OURS, ours=True, tls=True),
+    Peer("async-curve", "zerorpc, AsyncClient with CURVE", "ours", "async-curve", OURS, ours=True, curve=True),
+    Peer("blocking-curve", "zerorpc, Client with CURVE", "ours", "blocking-curve", OURS, ours=True, curve=True),
+    Peer(
+        "pyzmq-curve",
+        "pyzmq with CURVE",
+        "pyzmq_curve",
+        "blocking",
+        OURS,
+        curve=True,
+        note="libzmq's CURVE, a DEALER and a ROUTER, and our codec: MessagePack by msgspec, ids, no object for a call",
+    ),
     Peer(
         "old",
         "zerorpc 0.6.3",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import zerorpc
 from benchmarks.certificates import AUTHORITY, CERTIFICATE, KEY
+from benchmarks.keys import CLIENT_SECRET, SERVER_PUBLIC, SERVER_SECRET
 from benchmarks.peers.blocking import BlockingPeer
 from benchmarks.peers.coroutines import AsyncPeer, plain_loop
 from benchmarks.peers.harness import TEXT, Ready, main
@@ -40,9 +41,11 @@ class Async(AsyncPeer):
     cannot: ClassVar = {"threads": "coroutines are its way"}
 
     tls: ClassVar[zerorpc.Tls | None] = None
+    keys: ClassVar[tuple[str, str] | None] = None  # for CURVE
 
     async def connect(self) -> None:
-        self._client = client = zerorpc.AsyncClient(self.endpoint, timeout=None, tls=self.tls)
+        curve = zerorpc.Curve(*self.keys) if self.keys else None
+        self._client = client = zerorpc.AsyncClient(self.endpoint, timeout=None, tls=self.tls, curve=curve)
         self.echo = self.echo_bytes = client.echo
         self.plain, self.items, self.plain_items, self.wait = (
             client.plain,
@@ -59,6 +62,10 @@ class AsyncTls(Async):
     tls = zerorpc.Tls(ca=AUTHORITY)
 
 
+class AsyncCurve(Async):
+    keys = CLIENT_SECRET, SERVER_PUBLIC
+
+
 class OnAsyncio(Async):
     @classmethod
     def run(cls, work: Any) -> Any:
@@ -73,9 +80,11 @@ class Blocking(BlockingPeer):
     }
     shared = True
     tls: ClassVar[zerorpc.Tls | None] = None
+    keys: ClassVar[tuple[str, str] | None] = None  # for CURVE
 
     def connect(self) -> None:
-        self._client = client = zerorpc.Client(self.endpoint, tls=self.tls)
+        curve = zerorpc.Curve(*self.keys) if self.keys else None
+        self._client = client = zerorpc.Client(self.endpoint, tls=self.tls, curve=curve)
         self.echo = self.echo_bytes = client.echo
         self.plain, self.items, self.plain_items = client.plain, client.items, client.plain_items
 
@@ -87,10 +96,16 @@ class BlockingTls(Blocking):
     tls = zerorpc.Tls(ca=AUTHORITY)
 
 
+class BlockingCurve(Blocking):
+    keys = CLIENT_SECRET, SERVER_PUBLIC
+
+
 def serve(flavour: str, ready: Ready) -> None:
     kind, _, more = flavour.partition("-")
     tls = zerorpc.Tls(CERTIFICATE, KEY) if more == "tls" else None
-    with zerorpc.Server(Service(), processes=int(more) if kind == "processes" else 1, tls=tls) as server:
+    curve = zerorpc.Curve(SERVER_SECRET) if more == "curve" else None
+    processes = int(more) if kind == "processes" else 1
+    with zerorpc.Server(Service(), processes=processes, tls=tls, curve=curve) as server:
         ready(server.bind(f"{'tls+tcp' if tls else 'tcp'}://127.0.0.1:0")[0])
         if flavour == "asyncio":
             asyncio.run(server.serve())
@@ -102,9 +117,11 @@ if __name__ == "__main__":
     clients = {
         "async": Async,
         "async-tls": AsyncTls,
+        "async-curve": AsyncCurve,
         "asyncio": OnAsyncio,
         "blocking": Blocking,
         "blocking-tls": BlockingTls,
+        "blocking-curve": BlockingCurve,
         "processes-1": Replay,
         "processes-2": Replay,
     }

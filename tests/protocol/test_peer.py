@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import ClientChannel, ClientState
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import encode
+from zerorpc.protocol.peer import News
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.commands import Command
+from zerorpc.zmtp.mechanisms import Credentials, Null
 
 _EVENT = encode({"message_id": b"%032d" % 1, "v": 3}, "echo", ["hello"])
 LONE_REQUEST = b"\x01\0\0" + bytes([len(_EVENT)]) + _EVENT
@@ -767,3 +770,54 @@ def test_after_a_protocol_error_nothing_is_heard() -> None:
     pair.server.receive_data(b"\xf0\x00", pair.clock.now)
     assert isinstance(pair.server.error, ProtocolError)
     assert pair.server.receive_data(LONE_REQUEST, pair.clock.now) == []
+
+
+# Who it is
+
+
+def asking(socket_type: SocketType = SocketType.ROUTER) -> ServerPeer:
+    """A server's peer that is to be decided about, after the client's part of the handshake."""
+    peer = ServerPeer(HEARTBEAT, new_ids(), mechanism=functools.partial(Null, asks=True))
+    peer.opened(0.0)
+    peer.receive_data(handshake("DEALER", **{"X-Zerorpc": b"1"}), 1.0)
+    assert peer.take_news() == (News.ASKS,)
+    assert octets(peer.connection)[64:] == b""  # the greeting only
+    assert not peer.ready
+    return peer
+
+
+def test_a_peer_that_is_admitted_is_ready() -> None:
+    peer = asking()
+    assert peer.connection.credentials == Credentials("NULL")
+    peer.admit(5.0)
+    assert peer.take_news() == (News.READY,)
+    assert (peer.ready, peer.level) == (True, 1)
+    assert commands(peer.connection)[0].name == b"READY"
+    peer.refuse("too late", 6.0)
+    assert peer.take_news() == ()
+
+
+def test_a_peer_that_is_refused_is_told_and_its_connection_ends() -> None:
+    peer = asking()
+    peer.refuse("nobody knows you", 5.0)
+    assert peer.take_news() == (News.BROKEN,)
+    assert str(peer.error) == "refused: nobody knows you"
+    assert commands(peer.connection) == [Command.error("nobody knows you")]
+    peer.admit(6.0)
+    assert not peer.ready
+
+
+def test_who_sends_while_it_is_decided_about_is_lost() -> None:
+    peer = asking()
+    assert peer.receive_data(LONE_REQUEST, 2.0) == []
+    assert peer.take_news() == (News.BROKEN,)
+    peer.admit(3.0)
+    assert peer.take_news() == ()
+
+
+def test_a_decision_that_never_comes_ends_with_the_handshakes_time() -> None:
+    peer = asking()
+    assert peer.next_wake is not None
+    peer.sweep(peer.next_wake)
+    assert peer.take_news() == (News.BROKEN,)
+    assert "no ZMTP handshake within" in str(peer.error)

@@ -19,6 +19,7 @@ import zerorpc
 from tests.cli.programs import Program
 from tests.service.running import TCP, RawPeer, connect, eventually, refused, unused_port
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
+from zerorpc.keys import KeyPair
 from zerorpc.server.life import Act, Life
 from zerorpc.server.supervisor import Restarts, Supervisor
 from zerorpc.settings import ServerSettings
@@ -149,6 +150,22 @@ def test_connections_are_spread_evenly(serve: Serve, ipc_endpoint: str, scheme: 
     shares = collections.Counter(call.get() for call in calls)
     assert len(shares) == 2
     assert min(shares.values()) >= 35, shares
+
+
+def test_each_process_knows_what_the_endpoint_of_a_connection_wants(serve: Serve, ipc_endpoint: str) -> None:
+    """CURVE at the first one, and neither encryption nor authentication at the second one."""
+    keys = KeyPair.generate()
+    before = f"""
+import functools
+zerorpc.Server = functools.partial(zerorpc.Server, curve=zerorpc.Curve({keys.secret!r}))
+"""
+    served = serve(before=before, run=f"server.bind({ipc_endpoint!r}, curve=None)\n" + RUN)
+    for endpoint, key in ((served.endpoint, zerorpc.Curve(server_key=keys.public)), (ipc_endpoint, None)):
+        found: set[int] = set()
+        with contextlib.ExitStack() as clients:
+            while len(found) < 2:
+                client = clients.enter_context(zerorpc.Client(endpoint, timeout=PATIENCE, curve=key))
+                found.add(client.pid())
 
 
 def test_the_next_connection_goes_to_the_process_that_has_the_fewest(serve: Serve) -> None:

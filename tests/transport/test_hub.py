@@ -14,8 +14,10 @@ import pytest
 
 import zerorpc
 from tests.service.running import PATIENCE, TCP, eventually, run, serving, timed_out, unused_port
+from zerorpc.errors import HandshakeFailed, LostRemote
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import parse
+from zerorpc.transport.hub import Hub
 
 # Backoff
 
@@ -50,6 +52,50 @@ def test_a_dialer_shows_how_it_went() -> None:
     assert dialer.status == "TimeoutError"
     dialer.succeeded()
     assert dialer.status == "connected"
+
+
+# Servers that no client gets in to
+
+
+CLOSED = LostRemote("the connection was closed")
+
+
+def test_a_refused_client_tries_again_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
+    dialer = Dialer(parse("tcp://host:1"))
+    dialer.handshake_ended(HandshakeFailed("no"), secured=False)
+    assert str(dialer.refusal) == "tcp://host:1: no"
+    assert dialer.refusal is not None
+    assert dialer.refusal.endpoint == "tcp://host:1"
+    assert [dialer.failed("no") for _ in range(12)][6:] == [3.2, 6.4, 12.8, 25.6, 30.0, 30.0]
+    dialer.succeeded()
+    assert dialer.refusal is None
+
+
+def test_a_connection_that_is_closed_in_the_handshake_is_a_refusal_at_the_third_time() -> None:
+    dialer = Dialer(parse("tcp://host:1"))
+    for secured in (True, True, False, True, True):  # NULL in between: a server that restarts, perhaps
+        dialer.handshake_ended(CLOSED, secured)
+        assert dialer.refusal is None
+    dialer.handshake_ended(CLOSED, secured=True)
+    assert "the server closed the connection in the handshake, 3 times" in str(dialer.refusal)
+
+
+def test_calls_are_hopeless_only_if_each_endpoint_refuses() -> None:
+    hub = Hub(lambda endpoint: endpoint)
+    hub.start_dialer = hub.start_listener = hub.stop_listener = lambda _: None  # type: ignore[method-assign]
+    assert hub.refusal is None
+    for port in (1, 2):
+        hub.connect(f"tcp://127.0.0.1:{port}")
+    first, second = hub.dialers.values()
+    first.handshake_ended(HandshakeFailed("first"), secured=True)
+    assert hub.refusal is None
+    second.handshake_ended(HandshakeFailed("second"), secured=True)
+    assert hub.refusal is first.refusal
+    hub.bind(TCP)  # somebody may come
+    assert hub.refusal is None
+    for listener in hub.listeners.values():
+        listener.close()
 
 
 # Names with several addresses

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.transport.owners import Owner
+from zerorpc.errors import HandshakeFailed
 from zerorpc.protocol.peer import News
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import Address, parse
@@ -247,3 +248,16 @@ def test_a_connection_that_was_still_shaking_hands_when_its_address_went_gets_no
     each.retired = True
     link._heed((News.READY,))
     assert owner.lost == [link]
+
+
+def test_a_name_refuses_when_each_of_its_addresses_does() -> None:
+    name = name_with("10.0.0.1", "10.0.0.2")
+    assert name.refusal is None
+    dialers = list(name.dialers.values())
+    dialers[0].handshake_ended(HandshakeFailed("no"), secured=True)
+    assert name.refusal is None
+    dialers[1].handshake_ended(HandshakeFailed("no"), secured=True)
+    assert name.refusal is dialers[0].refusal
+    name.succeeded()  # it was looked up again
+    assert name.refusal is dialers[0].refusal
+    assert Name(parse("tcp://service:1")).refusal is None

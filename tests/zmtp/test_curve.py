@@ -20,8 +20,17 @@ from zerorpc.zmtp import Connection, Limits, SocketType, State
 from zerorpc.zmtp.commands import Command, encode_metadata
 from zerorpc.zmtp.frames import Frame, FrameDecoder, Message
 from zerorpc.zmtp.greeting import Greeting
+from zerorpc.zmtp.mechanisms import curve_traffic
 from zerorpc.zmtp.mechanisms.base import Credentials
 from zerorpc.zmtp.mechanisms.curve import CookieKey, CookieKeys, CurveClient, CurveServer
+
+
+@pytest.fixture(autouse=True, params=["libsodium", "PyNaCl"])
+def by_what(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames are sealed by libsodium itself, or by PyNaCl's functions where a later one has no way to it."""
+    if request.param == "PyNaCl":
+        monkeypatch.setattr(curve_traffic, "lib", None)
+
 
 SERVER, CLIENT, OTHER = (KeyPair.generate() for _ in range(3))
 COOKIE_KEY = CookieKey()
@@ -92,6 +101,18 @@ def test_its_commands_have_the_sizes_of_the_rfc() -> None:
     assert ready.data[:8] == (1).to_bytes(8, "big")
     client.receive_data(ready.encode())
     assert [end.state for end in (client, server)] == [State.TRAFFIC] * 2
+
+
+def test_it_is_securing_from_the_greeting_to_the_end_of_the_handshake() -> None:
+    client, server = new_client(), new_server()
+    assert not client.securing
+    client.receive_data(octets(server))
+    assert client.securing
+    exchange(client, server)
+    assert not client.securing
+    null = Connection(SocketType.DEALER)
+    null.receive_data(Greeting("NULL").encode())
+    assert not null.securing
 
 
 def test_each_side_learns_who_the_other_is() -> None:
@@ -467,10 +488,10 @@ def test_replayed_reordered_changed_and_cut_messages_end_the_connection(way: str
         (lambda one, two: two + one, [[b"two"]], "this is a replay, or reordered"),
         (lambda one, two: one + changed(two), [[b"one"]], "it was changed on the way"),
         (lambda one, two: b"\0\x18" + one[2:26], [], "too short"),
-        (lambda one, two: one + encoded([b"clear"]), [[b"one"]], "a message in clear"),
-        (lambda one, two: one + encoded([two[2:], two[2:]]), [[b"one"]], "a message in clear"),
-        (lambda one, two: one + Command(b"PING", b"\0\0").encode(), [[b"one"]], "a command in clear"),
-        (lambda one, two: one + Command(b"ERROR", b"\2no").encode(), [[b"one"]], "a command in clear"),
+        (lambda one, two: one + encoded([b"clear"]), [[b"one"]], "in clear, but CURVE seals all"),
+        (lambda one, two: one + encoded([two[2:], two[2:]]), [[b"one"]], "in clear, but CURVE seals all"),
+        (lambda one, two: one + Command(b"PING", b"\0\0").encode(), [[b"one"]], "in clear, but CURVE seals all"),
+        (lambda one, two: one + Command(b"ERROR", b"\2no").encode(), [[b"one"]], "in clear, but CURVE seals all"),
     ):
         receiver, sent = one_way()
         assert receiver.receive_data(attack(*sent)) == received
@@ -568,7 +589,7 @@ def test_nobody_takes_a_second_handshake() -> None:
     assert server.state is State.CLOSED
     _, server = pair()
     server.receive_data(Command(b"INITIATE", bytes(300)).encode())
-    assert "a command in clear" in str(server.error)
+    assert "in clear, but CURVE seals all" in str(server.error)
 
 
 def test_messages_before_the_end_of_the_handshake_are_refused_at_their_start() -> None:

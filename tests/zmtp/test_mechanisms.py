@@ -32,9 +32,11 @@ def test_null_seals_nothing() -> None:
     with pytest.raises(NotImplementedError):
         Null().seal([b""])
     with pytest.raises(NotImplementedError):
+        Null().seal_delimited(b"")
+    with pytest.raises(NotImplementedError):
         Null().seal_command(Command(b"PING", b""))
     with pytest.raises(NotImplementedError):
-        Null().open(Command(b"MESSAGE", b""), [])
+        Null().open([Command(b"MESSAGE", b"")], [])
 
 
 class Mask:
@@ -68,13 +70,18 @@ class Mask:
     def seal(self, parts: Sequence[Frame]) -> list[Frame]:
         return [Command(b"MESSAGE", _turned(encoded(parts))).encode()]
 
+    def seal_delimited(self, body: Frame) -> list[Frame]:
+        return self.seal([b"", body])
+
     def seal_command(self, command: Command) -> list[Frame]:
         return [Command(b"MESSAGE", _turned(command.encode())).encode()]
 
-    def open(self, item: Message | Command, out: list[Message | Command]) -> None:
-        if not isinstance(item, Command) or item.name != b"MESSAGE":
-            raise ProtocolError("in clear, but MASK seals all")
-        self._decoder.receive(_turned(item.data), out)
+    def open(self, items: Sequence[Message | Command], out: list[Message | Command]) -> bool:
+        for item in items:
+            if not isinstance(item, Command) or item.name != b"MESSAGE":
+                raise ProtocolError("in clear, but MASK seals all")
+            self._decoder.receive(_turned(item.data), out)
+        return True
 
 
 def _turned(data: bytes) -> bytes:

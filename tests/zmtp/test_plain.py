@@ -145,8 +145,9 @@ def test_it_seals_nothing() -> None:
     assert not client.seals
     for call in (
         lambda: client.seal([b""]),
+        lambda: client.seal_delimited(b""),
         lambda: client.seal_command(Command(b"PING", b"")),
-        lambda: client.open([b""], []),
+        lambda: client.open([[b""]], []),
     ):
         with pytest.raises(NotImplementedError):
             call()

@@ -138,15 +138,38 @@ class Connection(Sender):
         messages: list[Message] = []
         self.decoder.has_commands = False
         try:
-            for item in received:
+            for index, item in enumerate(received):
                 if self.state is _HANDSHAKE:
                     self._receive_handshake(item)
+                elif self._seals:
+                    return self._open(received[index:] if index else received)
                 else:
-                    for inner in self._opened(item) if self._seals else (item,):
-                        self._receive_traffic(inner, messages)
+                    self._receive_traffic(item, messages)
         except ProtocolError as error:
             self._fail(error)
         return messages
+
+    def _open(self, received: list[Message | Command]) -> list[Message]:
+        """The same for what is sealed. In clear, anybody on the way could have put it there."""
+        messages: list[Message] = []
+        opened: list[Any] = []
+        try:
+            commands = self._mechanism.open(received, opened)
+        except ProtocolError as error:
+            self._receive_opened(opened, messages)
+            self._fail(error)
+            return messages
+        if not (commands or self.publishes):
+            return opened
+        self._receive_opened(opened, messages)
+        return messages
+
+    def _receive_opened(self, opened: list[Message | Command], messages: list[Message]) -> None:
+        try:
+            for item in opened:
+                self._receive_traffic(item, messages)
+        except ProtocolError as error:
+            self._fail(error)
 
     def _receive_handshake(self, item: Message | Command) -> None:
         self.output += self._handshake.receive(item)
@@ -164,12 +187,6 @@ class Connection(Sender):
             self.peer_identity = handshake.properties.get("identity", b"")
             self.state = _TRAFFIC
             self.quick = not self._sorts_messages
-
-    def _opened(self, item: Message | Command) -> list[Message | Command]:
-        """Open what the mechanism sealed. In clear, anybody on the way could have put it there."""
-        opened: list[Message | Command] = []
-        self._mechanism.open(item, opened)
-        return opened
 
     def _receive_traffic(self, item: Message | Command, messages: list[Message]) -> None:
         if isinstance(item, Command):

@@ -108,8 +108,9 @@ class Handshake:
     def admit(self) -> list[Frame]:
         """The peer is who it says it is: what was held back. Its password is forgotten."""
         self.asking = self._undecided = False
-        if self._mechanism.credentials is not None:
-            self._mechanism.credentials = self._mechanism.credentials._replace(password=b"")
+        credentials = self._mechanism.credentials
+        assert credentials is not None
+        self._mechanism.credentials = credentials._replace(password=b"")
         held, self._held = self._held, []
         return self._go_on(held)
 

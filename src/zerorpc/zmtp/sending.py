@@ -73,7 +73,15 @@ class Sender:
             frame = DELIMITED[size] + body
             self.output.append(frame)
         elif self._seals:
-            self._send_sealed((b"", body))
+            if self._sealing:
+                self._send_sealed((b"", body))
+                return
+            self._sealing = True
+            try:
+                self.output.extend(self._mechanism.seal_delimited(body))
+            finally:
+                self._sealing = False
+            self._seal_waiting()
         else:
             frames: list[Frame] = []
             encode_delimited(body, frames)
@@ -112,8 +120,11 @@ class Sender:
 
     def _send_sealed(self, item: Sequence[Frame] | Command) -> None:
         """Seal and queue in one order, since nonces have to grow: what a finalizer sends meanwhile waits."""
+        self._unsealed.append(item)
+        self._seal_waiting()
+
+    def _seal_waiting(self) -> None:
         unsealed = self._unsealed
-        unsealed.append(item)
         while unsealed and not self._sealing:
             self._sealing = True
             try:

@@ -58,11 +58,16 @@ class Mechanism(Protocol):
     def seal(self, parts: Sequence[Frame]) -> list[Frame]:
         """A message's octets for the wire. What is sealed first has to be sent first."""
 
+    def seal_delimited(self, body: Frame) -> list[Frame]:
+        """The same for ``[b"", body]``."""
+
     def seal_command(self, command: Command) -> list[Frame]:
         """A command's octets for the wire."""
 
-    def open(self, item: Message | Command, out: list[Message | Command]) -> None:
-        """Append what a sealed item completes. Raises ProtocolError for one that the peer can't have sealed."""
+    def open(self, items: Sequence[Message | Command], out: list[Message | Command]) -> bool:
+        """Append what sealed items complete; whether there is a command among it. Raises ProtocolError for one that the
+        peer can't have sealed.
+        """
 
 
 NewMechanism: TypeAlias = Callable[[], Mechanism]

@@ -2,15 +2,11 @@
 
 Each side has a pair of long-term keys, and another one for each connection, called short here. What is done with them
 is PyNaCl's (libsodium's) to do; random octets are its own, too.
-
-libzmq sends what is sealed in frames without the command flag, and would take a sealed message for a command if they
-had it. So do we, and understand both.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
 
 from nacl.bindings import (
     crypto_box_beforenm,
@@ -23,8 +19,8 @@ from nacl.exceptions import CryptoError
 
 from zerorpc.errors import HandshakeFailed, ProtocolError
 from zerorpc.zmtp.commands import Command, decode_metadata
-from zerorpc.zmtp.frames import Frame, Limits, Message
 from zerorpc.zmtp.mechanisms.base import Credentials
+from zerorpc.zmtp.mechanisms.curve_traffic import SealedTraffic
 
 __all__ = ["CookieKey", "CookieKeys", "CurveClient", "CurveServer"]
 
@@ -34,11 +30,6 @@ _HELLO_SIZE = 200 - 6  # octets behind the name, as all of these
 _WELCOME_SIZE = 168 - 8
 _INITIATE_MIN = 257 - 9
 _READY_MIN = 30 - 6
-_MESSAGE_MIN = 8 + 17
-_MESSAGE = b"\7MESSAGE"
-_SHORT = [bytes((0, size)) + _MESSAGE for size in range(256)]  # heads of short frames
-_OVERHEAD = 16 + 16 + 1  # octets of a sealed frame beyond those that are in it: name and nonce, the box, the flags
-_MORE, _COMMAND = 1, 2
 
 
 class CookieKey:
@@ -74,107 +65,18 @@ class CookieKeys:
         return key
 
 
-class _Curve:
-    """What both roles have: nonces that only grow, and the sealing of the traffic."""
+class _Curve(SealedTraffic):
+    """What both roles have."""
 
     name: str = "CURVE"
     symmetric: bool = False
-    seals: bool = True
-    overhead: int = _OVERHEAD
-
-    _sends: bytes  # the nonce's first 16 octets, of what we seal
-    _takes: bytes  # and of what the peer does
 
     def __init__(self, asks: bool) -> None:
+        super().__init__()
         self.asks: bool = asks
-        self.limits: Limits = Limits()
         self.credentials: Credentials | None = None
         self.properties: dict[str, bytes] | None = None
         self._metadata = b""
-        self._session = b""  # the key that both of this connection's pairs give
-        self._sent = 0  # the last short nonce of ours,
-        self._received = 0  # and of the peer's
-        self._parts: Message = []  # of the message under way
-        self._size = 0
-
-    # Nonces
-
-    def _next_nonce(self) -> bytes:
-        """Each only once. OverflowError after 2**64 - 1 of them, as the RFC wants it."""
-        self._sent += 1
-        return self._sent.to_bytes(8, "big")
-
-    def _heed_nonce(self, nonce: bytes) -> None:
-        number = int.from_bytes(nonce, "big")
-        if number <= self._received:
-            raise ProtocolError(f"the peer sent nonce {number} after {self._received}: this is a replay, or reordered")
-        self._received = number
-
-    # Traffic
-
-    def seal(self, parts: Sequence[Frame]) -> list[Frame]:
-        frames: list[Frame] = []
-        last = len(parts) - 1
-        for index, part in enumerate(parts):
-            self._seal_into(b"\1" if index < last else b"\0", part, frames)
-        return frames
-
-    def seal_command(self, command: Command) -> list[Frame]:
-        frames: list[Frame] = []
-        self._seal_into(b"\2", command.body, frames)
-        return frames
-
-    def _seal_into(self, flags: bytes, body: Frame, frames: list[Frame]) -> None:
-        self._sent = sent = self._sent + 1
-        nonce = sent.to_bytes(8, "big")
-        box = crypto_secretbox_easy(flags + body, self._sends + nonce, self._session)
-        size = 16 + len(box)
-        if size < 256:
-            frames.append(_SHORT[size] + nonce + box)
-        else:
-            frames.append(b"\2" + size.to_bytes(8, "big") + _MESSAGE + nonce)
-            frames.append(box)
-
-    def open(self, item: Message | Command, out: list[Message | Command]) -> None:
-        if type(item) is list:
-            frame = item[0]
-            if len(item) > 1 or not frame.startswith(_MESSAGE):
-                raise ProtocolError("the peer sent a message in clear, but CURVE seals all of them")
-            sealed = bytes(frame)[8:]
-        elif isinstance(item, Command) and item.name == b"MESSAGE":
-            sealed = item.data
-        else:
-            raise ProtocolError("the peer sent a command in clear, but CURVE seals all of them")
-        if len(sealed) < _MESSAGE_MIN:
-            raise ProtocolError(f"a sealed message of {len(sealed)} octets is too short")
-        nonce = sealed[:8]
-        number = int.from_bytes(nonce, "big")
-        if number <= self._received:
-            self._heed_nonce(nonce)
-        self._received = number
-        try:
-            opened = crypto_secretbox_open_easy(sealed[8:], self._takes + nonce, self._session)
-        except CryptoError:
-            raise ProtocolError("a sealed message that the peer can't have sealed: it was changed on the way") from None
-        flags = opened[0]
-        if flags == _COMMAND and not self._parts:
-            out.append(Command.decode(opened[1:]))
-        elif flags <= _MORE:
-            self._take_part(opened[1:], flags, out)
-        else:
-            raise ProtocolError(f"a sealed frame with flags 0x{flags:02x}")
-
-    def _take_part(self, part: bytes, flags: int, out: list[Message | Command]) -> None:
-        parts, limits = self._parts, self.limits
-        self._size += len(part)
-        if self._size > limits.message:
-            raise ProtocolError(f"a message of {self._size} octets or more (the limit is {limits.message})")
-        parts.append(part)
-        if not flags:
-            out.append(parts)
-            self._parts, self._size = [], 0
-        elif len(parts) >= limits.frames:
-            raise ProtocolError(f"a message of more than {limits.frames} frames")
 
 
 class CurveClient(_Curve):
@@ -226,7 +128,7 @@ class CurveClient(_Curve):
         try:
             opened = crypto_secretbox_open_easy(welcome[16:], b"WELCOME-" + welcome[:16], self._hello_key)
             server, cookie = opened[:32], opened[32:]
-            self._session = crypto_box_beforenm(server, self._short_secret)
+            session = crypto_box_beforenm(server, self._short_secret)
             vouch_key = crypto_box_beforenm(server, self._secret)
         except CryptoError:
             raise HandshakeFailed("the server has another key than the one that was given") from None
@@ -234,7 +136,8 @@ class CurveClient(_Curve):
         vouch = crypto_secretbox_easy(self._short_public + self._server, b"VOUCH---" + vouch_nonce, vouch_key)
         nonce = self._next_nonce()
         told = b"".join((self._public, vouch_nonce, vouch, self._metadata))
-        box = crypto_secretbox_easy(told, b"CurveZMQINITIATE" + nonce, self._session)
+        box = crypto_secretbox_easy(told, b"CurveZMQINITIATE" + nonce, session)
+        self._begin(session)
         del self._short_secret, self._hello_key
         return Command(b"INITIATE", cookie + nonce + box)
 
@@ -326,8 +229,8 @@ class CurveServer(_Curve):
             keys = crypto_secretbox_open_easy(cookie, b"COOKIE--" + cookie_nonce, self._cookie_key.key)
             self._cookie_key = None
             client, short_secret = keys[:32], keys[32:]
-            self._session = crypto_box_beforenm(client, short_secret)
-            told = crypto_secretbox_open_easy(box, b"CurveZMQINITIATE" + nonce, self._session)
+            session = crypto_box_beforenm(client, short_secret)
+            told = crypto_secretbox_open_easy(box, b"CurveZMQINITIATE" + nonce, session)
             public, vouch_nonce, vouch = told[:32], told[32:48], told[48:128]
             vouch_key = crypto_box_beforenm(public, short_secret)
             vouched = crypto_secretbox_open_easy(vouch, b"VOUCH---" + vouch_nonce, vouch_key)
@@ -337,6 +240,7 @@ class CurveServer(_Curve):
             raise ProtocolError("the client vouches for another key, or another server")
         self.properties = decode_metadata(told[128:])
         self.credentials = Credentials(self.name, public)
+        self._begin(session)
         ready_nonce = self._next_nonce()
         sealed = crypto_secretbox_easy(self._metadata, b"CurveZMQREADY---" + ready_nonce, self._session)
         return Command(b"READY", ready_nonce + sealed)

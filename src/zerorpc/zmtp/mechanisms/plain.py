@@ -41,10 +41,13 @@ class _Plain:
     def seal(self, parts: Sequence[Frame]) -> list[Frame]:
         raise NotImplementedError("PLAIN seals nothing")
 
+    def seal_delimited(self, body: Frame) -> list[Frame]:
+        raise NotImplementedError("PLAIN seals nothing")
+
     def seal_command(self, command: Command) -> list[Frame]:
         raise NotImplementedError("PLAIN seals nothing")
 
-    def open(self, item: Message | Command, out: list[Message | Command]) -> None:
+    def open(self, items: Sequence[Message | Command], out: list[Message | Command]) -> bool:
         raise NotImplementedError("PLAIN seals nothing")
 
 
