@@ -58,18 +58,20 @@ def test_streams_that_nobody_reads() -> None:
         call_again_and_again(peer, 2_000, "plain_items")
         eventually(lambda: place.figures()["threads"] > 1_000)
         check_that_others_are_served(place)
-        assert place.figures()["threads"] < 1_600
+        assert place.figures()["threads"] < 1_800
 
 
 def test_answers_that_nobody_reads() -> None:
-    """1,000 requests for 1 MB each, in 84 kB: no further one is begun as long as their caller takes nothing."""
+    """3,000 requests for 200 kB each: no further one is begun as long as their caller takes nothing. Those that threads
+    had begun by then, 512 at most, make their answers.
+    """
     with ground("uvloop") as place, place.attacker() as peer:
         before = place.figures()["resident"]
-        call_again_and_again(peer, 1_000, "blob", MB)
+        call_again_and_again(peer, 3_000, "blob", MB // 5)
         check_that_others_are_served(place)
-        assert place.figures()["peak"] < before + 150
+        assert place.figures()["peak"] < before + 300
         for _ in range(20):  # it goes on when it is read
-            assert len(peer.next_data()) > MB
+            assert len(peer.next_data()) > MB // 5
 
 
 def test_an_older_peer_that_takes_nothing_is_given_up() -> None:

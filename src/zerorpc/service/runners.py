@@ -31,8 +31,8 @@ logger: Logger = Logger("zerorpc.server")
 
 # Globals, because looking a member up in its enum takes 116 ns on CPython 3.11.
 _LOOP, _PROCESS = Where.LOOP, Where.PROCESS
-_RUNNING_MAX = 65_536  # methods on the loop at once when pool_size isn't given; a suspended one costs about 3 KiB
-_IN_PROCESSES_MAX = 64  # and those for worker processes, of which there are as many as cores: the next one is at hand
+_RUNNING_MAX = 65_536  # methods of one caller at once on the loop, without pool_size; each costs about 3 KiB there
+_IN_PROCESSES_MAX = 64  # and in worker processes, of which there are as many as cores: the next one is at hand
 _CANCEL_TIMEOUT = 1.0  # s that cancelled coroutines get for their ``finally`` when the server stops
 
 
@@ -49,18 +49,19 @@ class Runners:
         self._idle = asyncio.Event()  # for the drain
         self._loop = loop
         size, max_wait = settings.pool_size, inf if settings.max_wait is None else settings.max_wait
-        self._places = Places(size or _RUNNING_MAX, max_wait, alone=size is not None)
+        self._places = Places(size or _with_others(_RUNNING_MAX), max_wait, alone=size is not None)
         # Of what runs beside the loop: in queues there nobody would know whose it is.
         self._beside = {Where.THREAD: self._places, Where.PROCESS: self._places}
         if size is None:
             self._beside = {
-                Where.THREAD: Places(DEFAULT_THREADS, max_wait, parked=lambda: self._workers.parked),
-                Where.PROCESS: Places(_IN_PROCESSES_MAX, max_wait),
+                Where.THREAD: Places(_with_others(DEFAULT_THREADS), max_wait, parked=lambda: self._workers.parked),
+                Where.PROCESS: Places(_with_others(_IN_PROCESSES_MAX), max_wait),
             }
         self._all_places = tuple(dict.fromkeys((self._places, *self._beside.values())))
         self._nested = Nested(loop, self._start_nested)
         self._overloaded = False  # somebody was refused, and others wait still
-        self._workers = Workers(loop, self._receive_posted, size or DEFAULT_THREADS, self._has_parked)
+        threads = size or _with_others(DEFAULT_THREADS)
+        self._workers = Workers(loop, self._receive_posted, threads, self._has_parked)
         self._processes = process_pool.ProcessPool(max(1, process_pool.usable_cores() // settings.processes))
         self._base = contextvars.copy_context()
         self._on_loop = LoopCalls(loop, self)
@@ -268,3 +269,8 @@ class Runners:
     def __repr__(self) -> str:
         waiting = sum(places.waiting for places in self._all_places)
         return f"<Runners running={self.running} waiting={waiting} {self._workers!r}>"
+
+
+def _with_others(count: int) -> int:
+    """How many places there are, if one caller is to have so many as its share."""
+    return count + count // 3 + 1

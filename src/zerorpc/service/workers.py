@@ -21,7 +21,7 @@ __all__ = ["DEFAULT_THREADS", "Workers"]
 
 logger: Logger = Logger("zerorpc.server")
 
-DEFAULT_THREADS = 512  # enough for that many methods that block; measured: 13 KiB each
+DEFAULT_THREADS = 512  # of one caller: enough for that many methods that block; measured: 13 KiB each
 _GROW_AFTER = 0.002  # s that jobs may wait before more threads are tried
 _IDLE = 5.0  # s without a job after which a thread ends; they take turns, so as many stay as get a job so often,
 _KEPT = 2  # and at least as many as quick functions take

@@ -156,7 +156,7 @@ def small_disk(folder: Path, *options: str) -> Iterator[Path]:
             "-t",
             "tmpfs",
             "-o",
-            ",".join(("size=16k", "nr_inodes=2", *options)),
+            ",".join(("size=16k", "nr_inodes=3", *options)),
             "zf",
             str(place),
         ],
@@ -173,9 +173,11 @@ def full_disk(stage: Stage) -> dict[str, Any]:
     """Nothing is bound, the error names the endpoint; with room again, binding works."""
     with small_disk(stage.folder) as disk:
         (disk / "one").touch()
+        (disk / "two").touch()
         endpoint = f"ipc://{disk}/s"
         said = _refusal(stage, endpoint)
-        (disk / "one").unlink()
+        (disk / "one").unlink()  # for the socket,
+        (disk / "two").unlink()  # and for its lock
         server = stage.server(bind=endpoint)
         return _serves(stage, server.endpoint) | {"error": said}
 
