@@ -11,6 +11,7 @@ import ssl
 import sys
 import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,6 +34,8 @@ from zerorpc.errors import LostRemote
 from zerorpc.protocol.liveness import HANDSHAKE_TIMEOUT
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_tls import AioTls, TlsAioLink
+from zerorpc.transport.endpoint_tls import EndpointTls
+from zerorpc.zmtp.frames import FrameDecoder, Limits
 
 TLS = "tls+tcp://127.0.0.1:0"
 HALF_OPEN = 1000
@@ -106,6 +109,73 @@ def test_a_thousand_that_stop_in_mid_handshake_cost_little_and_are_dropped_in_ti
             loop.run_until_complete(main())
         finally:
             loop.close()
+
+
+class Link:
+    """What AioTls needs of a link; keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.peer = SimpleNamespace(connection=SimpleNamespace(decoder=FrameDecoder(Limits())))
+        self.taken: list[int] = []
+        self.tls: Any = None
+
+    def connection_made(self, transport: AioTls) -> None: ...
+
+    def data_received(self, data: bytes, filled: int = 0) -> None:
+        self.taken.append(len(data))
+
+
+class Transport:
+    """The loop's."""
+
+    def __init__(self) -> None:
+        self.reads = True
+        self.sent = b""
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+@pytest.mark.parametrize("seconds", [3600.0, 0.0])
+def test_much_of_one_peer_leaves_a_turn_of_the_loop_for_others(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Octets that arrive in one turn of the loop are taken in several, if they are many, or take long."""
+    monkeypatch.setattr("zerorpc.transport.aio_tls._TURN_SECONDS", seconds)
+    later: list[Any] = []
+    loop: Any = SimpleNamespace(time=lambda: 1.0, call_soon=later.append)  # all of it in one turn
+    link: Any = Link()
+    transport: Any = Transport()
+    client = EndpointTls(certificates().trusts, server_side=False, host="localhost").new_connection()
+    protocol = AioTls(loop, link, EndpointTls(certificates().serves, server_side=True).new_connection())
+    protocol.connection_made(transport)
+    client.open()
+    for _ in range(2):
+        protocol.data_received(client.take_output())
+        client.receive(transport.sent, link.peer.connection.decoder, link.data_received)
+        transport.sent = b""
+    protocol._in_turn = 0
+    protocol.data_received(b"".join(client.seal(bytes(16_384)) for _ in range(40)))
+    first = len(link.taken)
+    assert first == 40 if seconds else first <= 1
+    assert not transport.reads
+    protocol.resume_reading()  # its owner may ask for that at any time: it waits for its turn all the same
+    assert (len(link.taken), transport.reads, len(later)) == (first, False, 1)
+    protocol.pause_reading()
+    later.pop()()
+    assert (len(link.taken), transport.reads, len(later)) == (first, False, 0)
+    protocol.resume_reading()
+    while later:
+        assert not transport.reads
+        later.pop()()
+    assert (len(link.taken), transport.reads) == (40, True)
 
 
 def test_the_server_stops_reading_from_a_peer_that_does_not_read() -> None:

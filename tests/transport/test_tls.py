@@ -245,8 +245,44 @@ def test_who_closes_in_the_middle_of_what_arrived_takes_no_more() -> None:
         taken.append(data)
         server.tls.close()
 
-    server.tls.receive(client.say(b"one") + client.say(b"two"), server.decoder, deliver)
-    assert taken == [b"one"]
+    server.tls.receive(client.say(b"1" * 5000) + client.say(b"2" * 5000), server.decoder, deliver)
+    assert taken == [b"1" * 5000]
+
+
+def test_what_small_records_bring_is_handed_on_together() -> None:
+    server, client = connected()
+    taken: list[bytes] = []
+    said = b"".join(client.say(bytes((n % 256,))) for n in range(2000))
+    server.tls.receive(said, server.decoder, lambda data, _: taken.append(data))
+    assert b"".join(taken) == bytes(n % 256 for n in range(2000))
+    assert len(taken) <= len(said) / 16_384 + 1
+    taken.clear()
+    client.tls.close()
+    server.tls.receive(client.say(b""), server.decoder, lambda data, _: taken.append(data))
+    assert (taken, server.tls.ended) == ([], True)
+
+
+def test_the_end_comes_behind_small_records_and_large_frames() -> None:
+    for said in (b"\0\1x\0\1y", b"\2\0\0\0\0\0\1\0\0" + bytes(30_000)):
+        server, client = connected()
+        octets = client.say(said)
+        client.tls.close()
+        server.tls.receive(octets + client.tls.take_output(), server.decoder, server.deliver)
+        assert server.tls.ended
+
+
+def test_after_each_piece_it_may_be_enough() -> None:
+    server, client = connected()
+    taken: list[bytes] = []
+    said = client.say(bytes(160_000))
+    for count in range(1, 11):
+        server.tls.paused = False
+        server.tls.receive(said, server.decoder, lambda data, _: taken.append(data), lambda: True)
+        said = b""
+        assert len(taken) in (count - 1, count)
+    server.tls.paused = False
+    server.tls.receive(b"", server.decoder, lambda data, _: taken.append(data))
+    assert sum(map(len, taken)) == 160_000
 
 
 # Peers that are not to be talked to

@@ -121,7 +121,7 @@ class AioHub(Hub):
                 from zerorpc.transport.aio_tls import AioTls, TlsAioLink
 
                 link = TlsAioLink(self.loop, self, self.owner.make_peer(security.mechanism), dialer, name)
-                protocol = AioTls(link, security.tls.new_connection())
+                protocol = AioTls(self.loop, link, security.tls.new_connection())
             await self.loop.connect_accepted_socket(lambda: protocol, sock)
         except BaseException:
             sock.close()

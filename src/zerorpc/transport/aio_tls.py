@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from time import monotonic
 from typing import Any, cast
 
 from zerorpc.errors import ProtocolError
@@ -18,6 +19,9 @@ from zerorpc.transport.tls import SEALED_AT_ONCE, Certificate, TlsConnection
 from zerorpc.zmtp import Frame
 
 __all__ = ["AioTls", "TlsAioLink"]
+
+_TURN_OCTETS = 256 * 1024  # octets of one peer that are decrypted in one turn of the loop; asyncio reads as many,
+_TURN_SECONDS = 0.005  # and how long that may take
 
 
 class TlsAioLink(AioLink):
@@ -38,15 +42,21 @@ class AioTls(asyncio.Protocol, asyncio.Transport):
     What the link sends before the end of the handshake waits here; that is ZMTP's greeting, and nothing more.
     """
 
-    def __init__(self, link: TlsAioLink, tls: TlsConnection) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, link: TlsAioLink, tls: TlsConnection) -> None:
         asyncio.Transport.__init__(self)
         link.tls = tls
+        self._loop = loop
         self._link = link
         self._tls = tls
         self._transport: asyncio.Transport
         self._waiting: deque[Frame] = deque()  # to be sealed and sent
         self._sending = False
         self._receiving = False
+        self._paused = False  # by the link
+        self._resting = False  # until the next turn of the loop, for others to have theirs
+        self._turn = 0.0  # when octets came last, by the loop's clock, which stands still during a turn of uvloop's,
+        self._in_turn = 0  # and how many have come then
+        self._until = 0.0  # when this turn has taken long enough
 
     # The loop calls these
 
@@ -57,10 +67,20 @@ class AioTls(asyncio.Protocol, asyncio.Transport):
         self._send()
 
     def data_received(self, data: bytes) -> None:
+        now = self._loop.time()
+        if now != self._turn:
+            self._turn, self._in_turn = now, 0
+        self._in_turn += len(data)
+        self._receive(data)
+        if self._in_turn > _TURN_OCTETS:
+            self._rest()
+
+    def _receive(self, data: bytes) -> None:
         link = self._link
         self._receiving = True
+        self._until = monotonic() + _TURN_SECONDS
         try:
-            self._tls.receive(data, link.peer.connection.decoder, link.data_received)
+            self._tls.receive(data, link.peer.connection.decoder, link.data_received, self._is_enough)
         except ProtocolError as error:
             self._send()
             link.fail(error)
@@ -71,6 +91,26 @@ class AioTls(asyncio.Protocol, asyncio.Transport):
             self._send()
         if self._tls.ended and not self._transport.is_closing():
             link.eof_received()
+        elif self._tls.paused and not self._paused:
+            self._rest()
+
+    def _is_enough(self) -> bool:
+        return monotonic() > self._until
+
+    def _rest(self) -> None:
+        """Take no more in this turn of the loop: uvloop would read 8 MB, and with octets that are cheap to send, such
+        as a new key every 30 of them, that would hold up everybody else.
+        """
+        self._tls.paused = True
+        if not self._resting:
+            self._resting = True
+            self._transport.pause_reading()
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if not (self._paused or self._tls.closed):
+            self.resume_reading()
 
     def eof_received(self) -> None:
         if not self._tls.ready and self._link.reason is None:
@@ -142,13 +182,16 @@ class AioTls(asyncio.Protocol, asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Also of what is here, encrypted: the link has enough for now."""
-        self._tls.paused = True
+        self._paused = self._tls.paused = True
         self._transport.pause_reading()
 
     def resume_reading(self) -> None:
+        self._paused = False
+        if self._resting:
+            return
         self._tls.paused = False
         if not self._receiving:
-            self.data_received(b"")
+            self._receive(b"")
         if not self._tls.paused:
             self._transport.resume_reading()
 

@@ -22,6 +22,7 @@ __all__ = ["SEALED_AT_ONCE", "Certificate", "TlsConnection"]
 
 SEALED_AT_ONCE = 16 * 1024  # octets: a full record
 _PIECE = 16 * 1024  # octets that OpenSSL is given at a time
+_SMALL = 4 * 1024  # octets of a record below which more are looked for before they are handed on
 _RECORD_TYPES = range(20, 24)  # what a record may begin with: RFC 8446, 5.1
 
 
@@ -90,12 +91,19 @@ class TlsConnection:
 
     # Receiving
 
-    def receive(self, data: bytes, body: Body, deliver: Callable[[bytes, int], None]) -> None:
+    def receive(
+        self,
+        data: bytes,
+        body: Body,
+        deliver: Callable[[bytes, int], None],
+        is_enough: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Take what arrived, in chunks of any size, and hand on what was encrypted in it.
 
         ``deliver`` is called with octets and 0, or, while ``body`` has a place for them, with none and how many were
-        put there. If that sets ``paused``, the rest is kept, for the next call after it is set back: with more, or with
-        nothing. Raises ProtocolError when the peer is not to be talked to: then the output may have an alert for it.
+        put there. If that sets ``paused``, or if after a piece it ``is_enough``, the rest is kept, for the next call
+        after it is set back: with more, or with nothing. Raises ProtocolError when the peer is not to be talked to:
+        then the output may have an alert for it.
         """
         if self._rest:
             data = bytes(self._rest) + data
@@ -105,6 +113,8 @@ class TlsConnection:
             self._go_on(data, body, deliver)
             if not self._rest:
                 return
+            if is_enough():
+                self.paused = True
         self._rest = bytes(self._rest)
 
     def _feed(self) -> None:
@@ -137,9 +147,22 @@ class TlsConnection:
                 if filled := self._fill(body.body_room()):
                     deliver(b"", filled)
             elif data := read(SEALED_AT_ONCE):
+                if incoming.pending and len(data) < _SMALL:
+                    data = self._with_more(data)
                 deliver(data, 0)
             else:
                 self.ended = True
+
+    def _with_more(self, data: bytes) -> bytes:
+        """Join what small records bring: each by itself would cost as much as a large one."""
+        parts, size = [data], len(data)
+        incoming, read = self._incoming, self._object.read
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while incoming.pending and size < SEALED_AT_ONCE and (data := read(SEALED_AT_ONCE)):
+                parts.append(data)
+                size += len(data)
+        self.ended = not data
+        return b"".join(parts)
 
     def _fill(self, room: memoryview) -> int:
         """Decrypt right into ``room`` as much as has arrived; how many octets."""
