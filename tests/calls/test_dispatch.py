@@ -9,7 +9,7 @@ import pytest
 from tests.protocol.pairs import call, new_ids
 from tests.zmtp.links import handshake
 from zerorpc.calls.dispatch import Calls
-from zerorpc.errors import Closed, LostRemote, TimeoutExpired
+from zerorpc.errors import Closed, HandshakeFailed, LostRemote, TimeoutExpired
 from zerorpc.protocol.channel import ClientState
 from zerorpc.protocol.client_peer import ClientPeer
 
@@ -279,3 +279,23 @@ def test_many_deadlines_make_few_sweeps() -> None:
         sweeps += 1
     assert ended == 20_000
     assert sweeps < 100
+
+
+def test_calls_that_no_server_will_ever_take_end_unless_there_is_one() -> None:
+    calls, peers = calls_with(1)
+    peers[0].writable = False
+    first, given_up, second = call(), call(), call()
+    for channel in (first, given_up, second):
+        calls.start(channel, 0.0)
+    given_up.abandon(None)
+    why = HandshakeFailed("tcp://host:1: the peer refused the connection: no")
+    why.endpoint = "tcp://host:1"
+    assert calls.refuse(why) == []
+    calls.remove(peers[0])
+    assert calls.refuse(why) == [first, second]
+    assert not calls.waiting
+    for channel in (first, second):
+        assert isinstance(channel.error, HandshakeFailed)
+        assert str(channel.error) == f"calling remote method {channel.method}: {why}"
+        assert (channel.error.endpoint, channel.error.ran) == ("tcp://host:1", False)
+    assert first.error is not second.error

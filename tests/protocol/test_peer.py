@@ -794,6 +794,7 @@ def test_a_peer_that_is_admitted_is_ready() -> None:
     assert (peer.ready, peer.level) == (True, 1)
     assert commands(peer.connection)[0].name == b"READY"
     peer.refuse("too late", 6.0)
+    peer.admit(7.0)
     assert peer.take_news() == ()
 
 

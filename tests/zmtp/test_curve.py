@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib.util
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import nacl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -233,6 +236,41 @@ def test_what_a_finalizer_sends_in_the_middle_of_sealing_comes_after_it(monkeypa
     monkeypatch.setattr(type(mechanism), "seal", lambda _, parts: interrupted(parts))
     client.send_message([b"one", b"two"])
     assert server.receive_data(octets(client)) == [[b"one", b"two"], [b"from a finalizer"]]
+
+
+@pytest.mark.parametrize("first", ["a message", "a delimited one"])
+def test_what_a_finalizer_sends_in_the_middle_of_sealing_a_reply_comes_after_it(
+    monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    client, server = pair()
+    method = "seal" if first == "a message" else "seal_delimited"
+    seal, once = getattr(client._mechanism, method), iter([b"from a finalizer"])
+
+    def interrupted(_: object, sent: Any) -> list[Frame]:
+        for body in once:
+            client.send_delimited(body)
+            client.send_ping()
+        frames: list[Frame] = seal(sent)
+        return frames
+
+    monkeypatch.setattr(type(client._mechanism), method, interrupted)
+    if first == "a message":
+        client.send_message([b"", b"reply"])
+    else:
+        client.send_delimited(b"reply")
+    assert server.receive_data(octets(client)) == [[b"", b"reply"], [b"", b"from a finalizer"]]
+    assert server.news  # the PING
+
+
+def test_where_pynacl_hides_libsodium_its_functions_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nacl._sodium", None)
+    monkeypatch.delattr(nacl, "_sodium")
+    spec = importlib.util.find_spec("zerorpc.zmtp.mechanisms.curve_traffic")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.lib is None
 
 
 def test_a_connection_ends_before_its_nonces_do() -> None:
@@ -499,6 +537,17 @@ def test_replayed_reordered_changed_and_cut_messages_end_the_connection(way: str
         assert why in str(receiver.error)
         assert type(receiver.error) is ProtocolError
         assert octets(receiver) == b""
+
+
+@pytest.mark.parametrize("size", [10, 254, 255, 1000, 100_000])
+def test_each_octet_of_a_message_counts(size: int) -> None:
+    for place in (0, 1, 9, 20, -1, -20):
+        client, server = pair()
+        client.send_message([b"x" * size])
+        wire = bytearray(octets(client))
+        wire[place] ^= 1
+        assert server.receive_data(bytes(wire)) == []
+        assert server.state is State.CLOSED or place in (0, 1)  # the size has changed: the rest is to come, perhaps
 
 
 def test_what_one_side_has_sealed_is_nothing_that_the_other_can_send_back() -> None:
