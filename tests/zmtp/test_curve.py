@@ -550,6 +550,19 @@ def test_each_octet_of_a_message_counts(size: int) -> None:
         assert server.state is State.CLOSED or place in (0, 1)  # the size has changed: the rest is to come, perhaps
 
 
+@pytest.mark.parametrize("ended", ["in the handshake", "in traffic"])
+def test_after_the_end_nothing_is_sealed_and_nothing_is_sent(ended: str) -> None:
+    client = new_client() if ended == "in the handshake" else pair()[0]
+    client.receive_data(b"nonsense" if ended == "in the handshake" else encoded([b"clear"]))
+    assert client.state is State.CLOSED
+    client.take_output()
+    client.send_message([b"a", b"b"])
+    client.send_delimited(b"x")
+    client.send_delimited(b"x" * 1000)
+    client.send_ping()
+    assert octets(client) == b""
+
+
 def test_what_one_side_has_sealed_is_nothing_that_the_other_can_send_back() -> None:
     client, server = pair()
     client.send_message([b"x"])

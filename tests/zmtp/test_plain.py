@@ -124,6 +124,12 @@ def test_what_a_server_may_not_send(sent: list[Command], why: str) -> None:
     assert b"ERROR" not in octets(client)
 
 
+def test_libzmqs_error_has_another_name() -> None:
+    client = new_client()
+    client.receive_data(GREETING + b"\x04\x09^RROR\x03400")
+    assert str(client.error) == "the peer refused the connection: 400"
+
+
 def test_two_servers() -> None:
     ends = new_server(), new_server()
     exchange(*ends)

@@ -10,6 +10,10 @@ from zerorpc.errors import ProtocolError
 __all__ = ["Command", "decode_metadata", "encode_metadata"]
 
 
+# How libzmq (4.3.5) begins the ERROR of its PLAIN: in C++ "\x05ERROR" has the octet 0x5E in front, and then "RROR".
+_LIBZMQS_ERROR = b"^RROR"
+
+
 class Command(NamedTuple):
     """One command, as in ``Command(b"PING", b"\\0\\0")``."""
 
@@ -31,6 +35,8 @@ class Command(NamedTuple):
     def decode(cls, body: bytes) -> Command:
         """Read a command frame's body."""
         if not body or not body[0] or len(body) < 1 + body[0]:
+            if body.startswith(_LIBZMQS_ERROR):
+                return cls(b"ERROR", body[len(_LIBZMQS_ERROR) :])
             raise ProtocolError(f"malformed command frame: {body[:32]!r}")
         end = 1 + body[0]
         return cls(body[1:end], body[end:])

@@ -73,15 +73,7 @@ class Sender:
             frame = DELIMITED[size] + body
             self.output.append(frame)
         elif self._seals:
-            if self._sealing:
-                self._send_sealed((b"", body))
-                return
-            self._sealing = True
-            try:
-                self.output.extend(self._mechanism.seal_delimited(body))
-            finally:
-                self._sealing = False
-            self._seal_waiting()
+            self._send_sealed_delimited(body)
         else:
             frames: list[Frame] = []
             encode_delimited(body, frames)
@@ -120,8 +112,22 @@ class Sender:
 
     def _send_sealed(self, item: Sequence[Frame] | Command) -> None:
         """Seal and queue in one order, since nonces have to grow: what a finalizer sends meanwhile waits."""
-        self._unsealed.append(item)
-        self._seal_waiting()
+        if self.state is _TRAFFIC:  # after an error nothing is sent, and perhaps there is no key at all
+            self._unsealed.append(item)
+            self._seal_waiting()
+
+    def _send_sealed_delimited(self, body: Frame) -> None:
+        """The same for ``[b"", body]``, for less."""
+        if self._sealing or self.state is not _TRAFFIC:
+            self._send_sealed((b"", body))
+            return
+        self._sealing = True
+        try:
+            self.output.extend(self._mechanism.seal_delimited(body))
+        finally:
+            self._sealing = False
+        if self._unsealed:
+            self._seal_waiting()
 
     def _seal_waiting(self) -> None:
         unsealed = self._unsealed
