@@ -19,6 +19,7 @@ from typing import IO, Any
 import pytest
 
 import zerorpc
+import zerorpc.testing
 from tests.certificates import certificates
 from tests.service.running import PATIENCE, Program, RawPeer, eventually, on_thread, run, serving
 from tests.service.services import answer
@@ -371,6 +372,23 @@ def test_pythons_own_tls_as_a_server() -> None:
 
 
 # Connections that end
+
+
+def test_faults_of_a_network_are_those_of_any_connection(endpoint: str) -> None:
+    with zerorpc.testing.proxy(endpoint) as network, client_of(network.endpoint) as client:
+        assert client.echo("before") == "before"
+        network.delay(0.01)
+        body = bytes(range(256)) * 500
+        assert client.echo(body) == body
+        network.lose()
+        eventually(lambda: _answers(client))
+        assert client.echo("after") == "after"
+
+
+def _answers(client: zerorpc.Client) -> bool:
+    with contextlib.suppress(zerorpc.LostRemote):
+        return bool(client.echo("x") == "x")
+    return False
 
 
 def test_a_server_that_stops_ends_its_connections_and_is_found_again() -> None:

@@ -295,6 +295,10 @@ def test_certificates_that_are_no_good() -> None:
     unknown = f"{doubt}: it knows nobody who vouches for it"
     issuer = "the server's certificate can't be trusted: unable to get local issuer certificate"
     assert refused(serve(made.strange_server), made.trusts) == (unknown, issuer)
+    assert refused(serve(made.self_signed), made.trusts) == (
+        unknown,
+        "the server's certificate can't be trusted: self-signed certificate",
+    )
     assert refused(serve(made.expired), made.trusts) == (
         f"{doubt}: it has expired",
         "the server's certificate can't be trusted: certificate has expired",

@@ -35,7 +35,7 @@ def proxy(endpoint: str) -> Iterator[Proxy]:
     Connect clients, blocking or not, to its ``endpoint``. Its methods are those of ``Faults``; at first nothing is
     wrong. It runs on a thread of its own until the ``with`` block ends, so it may be used in coroutines too.
 
-    Raises EndpointError for what is no ``tcp://`` or ``ipc://`` endpoint. The server may come later.
+    Raises EndpointError for what is no ``tcp://``, ``tls+tcp://`` or ``ipc://`` endpoint. The server may come later.
     """
     made = Proxy(endpoint)
     try:
@@ -54,7 +54,8 @@ class Proxy(Faults):
             raise EndpointError(endpoint, "a proxy needs a server at tcp:// or ipc://")
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        self.endpoint: str = f"tcp://127.0.0.1:{self._listening.getsockname()[1]}"
+        scheme = "tls+tcp" if self._server.scheme == "tls+tcp" else "tcp"  # TLS passes through
+        self.endpoint: str = f"{scheme}://127.0.0.1:{self._listening.getsockname()[1]}"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
         self._thread.name = "zerorpc-testing-proxy"
