@@ -16,10 +16,13 @@ import pytest
 import zerorpc
 from tests.certificates import certificates
 from tests.service.running import PATIENCE, TCP, serving
+from zerorpc.keys import KeyPair
 
 TIMEOUT = 3.0  # s a call
 SOON = PATIENCE  # s for a call after the interrupted one: longer than its timeout
 FILES = {"leading.py", "polling.py", "blocking_link.py", "link.py"}
+KEYS = KeyPair.generate()
+ROOMS = {"transport", "client"}
 OUTCOMES = (zerorpc.LostRemote, zerorpc.TimeoutExpired)
 # CPython runs no signal handler between taking a lock and entering its block; a tracer does.
 LOCKING = ("with self.lock", "with hub.lock", "with self.hub.lock")
@@ -37,6 +40,10 @@ def over_tls(client: zerorpc.Client) -> None:
     client.echo("x")
 
 
+def over_curve(client: zerorpc.Client) -> None:
+    client.echo("x")
+
+
 def background(client: zerorpc.Client) -> None:
     client.echo("x", async_=True).get(timeout=TIMEOUT)
 
@@ -47,6 +54,7 @@ def cancelled(client: zerorpc.Client) -> None:
 
 KINDS = {
     plain: FILES,
+    over_curve: {"sending.py", "curve_traffic.py", "polling.py", "blocking_link.py"},
     over_tls: {"blocking_tls.py", "tls.py", "leading.py", "polling.py", "blocking_link.py"},
     background: {"background.py", "blocking.py"},
     cancelled: {"background.py", "blocking.py"},
@@ -57,7 +65,8 @@ KINDS = {
 def test_an_interrupt_at_any_line_of_a_call_leaves_a_client_that_works(kind: Callable[[Any], None]) -> None:
     """Each line for a client of its own, all side by side: the slow ones wait for the interrupted to be found out."""
     tls = certificates().serves if kind is over_tls else None
-    with serving({"echo": echo}, bind=TCP if tls is None else f"tls+{TCP}", tls=tls) as server:
+    curve = zerorpc.Curve(KEYS.secret) if kind is over_curve else None
+    with serving({"echo": echo}, bind=TCP if tls is None else f"tls+{TCP}", tls=tls, curve=curve) as server:
         endpoint = server.endpoints[0]
         attempts = [Attempt(endpoint, kind, line) for line in range(1, lines_of_a_call(endpoint, kind) + 1)]
         for attempt in attempts:
@@ -77,7 +86,7 @@ def test_an_interrupt_at_any_line_of_a_call_leaves_a_client_that_works(kind: Cal
 
 def lines_of_a_call(endpoint: str, kind: Callable[[Any], None]) -> int:
     """How many lines of the transport one call runs: about, since that depends on what is there to be read."""
-    with client_of(endpoint) as client:
+    with client_of(endpoint, kind) as client:
         client.echo(0)
         kind(client)
         tracer = Tracer(kind, sys.maxsize)
@@ -85,9 +94,10 @@ def lines_of_a_call(endpoint: str, kind: Callable[[Any], None]) -> int:
         return tracer.lines
 
 
-def client_of(endpoint: str) -> zerorpc.Client:
+def client_of(endpoint: str, kind: Callable[[Any], None]) -> zerorpc.Client:
     tls = certificates().trusts if endpoint.startswith("tls") else None
-    return zerorpc.Client(endpoint, timeout=TIMEOUT, tls=tls)
+    curve = zerorpc.Curve(server_key=KEYS.public) if kind is over_curve else None
+    return zerorpc.Client(endpoint, timeout=TIMEOUT, tls=tls, curve=curve)
 
 
 class Tracer:
@@ -96,7 +106,7 @@ class Tracer:
     def __init__(self, kind: Callable[[Any], None], line: int) -> None:
         self._kind = kind
         self._files = FILES | KINDS[kind]
-        self._rooms = ("transport",) if kind in (plain, over_tls) else ("transport", "client")
+        self._rooms = {"transport", "zmtp", "mechanisms"} if kind in (plain, over_tls, over_curve) else ROOMS
         self.lines = 0
         self.where = ""
         self._line = line
@@ -131,7 +141,7 @@ class Attempt:
 
     def __init__(self, endpoint: str, kind: Callable[[Any], None], line: int) -> None:
         self.problem = ""
-        self.client = client_of(endpoint)
+        self.client = client_of(endpoint, kind)
         self.thread = threading.Thread(target=self._run, name=f"interrupted at {line}", daemon=True)
         self._tracer = Tracer(kind, line)
 

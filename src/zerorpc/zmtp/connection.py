@@ -82,8 +82,9 @@ class Connection(Sender):
         metadata = {"Socket-Type": socket_type.value.encode(), "Identity": identity, **(properties or {})}
         self._handshake = Handshake(socket_type, self._mechanism, encode_metadata(metadata))
         self._sealing = False
-        self._unsealed: deque[Sequence[Frame] | Command] = deque()
+        self._unsealed: deque[Sequence[Frame] | Command]
         if self._seals:
+            self._unsealed = deque()
             self._mechanism.limits = limits
             limits = limits._replace(message=limits.message + self._mechanism.overhead)
         self.decoder: FrameDecoder = FrameDecoder(limits)
