@@ -375,6 +375,9 @@ def test_octets_that_were_changed_on_the_way_end_it() -> None:
     with pytest.raises(ProtocolError, match="TLS failed: decryption failed or bad record mac"):
         server.tls.receive(bytes(said), server.decoder, server.deliver)
     assert server.tls.has_output  # an alert
+    assert server.tls.closed
+    server.tls.receive(client.say(b"hello"), server.decoder, server.deliver)
+    assert server.received == []
 
 
 def test_nonsense_in_the_handshake_ends_it() -> None:

@@ -56,7 +56,8 @@ class TlsConnection:
     where we are the server.
 
     ``ready`` is True from the end of the handshake on: before, nothing can be sealed. ``ended`` is True when the peer
-    has said that it sends no more. ``closed`` is True after ``close``. ``paused`` is the shell's: nothing is handed on.
+    has said that it sends no more. ``closed`` is True after ``close``, and after an error. ``paused`` is the shell's:
+    nothing is handed on.
     """
 
     __slots__ = (
@@ -188,6 +189,7 @@ class TlsConnection:
         start = self._start = self._start + data[:16]
         if not start or (start[0] in _RECORD_TYPES and start[1:2] in (b"", b"\3")):
             return
+        self.closed = True
         self._outgoing.write(b"\x15\x03\x03\0\2\2\x46")  # an alert, protocol_version: RFC 8446, 6
         if start.startswith(b"\xff"):
             raise HandshakeFailed(
@@ -206,6 +208,7 @@ class TlsConnection:
         self.ready = True
 
     def _refusal(self, error: ssl.SSLError) -> ProtocolError:
+        self.closed = True  # OpenSSL seals nothing more, and would raise
         whose = "the client's" if self._server_side else "the server's"
         if isinstance(error, ssl.SSLCertVerificationError):
             return HandshakeFailed(f"{whose} certificate can't be trusted: {error.verify_message.rstrip('.')}")
