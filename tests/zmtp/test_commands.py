@@ -48,6 +48,11 @@ def test_a_reason_that_is_no_text_is_shown_as_well_as_possible() -> None:
     assert Command(b"ERROR", b"\x03a\xffb").error_reason == "a\ufffdb"
 
 
+def test_an_error_reason_commands_no_terminal() -> None:
+    assert Command.error("\x1b[2J\r\nforged").error_reason == r"\x1b[2J\r\nforged"
+    assert Command(b"ERROR", b"\xff" + b"x" * 60_000).error_reason == "x" * 255
+
+
 @given(st.dictionaries(st.text(st.characters(codec="ascii"), min_size=1, max_size=255), st.binary(max_size=300)))
 def test_metadata_comes_back_in_lower_case(properties: dict[str, bytes]) -> None:
     lower = {name.lower(): value for name, value in properties.items()}

@@ -48,8 +48,9 @@ class Command(NamedTuple):
 
     @property
     def error_reason(self) -> str:
-        """The reason that an ERROR command gives; lenient, since it is only shown."""
-        return self.data[1:].decode("ascii", "replace") or "no reason given"
+        """The reason that an ERROR command gives; lenient, since it is only shown. It can command no terminal."""
+        reason = self.data[1:256].decode("ascii", "replace") or "no reason given"
+        return reason if reason.isprintable() else ascii(reason)[1:-1]
 
 
 def encode_metadata(properties: Mapping[str, bytes]) -> bytes:
