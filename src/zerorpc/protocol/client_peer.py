@@ -47,6 +47,7 @@ from zerorpc.protocol.inquiry import INSPECT, TELL, Inquiry
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.references import FUNCTION_EVENTS, RELEASE, BorrowFrom, HasReferences, borrowing
+from zerorpc.protocol.shape import LARGE, checked
 from zerorpc.zmtp import Frame, Limits, Message, SocketType
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
@@ -99,7 +100,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         data = message[-1]
         event: Reply | WireEvent | BadEvent
         try:
-            event = decode_reply(data)
+            event = decode_reply(data if len(data) <= LARGE else checked(data))
             message_id = event.header.response_to
         except DECODE_ERRORS as why:
             try:

@@ -17,6 +17,7 @@ from msgspec import Raw
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
 from zerorpc.protocol.references import find_references
+from zerorpc.protocol.shape import LARGE, checked, shape_problem
 from zerorpc.shown import message_of, name_of
 from zerorpc.zmtp import frames
 
@@ -273,10 +274,11 @@ DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, Ov
 
 def decode(data: Buffer) -> WireEvent | BadEvent:
     """Unpack one event; a BadEvent if just the header makes sense. Raises ProtocolError if not even that."""
-    try:
-        return decode_usual(data)
-    except DECODE_ERRORS:
-        return _decode_by_parts(bytes(data))
+    problem = shape_problem(data) if len(data) > LARGE else None
+    if problem is None:
+        with contextlib.suppress(*DECODE_ERRORS):
+            return decode_usual(data)
+    return _decode_by_parts(bytes(data), problem)
 
 
 def decode_id(octets: Raw) -> object:
@@ -308,7 +310,7 @@ def decode_header(data: Buffer) -> dict[str, Any]:
     or takes too long to go through.
     """
     try:
-        return _header_decoder.decode(data).header
+        return _header_decoder.decode(data if len(data) <= LARGE else checked(data)).header
     except DECODE_ERRORS:
         pass
     try:
@@ -326,15 +328,17 @@ _raw_map_decoder = msgspec.msgpack.Decoder(dict[Any, Raw])
 _any_decoder = msgspec.msgpack.Decoder()
 
 
-def _decode_by_parts(data: bytes) -> WireEvent | BadEvent:
-    """Find out which part of an event is unreadable, and make the best of the others."""
+def _decode_by_parts(data: bytes, refused: str | None = None) -> WireEvent | BadEvent:
+    """Find out which part of an event is unreadable, and make the best of the others; or of those of one that is
+    ``refused`` for what they are.
+    """
     try:
         raw_header, raw_name, raw_args = split_event(data)
         header, header_problem = _lenient_header(raw_header)
     except DECODE_ERRORS as error:
         raise ProtocolError(f"not an event: {error}") from None
     name, name_problem = _lenient_name(raw_name)
-    problem = header_problem or name_problem
+    problem = header_problem or name_problem or refused
     if problem is None:
         try:
             return WireEvent(header, name, _lenient_args(raw_args, header.version))

@@ -35,6 +35,7 @@ from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.references import OUTCOME, RELEASE, Lent
 from zerorpc.protocol.server_channel import ServerChannel
+from zerorpc.protocol.shape import LARGE, checked
 from zerorpc.zmtp import Limits, Message, SocketType
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
@@ -76,7 +77,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             data, routing = message[-1], _routing(message)
         event: WireEvent | BadEvent
         try:
-            event = decode_usual(data)
+            event = decode_usual(data if len(data) <= LARGE else checked(data))
         except DECODE_ERRORS:
             try:
                 event = decode(data)

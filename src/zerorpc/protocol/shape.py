@@ -1,0 +1,168 @@
+"""Before a large event is decoded: whether that would take too long, or too much memory.
+
+Decoding is linear in the octets, but for one thing: where keys of a map are arrays they become tuples, whose hashes
+anybody can make collide. A map of 30,000 such keys took 12 s. And a value of one octet, an empty map, takes 100 octets
+of memory. So the octets of an event are looked at first if they may have a map of 64 keys, or if they are more than
+890 kB. Measured: one to two times what decoding takes, eight times for a million texts of more than 31 octets, and
+nothing for bytes.
+
+What is malformed is left to the decoder, which says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["LARGE", "VALUES_MAX", "checked", "shape_problem"]
+
+LARGE = 4096  # octets; fewer take 1 ms at most, whatever they are
+VALUES_MAX = 8_000_000  # numbers in arrays take 0.1 s, and 250 MB
+_CONTAINER = 8  # values that an array or map counts for: each takes so much more memory and time
+_STEPS_MAX = 1_000_000  # values in maps of many keys that are looked at one by one, 0.3 us each: long texts, and maps
+_BIG_MAP = 64  # keys; up to there not even those that all collide take longer than others
+
+# A token's octets by its first one, 0 where they depend on those that follow.
+_SIZES = [0] * 256
+_SIZES[0x00:0x80] = [1] * 0x80
+_SIZES[0xE0:0x100] = [1] * 0x20
+_SIZES[0xA0:0xC0] = [1 + length for length in range(32)]
+for _code, _size in ((0xC0, 1), (0xC2, 1), (0xC3, 1), (0xCA, 5), (0xCB, 9), (0xCC, 2), (0xCD, 3), (0xCE, 5), (0xCF, 9)):
+    _SIZES[_code] = _size
+for _code, _size in (
+    (0xD0, 2),
+    (0xD1, 3),
+    (0xD2, 5),
+    (0xD3, 9),
+    (0xD4, 3),
+    (0xD5, 4),
+    (0xD6, 6),
+    (0xD7, 10),
+    (0xD8, 18),
+):
+    _SIZES[_code] = _size
+# Those whose length follows: in how many octets, and what comes besides.
+_BLOBS = {0xC4: (1, 0), 0xC5: (2, 0), 0xC6: (4, 0), 0xD9: (1, 0), 0xDA: (2, 0), 0xDB: (4, 0)}
+_BLOBS |= {0xC7: (1, 1), 0xC8: (2, 1), 0xC9: (4, 1)}
+
+
+def _one_of(sizes: dict[int, bytes]) -> bytes:
+    return b"|".join(
+        b"[" + codes + b"]" + (b".{%d}" % (size - 1) if size > 1 else b"") for size, codes in sizes.items()
+    )
+
+
+def _by_size() -> dict[int, bytes]:
+    """The first octets of all tokens of a size, as a class of a regular expression."""
+    found: dict[int, bytes] = {}
+    for code, size in enumerate(_SIZES):
+        if size:
+            found[size] = found.get(size, b"") + b"\\x%02x" % code
+    return found
+
+
+_SCALAR = b"(?:" + _one_of(_by_size()) + b")"
+_MAY_HAVE_BIG_MAP = re.compile(rb"\xde(?:\x00[\x40-\xff]|[\x01-\xff])|\xdf")
+_SCALARS = re.compile(_SCALAR + b"*+", re.DOTALL)
+_SMALL = re.compile(b"(?:[\x80-\x9f]|" + _SCALAR + b")*+", re.DOTALL)  # with arrays and maps of up to 15
+_RUNS = [re.compile(_SCALAR + b"{%d}+" % count, re.DOTALL) for count in range(17)]  # of so many
+
+
+def shape_problem(data: bytes | bytearray) -> str | None:
+    """Why an event of more than LARGE octets is not to be decoded; None if it is."""
+    may_be_many = len(data) * (1 + _CONTAINER) > VALUES_MAX
+    if not may_be_many and _MAY_HAVE_BIG_MAP.search(data) is None:
+        return None
+    try:
+        _Walk(data).through(_SCALARS if may_be_many else _SMALL)
+    except _ProblemError as problem:
+        return str(problem)
+    except IndexError:
+        return None  # it ends too early
+    return None
+
+
+def checked(data: bytes | bytearray) -> bytes | bytearray:
+    """An event of more than LARGE octets; a ValueError, as decoders raise it, if it is not to be decoded."""
+    if (problem := shape_problem(data)) is not None:
+        raise ValueError(problem)
+    return data
+
+
+class _ProblemError(Exception):
+    """Says why an event is not to be decoded."""
+
+
+class _Walk:
+    """Goes through the octets of a value."""
+
+    __slots__ = ("_data", "_steps", "_values")
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = data
+        self._values = 1
+        self._steps = 0
+
+    def through(self, skipped: re.Pattern[bytes]) -> None:
+        """What is ``skipped`` is not counted: among it there is nothing to look at."""
+        data, position = self._data, 0
+        while True:
+            found = skipped.match(data, position)
+            assert found is not None
+            position = found.end()
+            if position >= len(data):
+                return
+            code = data[position]
+            if code in _BLOBS:
+                position = self._after_blob(code, position)
+                continue
+            count, is_map, position = self._container(code, position)
+            if is_map and count >= _BIG_MAP:
+                position = self._big_map(position, count)
+
+    def _after_blob(self, code: int, position: int) -> int:
+        width, more = _BLOBS[code]
+        start = position + 1 + width
+        return start + more + int.from_bytes(self._data[position + 1 : start], "big")
+
+    def _container(self, code: int, position: int) -> tuple[int, bool, int]:
+        """How many elements or pairs it has, whether it is a map, and where the first is."""
+        if 0x80 <= code <= 0x9F:
+            count, is_map, start = code & 0x0F, code < 0x90, position + 1
+        elif 0xDC <= code <= 0xDF:
+            start = position + (3 if code % 2 == 0 else 5)
+            count, is_map = int.from_bytes(self._data[position + 1 : start], "big"), code >= 0xDE
+        else:
+            raise IndexError  # malformed
+        self._values += count * (1 + is_map) + _CONTAINER
+        if self._values > VALUES_MAX:
+            raise _ProblemError(
+                f"it has too many values (the limit is {VALUES_MAX}, an array or a map counts for {1 + _CONTAINER})"
+            )
+        return count, is_map, start
+
+    def _big_map(self, position: int, count: int) -> int:
+        """Look at the keys of a map, and of those in it; where it ends."""
+        data, left, keyed = self._data, [2 * count], [True]  # of each that has begun: values that follow, if keys count
+        while left:
+            while (run := min(left[-1], 16)) and (found := _RUNS[run].match(data, position)) is not None:
+                position = found.end()
+                left[-1] -= run
+            if not left[-1]:
+                left.pop(), keyed.pop()
+                continue
+            code, is_key = data[position], keyed[-1] and left[-1] % 2 == 0
+            left[-1] -= 1
+            if size := _SIZES[code]:
+                position += size
+            elif code in _BLOBS:
+                position = self._after_blob(code, position)
+            else:
+                if is_key:
+                    raise _ProblemError("a map has keys that are arrays or maps")
+                inner, is_map, position = self._container(code, position)
+                left.append(inner * (1 + is_map))
+                keyed.append(is_map and inner >= _BIG_MAP)
+            self._steps += 1
+            if self._steps > _STEPS_MAX:
+                raise _ProblemError("it has too many values in maps of many keys")
+        return position
