@@ -74,6 +74,7 @@ class Inflow(Struct, eq=False):
     inbox: deque[Arrived] = field(default_factory=deque)
     newest_only: bool = False  # an item is asked for when the reader wants one, and not ahead
     dropped: int = 0  # items that the other side has left out
+    most: int = DEFAULT_SLOTS  # of an argument that streams: how many slots there may be, as large as its items are
 
     @property
     def flooded(self) -> bool:
@@ -82,7 +83,8 @@ class Inflow(Struct, eq=False):
 
     def has_room(self, size: int) -> bool:
         """Whether a large item may be kept that has come. From now on fewer of that size are asked for ahead."""
-        self.slots = min(self.slots, max(1, _AHEAD_OCTETS // size))
+        self.most = min(self.most, max(1, _AHEAD_OCTETS // size))
+        self.slots = min(self.slots, self.most)
         self.low = min(self.low, self.slots // 2)
         return size + sum(len(data) for _, data in self.inbox) <= _KEPT_MAX
 

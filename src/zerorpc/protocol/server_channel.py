@@ -127,10 +127,15 @@ class ServerChannel(Struct, eq=False):
     def accept_items(self) -> None:
         """There is a method that reads them: let them come."""
         self.inflow = Inflow(FIRST_SLOTS, DEFAULT_SLOTS // 2, granted=0)
-        self.grant()
+        self._grant()
 
     def grant(self) -> bool:
-        """Let more come if it is time; whether that was so."""
+        """Let more come if it is time; whether that was so. By who has read some."""
+        if self.inflow is not None:
+            self.inflow.slots = self.inflow.most
+        return self._grant()
+
+    def _grant(self) -> bool:
         more = 0 if self.inflow is None or self.closed or self.finished else self.inflow.replenish()
         if more:
             self.peer.send_event(self, encode(self.peer.event_header(self), MORE, [more]))
@@ -142,8 +147,6 @@ class ServerChannel(Struct, eq=False):
         if inflow is None:
             return True  # none was granted: it may be of another's idea of credit, and nobody wants it
         inflow.granted -= 1
-        if inflow.slots == FIRST_SLOTS:
-            inflow.slots = DEFAULT_SLOTS
         is_large = len(data) > LARGE_ITEM
         if inflow.flooded or (is_large and not inflow.has_room(len(data))):
             return False
