@@ -380,6 +380,15 @@ def test_octets_that_were_changed_on_the_way_end_it() -> None:
     assert server.received == []
 
 
+def test_another_version_in_the_middle_is_no_older_peer() -> None:
+    server, client = connected()
+    said = bytearray(client.say(b"hello"))
+    said[1] = 2
+    with pytest.raises(ProtocolError, match="TLS failed: wrong version number") as caught:
+        server.tls.receive(bytes(said), server.decoder, server.deliver)
+    assert type(caught.value) is ProtocolError
+
+
 def test_nonsense_in_the_handshake_ends_it() -> None:
     server, client = pair(certificates().serves, certificates().trusts)
     hello = bytearray(client.tls.take_output())

@@ -213,7 +213,7 @@ class TlsConnection:
         if isinstance(error, ssl.SSLCertVerificationError):
             return HandshakeFailed(f"{whose} certificate can't be trusted: {error.verify_message.rstrip('.')}")
         reason = error.reason or str(error)
-        if reason in _REASONS:
+        if reason in _REASONS and (not self.ready or "ALERT" in reason):  # a client is ready before it may be refused
             return HandshakeFailed(_REASONS[reason])
         return ProtocolError(f"TLS failed: {reason.replace('_', ' ').lower()}")
 
