@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 import zmq
 
 from tests.interop.programs import PATIENCE
+from zerorpc.zmtp import Connection, Message, State
 
 PATIENCE_MS = 5000  # for one message, and then the test has failed
 TCP = "tcp://127.0.0.1:*"
@@ -42,8 +44,8 @@ class Sockets:
         return socket
 
     def close(self) -> None:
-        for socket in self._opened:
-            socket.close(linger=0)
+        for opened in self._opened:
+            opened.close(linger=0)
         self._context.term()
 
 
@@ -182,3 +184,16 @@ def proxy(sockets: Sockets, front: Socket, back: Socket) -> Iterator[None]:
     finally:
         remote.send(b"TERMINATE")
         thread.join(PATIENCE)
+
+
+def carry(connection: Connection, sock: socket.socket, until: Callable[[list[Message]], object]) -> list[Message]:
+    """Carry octets both ways until that is so, or the connection is over; the messages that came."""
+    received: list[Message] = []
+    sock.settimeout(PATIENCE)
+    while not until(received):
+        sock.sendall(b"".join(connection.take_output()))
+        if connection.state is State.CLOSED or not (data := sock.recv(4096)):
+            break
+        received += connection.receive_data(data)
+    sock.sendall(b"".join(connection.take_output()))
+    return received

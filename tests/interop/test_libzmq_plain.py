@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import functools
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
 from tests.interop.programs import PATIENCE
-from tests.interop.raw_zmq import Sockets, endpoint_of
-from zerorpc.zmtp import Connection, Message, SocketType, State
+from tests.interop.raw_zmq import Sockets, carry, endpoint_of
+from zerorpc.zmtp import Connection, SocketType, State
 from zerorpc.zmtp.mechanisms import Credentials
 from zerorpc.zmtp.mechanisms.plain import PlainClient, PlainServer
-
-
-def carry(connection: Connection, sock: socket.socket, until: Callable[[list[Message]], object]) -> list[Message]:
-    """Carry octets both ways until that is so, or the connection is over; the messages that came."""
-    received: list[Message] = []
-    sock.settimeout(PATIENCE)
-    while not until(received):
-        sock.sendall(b"".join(connection.take_output()))
-        if connection.state is State.CLOSED or not (data := sock.recv(4096)):
-            break
-        received += connection.receive_data(data)
-    sock.sendall(b"".join(connection.take_output()))
-    return received
 
 
 @pytest.fixture
