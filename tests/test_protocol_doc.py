@@ -21,8 +21,8 @@ from tests.service.running import PATIENCE, RawPeer, serving
 from zerorpc import errors
 from zerorpc.protocol import events, references
 from zerorpc.protocol.call_header import CallHeader
-from zerorpc.protocol.events import encode_usual
 from zerorpc.protocol.inquiry import TELL
+from zerorpc.protocol.packing import encode_usual
 from zerorpc.protocol.peer import EXTENSION_LEVEL
 from zerorpc.zmtp import Connection, SocketType
 

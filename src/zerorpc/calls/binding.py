@@ -9,14 +9,15 @@ from typing import Any, TypeAlias
 import msgspec
 
 from zerorpc.errors import NotSupported
-from zerorpc.protocol.events import CALL_KEY, encode_usual
+from zerorpc.protocol.events import CALL_KEY, Buffer
+from zerorpc.protocol.packing import pack
 
 __all__ = ["Published", "bound_by_position"]
 
 Published: TypeAlias = Mapping[str, Any]  # by method, the "args" of ``_zerorpc_inspect``: [{"name": "x", "default": 1}]
 
 
-def bound_by_position(request: bytes, published: Published, server: str) -> bytes:
+def bound_by_position(request: Buffer, published: Published, server: str) -> bytes:
     """A packed request with keyword arguments as one that has only positions.
 
     Raises NotSupported, which names the method, the parameter and the server, where that can't be done.
@@ -42,7 +43,7 @@ def bound_by_position(request: bytes, published: Published, server: str) -> byte
             args.append(parameter["default"])
         else:
             raise _impossible(method, name, server, "it stands before one that is given, and has no default")
-    return encode_usual((header, method, args))
+    return bytes(pack((header, method, args)))
 
 
 def _parameters(told: object) -> list[dict[str, Any]] | None:

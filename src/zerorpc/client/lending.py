@@ -14,8 +14,9 @@ from msgspec.msgpack import Ext
 
 from zerorpc.errors import Cancelled, SerializationError
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.events import CALL_KEY, unsendable
+from zerorpc.protocol.events import CALL_KEY
 from zerorpc.protocol.lent import LentToCall, encode_lending
+from zerorpc.protocol.packing import unsendable
 from zerorpc.protocol.references import OUTCOME
 from zerorpc.remote_objects import ByReference, name_if_function
 from zerorpc.scope import Cancellable

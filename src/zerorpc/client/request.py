@@ -45,10 +45,10 @@ from zerorpc.protocol.events import (
     Event,
     check_id,
     decode_header,
-    encode_usual,
     too_large,
 )
 from zerorpc.protocol.liveness import FOREVER
+from zerorpc.protocol.packing import LARGE_OCTETS, SIZED, encode_usual, pack
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.remote_method import method_name
 from zerorpc.scope import Scope, current_scope
@@ -119,15 +119,20 @@ class Request:
             self.event = event = Event(name, args, header)
             context.hook_client_before_request(event)
             header, args = event.header, event.args
-            called = event.name
+            called, looked_at = event.name, tuple(event.args) if isinstance(event.args, (list, tuple)) else ()
             if context.own_ids or header.get("message_id") is not message_id:
                 message_id = check_id(header.get("message_id"))  # of a hook: what the server answers is what it gets
                 caller.calls.check_unused(message_id)
         else:
-            called = name
+            called, looked_at = name, args
         upload = lent = None
         try:
-            data = encode_usual((header, called, args))
+            for arg in looked_at:
+                if type(arg) in SIZED and (type(arg) is memoryview or len(arg) > LARGE_OCTETS):
+                    data: Buffer = pack((header, called, args))
+                    break
+            else:
+                data = encode_usual((header, called, args))
         except Exception:
             upload, args = take_stream(name, header, args)
             lent, data = lend(name, header, called, args)

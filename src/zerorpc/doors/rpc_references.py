@@ -16,8 +16,9 @@ from msgspec import Raw
 from msgspec.msgpack import Ext
 
 from zerorpc.errors import Cancelled, Closed, RemoteError, SerializationError, TimeoutExpired
-from zerorpc.protocol.events import Buffer, encode, encode_usual, too_large, unsendable
+from zerorpc.protocol.events import Buffer, encode, too_large
 from zerorpc.protocol.lent import decode_request, encode_lending
+from zerorpc.protocol.packing import pack, unsendable
 from zerorpc.protocol.patterns import remote_error
 from zerorpc.protocol.references import CALL_BACK, FORGET, RELEASE, LendingMessage, Outcome, Pending, Reference
 from zerorpc.protocol.server_channel import RequestBringer, ServerChannel
@@ -51,7 +52,7 @@ def encode_with_references(channel: ServerChannel, header: dict[str, object], na
 def _encoded_header(header: dict[str, object]) -> bytes:
     """In itself: nothing is lent there."""
     try:
-        return encode_usual(header)
+        return bytes(pack(header))
     except Exception as error:
         raise unsendable(error) from None
 

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, NO_ID, RETRY_AFTER_KEY, TIMEOUT_KEY, encode_usual
+from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, NO_ID, RETRY_AFTER_KEY, TIMEOUT_KEY, Buffer
+from zerorpc.protocol.packing import pack
 
 __all__ = [
     "KEY_MAX",
@@ -73,7 +74,7 @@ class _Parts(msgspec.Struct, array_like=True):
 _parts_decoder = msgspec.msgpack.Decoder(_Parts)
 
 
-def with_time_left(request: bytes, first: float | None, all_of_it: float, attempt: int = 1) -> bytes:
+def with_time_left(request: Buffer, first: float | None, all_of_it: float, attempt: int = 1) -> bytes:
     """The same packed request, sent later than when it was packed: ``first`` seconds are left for the first reply, and
     ``all_of_it`` for the whole call, if it has such a limit. ``attempt`` is its number. Everything else stays as it is.
     """
@@ -85,21 +86,21 @@ def with_time_left(request: bytes, first: float | None, all_of_it: float, attemp
         call["deadline"] = all_of_it
     if attempt > 1:
         header[CALL_KEY] = {**call, "attempt": attempt} if isinstance(call, dict) else {"attempt": attempt}
-    return encode_usual((header, parts.name, parts.args))
+    return bytes(pack((header, parts.name, parts.args)))
 
 
-def renumbered(request: bytes, message_id: object, attempt: int) -> bytes:
+def renumbered(request: Buffer, message_id: object, attempt: int) -> bytes:
     """The same packed request with an id of its own, as a further attempt."""
     parts = _parts_decoder.decode(request)
     call = parts.header.get(CALL_KEY)
     said = {**(call if isinstance(call, dict) else {}), "attempt": attempt}
-    return encode_usual(({**parts.header, "message_id": message_id, CALL_KEY: said}, parts.name, parts.args))
+    return bytes(pack(({**parts.header, "message_id": message_id, CALL_KEY: said}, parts.name, parts.args)))
 
 
 def readdressed(reply: bytes, header: dict[str, Any]) -> bytes:
     """A packed reply as one to another request: ``header`` has what differs."""
     parts = _parts_decoder.decode(reply)
-    return encode_usual(({**parts.header, **header}, parts.name, parts.args))
+    return bytes(pack(({**parts.header, **header}, parts.name, parts.args)))
 
 
 def retry_after(header: dict[str, Any]) -> float | None:

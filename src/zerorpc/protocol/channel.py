@@ -125,7 +125,7 @@ class ClientChannel(Struct, eq=False):  # a Struct is made in a third of the tim
 
     message_id: MessageId
     method: str
-    data: bytes
+    data: Buffer
     timeout: float | None = None
     deadline: float = _FOREVER  # for the first reply
     slots: int = DEFAULT_SLOTS

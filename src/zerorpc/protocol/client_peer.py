@@ -328,7 +328,7 @@ def _decode_again(peer: ClientPeer, data: Buffer, why: Exception) -> Reply | Wir
         return BadEvent(event.header, event.name, str(error))
 
 
-def _is_in(request: bytes, frames: list[Frame]) -> bool:
+def _is_in(request: Buffer, frames: list[Frame]) -> bool:
     """Whether a request is among what was not sent. Its message id tells it from all others."""
     return any(frame.endswith(request) for frame in frames)
 

@@ -7,7 +7,6 @@ exact to the byte and the type. Hooks see an ``Event``, whose header is a plain 
 from __future__ import annotations
 
 import contextlib
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, final
 
@@ -15,10 +14,10 @@ import msgspec
 from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
+from zerorpc.protocol.packing import LARGE_OCTETS, SIZED, bin_head, encode_usual, pack, problem_of, unsendable
 from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
 from zerorpc.protocol.references import find_references
 from zerorpc.protocol.shape import LARGE, checked, shape_problem
-from zerorpc.shown import message_of, name_of
 from zerorpc.zmtp import frames
 
 __all__ = [
@@ -59,9 +58,7 @@ __all__ = [
     "encode",
     "encode_item",
     "encode_ok",
-    "plain",
     "too_large",
-    "unsendable",
 ]
 
 VERSION = 3
@@ -72,7 +69,6 @@ RAN_KEY = "_zpc_ran"  # an ERR's header, to peers of extension level 1: whether 
 ERROR_KEY = "_zpc_error"  # the same, if the server itself refused: which of ``errors.SERVER_ERRORS`` it is
 RETRY_AFTER_KEY = "_zpc_retry_after"  # and of a ServerOverloaded: seconds after which to try again, as a float
 ID_MAX = 64 * 1024  # octets of a message id, which every further event of its channel carries; ours have 34
-_JOIN_MAX = 16 * 1024  # octets of a result up to which another copy costs less than ``encode``
 
 OK = "OK"
 ERR = "ERR"
@@ -172,7 +168,7 @@ class Event:
 def encode(header: Mapping[str, object], name: str, args: object) -> bytes:
     """Pack one event. Raises SerializationError when a value has no MessagePack form, or all are too large."""
     try:
-        data = encode_usual((header, name, args))
+        data = bytes(pack((header, name, args)))
     except Exception as error:
         raise unsendable(error) from error
     if len(data) > frames.MESSAGE_MAX:
@@ -182,8 +178,8 @@ def encode(header: Mapping[str, object], name: str, args: object) -> bytes:
 
 def encode_ok(message_id: bytes, response_to: Raw, value: object) -> bytes:
     """``encode({"message_id": …, "v": 3, "response_to": …}, OK, [value])`` for an id of 32 octets, in less time."""
-    if type(value) is bytes and len(value) > _JOIN_MAX:
-        return encode({"message_id": message_id, "v": VERSION, "response_to": response_to}, OK, (value,))
+    if type(value) in SIZED and (type(value) is memoryview or len(value) > LARGE_OCTETS):  # type: ignore[arg-type]
+        return _encode_large((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL), value)
     try:
         data = b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL, encode_usual(value)))
     except Exception as error:
@@ -195,8 +191,8 @@ def encode_ok(message_id: bytes, response_to: Raw, value: object) -> bytes:
 
 def encode_item(message_id: bytes, response_to: Raw, value: object) -> bytes:
     """The same for STREAM."""
-    if type(value) is bytes and len(value) > _JOIN_MAX:
-        return encode({"message_id": message_id, "v": VERSION, "response_to": response_to}, STREAM, value)
+    if type(value) in SIZED and (type(value) is memoryview or len(value) > LARGE_OCTETS):  # type: ignore[arg-type]
+        return _encode_large((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL), value)
     try:
         data = b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL, encode_usual(value)))
     except Exception as error:
@@ -206,55 +202,25 @@ def encode_item(message_id: bytes, response_to: Raw, value: object) -> bytes:
     return data
 
 
-def unsendable(error: Exception) -> Exception:
-    """What to raise for what msgspec, or a value's own code, raised while it was packed.
-
-    Only a lack of memory stays what it is: it says nothing about the value.
-    """
-    return error if issubclass(type(error), MemoryError) else SerializationError(_problem(error))
+def _encode_large(head: tuple[bytes, ...], value: Any) -> bytes:
+    """Octets are joined as they are, and refused before that if they are too much."""
+    try:
+        if type(value) is bytes:
+            parts = (*head, bin_head(len(value)), value)
+        else:
+            parts = (*head, bytes(pack(value)))
+        size = sum(map(len, parts))
+        if size <= frames.MESSAGE_MAX:
+            return b"".join(parts)
+    except Exception as error:
+        raise unsendable(error) from error
+    raise too_large(size)
 
 
 def too_large(size: int) -> SerializationError:
     """The error of an event that its receiver would refuse, and the connection with it."""
     return SerializationError(f"a message of {size} octets (the limit is {frames.MESSAGE_MAX})")
 
-
-def _problem(error: Exception) -> str:
-    """What an error is about; its type too, where that is no error of packing but of a value's own code."""
-    kind, text = name_of(error), message_of(error)
-    if not text:
-        return kind
-    return text if issubclass(type(error), _PACKING_ERRORS) else f"{kind}: {text}"
-
-
-_PACKING_ERRORS = (TypeError, ValueError, OverflowError, RecursionError, BufferError)
-
-
-def plain(value: Any) -> Any:
-    """What msgspec can't pack but the old implementation could: subclasses of the basic types; and any integer."""
-    why = ""
-    try:
-        for base, convert in _SUBCLASSED:
-            if isinstance(value, base):
-                return convert(value)
-        if hasattr(type(value), "__index__"):
-            return operator.index(value)
-    except MemoryError:
-        raise
-    except Exception as error:
-        why = f": {_problem(error)}"
-    raise TypeError(f"a value of type {type(value).__qualname__} can't be sent{why}")
-
-
-_SUBCLASSED: tuple[tuple[type, Any], ...] = (
-    (str, str.__str__),
-    (int, int.__int__),
-    (float, float.__float__),
-    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
-)
-# ``encode`` of a (header, name, args), for where a call costs: what it raises goes through ``unsendable``, and whether
-# the event is too large is up to the caller.
-encode_usual: Callable[[object], bytes] = msgspec.msgpack.Encoder(enc_hook=plain).encode
 
 # A reply as ``encode`` packs it, with gaps for what differs.
 _REPLY_HEAD = b"\x93\x83" + encode_usual("message_id") + b"\xc4\x20"  # a bin of 32 octets
@@ -343,7 +309,7 @@ def _decode_by_parts(data: bytes, refused: str | None = None) -> WireEvent | Bad
         try:
             return WireEvent(header, name, _lenient_args(raw_args, header.version))
         except DECODE_ERRORS as error:
-            problem = f"the arguments can't be decoded: {_problem(error)}"
+            problem = f"the arguments can't be decoded: {problem_of(error)}"
     return BadEvent(header, name, problem)
 
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from msgspec.msgpack import Encoder, Ext
 
-from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, Buffer, plain
+from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, Buffer
+from zerorpc.protocol.packing import pack, plain
 from zerorpc.protocol.references import CALLS_MAX, FORGET, RELEASE, Borrow, Lent, Table, borrowing
 
 __all__ = ["CallBack", "Hand", "LentToCall", "decode_request", "encode_lending"]
@@ -24,7 +25,7 @@ def encode_lending(message: object, lend: Callable[[object], Ext | None]) -> byt
         lent = lend(value)
         return plain(value) if lent is None else lent
 
-    return Encoder(enc_hook=stand_in).encode(message)
+    return bytes(pack(message, Encoder(enc_hook=stand_in)))
 
 
 class _Lending(msgspec.Struct):

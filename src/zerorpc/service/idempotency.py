@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from zerorpc.protocol.packing import pack
 from zerorpc.settings import Answers
 
 __all__ = ["AnswersInMemory", "Claim", "Claimed", "Key", "digest_of"]
@@ -41,7 +42,7 @@ class Claimed(NamedTuple):
 
 def digest_of(args: Any, kwargs: dict[str, Any] | None) -> bytes:
     """What tells arguments from others. The order of keywords and of a map's entries doesn't count."""
-    return hashlib.sha256(_encoder.encode((args, kwargs or {}))).digest()
+    return hashlib.sha256(pack((args, kwargs or {}), _encoder)).digest()
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic", enc_hook=repr)

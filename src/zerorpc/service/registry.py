@@ -9,8 +9,8 @@ from msgspec.msgpack import decode
 
 from zerorpc.exposure import Patterns
 from zerorpc.logs import Logger
-from zerorpc.protocol.events import encode_usual
 from zerorpc.protocol.inquiry import TELL
+from zerorpc.protocol.packing import pack
 from zerorpc.service.collecting import collect
 from zerorpc.service.methods import Method, on_loop
 from zerorpc.service.signatures import argspec, describe
@@ -61,7 +61,7 @@ class Registry:
         """
         packed = self._described
         if packed is None:
-            packed = encode_usual({name: describe(method) for name, method in self.methods.items()})
+            packed = bytes(pack({name: describe(method) for name, method in self.methods.items()}))
             self._described = packed
         described: dict[str, Any] = decode(packed)
         return described
