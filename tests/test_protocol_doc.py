@@ -381,6 +381,8 @@ def test_how_it_takes_an_argument_that_streams(service_and_client: tuple[Service
     client.send_data(meaning('"STREAM", 7'))
     client.send_data(meaning(end))
     event = client.next_event()
+    if event.name == "_zpc_more":  # if it has read the item before the end came
+        event = client.next_event()
     if "DONE" in end:
         assert (event.name, event.args) == ("OK", [7])
     else:

@@ -62,8 +62,8 @@ def test_streams_that_nobody_reads() -> None:
 
 
 def test_answers_that_nobody_reads() -> None:
-    """12,000 requests for 100 kB each: no further one is begun as long as their caller takes nothing. Those that threads
-    had begun by then, 512 at most, make their answers.
+    """12,000 requests for 100 kB each: nothing further begins as long as their caller takes nothing. What threads had
+    begun by then, 512 at most, make their answers.
     """
     with ground("uvloop") as place, place.attacker() as peer:
         before = place.figures()["resident"]
