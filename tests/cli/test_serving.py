@@ -51,6 +51,29 @@ def test_os_is_not_served_to_other_machines(capsys: pytest.CaptureFixture[str]) 
     assert list(Server.made.pop()._core.registry.methods) == ["getcwd"]
 
 
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("service = {'a': 1}", "the method 'a' has to be a function, not a value of type int"),
+        ("service = {1: print}", "a method's name has to be a str, not 1"),
+        ("from subprocess import check_output", "the module served_here has only functions that it imports, such as"),
+        ("__all__ = 'hello'", "__all__ of the module served_here has to be a list of names"),
+    ],
+)
+def test_what_is_no_service_is_told_in_a_line(
+    source: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "served_here.py").write_text(source)
+    target = "served_here:service" if source.startswith("service") else "served_here"
+    try:
+        assert main(["--server", "--bind", "tcp://127.0.0.1:0", target]) == 2
+    finally:
+        del sys.modules["served_here"]
+    assert f'"{target}" can\'t be served: {why}' in capsys.readouterr().err
+    assert not Server.made
+
+
 def test_every_setting_of_a_server_has_a_flag() -> None:
     assert settings_of() == ServerSettings()
     given = {

@@ -283,6 +283,7 @@ def test_what_is_no_service_is_refused_at_once(service: Any, why: str) -> None:
     takers: list[Callable[[Any], Any]] = [collect, zerorpc.Server().register]
     if service is not None:  # which stands for "its own methods"
         takers += [zerorpc.Server, zerorpc.Puller, zerorpc.Subscriber]
+        takers += [lambda given: zerorpc.testing.client(given).__enter__()]
     for take in takers:
         with pytest.raises(TypeError, match=why):
             take(service)

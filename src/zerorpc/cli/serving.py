@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from zerorpc.cli.arguments import UsageError
 from zerorpc.cli.harmless import check_harmless
 from zerorpc.cli.links import open_links
-from zerorpc.cli.loading import load, make_current_folder_importable
-from zerorpc.cli.printing import note
+from zerorpc.cli.loading import HOW_TO_NAME, load, make_current_folder_importable
+from zerorpc.cli.printing import note, one_line
 from zerorpc.settings import ServerSettings, declared
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ def _serve(arguments: Arguments, target: str) -> None:
     make_current_folder_importable()
     service = load(target)
     check_harmless(service, target, arguments)
-    with Server(service, **{name: getattr(arguments, name) for name in declared(ServerSettings)}) as server:
+    settings = {name: getattr(arguments, name) for name in declared(ServerSettings)}
+    try:
+        made = Server(service, **settings)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f'"{target}" can\'t be served: {one_line(error)}', HOW_TO_NAME) from None
+    with made as server:
         server.debug = arguments.debug
         server._core.hub.on_bound = None  # open_links says it
         open_links(server, arguments, EXPOSURE)
