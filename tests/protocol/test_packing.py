@@ -36,13 +36,15 @@ def test_a_head_says_how_many_follow() -> None:
         assert decode(bin_head(size) + bytes(size)) == bytes(size)
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray])
+@pytest.mark.parametrize("kind", [bytes, bytearray, lambda size: "x" * size, lambda size: [bytes(size)]])
 def test_what_is_too_much_is_refused(kind: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frames, "MESSAGE_MAX", 100_000)
     for pack_value in (encode_ok, encode_item):
         pack_value(MESSAGE_ID, ID, kind(99_000))
         with pytest.raises(SerializationError, match=r"a message of \d+ octets \(the limit is 100000\)"):
             pack_value(MESSAGE_ID, ID, kind(100_000))
+    with pytest.raises(SerializationError, match=r"a message of \d+ octets \(the limit is 100000\)"):
+        encode({}, "OK", kind(100_000))
 
 
 def test_a_view_that_is_not_contiguous_is_no_value() -> None:
