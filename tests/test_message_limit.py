@@ -194,8 +194,7 @@ def test_what_may_be_sent_is_just_what_the_decoder_takes(
     room = AT - (len(pack(filling(AT - 500))) - (AT - 500))  # what is left beside head and tail
     one_too_many = pack(filling(room + 1))
     for parts in ([b"", one_too_many], [one_too_many]):
-        with pytest.raises(zerorpc.ProtocolError, match=f"a message of {AT + 1} octets or more"):
-            decoded(parts)
+        assert decoded(parts)[0][-1].why.startswith(f"a message of {AT + 1} octets or more")
     monkeypatch.setattr(frames, "MESSAGE_MAX", AT)
     most = pack(filling(room))
     assert len(most) == AT

@@ -31,7 +31,7 @@ from tests.zmtp.links import encoded, handshake, octets
 from zerorpc.errors import LostRemote, ProtocolError, TimeoutExpired
 from zerorpc.protocol.channel import ClientChannel, ClientState
 from zerorpc.protocol.client_peer import ClientPeer
-from zerorpc.protocol.events import decode, encode
+from zerorpc.protocol.events import decode, encode, encode_ok
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
@@ -509,8 +509,27 @@ def test_the_limits_are_the_connections() -> None:
         (ServerPeer(None, new_ids(), limits=limits), "DEALER"),
         (ClientPeer(None, new_ids(), limits=limits), "ROUTER"),
     ):
-        peer.receive_data(handshake(kind) + b"\x02" + (1001).to_bytes(8, "big"), 0.0)
+        peer.receive_data(handshake(kind) + b"\x02" + (2**31 + 1).to_bytes(8, "big"), 0.0)
         assert "the limit is 1000" in str(peer.error)
+
+
+def test_a_request_that_is_too_large_is_answered_with_an_error() -> None:
+    pair = Pair()
+    pair.server.connection.decoder._limits = Limits(message=10_000)
+    ours, there = pair.call("echo", bytes(20_000))
+    assert there.event.problem == f"a message of {len(ours.data)} octets or more (the limit is 10000)"
+    assert pair.call("echo", "the connection lives")[1].args == ["the connection lives"]
+
+
+def test_a_reply_that_is_too_large_fails_its_call_only() -> None:
+    pair = Pair()
+    ours, there = pair.call("echo")
+    pair.client.connection.decoder._limits = Limits(message=10_000)
+    other, _ = pair.call("other")
+    there.send(encode_ok(b"r" * 32, there.event.header.message_id, bytes(20_000)), last=True)
+    pair.exchange()
+    assert "bad reply to echo: a message of 20" in str(ours.error)
+    assert other.error is None
 
 
 def test_a_closed_connection_ends_all_calls_at_once() -> None:

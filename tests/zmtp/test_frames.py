@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -12,7 +13,7 @@ from tests.zmtp.links import bodies, cuts, encoded, messages, split
 from zerorpc.errors import ProtocolError
 from zerorpc.zmtp import memory
 from zerorpc.zmtp.commands import Command
-from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits, encode_delimited, encode_message
+from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits, Oversized, encode_delimited, encode_message
 
 SMALL = Limits(message=1000, frames=3, command=50)
 LONG_HEAD = b"\x02" + (64).to_bytes(8, "big")
@@ -157,9 +158,8 @@ REFUSED = [
     (b"\x80\x00", "a frame with flags 0x80"),
     (b"\x05\x00", "a frame with flags 0x05"),
     (b"\x07" + bytes(8), "a frame with flags 0x07"),
-    (b"\x02" + (1001).to_bytes(8, "big"), "a message of 1001 octets or more"),
+    (b"\x02" + (2**31 + 1).to_bytes(8, "big"), f"a message of {2**31 + 1} octets or more"),
     (b"\x02" + b"\xff" * 8, f"a message of {2**64 - 1} octets or more"),
-    (b"\x03" + (600).to_bytes(8, "big") + b"x" * 600 + b"\x02" + (401).to_bytes(8, "big"), "a message of 1001 octets"),
     (b"\x06" + (51).to_bytes(8, "big"), "a command of 51 octets"),
     (b"\x04\x33", "a command of 51 octets"),
     (b"\x01\x00" * 3, "more than 3 frames"),
@@ -181,6 +181,32 @@ def test_what_came_before_an_error_is_there(wire: bytes, why: str) -> None:
     good = encoded([b"a", b"b"])
     assert outcome([good + wire], SMALL)[0] == [[b"a", b"b"]]
     assert outcome(split(good + wire, range(2000)), SMALL)[0] == [[b"a", b"b"]]
+
+
+@given(st.integers(401, 70_000), st.lists(st.integers(0, 80_000), max_size=6), st.booleans())
+def test_of_a_frame_that_is_too_large_the_first_octets_are_kept(size: int, cuts: list[int], in_place: bool) -> None:
+    """What follows it comes as ever."""
+    large = bytes(range(256)) * (size // 256 + 1)
+    wire = encoded([b"a" * 600, large[:size]]) + encoded([b"next"])
+    out: list[Any] = []
+    decoder = FrameDecoder(SMALL)
+    for piece in split(wire, cuts):
+        position = 0
+        while in_place and decoder.body is not None and position < len(piece):
+            room = decoder.body_room()
+            assert 0 < len(room) <= decoder.missing
+            count = min(len(room), len(piece) - position)
+            room[:count] = piece[position : position + count]
+            room.release()
+            position += count
+            decoder.body_filled(count, out)
+        if position < len(piece):
+            decoder.receive(piece[position:], out)
+    (first, body), after = out
+    assert (first, after) == (b"a" * 600, [b"next"])
+    assert type(body) is Oversized
+    assert body == large[: min(size, 4096)]
+    assert body.why == f"a message of {600 + size} octets or more (the limit is 1000)"
 
 
 def test_just_within_the_limits() -> None:

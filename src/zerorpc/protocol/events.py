@@ -241,6 +241,8 @@ DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, Ov
 def decode(data: Buffer) -> WireEvent | BadEvent:
     """Unpack one event; a BadEvent if just the header makes sense. Raises ProtocolError if not even that."""
     problem = shape_problem(data) if len(data) > LARGE else None
+    if type(data) is frames.Oversized:
+        problem = data.why
     if problem is None:
         with contextlib.suppress(*DECODE_ERRORS):
             return decode_usual(data)

@@ -20,6 +20,7 @@ __all__ = [
     "FrameDecoder",
     "Limits",
     "Message",
+    "Oversized",
     "encode_delimited",
     "encode_message",
 ]
@@ -31,6 +32,8 @@ _MORE, _LONG, _COMMAND = 0x01, 0x02, 0x04
 _BODY_FIRST = 16 * 1024  # octets of memory for the body of a long frame, however little of it is here
 # and how many times what is here: the 256,000 octets that uvloop reads first make room for 1 MiB
 _BODY_AHEAD = 8
+_HEAD = 4096  # octets that are kept of a frame that is too large: with them whoever waits for an answer can be told
+_PASSED_OVER_MAX = 2**31  # octets of such a frame; more ends the connection, which would bring nothing else for long
 SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
 DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
 
@@ -54,12 +57,19 @@ class Limits(NamedTuple):
     subscriptions: int = 1024 * 1024
 
 
+class Oversized(bytes):
+    """The first octets of a frame that makes a message larger than it may be; the others were not kept."""
+
+    why: str = ""
+
+
 class FrameDecoder:
     """Takes received chunks of any size and gives whole messages and commands, in order.
 
     The work is linear in the octets received: of an unfinished frame only a short one (under 264 octets) is ever
     joined again with the next chunk; a longer one's body is filled in place (by ``receive``, or by whoever asks for
-    ``body_room`` and says ``body_filled``), and is handed over without another copy.
+    ``body_room`` and says ``body_filled``), and is handed over without another copy. One that is too large is passed
+    over: its ``Oversized`` first octets tell whose message it was.
     """
 
     __slots__ = (
@@ -70,6 +80,7 @@ class FrameDecoder:
         "_message_size",
         "_parts",
         "_rest",
+        "_too_large",
         "body",
         "has_commands",
         "idle",
@@ -82,6 +93,7 @@ class FrameDecoder:
         self._filled = 0  # what of it is here
         self._end = 0  # the size it will have
         self._flags = 0
+        self._too_large = ""  # why the frame under way is passed over, if it is
         self._parts: Message = []  # frames of the message under way
         self._message_size = 0
         self.idle: bool = True  # nothing of a frame or message is held here
@@ -147,7 +159,7 @@ class FrameDecoder:
             return -1
         else:
             start, length = position + 9, int.from_bytes(data[position + 1 : position + 9], "big")
-        self._check_size(flags, length)
+        self._too_large = self._size_problem(flags, length)
         if start + length <= len(data):
             self._finish_frame(flags, data[start : start + length], out)
             return start + length
@@ -161,8 +173,12 @@ class FrameDecoder:
     def _begin_body(self, arrived: memoryview) -> None:
         """Memory is only taken for a few times what has really arrived, since the announced size may be a lie."""
         size = len(arrived)
-        self.body = bytearray(min(self._end, max(_BODY_FIRST, _BODY_AHEAD * size)))
-        self.body[:size] = arrived
+        if self._too_large:
+            self.body = bytearray(_HEAD + _BODY_FIRST)
+            self.body[: min(size, _HEAD)] = arrived[:_HEAD]
+        else:
+            self.body = bytearray(min(self._end, max(_BODY_FIRST, _BODY_AHEAD * size)))
+            self.body[:size] = arrived
         self._filled = size
 
     def _continue_body(self, data: bytes, out: list[Message | Command]) -> int:
@@ -189,6 +205,9 @@ class FrameDecoder:
         """
         body = self.body
         assert body is not None
+        if self._too_large:
+            start, end = (self._filled, _HEAD) if self._filled < _HEAD else (_HEAD, len(body))
+            return memoryview(body)[start : min(end, start + self.missing)]
         if self._filled == len(body):
             body += bytes(min(self._end, _BODY_AHEAD * self._filled) - self._filled)
         return memoryview(body)[self._filled :]
@@ -199,25 +218,35 @@ class FrameDecoder:
         if self._filled == self._end:
             body, self.body = self.body, None
             assert body is not None
-            keep_memory_for(self._end)
+            if self._too_large:
+                del body[self._end :]
+            else:
+                keep_memory_for(self._end)
             self._finish_frame(self._flags, body, out)
             self.idle = not self._parts
 
-    def _check_size(self, flags: int, length: int) -> None:
-        """Refuse a frame by its announced size, before any of it is kept."""
+    def _size_problem(self, flags: int, length: int) -> str:
+        """Why a frame of such a size is passed over, before any of it is kept; empty if it isn't."""
         if flags & _COMMAND:
             if length > self._limits.command:
                 raise ProtocolError(f"a command of {length} octets (the limit is {self._limits.command})")
-            return
-        if self._message_size + length > self._limits.message:
-            total = self._message_size + length
-            raise ProtocolError(f"a message of {total} octets or more (the limit is {self._limits.message})")
+            return ""
+        total = self._message_size + length
+        if total <= self._limits.message:
+            return ""
+        why = f"a message of {total} octets or more (the limit is {self._limits.message})"
+        if length > _PASSED_OVER_MAX:
+            raise ProtocolError(why)
+        return why
 
     def _finish_frame(self, flags: int, body: Frame, out: list[Message | Command]) -> None:
         if flags & _COMMAND:
             self.has_commands = True
             out.append(Command.decode(bytes(body)))
             return
+        if self._too_large:
+            body = Oversized(body[:_HEAD])
+            body.why, self._too_large = self._too_large, ""
         self._parts.append(body)
         self._message_size += len(body)
         if not flags & _MORE:
