@@ -40,6 +40,7 @@ def test_items_go_as_far_as_credit_does() -> None:
     pair = Pair()
     channel, there = uploading(pair)
     assert not channel.may_send(pair.clock.now)
+    assert not there.grant()  # nobody reads it yet
     there.accept_items()
     pair.exchange()
     assert isinstance(channel.upload, Upload)
