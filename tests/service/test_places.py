@@ -193,6 +193,15 @@ def test_whose_turn_would_come_too_late_is_refused_and_one_of_another_caller_is_
     assert ground.places.wait_now(ground.now) == 11.0
 
 
+def test_who_has_some_waiting_already_has_the_next_turn_after_all_others_who_may_come() -> None:
+    ground, one, others = Ground(1), Caller(), [Caller() for _ in range(4)]
+    assert ground.become_of(one, 2) == ["runs", "waits"]
+    assert [ground.become_of(other, 1) for other in others] == [["waits"]] * 4
+    ground.now = 10.0  # 1 s for each turn
+    assert ground.become_of(one, 1, patience=17.0) == ["refused"]  # up to 9 s
+    assert ground.become_of(one, 1, patience=19.0) == ["waits"]
+
+
 def test_all_that_wait_can_be_taken_out() -> None:
     ground, one = Ground(1), Caller()
     requests = [ground.come(one)[0] for _ in range(3)]

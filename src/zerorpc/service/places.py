@@ -104,7 +104,8 @@ class Places:
         caller = request.caller
         queue = self._queues.get(caller) or _Queue()
         callers = len(self._queues) + (caller not in self._queues)
-        ahead = min(self.waiting, (len(queue.waiting) + 1) * callers - 1)
+        # All others have a turn before each of its own, those who come meanwhile included.
+        ahead = (len(queue.waiting) + 1) * callers - 1
         wait, patience = self._turns.wait(now, ahead), request.patience
         if wait > min(patience * _WAIT_SHARE, self._max_wait * _MAX_WAIT_SHARE):
             return Refusal(f"; its turn would come in {wait:.3g} s", wait)
