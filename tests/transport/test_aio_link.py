@@ -241,6 +241,31 @@ def test_nothing_is_taken_of_a_peer_that_does_not_read(counted: tuple[Loop, Coun
     assert owner.arrived == 42_000
 
 
+@pytest.mark.parametrize("turns", [0, 3])
+def test_what_raises_ends_the_connection_in_a_later_turn_too(
+    counted: tuple[Loop, Counting, AioLink, Transport], turns: int
+) -> None:
+    """The loop does so only for what is read just now; else nothing more would be read of it, for ever."""
+    loop, owner, link, transport = counted
+
+    def fail() -> None:
+        raise MemoryError
+
+    def begin() -> None:
+        link.data_received(ONE_READ)
+        for _ in range(turns - 1):
+            loop.turn()
+        owner.on_arrival = fail
+        loop.turn()
+
+    loop.turn()
+    if turns == 0:
+        owner.on_arrival = fail
+    with pytest.raises(MemoryError):
+        begin()
+    assert transport.aborted
+
+
 def test_a_peer_for_which_too_much_waits_is_given_up(
     counted: tuple[Loop, Counting, AioLink, Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,11 +120,16 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         self._transport.pause_reading()
         data, position, until = self._unread, 0, monotonic() + _TURN_SECONDS
         self._taking = True
-        while position < len(data) and self._may_read and monotonic() < until:
-            piece = data[position : position + _SLICE]
-            position += _SLICE
-            self.act_on(self.peer.receive_data(piece, self._time()))
-        self._taking = False
+        try:
+            while position < len(data) and self._may_read and monotonic() < until:
+                piece = data[position : position + _SLICE]
+                position += _SLICE
+                self.act_on(self.peer.receive_data(piece, self._time()))
+        except BaseException:  # the loop ends a connection whose octets raise, but not in a later turn
+            self.abort(LostRemote(f"the work on the connection to {self.name} was interrupted"))
+            raise
+        finally:
+            self._taking = False
         self._unread = data[position:]
         self._loop.call_soon(self._read_on)
 

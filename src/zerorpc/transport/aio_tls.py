@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any, cast
 
-from zerorpc.errors import ProtocolError
+from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.link import lost_connection
 from zerorpc.transport.tls import SEALED_AT_ONCE, Certificate, TlsConnection
@@ -85,6 +85,9 @@ class AioTls(asyncio.Protocol, asyncio.Transport):
             self._send()
             link.fail(error)
             return
+        except BaseException:  # the loop ends a connection whose octets raise, but not in a later turn
+            link.abort(LostRemote(f"the work on the connection to {link.name} was interrupted"))
+            raise
         finally:
             self._receiving = False
         if self._tls.has_output or self._waiting:
