@@ -204,7 +204,7 @@ class RpcDoor:
         held, link.peer.held = link.peer.held, []
         self.received(link, held)
         assert self.runners is not None
-        self.runners.heed_caller()
+        self.runners.start_waiting()
 
     def peer_leaves(self, link: AioLink) -> None:
         self._heard.set()

@@ -171,7 +171,7 @@ class _Door(_Progress, eq=False):
 
     @property
     def may_begin(self) -> bool:
-        """Whether the caller takes answers just now. From any thread."""
+        """Whether the caller takes answers just now."""
         return True
 
     @property

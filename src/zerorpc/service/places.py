@@ -87,8 +87,19 @@ class Places:
         return self.running - min(self._parked(), _PARKED_MAX)
 
     def has_room(self, request: Request) -> bool:
-        """Whether a request that has just come may have a place. Nobody overtakes those that wait."""
-        return self.taken < self.count and not self.waiting and self._may_have_another(request, 1)
+        """Whether a request that has just come may have a place. It overtakes nobody who may have it as well."""
+        return (
+            self.taken < self.count
+            and request.caller not in self._queues
+            and self._may_have_another(request, 1)
+            and not any(map(self._is_due, self._queues.values()))
+        )
+
+    def _is_due(self, queue: _Queue) -> bool:
+        """Whether the first of a queue may have a free place, or need not wait any more."""
+        first = queue.waiting[0].request
+        queued = len(queue.waiting) - queue.gone
+        return first.closed or (first.may_begin and self._may_have_another(first, queued))
 
     def _may_have_another(self, request: Request, queued: int) -> bool:
         """Whether a caller has less than its share; of its open calls so many are ``queued``."""
@@ -129,14 +140,11 @@ class Places:
         if self.taken >= self.count:
             return None
         for caller, queue in self._queues.items():
-            first = queue.waiting[0]
-            queued = len(queue.waiting) - queue.gone
-            if first.request.closed or (first.request.may_begin and self._may_have_another(first.request, queued)):
-                self._take_first(caller, queue, now)
-                return first
+            if self._is_due(queue):
+                return self._take_first(caller, queue, now)
         return None
 
-    def _take_first(self, caller: object, queue: _Queue, now: float) -> None:
+    def _take_first(self, caller: object, queue: _Queue, now: float) -> Waiting:
         """Its caller comes last from now on."""
         del self._queues[caller]
         first = queue.waiting.popleft()
@@ -147,6 +155,7 @@ class Places:
         self._turns.give(now)
         if queue.waiting:
             self._queues[caller] = queue
+        return first
 
     def wait_now(self, now: float) -> float:
         """Seconds until somebody who came now had its turn, as things go."""

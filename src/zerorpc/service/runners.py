@@ -75,6 +75,7 @@ class Runners:
         """How many there are: of places that are few, one who is alone may have all."""
         if len(self._all_places) == 1:
             self._places.alone = callers <= 1
+            self.start_waiting()  # the last one may have more now
 
     def submit(self, invocation: Invocation) -> None:
         """Run a request, now or when its turn comes, or refuse it. The caller flushes."""
@@ -122,11 +123,11 @@ class Runners:
             self._refuse(invocation, kept)
             return
         invocation.runner = kept
-        if places.running < places.count:  # what waits is of callers who have their share
+        if places.taken < places.count:  # or it would wait for the end of another
             self._loop.call_soon(self._start_waiting, places)
 
-    def heed_caller(self) -> None:
-        """One takes answers again: what it has waiting may have a turn."""
+    def start_waiting(self) -> None:
+        """What waits may have a turn: its caller takes answers again, or has a larger share."""
         for places in self._all_places:
             if places.waiting:
                 self._loop.call_soon(self._start_waiting, places)
@@ -224,10 +225,6 @@ class Runners:
         elif isinstance(data, bytes):
             job.invocation.send_item(data)
             job.sent_one(len(data))
-        elif data is None:
-            places = self._places_of(job.invocation)
-            places.running -= 1
-            self._let_wait(job.invocation, places)
         else:
             self._on_loop.go_on(job.invocation, *data)
 

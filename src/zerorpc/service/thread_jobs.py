@@ -17,8 +17,7 @@ from zerorpc.service.methods import Method
 
 __all__ = ["ThreadJob", "is_for_the_loop"]
 
-# A job, what comes of it, and whether that is the last: packed, or something that the loop has to go on with. None: it
-# was not begun, since its caller takes no answers.
+# A job, what comes of it, and whether that is the last: packed, or something that the loop has to go on with
 Posted: TypeAlias = "tuple[Any, Any, bool]"
 
 _END: Any = object()
@@ -56,9 +55,6 @@ class ThreadJob:
 
     def run(self) -> None:
         invocation = self.invocation
-        if not (invocation.may_begin or invocation.closed) and self._items is None:
-            self._crew.post((self, None, False))
-            return
         data: bytes | None = None
         if not invocation.closed:
             try:
