@@ -112,6 +112,24 @@ def test_a_puller_takes_no_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch
         eventually(lambda: len(work.taken) == 5000)
 
 
+def test_nor_more_octets(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
+    monkeypatch.setattr("zerorpc.one_way.inbox._OCTETS_MAX", 3_000_000)
+    puller = zerorpc.Puller(work)
+    endpoint = puller.bind(TCP)[0]
+    with on_thread(puller), zerorpc.Pusher() as pusher:
+        pusher.connect(endpoint)
+        pusher.block()
+        thread = threading.Thread(target=lambda: [pusher.take(bytes(1_000_000)) for _ in range(40)])
+        thread.start()
+        inbox = puller._core
+        eventually(lambda: inbox._paused)
+        assert inbox._arrived.octets < 5_000_000  # of 40
+        work.release.set()
+        thread.join(PATIENCE)
+        eventually(lambda: len(work.taken) == 40)
+        assert inbox._arrived.octets == 0
+
+
 def test_what_is_paused_just_when_the_last_event_has_been_taken_is_read_on(
     monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:

@@ -37,7 +37,8 @@ __all__ = ["Inbox"]
 
 logger: Logger = Logger("zerorpc.server")
 
-_QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark
+_QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark;
+_OCTETS_MAX = 64 * 1024 * 1024  # or so many octets of them
 
 
 _Outcome: TypeAlias = "BaseException | None"
@@ -67,7 +68,7 @@ class Inbox:
 
     def _set_up(self) -> None:
         """State that is new after a fork, too."""
-        self._arrived: queue.SimpleQueue[tuple[WireEvent, Buffer] | None] = queue.SimpleQueue()  # None: look again
+        self._arrived = _Arrived()
         self._arrival = asyncio.Event()  # for ``serve``
         self._stopped = False
         self._paused: list[AioLink] = []
@@ -83,8 +84,7 @@ class Inbox:
                 arrived = _next(self._arrived)
                 if arrived is None:
                     continue
-                self._resume(loop)
-                invocation = self._invocation(*arrived)
+                invocation = self._take(*arrived, loop)
                 try:
                     base.copy().run(self._run_one, invocation, methods)
                 except BaseException as error:  # no thread could be started, or the task was cancelled at its last step
@@ -95,9 +95,6 @@ class Inbox:
         finally:
             methods.close()
             self._stopped = self._running = False
-
-    def _invocation(self, event: WireEvent, data: Buffer) -> EventInvocation:
-        return EventInvocation.of(self.methods.get(event.name), event, data, self.context)
 
     def _run_one(self, invocation: EventInvocation, methods: MethodLoop) -> None:
         if _is_on_loop(invocation):
@@ -120,8 +117,7 @@ class Inbox:
                 arrived = self._arrived.get()
                 if arrived is None:
                     continue
-                self._resume(loop)
-                invocation = self._invocation(*arrived)
+                invocation = self._take(*arrived, loop)
                 if _is_on_loop(invocation):
                     await _end_of(base.copy().run(loop.create_task, self._handle(invocation, None)))
                 else:
@@ -243,20 +239,20 @@ class Inbox:
     def received(self, link: AioLink, touched: list[Any]) -> None:
         """Queue; a link that brings more than the methods get through is read no further for now."""
         for arrived in touched:
-            self._arrived.put(arrived)
+            self._arrived.add(arrived)
         self._arrival.set()
-        if self._arrived.qsize() >= _QUEUED_MAX and link not in self._paused:
+        if self._arrived.is_full and link not in self._paused:
             link.pause_reading()
             self._paused.append(link)
-            if self._has_room():  # who took the last event may not have seen it
+            if self._arrived.has_room:  # who took the last event may not have seen it
                 self._resume_links()
 
-    def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._paused and self._has_room():
+    def _take(self, event: WireEvent, data: Buffer, loop: asyncio.AbstractEventLoop) -> EventInvocation:
+        """An event has its turn; what was paused is read on, if there is room now."""
+        self._arrived.count_out(data)
+        if self._paused and self._arrived.has_room:
             loop.call_soon_threadsafe(self._resume_links)
-
-    def _has_room(self) -> bool:
-        return self._arrived.qsize() <= _QUEUED_MAX // 2
+        return EventInvocation.of(self.methods.get(event.name), event, data, self.context)
 
     def _resume_links(self) -> None:
         paused, self._paused = self._paused, []
@@ -294,7 +290,34 @@ class Inbox:
         return self.hub.stale
 
 
-def _next(arrived: queue.SimpleQueue[tuple[WireEvent, Buffer] | None]) -> tuple[WireEvent, Buffer] | None:
+class _Arrived(queue.SimpleQueue["tuple[WireEvent, Buffer] | None"]):
+    """Events that wait for their method; None: look again. One thread adds them, one takes them, and each counts."""
+
+    def __init__(self) -> None:
+        self._octets_in = self._octets_out = 0
+
+    def add(self, arrived: tuple[WireEvent, Buffer]) -> None:
+        self._octets_in += len(arrived[1])
+        self.put(arrived)
+
+    def count_out(self, data: Buffer) -> None:
+        """One was taken."""
+        self._octets_out += len(data)
+
+    @property
+    def octets(self) -> int:
+        return self._octets_in - self._octets_out
+
+    @property
+    def is_full(self) -> bool:
+        return self.qsize() >= _QUEUED_MAX or self.octets >= _OCTETS_MAX
+
+    @property
+    def has_room(self) -> bool:
+        return self.qsize() <= _QUEUED_MAX // 2 and self.octets <= _OCTETS_MAX // 2
+
+
+def _next(arrived: _Arrived) -> tuple[WireEvent, Buffer] | None:
     """Wait for an event; None: look whether to stop."""
     try:
         return arrived.get(timeout=GLANCE)
