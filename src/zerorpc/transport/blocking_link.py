@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import socket
 from collections import deque
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.channel import ClientChannel
@@ -62,6 +62,8 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
         "unsent",
         "watched",
     )
+
+    scheme: ClassVar[str] = "tcp"
 
     peer: ClientPeer
 
@@ -182,7 +184,7 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
         if self.dialer is not None:
             return self.dialer.endpoint.text
         with contextlib.suppress(OSError):
-            return address_text(self.sock.getpeername())
+            return address_text(self.sock.getpeername(), self.scheme)
         return address_text(None)
 
     def fail(self, error: Exception) -> None:

@@ -31,6 +31,8 @@ class TlsBlockingLink(BlockingLink):
 
     __slots__ = ("_sealed", "_tls", "_to_send")
 
+    scheme = "tls+tcp"
+
     def __init__(
         self, hub: BlockingLinks, sock: socket.socket, peer: ClientPeer, dialer: Dialer | None, tls: TlsConnection
     ) -> None:
@@ -92,11 +94,6 @@ class TlsBlockingLink(BlockingLink):
     def output_progress(self) -> tuple[int, int]:
         records = self.unsent // SEALED_AT_ONCE + len(self._unsent)
         return output_progress(self.sock, self.unsent + _OVERHEAD * records)
-
-    @property
-    def name(self) -> str:
-        name = super().name
-        return name if self.dialer is not None else name.replace("tcp://", "tls+tcp://", 1)
 
     @property
     def certificate(self) -> Certificate | None:
