@@ -35,12 +35,14 @@ ORDER = [
     {"remote_method"},
     {"shown", "settings"},
     {"exposure"},
-    {"curve"},
-    {"keys", "unchanged"},
+    {"curve", "tls"},
+    {"keys", "given"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)
-NARROWER = {"cli": {"cli", "__init__", "errors", "exposure", "settings", "shown"}}  # a user of zerorpc like any other
+NARROWER = {
+    "cli": {"cli", "__init__", "errors", "exposure", "settings", "shown", "tls"}
+}  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 
 PURE = {"calls", "protocol", "zmtp"}

@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from zerorpc.service.current_call import CurrentCall, current_call
     from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
     from zerorpc.service.stream_parameters import takes_stream
-    from zerorpc.settings import Answers, Retry, Tls
+    from zerorpc.settings import Answers, Retry
+    from zerorpc.tls import Tls
 
 __version__ = "1.0.0a1"
 
@@ -119,7 +120,7 @@ _MODULES = {
     "Retry": "zerorpc.settings",
     "Server": "zerorpc.server.server",
     "Subscriber": "zerorpc.one_way.puller",
-    "Tls": "zerorpc.settings",
+    "Tls": "zerorpc.tls",
     "by_reference": "zerorpc.remote_objects",
     "current_call": "zerorpc.service.current_call",
     "deadline": "zerorpc.scope",

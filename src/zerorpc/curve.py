@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NoReturn
 
+from zerorpc.given import described
 from zerorpc.keys import KEY_SIZE, KeyPair, decode_z85, encode_z85, read_certificate
 
 __all__ = ["Curve", "curve_or_none"]
@@ -77,7 +78,7 @@ class Curve:
 def curve_or_none(name: str, value: object) -> Curve | None:
     """A setting that is a Curve, or None for none. Raises TypeError for what isn't; the error doesn't show it."""
     if value is not None and not isinstance(value, Curve):
-        raise TypeError(f"{name} has to be a zerorpc.Curve, or None, not a {type(value).__name__}")
+        raise TypeError(f"{name} has to be a zerorpc.Curve, or None, not {described(value)}")
     return value
 
 
@@ -114,4 +115,4 @@ def _key(name: str, given: object) -> bytes | str:
             return given
     if isinstance(given, os.PathLike) and isinstance(path := os.fspath(given), str):
         return path
-    raise TypeError(f"{name} has to be a key in Z85, {KEY_SIZE} bytes or a path, not a {type(given).__name__}")
+    raise TypeError(f"{name} has to be a key in Z85, {KEY_SIZE} bytes or a path, not {described(given)}")

@@ -4,8 +4,6 @@ The constructors take them one by one, and hand them down as one frozen object. 
 the tables in docs/guide.md, come from the same declarations.
 
 Seconds and counts may be given as whatever kind of number. What is none is refused when it is given.
-
-Longer than other files, since each setting of every kind stands here, and only here.
 """
 
 from __future__ import annotations
@@ -13,20 +11,14 @@ from __future__ import annotations
 import functools
 import operator
 import os
-import sys
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeAlias, TypeVar, cast, get_type_hints
-
-if TYPE_CHECKING:
-    import ssl
-
-    TlsGiven: TypeAlias = "Tls | ssl.SSLContext"
-else:
-    TlsGiven = Any  # ssl is imported by whoever uses it
+from typing import Annotated, Any, NamedTuple, Self, TypeAlias, TypeVar, get_type_hints
 
 from zerorpc.curve import Curve, curve_or_none
 from zerorpc.exposure import patterns
+from zerorpc.given import described, path_of
+from zerorpc.tls import TlsGiven, tls_or_none
 
 __all__ = [
     "FOREVER",
@@ -38,14 +30,12 @@ __all__ = [
     "Retry",
     "ServerSettings",
     "Setting",
-    "Tls",
     "above_zero",
     "checked",
     "count",
     "declared",
     "retry_or_none",
     "seconds",
-    "tls_or_none",
 ]
 
 FOREVER = 1e9  # s, 31 years; as much or more is no limit, since not every clock and lock takes it
@@ -104,7 +94,7 @@ class Retry(_RetryFields):
 def retry_or_none(name: str, value: object) -> Retry | None:
     """A setting that is a Retry, or None for no retries. Raises TypeError for what isn't."""
     if value is not None and not isinstance(value, Retry):
-        raise TypeError(f"{name} has to be a zerorpc.Retry, or None, not {_described(value)}")
+        raise TypeError(f"{name} has to be a zerorpc.Retry, or None, not {described(value)}")
     return value
 
 
@@ -134,76 +124,13 @@ class Answers(_AnswersFields):
         keys: int = 100_000,  # at 255 octets each, and 100 of ours, 36 MB
         octets: int = 64 * 1024 * 1024,  # half of the largest message
     ) -> Self:
-        path = None if path is None else _path("path", path)
+        file = None if path is None else path_of("path", path)
         limits = above_zero("seconds", seconds), count("keys", keys), count("octets", octets)
-        return super().__new__(cls, path, FOREVER if limits[0] is None else limits[0], *limits[1:])
-
-
-class _TlsFields(NamedTuple):
-    certificate: str | None
-    key: str | None
-    ca: str | None
-    client_certificates: str
-    server_name: str | None
-
-
-class Tls(_TlsFields):
-    """The files for TLS at endpoints ``tls+tcp://``: ``Server(…, tls=Tls("server.pem", "server.key"))``.
-
-    Arguments: ``certificate`` ours, a PEM file, with what it takes to verify it behind it. A server needs one. ``key``
-    its private key, unless that is in the same file. ``ca`` whose certificates the other side may have: a PEM file, or
-    a folder as OpenSSL has it. A client that has none trusts whom the system trusts; a server that has one asks clients
-    for certificates. ``client_certificates``: whether a server with a ``ca`` serves clients without one too:
-    ``"required"`` or ``"accepted"``. ``server_name`` whom the server's certificate has to name, if it isn't the host of
-    the endpoint; it is also what the server is asked for (SNI).
-
-    Files that are renewed count for new connections, within a second or two. Nothing below TLS 1.3 is spoken: for
-    anything else give an ``ssl.SSLContext`` in place of this.
-
-    A tuple, and so never changes. Raises TypeError or ValueError for other values; the files are read by ``bind`` and
-    ``connect``.
-    """
-
-    __slots__ = ()
-
-    def __new__(
-        cls,
-        certificate: str | os.PathLike[str] | None = None,
-        key: str | os.PathLike[str] | None = None,
-        ca: str | os.PathLike[str] | None = None,
-        *,
-        client_certificates: str = "required",
-        server_name: str | None = None,
-    ) -> Self:
-        if client_certificates not in ("required", "accepted"):
-            raise ValueError(f'client_certificates has to be "required" or "accepted", not {client_certificates!r}')
-        if server_name is not None and not isinstance(server_name, str):
-            raise TypeError(f"server_name has to be a text, not {_described(server_name)}")
-        if key is not None and certificate is None:
-            raise ValueError("a key needs its certificate")
-        certificate = None if certificate is None else _path("certificate", certificate)
-        key = None if key is None else _path("key", key)
-        ca = None if ca is None else _path("ca", ca)
-        return super().__new__(cls, certificate, key, ca, client_certificates, server_name)
-
-
-def tls_or_none(name: str, value: object) -> TlsGiven | None:
-    """A setting that is a Tls or an ``ssl.SSLContext``, or None. Raises TypeError for what isn't."""
-    if value is None or isinstance(value, Tls):
-        return value
-    if "ssl" not in sys.modules or not isinstance(value, sys.modules["ssl"].SSLContext):
-        raise TypeError(f"{name} has to be a zerorpc.Tls, an ssl.SSLContext, or None, not {_described(value)}")
-    return cast("TlsGiven", value)
-
-
-def _path(name: str, value: object) -> str:
-    if not isinstance(value, (str, os.PathLike)) or not isinstance(path := os.fspath(value), str):
-        raise TypeError(f"{name} has to be a path, not {_described(value)}")
-    return path
+        return super().__new__(cls, file, FOREVER if limits[0] is None else limits[0], *limits[1:])
 
 
 def _answers_or_none(name: str, value: object) -> Answers | str | None:
-    return value if value is None or isinstance(value, Answers) else _path(name, value)
+    return value if value is None or isinstance(value, Answers) else path_of(name, value)
 
 
 class Setting(NamedTuple):
@@ -252,7 +179,7 @@ def count(name: str, value: Any, unless: str = "") -> int:
     try:
         number = operator.index(value)
     except Exception:
-        raise TypeError(f"{name} has to be a whole number{unless}, not {_described(value)}") from None
+        raise TypeError(f"{name} has to be a whole number{unless}, not {described(value)}") from None
     if number < 1:
         raise ValueError(f"{name} has to be at least 1{unless}, not {number}")
     return number
@@ -266,13 +193,9 @@ def _as_float(name: str, value: Any) -> float:
         except OverflowError:
             return inf if value > 0 else -inf
         except Exception as error:
-            raise TypeError(f"{name} has to be a number of seconds, or None, not {_described(value)}") from error
+            raise TypeError(f"{name} has to be a number of seconds, or None, not {described(value)}") from error
     hint = ": give its total_seconds()" if hasattr(kind, "total_seconds") else ""
-    raise TypeError(f"{name} has to be a number of seconds, or None, not {_described(value)}{hint}")
-
-
-def _described(value: object) -> str:
-    return f"a {type(value).__name__}"
+    raise TypeError(f"{name} has to be a number of seconds, or None, not {described(value)}{hint}")
 
 
 def _yes_or_no(_: str, value: object) -> bool:

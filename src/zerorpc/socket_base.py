@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from zerorpc.curve import Curve
+from zerorpc.given import UNCHANGED
 from zerorpc.protocol.events import Buffer
-from zerorpc.settings import TlsGiven
+from zerorpc.tls import TlsGiven
 from zerorpc.transport.hub import Hub
 from zerorpc.transport.unix_sockets import socket_file
-from zerorpc.unchanged import UNCHANGED
 
 __all__ = ["SocketBase"]
 

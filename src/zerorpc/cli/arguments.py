@@ -12,7 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from zerorpc.settings import ClientSettings, ServerSettings, Setting, Tls, declared
+from zerorpc.settings import ClientSettings, ServerSettings, Setting, declared
+from zerorpc.tls import Tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

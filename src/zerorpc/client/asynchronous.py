@@ -32,7 +32,8 @@ from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, TlsGiven, checked
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
+from zerorpc.tls import TlsGiven
 from zerorpc.transport.aio import AioHub
 
 __all__ = ["AsyncClient"]

@@ -32,7 +32,8 @@ from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, USUAL_TERMS
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, TlsGiven, checked
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
+from zerorpc.tls import TlsGiven
 from zerorpc.transport.blocking import BlockingHub
 
 if TYPE_CHECKING:

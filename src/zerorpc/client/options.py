@@ -7,12 +7,12 @@ import operator
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from zerorpc.given import UNCHANGED
 from zerorpc.protocol.call_header import KEY_MAX
 from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.remote_method import RemoteMethod
 from zerorpc.settings import Retry, above_zero, retry_or_none, seconds
-from zerorpc.unchanged import UNCHANGED
 
 __all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
 

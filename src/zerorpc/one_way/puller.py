@@ -14,8 +14,8 @@ from zerorpc.runtime.signals import children_apart
 from zerorpc.service.collecting import service_name
 from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
-from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.socket_base import SocketBase
+from zerorpc.tls import TlsGiven, tls_or_none
 from zerorpc.transport.security import Security
 from zerorpc.zmtp import SocketType
 

@@ -16,8 +16,8 @@ from zerorpc.errors import SerializationError
 from zerorpc.one_way.outbox import LINGER, Outbox
 from zerorpc.protocol.events import VERSION, encode
 from zerorpc.remote_method import RemoteMethod, method_name
-from zerorpc.settings import TlsGiven, tls_or_none
 from zerorpc.socket_base import SocketBase
+from zerorpc.tls import TlsGiven, tls_or_none
 from zerorpc.transport.security import Security
 from zerorpc.zmtp import SocketType
 

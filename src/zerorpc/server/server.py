@@ -13,8 +13,9 @@ from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
 from zerorpc.service import process_pool
 from zerorpc.service.collecting import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, Answers, ServerSettings, TlsGiven, checked
+from zerorpc.settings import GRACE, HEARTBEAT, Answers, ServerSettings, checked
 from zerorpc.socket_base import SocketBase
+from zerorpc.tls import TlsGiven
 
 __all__ = ["Server"]
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from zerorpc.errors import CertificateError, EndpointError
 from zerorpc.logs import Logger
-from zerorpc.settings import Tls, TlsGiven
+from zerorpc.tls import Tls, TlsGiven
 from zerorpc.transport.endpoints import Endpoint
 from zerorpc.transport.tls import TlsConnection
 

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 
 from zerorpc.errors import Closed, EndpointError, HandshakeFailed
-from zerorpc.settings import TlsGiven, tls_or_none
+from zerorpc.tls import TlsGiven, tls_or_none
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import Endpoint, parse
 from zerorpc.transport.names import new_dialer

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from zerorpc.curve import Curve, curve_or_none
-from zerorpc.unchanged import UNCHANGED
+from zerorpc.given import UNCHANGED
 from zerorpc.zmtp.mechanisms import Mechanism, NewMechanism, Null
 
 if TYPE_CHECKING:
