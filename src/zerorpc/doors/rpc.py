@@ -64,33 +64,30 @@ class RpcDoor:
         self._heartbeat = heartbeat
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
-        """New requests to run; running ones that got credit or lost their caller. None is begun of a caller that takes
-        no answers.
+        """New requests: let them run, or answer at once for what can't. Running ones that got credit or lost their
+        caller. None is begun of a caller that takes no answers.
         """
         for channel in touched:
             if channel.runner is not None:
                 _wake(channel)
-            elif not channel.closed:
-                if link.peer.writable:
-                    self._let_in(link, channel)
-                else:
-                    link.peer.held.append(channel)
-
-    def _let_in(self, link: AioLink, channel: ServerChannel) -> None:
-        """A request: let it run, or answer at once for what can't."""
-        event, context = channel.event, self._context
-        bad = type(event) is BadEvent
-        name, args = event.name, None if bad else event.args  # type: ignore[union-attr]
-        method = self._registry.answering.get(name)
-        invocation = (
-            HookedInvocation(method, name, args, channel, link, context)
-            if context.hooks_server
-            else RpcInvocation(method, name, args, channel, link)
-        )
-        if (bad or channel.call is not None) and not self._heed_call(invocation):
-            return
-        assert self.runners is not None
-        self.runners.submit(invocation)
+            elif channel.closed:
+                continue
+            elif not link.peer.writable:
+                link.peer.held.append(channel)
+            else:
+                event, context = channel.event, self._context
+                bad = type(event) is BadEvent
+                name, args = event.name, None if bad else event.args  # type: ignore[union-attr]
+                method = self._registry.answering.get(name)
+                invocation = (
+                    HookedInvocation(method, name, args, channel, link, context)
+                    if context.hooks_server
+                    else RpcInvocation(method, name, args, channel, link)
+                )
+                if (bad or channel.call is not None) and not self._heed_call(invocation):
+                    continue
+                assert self.runners is not None
+                self.runners.submit(invocation)
 
     def _heed_call(self, invocation: RpcInvocation) -> bool:
         """Take what a request says besides; whether it is to be run now."""

@@ -101,11 +101,10 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
     def data_received(self, data: bytes, filled: int = 0) -> None:
         """Take octets: those in ``data``, or so many that ``_BodyReader`` had put into their place."""
         peer, now = self.peer, self._time()
-        if now != self._turn:
-            self._turn, self._in_turn = now, 0
-        self._in_turn += len(data)
+        self._in_turn = taken = len(data) if now != self._turn else self._in_turn + len(data)
+        self._turn = now
         decoder = peer.connection.decoder
-        if self._in_turn > _TURN_OCTETS and (decoder.body is None or decoder.missing < len(data)):
+        if taken > _TURN_OCTETS and (decoder.body is None or decoder.missing < len(data)):
             self._unread = data
             self._take_slices()
             return
