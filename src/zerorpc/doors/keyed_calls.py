@@ -23,6 +23,7 @@ from zerorpc.errors import WorkerDied, WrongArguments
 from zerorpc.logs import Logger
 from zerorpc.protocol.call_header import readdressed
 from zerorpc.protocol.events import ERR, RAN_KEY, decode_header, encode
+from zerorpc.protocol.references import Pending
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.runtime.side_thread import SideThread
 from zerorpc.service.failure import Failure
@@ -244,6 +245,7 @@ class KeyedChannel(_KeyedFields, eq=False):
     def of(cls, channel: ServerChannel, end: Callable[[bytes, bool], None]) -> KeyedChannel:
         made = cls(channel.peer, channel.key, channel.event, channel.data, channel.routing, end=end)
         made.call, made.until = channel.call, inf
+        made.pending = Pending()  # of which there are none; so that its answer goes through ``send``, always
         return made
 
     def send(self, data: bytes, last: bool = False) -> None:

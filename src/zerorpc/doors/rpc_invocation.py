@@ -158,9 +158,8 @@ class RpcInvocation(Invocation, eq=False):
 
     def answer(self, data: bytes, flush: bool = True) -> None:
         channel, link = self.channel, self.link
-        usual = type(channel) is ServerChannel and not channel.closed
-        if usual and channel.outflow is None and channel.pending is None:
-            channel.finished = True  # as its ``send`` does it, without the call
+        if channel.outflow is None and channel.pending is None and not channel.closed:
+            channel.finished = True  # as ``send`` does it, without the call
             channel.peer.send_event(channel, data, True)
         else:
             channel.send(data, True)  # by keyword it costs 200 instructions more

@@ -63,8 +63,10 @@ if sys.version_info >= (3, 12):
             task = asyncio.Task(work, loop=self._loop, context=context, eager_start=True)
             if not task.done():
                 return task
-            if not task.cancelled():  # by itself: the work has ended all the same
+            try:
                 task.result()
+            except asyncio.CancelledError:  # by itself: the work has ended all the same
+                return None
             return None
 
         def close(self) -> None: ...

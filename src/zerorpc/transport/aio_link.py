@@ -109,9 +109,10 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
             self._take_slices()
             return
         self.act_on(peer.receive_data(data, now, filled))
-        if filled and decoder.body is None:
-            self._transport.set_protocol(self)
-        elif decoder.body is not None and not filled and decoder.missing >= _IN_PLACE_MIN:
+        if filled:
+            if decoder.body is None:
+                self._transport.set_protocol(self)
+        elif decoder.body is not None and decoder.missing >= _IN_PLACE_MIN:
             self._transport.set_protocol(_BodyReader(self))
 
     def _take_slices(self) -> None:
