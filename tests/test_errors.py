@@ -25,6 +25,10 @@ TREE = {
     errors.LostRemote: (ConnectionError, errors.LostRemote("lost")),
     errors.RemoteError: (Exception, errors.RemoteError("ValueError", "why", "Traceback ...")),
     errors.UnknownMethod: (LookupError, errors.UnknownMethod("NameError", "f", "Traceback ...", ran=False, method="f")),
+    errors.PermissionDenied: (
+        PermissionError,
+        errors.PermissionDenied("PermissionError", "bob may not call f", "Traceback ...", ran=False, method="f"),
+    ),
     errors.WrongArguments: (TypeError, errors.WrongArguments("TypeError", "f()", "Traceback ...", ran=False)),
     errors.ServerOverloaded: (errors.RemoteError, errors.ServerOverloaded("ServerOverloaded", "why", None, ran=False)),
     errors.ServerStopping: (errors.RemoteError, errors.ServerStopping("ServerStopping", "why", None, ran=False)),
@@ -114,7 +118,7 @@ def test_the_guide_shows_the_tree() -> None:
 def test_what_a_server_says_itself_is_a_remote_error() -> None:
     """So that programs that catch RemoteError, and look at its name, go on working."""
     assert set(errors.SERVER_ERRORS) == {
-        "UnknownMethod", "WrongArguments", "ServerOverloaded", "ServerStopping", "WorkerDied",
+        "UnknownMethod", "PermissionDenied", "WrongArguments", "ServerOverloaded", "ServerStopping", "WorkerDied",
     }  # fmt: skip
     for name, kind in errors.SERVER_ERRORS.items():
         assert kind.__name__ == name

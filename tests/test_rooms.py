@@ -30,13 +30,14 @@ ORDER = [
     {"protocol"},
     {"zmtp"},
     {"runtime"},
+    {"rights_file"},
     {"logs"},
     {"scope", "remote_objects"},
     {"remote_method"},
     {"shown", "settings"},
     {"exposure"},
     {"curve", "tls"},
-    {"keys", "given"},
+    {"keys", "given", "callers"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)

@@ -19,6 +19,7 @@ from zerorpc.errors import (
     HandshakeFailed,
     LostRemote,
     NotSupported,
+    PermissionDenied,
     ProtocolError,
     RemoteError,
     SerializationError,
@@ -32,6 +33,7 @@ from zerorpc.errors import (
 )
 
 if TYPE_CHECKING:
+    from zerorpc.callers import Authenticator, Authorizer, Caller
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.blocking import Client
     from zerorpc.client.every import every
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
     from zerorpc.remote_objects import RemoteFunction, RemoteObject, by_reference, release
+    from zerorpc.rights_file import RightsFile
     from zerorpc.scope import deadline
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call
@@ -55,7 +58,10 @@ __all__ = [
     "AddressInUse",
     "Answers",
     "AsyncClient",
+    "Authenticator",
+    "Authorizer",
     "CallView",
+    "Caller",
     "Cancelled",
     "CertificateError",
     "Client",
@@ -67,6 +73,7 @@ __all__ = [
     "HandshakeFailed",
     "LostRemote",
     "NotSupported",
+    "PermissionDenied",
     "ProtocolError",
     "Publisher",
     "Puller",
@@ -75,6 +82,7 @@ __all__ = [
     "RemoteFunction",
     "RemoteObject",
     "Retry",
+    "RightsFile",
     "SerializationError",
     "Server",
     "ServerOverloaded",
@@ -107,7 +115,10 @@ __all__ = [
 _MODULES = {
     "Answers": "zerorpc.settings",
     "AsyncClient": "zerorpc.client.asynchronous",
+    "Authenticator": "zerorpc.callers",
+    "Authorizer": "zerorpc.callers",
     "CallView": "zerorpc.client.options",
+    "Caller": "zerorpc.callers",
     "Client": "zerorpc.client.blocking",
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
@@ -118,6 +129,7 @@ _MODULES = {
     "RemoteFunction": "zerorpc.remote_objects",
     "RemoteObject": "zerorpc.remote_objects",
     "Retry": "zerorpc.settings",
+    "RightsFile": "zerorpc.rights_file",
     "Server": "zerorpc.server.server",
     "Subscriber": "zerorpc.one_way.puller",
     "Tls": "zerorpc.tls",

@@ -12,6 +12,7 @@
     ├── LostRemote           (ConnectionError)  the peer went away in the middle of a call
     ├── RemoteError                             the remote method raised, or the server didn't run it:
     │   ├── UnknownMethod    (LookupError)      it has no method of that name
+    │   ├── PermissionDenied (PermissionError)  the caller may not call it
     │   ├── WrongArguments   (TypeError)        they don't fit the method
     │   ├── ServerOverloaded                    the method's turn would come too late
     │   ├── ServerStopping                      the server is shutting down
@@ -40,6 +41,7 @@ __all__ = [
     "HandshakeFailed",
     "LostRemote",
     "NotSupported",
+    "PermissionDenied",
     "ProtocolError",
     "RemoteError",
     "SerializationError",
@@ -188,6 +190,29 @@ class UnknownMethod(RemoteError, LookupError):
     """The server has no method of that name: ``method``. Its ``name`` is ``"NameError"``; ``ran`` is False."""
 
 
+class PermissionDenied(RemoteError, PermissionError):
+    """The server's ``authorizer`` doesn't let the caller call the method. Its ``name`` is ``"PermissionError"``;
+    ``ran`` is False.
+
+    Only callers that may list the methods get it. To others there is no such method (UnknownMethod).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        human_msg: str,
+        human_traceback: str | None,
+        *,
+        ran: bool | None = None,
+        method: str | None = None,
+    ) -> None:
+        super().__init__(name, human_msg, human_traceback, ran=ran, method=method)
+        self.args = (name, human_msg, human_traceback)  # of which an OSError makes errno, strerror and a file name
+        self.errno: int | None = errno.EACCES
+        self.strerror: str | None = human_msg
+        self.filename: object = None
+
+
 class WrongArguments(RemoteError, TypeError):
     """The arguments don't fit the method, are no list, or can't be decoded. ``name`` is ``"TypeError"``.
 
@@ -218,7 +243,8 @@ class WorkerDied(RemoteError):
 
 # What a server says of itself, and not a method: by the names that travel in an error's header (docs/protocol.md).
 SERVER_ERRORS: dict[str, type[RemoteError]] = {
-    kind.__name__: kind for kind in (UnknownMethod, WrongArguments, ServerOverloaded, ServerStopping, WorkerDied)
+    kind.__name__: kind
+    for kind in (UnknownMethod, PermissionDenied, WrongArguments, ServerOverloaded, ServerStopping, WorkerDied)
 }
 
 

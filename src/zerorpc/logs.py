@@ -9,7 +9,8 @@ traceback has no control characters, and no line of a message begins where a lin
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from zerorpc.shown import block, line, text_of, trace_of, traceback_of
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     import logging
     from types import TracebackType
 
-__all__ = ["Logger", "is_ctrl_c"]
+__all__ = ["Logger", "Sparing", "is_ctrl_c"]
 
-_DEBUG, _WARNING, _ERROR = 10, 30, 40  # as logging has them
+_DEBUG, _INFO, _WARNING, _ERROR = 10, 20, 30, 40  # as logging has them
 _TOLD_MAX = 4096  # characters on stderr of what a program's logging raised
 _TRACE_MAX = 32 * 1024  # characters of a traceback in a log: 300 frames, which a recursion may have, and some message
 _CHAIN_MAX = 100  # exceptions of one traceback whose names are looked at
@@ -60,6 +61,9 @@ class Logger:
 
     def debug(self, message: str, *args: object) -> None:
         self._log(_DEBUG, message, args)
+
+    def info(self, message: str, *args: object) -> None:
+        self._log(_INFO, message, args)
 
     def warning(self, message: str, *args: object) -> None:
         self._log(_WARNING, message, args)
@@ -126,6 +130,35 @@ class Logger:
         except BaseException as nested:
             if is_ctrl_c(nested):
                 raise
+
+
+class Sparing:
+    """Writes lines that anybody can cause, and so not all of them: ``_AT_ONCE``, and one a second from then on. The
+    next one that is written says how many were left out. ``write`` is a Logger's method. On one thread.
+    """
+
+    _AT_ONCE = 20
+
+    def __init__(self, write: Callable[..., None], clock: Callable[[], float] = monotonic) -> None:
+        self._write = write
+        self._clock = clock
+        self._left = float(self._AT_ONCE)
+        self._since = clock()
+        self._omitted = 0
+
+    def log(self, message: str, *args: object) -> None:
+        now = self._clock()
+        self._left = min(self._left + now - self._since, self._AT_ONCE)
+        self._since = now
+        if self._left < 1:
+            self._omitted += 1
+            return
+        self._left -= 1
+        omitted, self._omitted = self._omitted, 0
+        if omitted:
+            self._write(f"{message} (%d more like this were not logged)", *args, omitted)
+        else:
+            self._write(message, *args)
 
 
 class _InOneLine:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Annotated, Any, NamedTuple, Self, TypeAlias, TypeVar, get_type_hints
 
+from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.curve import Curve, curve_or_none
 from zerorpc.exposure import patterns
 from zerorpc.given import described, path_of
@@ -138,7 +139,7 @@ class Setting(NamedTuple):
 
     check: Callable[[str, Any], object]  # the name and a value given; the value to use. Raises TypeError or ValueError
     meaning: str  # for the help of the command line, and for docs/guide.md
-    unit: str = ""  # of the number that the command line takes; without, it is a yes or a no
+    unit: str = ""  # of the number that the command line takes; "" for a yes or a no; "function": it takes none
     without: str = ""  # what None means
 
 
@@ -204,6 +205,12 @@ def _yes_or_no(_: str, value: object) -> bool:
 
 def _count_or_no_limit(name: str, value: object) -> int | None:
     return None if value is None else count(name, value, ", or None for no limit")
+
+
+def _callable_or_none(name: str, value: object) -> object:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} has to be a function, or None, not {described(value)}")
+    return value
 
 
 _Heartbeat: TypeAlias = Annotated[
@@ -308,6 +315,14 @@ class ServerSettings(NamedTuple):
         bool, Setting(_yes_or_no, "no warning that other machines may call, and that nobody is asked who they are")
     ] = False
     curve: _Curve = None
+    authenticator: Annotated[
+        Authenticator | None,
+        Setting(_callable_or_none, "says who a `Caller` is, or refuses it", "function", without="all may call"),
+    ] = None
+    authorizer: Annotated[
+        Authorizer | None,
+        Setting(_callable_or_none, "says whether an identity may call a method", "function", without="all methods"),
+    ] = None
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

@@ -80,11 +80,27 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
         "pool_size": 3, "max_wait": 2.5, "heartbeat": 7, "processes": 2, "grace": 0, "proxy_protocol": True,
         "answers": "answers.sqlite", "allow": "get_*", "deny": "get_up", "anyone_may_call": True,
     }  # fmt: skip
-    assert set(given) == set(declared(ServerSettings)) - {"tls", "curve"}  # which have several, or files
+    assert set(given) == set(declared(ServerSettings)) - {"tls", "curve", "authenticator", "authorizer"}  # several flags, or files
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
         made = settings_of(flag) if value is True else settings_of(flag, str(value))
         assert made == checked(ServerSettings(**{name: value}))
+
+
+def test_the_rights_are_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rights.toml"
+    path.write_text('[identities.me]\nendpoints = ["*"]\nroles = ["all"]\n[roles.all]\nallow = ["sleep"]\n')
+    assert main(["--server", "--rights", str(path), "--bind", "tcp://0:0", "time"]) == 0
+    assert "open to the network" not in capsys.readouterr().err  # everybody is asked
+    made = Server.made.pop()._core.settings
+    assert made.authenticator is not None
+    assert made.authorizer is not None
+    assert made.authenticator(zerorpc.Caller("tcp://1.2.3.4:5", "x")) == "me"
+    assert [made.authorizer("me", name) for name in ("sleep", "time")] == [True, False]
+    for bad in ("missing.toml", tmp_path):
+        assert main(["--server", "--rights", str(bad), "--bind", "tcp://127.0.0.1:0", "time"]) == 2
+        assert "no rights: " in capsys.readouterr().err
+    assert not Server.made
 
 
 def test_the_keys_are_in_files(tmp_path: Path) -> None:

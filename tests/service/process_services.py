@@ -290,3 +290,9 @@ def tells_in_process() -> list[Any]:
     call.reply_metadata["first"] = call.method
     call.end_metadata["last"] = b"\x01"
     return [call.method, call.peer, dict(call.metadata), call.cancelled, (call.remaining() or 0) > 0]
+
+
+@zerorpc.process
+def identity_in_process() -> str | None:
+    """Who calls it."""
+    return zerorpc.current_call().identity

@@ -63,6 +63,7 @@ class Arguments(argparse.Namespace):
     anyone_may_call: bool
     curve: Curve | None
     curve_server: str | None
+    rights: str | None
     json: bool
     print_json: bool
     inspect: bool
@@ -228,8 +229,9 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
         help="send heartbeats at once, not only after the server's first (client only)",
     )
     add_tls_flags(parser)
+    add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
     for name in server:
-        if name not in client:
+        if name not in client and server[name].unit != "function":
             add_setting(parser, name, server[name], getattr(ServerSettings(), name), "server only")
 
 

@@ -53,5 +53,7 @@ def _port_is_chosen(endpoint: str) -> bool:
 
 
 def _asks_who(endpoint: str, arguments: Arguments) -> bool:
-    """Whether peers have to prove there who they are: by a certificate."""
+    """Whether peers have to prove there who they are: by a certificate, or as the file of rights has it."""
+    if arguments.server and arguments.rights is not None:
+        return True
     return endpoint.startswith("tls+tcp://") and arguments.tls_ca is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zerorpc.cli.arguments import UsageError
 from zerorpc.cli.harmless import check_harmless
@@ -13,6 +13,7 @@ from zerorpc.cli.printing import note, one_line
 from zerorpc.settings import ServerSettings, declared
 
 if TYPE_CHECKING:
+    from zerorpc import RightsFile
     from zerorpc.cli.arguments import Arguments
 
 EXPOSURE = "anyone who reaches this port can call it"
@@ -32,13 +33,26 @@ def serve(arguments: Arguments) -> int:
     return 0
 
 
+def _rights(path: str) -> RightsFile:
+    """Raises UsageError for a file that can't be used."""
+    from zerorpc import RightsFile
+
+    try:
+        return RightsFile(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no rights: {one_line(error)}", "see RightsFile in the guide, Who may call") from None
+
+
 def _serve(arguments: Arguments, target: str) -> None:
     from zerorpc import Server  # before the current folder is importable: it may hold a json.py
 
     make_current_folder_importable()
     service = load(target)
     check_harmless(service, target, arguments)
-    settings = {name: getattr(arguments, name) for name in declared(ServerSettings)}
+    settings: dict[str, Any] = {name: getattr(arguments, name, None) for name in declared(ServerSettings)}
+    if arguments.rights is not None:
+        rights = _rights(arguments.rights)
+        settings["authenticator"], settings["authorizer"] = rights.identify, rights.permits
     try:
         made = Server(service, **settings)
     except (TypeError, ValueError) as error:

@@ -93,7 +93,7 @@ class KeyedCalls:
         elif self.id is None:
             _refuse(invocation, "this server has several processes: keys hold across them with Server(answers=path)")
         else:
-            self._use((invocation.name, key), invocation)
+            self._use((invocation.name, _own(key, invocation.identity)), invocation)
 
     def _use(self, key: Key, invocation: RpcInvocation) -> None:
         digest = digest_of(invocation.args, invocation.kwargs)
@@ -262,6 +262,14 @@ class KeyedChannel(_KeyedFields, eq=False):
 
 
 _HEAD = "Traceback (most recent call last):\n"
+
+
+def _own(key: str | bytes, identity: str | None) -> str | bytes:
+    """The key of one caller: another one that uses the same gets nothing of its answer."""
+    if identity is None:
+        return key
+    whose = f"{len(identity)}:{identity}:"
+    return whose + key if isinstance(key, str) else whose.encode(errors="surrogatepass") + key
 
 
 class _Waits:

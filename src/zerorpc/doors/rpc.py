@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc_invocation import RpcInvocation
@@ -21,9 +22,11 @@ from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.service.methods import Method, Where
 from zerorpc.service.registry import Registry
+from zerorpc.service.rights import Rights
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import own_parameters
 from zerorpc.service.stream_parameters import ASYNC, PLAIN, parameter_at
+from zerorpc.transport.admission import Admission
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.security import UNSECURED, Security
@@ -50,9 +53,18 @@ class RpcDoor:
     """Owns the hub of a server's connections. Once ``runners`` are there, it belongs to their loop."""
 
     def __init__(
-        self, registry: Registry, context: Context, heartbeat: float | None, security: Security = UNSECURED
+        self,
+        registry: Registry,
+        context: Context,
+        heartbeat: float | None,
+        security: Security = UNSECURED,
+        authenticator: Authenticator | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
+        if authenticator is not None:
+            self.hub.admission = Admission(authenticator, self._admitted)
+        self._authorizer = authorizer
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
         self.keyed: KeyedCalls | None = None  # together with these
@@ -78,7 +90,7 @@ class RpcDoor:
                 event, context = channel.event, self._context
                 bad = type(event) is BadEvent
                 name, args = event.name, None if bad else event.args  # type: ignore[union-attr]
-                method = self._registry.answering.get(name)
+                method = link.peer.methods.get(name)
                 invocation = (
                     HookedInvocation(method, name, args, channel, link, context)
                     if context.hooks_server
@@ -184,7 +196,12 @@ class RpcDoor:
     def make_peer(self, mechanism: NewMechanism = Null) -> ServerPeer:
         peer = ServerPeer(self._heartbeat, self._context.next_msgid, mechanism=mechanism)
         peer.tap = self.tap
+        if self.hub.admission is None:  # else nobody knows yet who it is
+            peer.methods = self._registry.answering
         return peer
+
+    def _admitted(self, link: AioLink, identity: str) -> None:
+        link.peer.rights = link.peer.methods = Rights(self._registry.answering, self._authorizer, identity)
 
     def peer_ready(self, link: AioLink) -> None:
         self._count_callers()

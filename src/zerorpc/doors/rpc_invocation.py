@@ -128,6 +128,19 @@ class RpcInvocation(Invocation, eq=False):
         return self.channel.peer.name
 
     @property
+    def identity(self) -> str | None:
+        rights = self.link.peer.rights
+        return None if rights is None else rights.identity
+
+    def admits(self, name: str) -> bool:
+        rights = self.link.peer.rights
+        return rights is None or rights.admits(name)
+
+    def denies(self) -> bool:
+        rights = self.link.peer.rights
+        return rights is not None and rights.denies(self.name)
+
+    @property
     def attempt(self) -> int:
         call = self.channel.call
         return 1 if call is None or call.attempt is None else call.attempt

@@ -6,6 +6,7 @@ Which channel an event belongs to is decided here; what it means to that, in ``c
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Raw
 
@@ -47,7 +48,7 @@ _NIL = Raw(b"\xc0")
 class ServerPeer(Peer[ServerChannel, ServerChannel]):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
 
-    __slots__ = ("heard_goaway", "held", "lent", "new_id", "parked", "routing_id")
+    __slots__ = ("heard_goaway", "held", "lent", "methods", "new_id", "parked", "rights", "routing_id")
 
     news: tuple[News, ...]
     next_wake: float | None
@@ -65,6 +66,8 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         self.pauses_reading = True
         self.parked: int = 0  # the shell's: how many of its streams wait on threads for their reader
         self.held: list[ServerChannel] = []  # the shell's: requests that came while it didn't take what we send
+        self.methods: Any = {}  # the shell's: those that it may call, by name,
+        self.rights: Any = None  # and the same as its rights, if somebody was asked who it is
         self.lent: Lent = Lent()  # what methods have returned by reference
         own_id = new_id()
         # for hooks: what tells this client from the others, until it says it by itself

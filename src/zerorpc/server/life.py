@@ -125,7 +125,14 @@ class Service:
     def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
         self.settings: ServerSettings = settings
         self.registry: Registry = Registry(name, Patterns(settings.allow, settings.deny))
-        self.door: RpcDoor = RpcDoor(self.registry, context, settings.heartbeat, Security(settings.curve))
+        self.door: RpcDoor = RpcDoor(
+            self.registry,
+            context,
+            settings.heartbeat,
+            Security(settings.curve, asks=settings.authenticator is not None),
+            settings.authenticator,
+            settings.authorizer,
+        )
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol
         self.hub.on_bound = Openness(settings.anyone_may_call).warn

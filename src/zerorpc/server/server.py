@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Any, Self
 
+from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.compat.context import Context
 from zerorpc.curve import Curve
 from zerorpc.runtime.loops import running_loop
@@ -56,6 +57,11 @@ class Server(SocketBase):
     - ``tls``: the certificate for endpoints ``tls+tcp://``, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind``
       is given another one.
     - ``curve``: a ``zerorpc.Curve``, the keys to encrypt and authenticate with. None: neither.
+    - ``authenticator``: a function that gets a ``zerorpc.Caller``, what a connection has shown of who is behind it, and
+      returns an identity, which is a text, or None to refuse it. A plain function runs on a thread, a coroutine
+      function on the event loop; what it raises refuses as well. The client waits meanwhile, for 30 s at most.
+    - ``authorizer``: a function that gets an identity and the name of a method, and returns whether the one may call
+      the other. It is asked for each call, on the event loop, so that it has to answer at once.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -81,6 +87,8 @@ class Server(SocketBase):
         deny: Iterable[str] | str | None = None,
         anyone_may_call: bool = False,
         curve: Curve | None = None,
+        authenticator: Authenticator | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -95,10 +103,14 @@ class Server(SocketBase):
             deny=deny,  # type: ignore[arg-type]
             anyone_may_call=anyone_may_call,
             curve=curve,
+            authenticator=authenticator,
+            authorizer=authorizer,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
         context.check_ids()
+        if authorizer is not None and authenticator is None:
+            raise TypeError("authorizer needs an authenticator, which tells whom it is asked about")
         core = Service(name, context, checked(settings))
         if core.settings.processes > 1 and hasattr(os, "fork"):
             import zerorpc.server.several  # noqa: F401 - now, for ``run`` to be quick to take signals

@@ -18,13 +18,21 @@ class Packed(NamedTuple):
 
     name: str
     peer: str | None
+    identity: str | None
     metadata: dict[str, str | bytes]
     attempt: int
     remaining: float  # seconds: the two processes may not have the same clock
 
 
 def pack_call(served: Served) -> Packed:
-    return Packed(served.name, served.peer, dict(served.metadata), served.attempt, served.deadline - monotonic())
+    return Packed(
+        served.name,
+        served.peer,
+        served.identity,
+        dict(served.metadata),
+        served.attempt,
+        served.deadline - monotonic(),
+    )
 
 
 class CarriedCall:
@@ -35,6 +43,7 @@ class CarriedCall:
     def __init__(self, packed: Packed) -> None:
         self.name: str = packed.name
         self.peer: str | None = packed.peer
+        self.identity: str | None = packed.identity
         self.metadata: Mapping[str, str | bytes] = packed.metadata
         self.attempt: int = packed.attempt
         self.deadline: float = inf if packed.remaining == inf else monotonic() + packed.remaining
@@ -48,6 +57,10 @@ class CarriedCall:
     @property
     def within(self) -> object:
         return None
+
+    def admits(self, name: str) -> bool:
+        """Nobody asks here: the methods that list others don't run in worker processes."""
+        raise NotImplementedError
 
     def adopt(self, call: Cancellable) -> None:
         """It is interrupted with everything else."""

@@ -32,6 +32,11 @@ class CurrentCall:
         return self._served.peer
 
     @property
+    def identity(self) -> str | None:
+        """Who the caller is, as the server's ``authenticator`` has it; None if nobody was asked."""
+        return self._served.identity
+
+    @property
     def metadata(self) -> Mapping[str, str | bytes]:
         """What the caller sent along with ``zerorpc.options(client, metadata=…)``; mostly empty. Not to be changed."""
         return self._served.metadata
@@ -71,7 +76,8 @@ class CurrentCall:
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "wanted"
-        return f"<CurrentCall {self.method} from {self.peer} {state}>"
+        who = self.peer if self.identity is None else f"{self.identity} at {self.peer}"
+        return f"<CurrentCall {self.method} from {who} {state}>"
 
 
 def current_call() -> CurrentCall:

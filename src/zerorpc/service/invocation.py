@@ -16,7 +16,14 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from zerorpc.errors import Cancelled, RemoteError, SerializationError, UnknownMethod, WrongArguments
+from zerorpc.errors import (
+    Cancelled,
+    PermissionDenied,
+    RemoteError,
+    SerializationError,
+    UnknownMethod,
+    WrongArguments,
+)
 from zerorpc.logs import Logger
 from zerorpc.protocol.call_header import Metadata
 from zerorpc.protocol.server_channel import Runner
@@ -100,6 +107,19 @@ class _Door(_Progress, eq=False):
     def peer(self) -> str | None:
         """Where it is."""
         return None
+
+    @property
+    def identity(self) -> str | None:
+        """Who it is, if somebody was asked."""
+        return None
+
+    def admits(self, name: str) -> bool:
+        """Whether the caller may call a method of this name."""
+        return True
+
+    def denies(self) -> bool:
+        """Of a request without a method: whether there is one, which the caller may know of, but not call."""
+        return False
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:
@@ -216,6 +236,9 @@ class Invocation(_Door, eq=False):
         self.arrives()
         if self.method is None:
             self.refused: type[RemoteError] | None = UnknownMethod
+            if self.denies():
+                self.refused = PermissionDenied
+                raise PermissionError(f"{self.identity} may not call {self.name}")
             raise NameError(self.name)
         if type(self.args) is not list:
             self.refused = WrongArguments
@@ -245,7 +268,8 @@ class Invocation(_Door, eq=False):
         if type(error) is TypeError and trace is None and self.method is not None:
             error = self._heed_misfit(error, self.method)
         failure = Failure.of(error, trace, self.ran, self.refused)
-        logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
+        if self.refused is not PermissionDenied:  # which was logged, but not each
+            logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
         return self.failure(failure)
 
     def refusal(self, error: RemoteError, logged: bool = False) -> bytes:

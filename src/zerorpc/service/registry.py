@@ -11,6 +11,7 @@ from zerorpc.exposure import Patterns
 from zerorpc.logs import Logger
 from zerorpc.protocol.inquiry import TELL
 from zerorpc.protocol.packing import pack
+from zerorpc.scope import Served, current_scope
 from zerorpc.service.collecting import collect
 from zerorpc.service.methods import Method, on_loop
 from zerorpc.service.signatures import argspec, describe
@@ -18,6 +19,11 @@ from zerorpc.service.signatures import argspec, describe
 __all__ = ["Registry"]
 
 logger: Logger = Logger("zerorpc.server")
+
+
+def _served() -> Served | None:
+    scope = current_scope()
+    return None if scope is None else scope.answers
 
 
 class Registry:
@@ -41,11 +47,11 @@ class Registry:
     def _builtins(self) -> dict[str, Callable[..., object]]:
         """What every zerorpc service answers, for the command line and for tools (docs/protocol.md, Events)."""
         return {
-            "_zerorpc_list": lambda: [name for name in self.methods if not name.startswith("_")],
+            "_zerorpc_list": lambda: [name for name in self._seen() if not name.startswith("_")],
             "_zerorpc_name": lambda: self.name,
             "_zerorpc_ping": lambda: ["pong", self.name],
-            "_zerorpc_help": lambda method: self.known(method).doc,
-            "_zerorpc_args": lambda method: argspec(self.known(method)),
+            "_zerorpc_help": lambda method: self._seen_one(method).doc,
+            "_zerorpc_args": lambda method: argspec(self._seen_one(method)),
             "_zerorpc_inspect": lambda: {
                 "name": self.name,
                 "methods": {name: told for name, told in self._describe().items() if not name.startswith("_")},
@@ -64,7 +70,18 @@ class Registry:
             packed = bytes(pack({name: describe(method) for name, method in self.methods.items()}))
             self._described = packed
         described: dict[str, Any] = decode(packed)
-        return described
+        return {name: described[name] for name in self._seen()}
+
+    def _seen(self) -> list[str]:
+        """The methods that the caller of the current call may call."""
+        served = _served()
+        return [name for name in self.methods if served is None or served.admits(name)]
+
+    def _seen_one(self, name: str) -> Method:
+        method, served = self.known(name), _served()
+        if served is not None and not served.admits(name):
+            raise NameError(name)
+        return method
 
     def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
         """Expose what the patterns admit. Raises ValueError for a name that is taken, and what ``collect`` raises."""

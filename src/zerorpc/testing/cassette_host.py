@@ -59,7 +59,8 @@ def misses_are_raised() -> Iterator[None]:
 class CassetteHost:
     """Takes requests, and has ``answer`` deal with each, in a task of its own."""
 
-    stale = False  # as a link's hub
+    stale = False  # as a link's hub,
+    admission = None  # which lets everybody in
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape

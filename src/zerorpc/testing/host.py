@@ -10,6 +10,7 @@ from zerorpc.server.server import Server
 from zerorpc.testing.clock import Clock
 from zerorpc.testing.memory import Lane, MemoryTransport
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.zmtp.mechanisms import Null
 
 __all__ = ["NAME", "Host", "ServerHost"]
 
@@ -62,8 +63,12 @@ class ServerHost:
     def accept(self, incoming: Lane, outgoing: Lane) -> None:
         loop = asyncio.get_running_loop()
         timed = loop if self._clock is None else self._clock.loop(loop)
-        link = AioLink(timed, self._core.hub, self._core.door.make_peer(), None, NAME)
+        link = AioLink(timed, self._core.hub, self._core.door.make_peer(self._mechanism), None, NAME)
         MemoryTransport(loop, link, incoming, outgoing).open()
+
+    def _mechanism(self) -> Null:
+        """Nothing is encrypted here; who calls is asked as elsewhere."""
+        return Null(asks=self._core.hub.security.asks)
 
     async def stop(self) -> None:
         """Stop at once: what runs is cancelled, and what can't be is left alone. Safe to call twice."""

@@ -16,6 +16,7 @@ from zerorpc.logs import Logger
 from zerorpc.runtime import forks
 from zerorpc.runtime.cpython import report_no_pending
 from zerorpc.runtime.loops import running_loop
+from zerorpc.transport.admission import Admission
 from zerorpc.transport.aio_accepting import AioAccepting
 from zerorpc.transport.aio_dialing import AioDialing
 from zerorpc.transport.aio_link import AioLink
@@ -59,6 +60,7 @@ class AioHub(Hub):
         self.dialing: AioDialing
         self.links: set[AioLink] = set()
         self.proxied = False
+        self.admission: Admission | None = None  # the owner's: decides about those who connect
         self._sealed = False
         self.leaving: bool = False  # about to close: it is bound and connected to nothing new
         forks.watch(self)
@@ -192,6 +194,8 @@ class AioHub(Hub):
         """Close all that ends by itself from now on; the tasks that were working for it."""
         self.closed = True
         self.stop_accepting()
+        if self.admission is not None:
+            self.admission.close()
         tasks: list[asyncio.Task[bool] | asyncio.Task[None]] = [*self.dialing.tasks.values(), *self.accepting.tasks]
         self.dialing.tasks.clear()
         for dialer in self.dialers.values():

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Protocol, cast
 
 from zerorpc.errors import LostRemote
-from zerorpc.logs import Logger
+from zerorpc.logs import Logger, Sparing
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.link import C, Link, Owner, T, lost_connection
@@ -21,6 +21,8 @@ from zerorpc.zmtp.frames import FrameDecoder
 __all__ = ["AioLink"]
 
 logger: Logger = Logger("zerorpc.transport")
+
+_refused = Sparing(logger.warning)
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
@@ -32,12 +34,24 @@ _TURN_SECONDS = 0.005  # and how long that may take,
 _SLICE = 4 * 1024  # looked at after so many: a hostile peer has 1,000 messages in them
 
 
+class Asks(Protocol):
+    """Decides whom to let in (``Admission``)."""
+
+    def ask(self, link: AioLink, /) -> None: ...
+
+    def forget(self, link: AioLink, /) -> None: ...
+
+
 class AioLinks(Protocol):
     """What a link needs of its hub."""
 
     owner: Owner[AioLink, Any, Any]
     links: set[AioLink]
     stale: bool  # forked: what is connected belongs to the parent
+
+    @property
+    def admission(self) -> Asks | None:
+        """Who decides about those who connect, if anybody does."""
 
 
 class AioLink(Link[Any, Any], asyncio.Protocol):
@@ -170,8 +184,14 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         error = self.reason or lost_connection(self.name, exc)
         self.peer.writable = True
         self.hub.links.discard(self)
+        if self.hub.admission is not None:
+            self.hub.admission.forget(self)
         self.lost(error)
         self._end(str(error))
+
+    def ask(self) -> None:
+        assert self.hub.admission is not None
+        self.hub.admission.ask(self)
 
     def replace(self) -> None:
         self._end(LEAVING)
@@ -186,7 +206,7 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         if isinstance(error, LostRemote):
             self.abort(error)
         else:
-            logger.warning("refused %s: %s", self.name, error)
+            _refused.log("refused %s: %s", self.name, error)
             self.close(error)
 
     # The owner calls these
@@ -270,12 +290,17 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         return self._name
 
     @property
+    def socket(self) -> Any:
+        """What the loop shows of its socket; uvloop's is a stand-in."""
+        return self._transport.get_extra_info("socket")
+
+    @property
     def unsent(self) -> int:
         """Octets that the loop holds for this peer."""
         return self._transport.get_write_buffer_size()
 
     def output_progress(self) -> tuple[int, int]:
-        return output_progress(self._transport.get_extra_info("socket"), self.unsent)
+        return output_progress(self.socket, self.unsent)
 
     def __repr__(self) -> str:
         return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"

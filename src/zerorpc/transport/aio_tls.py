@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any, cast
 
+from zerorpc.callers import Certificate
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.link import lost_connection
-from zerorpc.transport.tls import SEALED_AT_ONCE, Certificate, TlsConnection
+from zerorpc.transport.tls import SEALED_AT_ONCE, TlsConnection
 from zerorpc.zmtp import Frame
 
 __all__ = ["AioTls", "TlsAioLink"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 
+from zerorpc.callers import Certificate
 from zerorpc.errors import ProtocolError
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.transport.blocking_link import BlockingLink, BlockingLinks
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.link import lost_connection
 from zerorpc.transport.sockets import output_progress
-from zerorpc.transport.tls import SEALED_AT_ONCE, Certificate, TlsConnection
+from zerorpc.transport.tls import SEALED_AT_ONCE, TlsConnection
 from zerorpc.zmtp import Frame
 
 __all__ = ["TlsBlockingLink"]

@@ -6,15 +6,13 @@ has to say. Its two kinds, ``AioLink`` and ``BlockingLink``, only know how octet
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from zerorpc.callers import Certificate
 from zerorpc.errors import LostRemote
 from zerorpc.protocol.peer import Beating, News, Peer
 from zerorpc.transport.dialer import Dialer
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
-
-if TYPE_CHECKING:
-    from zerorpc.transport.tls import Certificate
 
 __all__ = ["Link", "Owner", "lost_connection"]
 
@@ -89,6 +87,8 @@ class Link(Generic[C, T]):
             self.fail(self.peer.error)
 
     def _heed(self, news: tuple[News, ...]) -> None:
+        if News.ASKS in news:
+            self.ask()
         if News.READY in news:
             if self.dialer is not None:
                 self.dialer.succeeded()
@@ -117,6 +117,10 @@ class Link(Generic[C, T]):
     def certificate(self) -> Certificate | None:
         """The other side's, by TLS, if it has shown one and that was verified."""
         return None
+
+    def ask(self) -> None:
+        """The peer has shown who it is: whether it is let in."""
+        raise NotImplementedError
 
     def output_progress(self) -> tuple[int, int]:
         """How many octets of the output the other side has taken, by a count that only grows, and how many not yet."""

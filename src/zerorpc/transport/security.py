@@ -21,26 +21,30 @@ class Security:
     """What each connection of an endpoint begins with.
 
     One for a socket, and one for each endpoint that was given settings of its own. Never changes. ``mechanism`` makes
-    the security mechanism of one connection; ``tls`` its TLS, if it has any.
+    the security mechanism of one connection; ``tls`` its TLS, if it has any. ``asks``: somebody decides whom to let in
+    (``Admission``).
     """
 
-    __slots__ = ("curve", "mechanism", "tls")
+    __slots__ = ("asks", "curve", "mechanism", "tls")
 
-    def __init__(self, curve: Curve | None = None) -> None:
+    def __init__(self, curve: Curve | None = None, asks: bool = False) -> None:
         self.curve: Curve | None = curve
-        self.mechanism: NewMechanism = Null if curve is None else _mechanism(curve)
+        self.asks: bool = asks
+        self.mechanism: NewMechanism = functools.partial(Null, asks=True) if asks else Null
+        if curve is not None:
+            self.mechanism = _mechanism(curve, asks)
         self.tls: EndpointTls | None = None
 
     @property
     def asks_who(self) -> bool:
         """Whether who connects to us has to prove who they are. With CURVE alone, whoever has our public key may."""
-        return self.tls is not None and self.tls.asks_who
+        return self.asks or (self.tls is not None and self.tls.asks_who)
 
     def changed(self, *, curve: Curve | None = UNCHANGED) -> Security:
         """The same with another ``curve``, if one is given. Raises TypeError for what is none."""
         if curve is UNCHANGED or curve == self.curve:
             return self
-        made = Security(curve_or_none("curve", curve))
+        made = Security(curve_or_none("curve", curve), self.asks)
         made.tls = self.tls
         return made
 
@@ -58,14 +62,14 @@ class Security:
 UNSECURED = Security()
 
 
-def _mechanism(curve: Curve) -> NewMechanism:
+def _mechanism(curve: Curve, asks: bool) -> NewMechanism:
     from zerorpc.zmtp.mechanisms.curve import CookieKeys, CurveClient, CurveServer  # with PyNaCl
 
     if curve.server is not None:
-        return functools.partial(CurveClient, *curve.keys, curve.server)
+        return functools.partial(CurveClient, *curve.keys, curve.server, asks)
     cookies = CookieKeys()
 
     def new_server() -> Mechanism:
-        return CurveServer(*curve.keys, cookies.take(monotonic()))
+        return CurveServer(*curve.keys, cookies.take(monotonic()), asks)
 
     return new_server

@@ -13,12 +13,13 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from zerorpc.callers import Certificate
 from zerorpc.errors import HandshakeFailed, ProtocolError
 from zerorpc.zmtp.greeting import guess_protocol
 
-__all__ = ["SEALED_AT_ONCE", "Certificate", "TlsConnection"]
+__all__ = ["SEALED_AT_ONCE", "TlsConnection"]
 
 SEALED_AT_ONCE = 16 * 1024  # octets: a full record
 _PIECE = 16 * 1024  # octets that OpenSSL is given at a time
@@ -32,21 +33,6 @@ class Body(Protocol):
     body: bytearray | None
 
     def body_room(self) -> memoryview: ...
-
-
-class Certificate(NamedTuple):
-    """What the peer's certificate says, once it is verified: whom it names, and who made it.
-
-    ``names`` are its alternative names, each with its kind: ``("DNS", "cooler.example")``, ``("URI", "spiffe://…")``.
-    ``der`` is the certificate itself.
-    """
-
-    common_name: str | None
-    names: tuple[tuple[str, str], ...]
-    issuer: str | None
-    serial_number: str
-    not_after: str
-    der: bytes
 
 
 class TlsConnection:

@@ -1,0 +1,191 @@
+"""``zerorpc.RightsFile``: who may call what, from a TOML file."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import threading
+import tomllib
+from collections.abc import Callable
+from time import monotonic
+from typing import Annotated
+
+import msgspec
+
+from zerorpc.callers import Caller
+from zerorpc.exposure import Patterns
+from zerorpc.given import path_of
+from zerorpc.logs import Logger
+
+__all__ = ["RightsFile"]
+
+logger: Logger = Logger("zerorpc.server")
+
+_LOOK_EVERY = 1.0  # s for which a change of the file may go unnoticed
+_LISTING = ("_zerorpc_list", "_zerorpc_inspect", "_zerorpc_help", "_zerorpc_args")
+
+_Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Identity(msgspec.Struct, forbid_unknown_fields=True):
+    roles: list[_Name]
+    keys: list[_Name] = []
+    certificates: list[_Name] = []
+    uids: list[int] = []
+    endpoints: list[_Name] = []
+
+    def fits(self, caller: Caller) -> bool:
+        certificate = caller.certificate
+        return (
+            (caller.key is not None and caller.key in self.keys)
+            or (certificate is not None and not _names(caller).isdisjoint(self.certificates))
+            or (caller.process is not None and caller.process.uid in self.uids)
+            or any(fnmatch.fnmatchcase(caller.endpoint, pattern) for pattern in self.endpoints)
+        )
+
+
+class _Role(msgspec.Struct, forbid_unknown_fields=True):
+    allow: list[_Name]
+    deny: list[_Name] = []
+    lists: bool = msgspec.field(default=True, name="list")
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    identities: dict[_Name, _Identity]
+    roles: dict[_Name, _Role]
+
+
+class RightsFile:
+    """Who may connect, and what they may call, as a TOML file says it. An authenticator and an authorizer in one.
+
+    ::
+
+        rights = zerorpc.RightsFile("rights.toml")
+        server = zerorpc.Server(Robot(), authenticator=rights.identify, authorizer=rights.permits)
+
+    The file names identities and roles::
+
+        [identities.alice]
+        keys = ["n%3}@pODKX#KI:]t{8Bi2tF5r!f&]^hQdH7O9h@A"]    # by CURVE, in Z85
+        certificates = ["alice.example", "spiffe://lab/alice"]  # by TLS: the common name, or one of the other names
+        uids = [1000]                                           # by ipc, on Linux
+        roles = ["operator"]
+
+        [identities.guest]
+        endpoints = ["ipc://*"]                                 # whoever has come to one of these addresses of ours
+        roles = ["viewer"]
+
+        [roles.operator]
+        allow = ["*"]
+        deny = ["shut_down"]
+
+        [roles.viewer]
+        allow = ["get_*"]
+        list = false                                            # may not see which methods there are
+
+    A caller is the first identity of which anything fits; if none does, it is refused. It may call what one of its
+    roles allows and doesn't deny; patterns are as for ``Server(allow=…)``. Roles may list the methods that they may
+    call, unless ``list`` is false: to those without it, what they may not call doesn't exist.
+
+    The file is read again when it has changed, within a second. One that can't be used is told in the log, and what it
+    said before goes on to hold. An identity that is taken out may call nothing any more; new connections are refused.
+
+    Raises OSError for a file that can't be read, and ValueError for one that makes no sense, here. Safe in any thread.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float] = monotonic) -> None:
+        self._path = path_of("path", path)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._state = _state_of(self._path)
+        self._rights = _Rights(_read(self._path))
+        self._looked = clock()
+
+    def identify(self, caller: Caller) -> str | None:
+        """Who a caller is; None for nobody. An ``Authenticator``."""
+        return self._now().identity_of(caller)
+
+    def permits(self, identity: str, method: str) -> bool:
+        """Whether an identity may call a method. An ``Authorizer``."""
+        return self._now().permits(identity, method)
+
+    def _now(self) -> _Rights:
+        now = self._clock()
+        if now - self._looked >= _LOOK_EVERY and self._lock.acquire(blocking=False):
+            try:
+                self._looked = now
+                self._read_again()
+            finally:
+                self._lock.release()
+        return self._rights
+
+    def _read_again(self) -> None:
+        try:
+            state = _state_of(self._path)
+            if state == self._state:
+                return
+            self._state = state
+            self._rights = _Rights(_read(self._path))
+        except FileNotFoundError:  # in the middle of being replaced, perhaps
+            return
+        except (OSError, ValueError) as error:
+            logger.error("what %s said before goes on to hold: %s", self._path, error)
+        else:
+            logger.info("%s was read again", self._path)
+
+    def __repr__(self) -> str:
+        return f"<RightsFile {self._path!r}>"
+
+
+class _Rights:
+    """What one state of the file says."""
+
+    def __init__(self, file: _File) -> None:
+        self._identities = file.identities
+        self._roles = {name: _patterns(role) for name, role in file.roles.items()}
+        self._known: dict[tuple[str, str], bool] = {}  # of methods that have been asked for
+
+    def identity_of(self, caller: Caller) -> str | None:
+        return next((name for name, identity in self._identities.items() if identity.fits(caller)), None)
+
+    def permits(self, identity: str, method: str) -> bool:
+        found = self._known.get((identity, method))
+        if found is None:
+            one = self._identities.get(identity)
+            found = one is not None and any(self._roles[role].admit(method) for role in one.roles)
+            if len(self._known) < 10_000:  # names are the server's own: of those that don't exist nobody is asked
+                self._known[identity, method] = found
+        return found
+
+
+def _patterns(role: _Role) -> Patterns:
+    allow, deny = (*role.allow, *_LISTING), tuple(role.deny)
+    return Patterns(allow, deny if role.lists else (*deny, *_LISTING))
+
+
+def _names(caller: Caller) -> set[str]:
+    """All that the caller's certificate names."""
+    certificate = caller.certificate
+    if certificate is None:
+        return set()
+    names = {name for _, name in certificate.names}
+    return names if certificate.common_name is None else names | {certificate.common_name}
+
+
+def _state_of(path: str) -> tuple[int, int, int]:
+    found = os.stat(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read(path: str) -> _File:
+    """Raises OSError or ValueError, which names the file."""
+    try:
+        with open(path, "rb") as file:
+            said = msgspec.convert(tomllib.load(file), _File)
+    except (ValueError, RecursionError) as error:  # msgspec's, tomllib's, UnicodeDecodeError
+        raise ValueError(f"{path}: {error}") from None
+    for name, identity in said.identities.items():
+        for role in identity.roles:
+            if role not in said.roles:
+                raise ValueError(f"{path}: {name} has the role {role}, which the file doesn't define")
+    return said

@@ -1,0 +1,132 @@
+"""Whether those who connect are let in: asks an ``Authenticator`` while their handshakes wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from zerorpc.callers import Authenticator, Caller
+from zerorpc.errors import ProtocolError
+from zerorpc.logs import Logger, Sparing
+from zerorpc.runtime.side_thread import SideThreads
+from zerorpc.shown import name_of
+from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.credentials import caller_of
+
+__all__ = ["Admission"]
+
+logger: Logger = Logger("zerorpc.server")
+
+_THREADS = 4  # for authenticators that are plain functions: strangers get no more of a server than that
+_REFUSED = "this server doesn't know you"  # whatever the reason: that is nobody else's business
+
+
+class Admission:
+    """Asks about each link whose peer has shown who it is. On one loop, the links'.
+
+    ``admitted(link, identity)`` is called before a peer hears that it is let in. What the authenticator raises refuses
+    the peer. A link that is lost meanwhile is not asked about any more.
+    """
+
+    def __init__(self, authenticator: Authenticator, admitted: Callable[[AioLink, str], None]) -> None:
+        self._authenticator: Callable[[Caller], Any] = authenticator
+        self._admitted = admitted
+        self._on_loop = inspect.iscoroutinefunction(authenticator) or inspect.iscoroutinefunction(
+            getattr(authenticator, "__call__", None)  # noqa: B004 - its function is wanted
+        )
+        self._tasks: dict[AioLink, asyncio.Task[None]] = {}
+        self._threads = SideThreads("zerorpc-authenticator")
+        self._free = asyncio.Semaphore(_THREADS)
+        self._accepted = Sparing(logger.info)
+        self._refused = Sparing(logger.warning)
+
+    def ask(self, link: AioLink) -> None:
+        """Its peer has shown who it is."""
+        task = asyncio.get_running_loop().create_task(self._decide(link))
+        self._tasks[link] = task
+        task.add_done_callback(lambda _: self._tasks.pop(link, None))
+
+    def forget(self, link: AioLink) -> None:
+        """It is lost."""
+        task = self._tasks.pop(link, None)
+        if task is not None:
+            task.cancel()
+
+    async def _decide(self, link: AioLink) -> None:
+        try:
+            caller = caller_of(link)
+        except OSError:  # it is gone, which the loop is about to tell
+            return
+        identity = None
+        try:
+            identity = await self._identify(caller)
+        except Exception as error:
+            logger.error("the authenticator raised %s for %s", name_of(error), caller, raised=error)
+        now = asyncio.get_running_loop().time()
+        if identity is None:
+            self._refused.log("refused %s", caller)
+            link.peer.refuse(_REFUSED, now)
+            link.flush()
+            link.close(link.peer.error or ProtocolError(_REFUSED))
+            return
+        self._accepted.log("let in %s, who is %s", caller, identity)
+        self._admitted(link, identity)
+        link.peer.admit(now)
+        link.act_on([])
+
+    async def _identify(self, caller: Caller) -> str | None:
+        """The authenticator's answer. Raises what it raises, and TypeError for what is no answer."""
+        if self._on_loop:
+            found = await self._authenticator(caller)
+        else:
+            async with self._free:
+                found = await self._on_thread(caller)
+            if inspect.isawaitable(found):
+                found = await found
+        if found is not None and not isinstance(found, str):
+            raise TypeError(f"an authenticator returns an identity, which is a text, or None, and no {name_of(found)}")
+        return found
+
+    def _on_thread(self, caller: Caller) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        answered = loop.create_future()
+
+        def run() -> None:
+            try:
+                found = self._authenticator(caller)
+            except BaseException as error:
+                settle = functools.partial(_fail, answered, error)
+            else:
+                settle = functools.partial(_answer, answered, found)
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(settle)
+
+        self._threads.post(run)
+        return answered
+
+    def close(self) -> None:
+        """Nobody is asked about any more."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+
+    def __repr__(self) -> str:
+        return f"<Admission asking about {len(self._tasks)}>"
+
+
+def _answer(future: asyncio.Future[Any], value: object) -> None:
+    if not future.done():  # nobody waits any more
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        # SystemExit and their like would end the loop, and a future takes no StopIteration
+        future.set_exception(error if _can_be_set(error) else RuntimeError(f"it raised {name_of(error)}"))
+
+
+def _can_be_set(error: BaseException) -> bool:
+    return issubclass(type(error), Exception) and not issubclass(type(error), StopIteration)

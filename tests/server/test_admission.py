@@ -1,0 +1,529 @@
+"""Who is let in by an ``authenticator``, and what an ``authorizer`` lets them call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+import zerorpc.testing
+from tests.certificates import certificates
+from tests.client.ways import EITHER_CLIENT, Way, blocking
+from tests.service.process_services import identity_in_process
+from tests.service.running import (
+    PATIENCE,
+    Program,
+    RawPeer,
+    connect,
+    eventually,
+    eventually_async,
+    joined,
+    run,
+    serving,
+)
+from zerorpc.callers import UnixProcess
+from zerorpc.keys import KeyPair, encode_z85
+from zerorpc.zmtp import SocketType
+from zerorpc.zmtp.greeting import Greeting
+
+SERVER, ALICE, BOB = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
+NAMES = {encode_z85(ALICE.public): "alice", encode_z85(BOB.public): "bob"}
+needs_peer_credentials = pytest.mark.skipif(sys.platform != "linux", reason="SO_PEERCRED is Linux's")
+
+
+def me() -> str | None:
+    return zerorpc.current_call().identity
+
+
+class Robot:
+    def plain(self) -> Any:
+        return me()
+
+    async def coroutine(self) -> Any:
+        await asyncio.sleep(0)
+        return me()
+
+    @zerorpc.on_loop
+    def quick(self) -> Any:
+        return me()
+
+    async def in_a_task(self) -> Any:
+        return await asyncio.to_thread(me)
+
+    def generator(self) -> Iterator[Any]:
+        yield me()
+
+    in_process = staticmethod(identity_in_process)
+
+    def stop(self) -> str:
+        """Stop it."""
+        return "stopped"
+
+
+METHODS = ("plain", "coroutine", "quick", "in_a_task", "generator", "in_process")
+
+
+def by_key(caller: zerorpc.Caller) -> str | None:
+    return NAMES.get(caller.key or "")
+
+
+def curve(pair: KeyPair) -> zerorpc.Curve:
+    return zerorpc.Curve(pair.secret, SERVER.public)
+
+
+def anybody(_: zerorpc.Caller) -> str:
+    return "anybody"
+
+
+# Who
+
+
+@needs_peer_credentials
+def test_an_ipc_path_a_curve_port_and_a_tls_port_with_different_rights(ipc_endpoint: str) -> None:
+    seen: dict[str, zerorpc.Caller] = {}
+
+    def authenticate(caller: zerorpc.Caller) -> str | None:
+        name = None
+        if caller.process is not None:
+            name = f"uid {caller.process.uid}"
+        elif caller.certificate is not None:
+            name = caller.certificate.common_name
+        elif caller.key is not None:
+            name = NAMES.get(caller.key)
+        if name is not None:
+            seen[name] = caller
+        return name
+
+    rights = {f"uid {os.getuid()}": {"plain", "stop"}, "alice": {"plain"}, "robot": {"stop"}}
+    server = zerorpc.Server(
+        Robot(), authenticator=authenticate, authorizer=lambda identity, method: method in rights[identity]
+    )
+    ipc = server.bind(ipc_endpoint)[0]
+    by_curve = server.bind("tcp://127.0.0.1:0", curve=zerorpc.Curve(SERVER.secret))[0]
+    by_tls = server.bind("tls+tcp://127.0.0.1:0", tls=certificates().asks)[0]
+
+    def tried(client: zerorpc.Client) -> list[str]:
+        with client:
+            found = []
+            for method in ("plain", "stop", "quick"):
+                try:
+                    found.append(client(method))
+                except zerorpc.RemoteError as error:
+                    found.append(error.name)
+            return found
+
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        uid = f"uid {os.getuid()}"
+        assert tried(zerorpc.Client(ipc, timeout=PATIENCE)) == [uid, "stopped", "NameError"]
+        assert tried(zerorpc.Client(by_curve, timeout=PATIENCE, curve=curve(ALICE))) == [
+            "alice",
+            "NameError",
+            "NameError",
+        ]
+        assert tried(zerorpc.Client(by_tls, timeout=PATIENCE, tls=certificates().shows)) == [
+            "NameError",
+            "stopped",
+            "NameError",
+        ]
+        with pytest.raises(zerorpc.HandshakeFailed, match="this server doesn't know you"):
+            tried(zerorpc.Client(by_curve, timeout=PATIENCE, curve=curve(KeyPair.generate())))
+    finally:
+        server.stop()
+        thread.join(PATIENCE)
+    assert seen[uid].process == UnixProcess(os.getpid(), os.getuid(), os.getgid())
+    assert [caller.endpoint for caller in seen.values()] == [ipc, by_curve, by_tls]
+    assert seen["alice"].key == encode_z85(ALICE.public)
+    assert seen["alice"].peer.startswith("tcp://127.0.0.1:")
+    assert seen["robot"].peer.startswith("tls+tcp://127.0.0.1:")
+    assert ("DNS", "robot.cooler.example") in seen["robot"].certificate.names  # type: ignore[union-attr]
+    assert "alice" not in repr(seen["alice"])
+    assert "certificate of 'robot'" in repr(seen["robot"])
+
+
+@EITHER_CLIENT
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_of_each_kind_knows_who_calls(way: Way, method: str) -> None:
+    with serving(Robot(), authenticator=anybody) as server:
+        assert way(server.endpoints[0], lambda client: client(method)) in ("anybody", ["anybody"])
+
+
+def test_without_an_authenticator_there_is_no_identity() -> None:
+    with joined(Robot()) as client:
+        assert [client.plain(), client.quick(), client.in_process()] == [None, None, None]
+
+
+async def as_coroutine(caller: zerorpc.Caller) -> str | None:
+    await asyncio.sleep(0)
+    return by_key(caller)
+
+
+class AsObject:
+    async def __call__(self, caller: zerorpc.Caller) -> str | None:
+        return by_key(caller)
+
+
+ACCEPTED: dict[str, Any] = {
+    "a function": by_key,
+    "a coroutine function": as_coroutine,
+    "an object": AsObject(),
+    "a function that returns something to await": lambda caller: as_coroutine(caller),  # noqa: PLW0108 - a coroutine function would be another form
+}
+
+
+@pytest.mark.parametrize("form", ACCEPTED)
+def test_an_authenticator_of_each_form(form: str) -> None:
+    with serving(Robot(), authenticator=ACCEPTED[form], curve=zerorpc.Curve(SERVER.secret)) as server:
+        endpoint = server.endpoints[0]
+        with zerorpc.Client(endpoint, timeout=PATIENCE, curve=curve(BOB)) as client:
+            assert client.plain() == "bob"
+        with (
+            zerorpc.Client(endpoint, timeout=PATIENCE, curve=curve(KeyPair.generate())) as client,
+            pytest.raises(zerorpc.HandshakeFailed, match="doesn't know you") as caught,
+        ):
+            client.plain()
+        assert caught.value.ran is False
+
+
+def test_a_plain_authenticator_has_a_thread_and_a_coroutine_the_loop() -> None:
+    names: list[str] = []
+
+    def plain(_: zerorpc.Caller) -> str:
+        names.append(threading.current_thread().name)
+        return "x"
+
+    async def coroutine(_: zerorpc.Caller) -> str:
+        names.append(threading.current_thread().name)
+        return "x"
+
+    for authenticator in (plain, coroutine):
+        with joined(Robot(), authenticator=authenticator) as client:
+            assert client.plain() == "x"
+    assert names == ["zerorpc-authenticator", "under test"]
+
+
+def raises(error: BaseException) -> Callable[[zerorpc.Caller], str]:
+    def authenticate(_: zerorpc.Caller) -> str:
+        raise error
+
+    return authenticate
+
+
+REFUSED: dict[str, Any] = {
+    "None": lambda _: None,
+    "an error": raises(ValueError("secret reason")),
+    "an OSError": raises(OSError("secret reason")),
+    "SystemExit": raises(SystemExit(3)),
+    "StopIteration": raises(StopIteration()),
+    "a number": lambda _: 5,
+    "True": lambda _: True,
+    "octets": lambda _: b"root",
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_whatever_is_no_identity_refuses_and_the_server_goes_on(what: str) -> None:
+    answers: list[Any] = [REFUSED[what], anybody]
+
+    def authenticate(caller: zerorpc.Caller) -> Any:
+        return answers[0](caller)
+
+    with serving(Robot(), authenticator=authenticate) as server:
+        with (
+            zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client,
+            pytest.raises(zerorpc.HandshakeFailed, match="doesn't know you") as caught,
+        ):
+            client.plain()
+        assert "secret" not in str(caught.value)
+        del answers[0]
+        assert blocking(server.endpoints[0], lambda client: client.plain()) == "anybody"
+
+
+def test_one_that_takes_long_holds_up_nobody_who_is_in() -> None:
+    slow, asked = threading.Event(), threading.Event()
+
+    def authenticate(_: zerorpc.Caller) -> str:
+        if asked.is_set():
+            slow.wait(PATIENCE)
+        asked.set()
+        return "somebody"
+
+    with serving(Robot(), authenticator=authenticate) as server, zerorpc.Client(server.endpoints[0]) as inside:
+        assert inside.plain() == "somebody"
+        waiting = zerorpc.Client(server.endpoints[0], timeout=PATIENCE)
+        result = zerorpc.options(waiting, async_=True).plain()
+        for _ in range(20):
+            assert inside.quick() == "somebody"
+        assert not result.done()
+        slow.set()
+        assert result.get() == "somebody"
+        waiting.close()
+
+
+def test_nobody_is_asked_any_more_about_one_that_is_gone() -> None:
+    seen: list[str] = []
+
+    async def authenticate(_: zerorpc.Caller) -> str:
+        seen.append("asked")
+        try:
+            await asyncio.sleep(PATIENCE)
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        return "late"
+
+    with serving(Robot(), authenticator=authenticate) as server:
+        client = zerorpc.Client(server.endpoints[0], timeout=PATIENCE)
+        result = zerorpc.options(client, async_=True).plain()
+        eventually(lambda: seen == ["asked"])
+        client.close()
+        eventually(lambda: seen == ["asked", "cancelled"])
+        assert isinstance(result.exception(), zerorpc.Closed)
+    with serving(Robot(), authenticator=authenticate) as server, zerorpc.Client(server.endpoints[0]) as client:
+        zerorpc.options(client, async_=True).plain()
+        eventually(lambda: len(seen) == 3)  # and the server can stop
+    assert seen[3:] == ["cancelled"]
+
+
+def test_a_call_before_one_is_let_in_ends_the_connection() -> None:
+    ran: list[str] = []
+    go_on = asyncio.Event()
+
+    async def authenticate(_: zerorpc.Caller) -> str:
+        await go_on.wait()
+        return "somebody"
+
+    class Counts:
+        def count(self) -> None:
+            ran.append("count")
+
+    with serving(Counts(), authenticator=authenticate) as server:
+        with connect(server.endpoints[0]) as sock:
+            ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+            sock.sendall(Greeting("NULL", False).encode() + bytes((4, len(ready))) + ready)
+            sock.sendall(b"\x01\x00\x00\x20" + b"\x93\x82\xaamessage_id\xa1x\xa1v\x03\xa5count\x90".ljust(32, b"\0"))
+            left = b""
+            while chunk := sock.recv(4096):
+                left += chunk
+            assert b"READY" not in left
+            assert b"ERROR" in left
+    assert ran == []
+
+
+def test_a_peer_of_zerorpc_0_6_is_asked_too() -> None:
+    with serving(Robot(), authenticator=anybody, authorizer=lambda _, method: method == "plain") as server:
+        with RawPeer.to(server.endpoints[0], SocketType.DEALER) as peer:
+            peer.send({"message_id": b"1", "v": 3}, "plain", [])
+            assert peer.next_event().args == ["anybody"]
+            peer.send({"message_id": b"2", "v": 3}, "stop", [])
+            assert peer.next_event().args[0] == "NameError"
+
+
+def test_with_several_processes(tmp_path: Any) -> None:
+    program = """
+        import zerorpc
+        class Robot:
+            def who(self):
+                return zerorpc.current_call().identity
+            def stop(self):
+                return "stopped"
+        def authenticate(caller):
+            return "tcp" if caller.endpoint.startswith("tcp://127.0.0.1:") else None
+        server = zerorpc.Server(
+            Robot(), processes=2, authenticator=authenticate, authorizer=lambda identity, method: method == "who"
+        )
+        print(server.bind("tcp://127.0.0.1:0")[0], flush=True)
+        server.run()
+    """
+    with Program(program) as started:
+        endpoint = started.line()
+        for _ in range(4):
+            with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+                assert client.who() == "tcp"
+                with pytest.raises(zerorpc.UnknownMethod):
+                    client.stop()
+
+
+def test_in_one_process_for_tests_too() -> None:
+    server = zerorpc.Server(Robot(), authenticator=anybody, authorizer=lambda _, method: method != "stop")
+    with zerorpc.testing.client(server) as client:
+        assert client.plain() == "anybody"
+        with pytest.raises(zerorpc.PermissionDenied):
+            client.stop()
+    refuses = zerorpc.Server(Robot(), authenticator=lambda _: None)
+    with zerorpc.testing.client(refuses) as client, pytest.raises(zerorpc.ZeroRPCError):
+        zerorpc.options(client, timeout=0.2).plain()
+
+
+# What
+
+
+def only(*allowed: str) -> Callable[[str, str], bool]:
+    return lambda _, method: method in allowed
+
+
+@EITHER_CLIENT
+def test_to_whom_may_list_a_denied_method_is_denied(way: Way) -> None:
+    with serving(Robot(), authenticator=anybody, authorizer=only("plain", "_zerorpc_inspect")) as server:
+        with pytest.raises(zerorpc.PermissionDenied, match="anybody may not call stop") as caught:
+            way(server.endpoints[0], lambda client: client.stop())
+        assert isinstance(caught.value, PermissionError)
+        assert (caught.value.name, caught.value.ran, caught.value.method) == ("PermissionError", False, "stop")
+        with pytest.raises(zerorpc.UnknownMethod):
+            way(server.endpoints[0], lambda client: client.nothing())
+
+
+@EITHER_CLIENT
+@pytest.mark.parametrize("other", ["_zerorpc_list", "_zerorpc_inspect", "_zerorpc_help", "_zerorpc_args", "in_process"])
+def test_to_others_a_denied_and_an_unknown_method_look_alike(way: Way, other: str) -> None:
+    with serving(Robot(), authenticator=anybody, authorizer=only("plain")) as server:
+        told = []
+        for method in (other, "nothing"):
+            with pytest.raises(zerorpc.UnknownMethod) as caught:
+                way(server.endpoints[0], lambda client, method=method: client(method, "stop"))
+            error = caught.value
+            told.append([error.name, error.msg.replace(method, "*"), str(error).replace(method, "*"), error.ran])
+        assert told[0] == told[1]
+
+
+def test_a_caller_is_told_of_what_it_may_call() -> None:
+    allowed = ("plain", "_zerorpc_list", "_zerorpc_inspect", "_zerorpc_help", "_zerorpc_args")
+    with joined(Robot(), authenticator=anybody, authorizer=only(*allowed)) as client:
+        assert client._zerorpc_list() == ["plain"]
+        assert list(client._zerorpc_inspect()["methods"]) == ["plain"]
+        assert list(client("_zpc_methods")["methods"]) == ["plain"]
+        assert client._zerorpc_ping() == ["pong", "Robot"]
+        assert client._zerorpc_args("plain") == [[], None, None, None]
+        for method in ("_zerorpc_help", "_zerorpc_args"):
+            with pytest.raises(zerorpc.RemoteError) as caught:
+                client(method, "stop")
+            assert (caught.value.name, caught.value.msg) == ("NameError", "stop")
+
+
+BAD: dict[str, Any] = {
+    "raises": lambda *_: 1 / 0,
+    "a coroutine": lambda *_: asyncio.sleep(0),
+    "a truth that is no bool": lambda *_: "yes",
+    "None": lambda *_: None,
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_neither_yes_nor_no_is_a_no(what: str) -> None:
+    made: list[Any] = []
+
+    def authorize(identity: str, method: str) -> Any:
+        made.append(BAD[what](identity, method))
+        return made[-1]
+
+    with joined(Robot(), authenticator=anybody, authorizer=authorize) as client:
+        with pytest.raises(zerorpc.UnknownMethod):
+            client.plain()
+        assert client._zerorpc_ping() == ["pong", "Robot"]
+    for each in made:
+        if asyncio.iscoroutine(each):
+            each.close()
+
+
+def test_it_is_asked_for_each_call() -> None:
+    allowed: set[str] = {"plain"}
+    with joined(Robot(), authenticator=anybody, authorizer=lambda _, method: method in allowed) as client:
+        assert client.plain() == "anybody"
+        allowed.clear()
+        with pytest.raises(zerorpc.UnknownMethod):
+            client.plain()
+        allowed.add("plain")
+        assert client.plain() == "anybody"
+
+
+def test_a_key_belongs_to_who_has_used_it() -> None:
+    orders: list[str | None] = []
+
+    class Shop:
+        def order(self) -> str | None:
+            orders.append(me())
+            return me()
+
+    with serving(Shop(), authenticator=by_key, curve=zerorpc.Curve(SERVER.secret)) as server:
+        answers = []
+        for pair in (ALICE, BOB, ALICE):
+            for key in ("k", b"k"):
+                with zerorpc.Client(server.endpoints[0], timeout=PATIENCE, curve=curve(pair)) as client:
+                    answers.append(zerorpc.options(client, key=key).order())
+    assert answers == ["alice", "alice", "bob", "bob", "alice", "alice"]
+    assert orders == ["alice", "alice", "bob", "bob"]
+
+
+def test_what_a_method_has_lent_may_be_called() -> None:
+    class Lends:
+        def lend(self) -> Any:
+            return zerorpc.by_reference(Robot())
+
+    with joined(Lends(), authenticator=anybody, authorizer=only("lend")) as client:
+        assert client.lend().stop() == "stopped"
+
+
+# Settings and logs
+
+
+def test_settings() -> None:
+    with pytest.raises(TypeError, match="authorizer needs an authenticator"):
+        zerorpc.Server(Robot(), authorizer=lambda *_: True)
+    for name in ("authenticator", "authorizer"):
+        with pytest.raises(TypeError, match=f"{name} has to be a function, or None, not a str"):
+            zerorpc.Server(Robot(), **{"authenticator": anybody, name: "everybody"})  # type: ignore[arg-type]
+
+
+def test_the_log_says_who_was_let_in_refused_and_denied(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    answers = ["alice", None]
+    with serving(Robot(), authenticator=lambda _: answers.pop(0), authorizer=only("plain")) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+            client.plain()
+            with pytest.raises(zerorpc.UnknownMethod):
+                client.stop()
+        with zerorpc.Client(server.endpoints[0]) as client, pytest.raises(zerorpc.HandshakeFailed):
+            client.plain()
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "zerorpc.server"]
+    assert [level for level, _ in lines] == ["INFO", "WARNING", "ERROR", "WARNING"]
+    assert lines[0][1].startswith("let in <Caller tcp://127.0.0.1:")
+    assert lines[0][1].endswith("has shown nothing>, who is alice")
+    assert lines[1][1] == "denied stop to alice"
+    assert lines[3][1].startswith("refused <Caller tcp://127.0.0.1:")
+
+
+def test_a_server_that_asks_who_calls_needs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with zerorpc.Server(Robot(), authenticator=anybody) as server:
+        server.bind("tcp://0:0")
+    assert caplog.records == []
+
+
+def test_many_that_connect_at_once() -> None:
+    async def main() -> None:
+        server = zerorpc.Server(Robot(), authenticator=by_key, curve=zerorpc.Curve(SERVER.secret))
+        endpoint = server.bind("tcp://127.0.0.1:0")[0]
+        serving = asyncio.ensure_future(server.serve())
+
+        async def one(number: int) -> str:
+            pair = (ALICE, BOB, KeyPair.generate())[number % 3]
+            async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE, curve=curve(pair)) as client:
+                try:
+                    return str(await client.quick())
+                except zerorpc.HandshakeFailed:
+                    return "refused"
+
+        found = await asyncio.gather(*(one(number) for number in range(30)))
+        assert found == ["alice", "bob", "refused"] * 10
+        await eventually_async(lambda: not server._core.hub.links)
+        server.stop()
+        await serving
+
+    run(main())
