@@ -80,7 +80,12 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
         "pool_size": 3, "max_wait": 2.5, "heartbeat": 7, "processes": 2, "grace": 0, "proxy_protocol": True,
         "answers": "answers.sqlite", "allow": "get_*", "deny": "get_up", "anyone_may_call": True,
     }  # fmt: skip
-    assert set(given) == set(declared(ServerSettings)) - {"tls", "curve", "authenticator", "authorizer"}  # several flags, or files
+    assert set(given) == set(declared(ServerSettings)) - {
+        "tls",
+        "curve",
+        "authenticator",
+        "authorizer",
+    }  # several flags, or files
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
         made = settings_of(flag) if value is True else settings_of(flag, str(value))
