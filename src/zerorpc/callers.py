@@ -37,29 +37,25 @@ class UnixProcess(NamedTuple):
 class Caller(NamedTuple):
     """What one connection has shown of who is behind it. An ``Authenticator`` makes an identity of that.
 
-    - ``endpoint``: ours, to which it has connected, such as ``"tcp://192.0.2.1:4242"`` or ``"ipc:///run/robot"``.
+    - ``endpoint``: ours, to which it has connected, such as ``"tcp://192.0.2.1:4242"`` or ``"ipc:///run/robot"``;
+      ``"inproc://"``, without a name, from this very process.
     - ``peer``: where it comes from, such as ``"tcp://203.0.113.9:40312"``.
     - ``key``: its public key by CURVE, in Z85. It has proven that it has the secret one. None without CURVE.
     - ``certificate``: its certificate by TLS, which was verified; None if it has shown none.
-    - ``user`` and ``password``: as it says, by PLAIN, and checked by nobody yet; None without PLAIN. ``repr`` leaves
-      the password out.
-    - ``process``: who is at the other end of an ipc connection; None elsewhere, and where the system doesn't tell.
+    - ``process``: who is at the other end of an ipc connection; None elsewhere, where the system doesn't tell, and
+      behind a proxy.
     """
 
     endpoint: str
     peer: str
     key: str | None = None
     certificate: Certificate | None = None
-    user: str | None = None
-    password: str | None = None
     process: UnixProcess | None = None
 
     def __repr__(self) -> str:
         shown = [f"key={self.key!r}"] if self.key is not None else []
         if self.certificate is not None:
             shown.append(f"certificate of {self.certificate.common_name!r}")
-        if self.user is not None:
-            shown.append(f"user={self.user!r}")
         if self.process is not None:
             shown.append(f"uid={self.process.uid}")
         return f"<Caller {self.peer} at {self.endpoint}: {', '.join(shown) or 'has shown nothing'}>"

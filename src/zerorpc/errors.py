@@ -207,7 +207,8 @@ class PermissionDenied(RemoteError, PermissionError):
         method: str | None = None,
     ) -> None:
         super().__init__(name, human_msg, human_traceback, ran=ran, method=method)
-        self.args = (name, human_msg, human_traceback)  # of which an OSError makes errno, strerror and a file name
+        # an OSError takes them for errno, strerror and a file's name
+        self.args: tuple[object, ...] = (name, human_msg, human_traceback)
         self.errno: int | None = errno.EACCES
         self.strerror: str | None = human_msg
         self.filename: object = None

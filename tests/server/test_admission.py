@@ -28,6 +28,7 @@ from tests.service.running import (
     run,
     serving,
 )
+from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.callers import UnixProcess
 from zerorpc.keys import KeyPair, encode_z85
 from zerorpc.zmtp import SocketType
@@ -147,6 +148,48 @@ def test_an_ipc_path_a_curve_port_and_a_tls_port_with_different_rights(ipc_endpo
     assert ("DNS", "robot.cooler.example") in seen["robot"].certificate.names  # type: ignore[union-attr]
     assert "alice" not in repr(seen["alice"])
     assert "certificate of 'robot'" in repr(seen["robot"])
+
+
+@needs_peer_credentials
+def test_the_process_of_a_proxy_is_not_the_callers(ipc_endpoint: str) -> None:
+    seen: list[zerorpc.Caller] = []
+
+    def authenticate(caller: zerorpc.Caller) -> str:
+        seen.append(caller)
+        return "somebody"
+
+    with (
+        serving(Robot(), bind=ipc_endpoint, proxy_protocol=True, authenticator=authenticate),
+        connect(ipc_endpoint) as sock,
+    ):
+        sock.sendall(header(0x11, IPV4))
+        peer = RawPeer(sock)
+        peer.handshake()
+        peer.send({"message_id": b"1", "v": 3}, "plain", [])
+        assert peer.next_event().args == ["somebody"]
+    assert [(caller.endpoint, caller.process) for caller in seen] == [(ipc_endpoint, None)]
+    assert seen[0].peer == IPV4_CALLER
+
+
+@pytest.mark.parametrize("endpoint", ["inproc://admission", "ipc://@zerorpc-admission"])
+def test_where_a_caller_has_come_to_if_that_is_no_file(endpoint: str) -> None:
+    with (
+        serving(Robot(), bind=endpoint, authenticator=lambda caller: caller.endpoint),
+        zerorpc.Client(endpoint, timeout=PATIENCE) as client,
+    ):
+        assert client.plain() == ("inproc://" if endpoint.startswith("inproc") else endpoint)
+
+
+def test_what_fails_while_one_is_let_in_ends_its_connection(caplog: pytest.LogCaptureFixture) -> None:
+    def ready(_: Any) -> None:
+        raise ValueError("a bug")
+
+    with serving(Robot(), authenticator=anybody) as server:
+        server._core.door.peer_ready = ready  # type: ignore[method-assign]
+        with zerorpc.Client(server.endpoints[0]) as client, pytest.raises(zerorpc.TimeoutExpired):
+            client("plain", timeout=0.3)
+        eventually(lambda: not server._core.hub.links)
+    assert "could not be let in" in caplog.text
 
 
 @EITHER_CLIENT

@@ -22,7 +22,7 @@ from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.service.methods import Method, Where
 from zerorpc.service.registry import Registry
-from zerorpc.service.rights import Rights
+from zerorpc.service.rights import Rights, Rules
 from zerorpc.service.runners import Runners
 from zerorpc.service.signatures import own_parameters
 from zerorpc.service.stream_parameters import ASYNC, PLAIN, parameter_at
@@ -63,8 +63,8 @@ class RpcDoor:
     ) -> None:
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
         if authenticator is not None:
-            self.hub.admission = Admission(authenticator, self._admitted)
-        self._authorizer = authorizer
+            self.hub.admission = Admission(authenticator, self._admitted, lambda: self.hub.proxied)
+        self._rules = Rules(registry.answering, authorizer)
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
         self.keyed: KeyedCalls | None = None  # together with these
@@ -201,7 +201,7 @@ class RpcDoor:
         return peer
 
     def _admitted(self, link: AioLink, identity: str) -> None:
-        link.peer.rights = link.peer.methods = Rights(self._registry.answering, self._authorizer, identity)
+        link.peer.rights = link.peer.methods = Rights(self._rules, identity)
 
     def peer_ready(self, link: AioLink) -> None:
         self._count_callers()

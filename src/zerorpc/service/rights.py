@@ -9,7 +9,7 @@ from zerorpc.logs import Logger, Sparing
 from zerorpc.service.methods import Method
 from zerorpc.shown import name_of
 
-__all__ = ["ALWAYS", "Rights"]
+__all__ = ["ALWAYS", "Rights", "Rules"]
 
 logger: Logger = Logger("zerorpc.server")
 
@@ -17,31 +17,42 @@ _LISTS = "_zerorpc_inspect"  # who may call it may know which methods there are
 # What tells nothing of the methods, and shows that the server lives; and what our clients ask before they repeat a
 # call: it tells of those that the caller may call.
 ALWAYS = frozenset(("_zerorpc_ping", "_zerorpc_name", "_zpc_methods"))
-_denied = Sparing(logger.warning)
+
+
+class Rules:
+    """Of a server: its methods, ``answering`` by name, and its ``authorizer``, None if all may call all."""
+
+    def __init__(self, answering: Mapping[str, Method], authorizer: Authorizer | None) -> None:
+        self.answering: Mapping[str, Method] = answering
+        self.authorizer: Authorizer | None = authorizer
+        self.denied: Sparing = Sparing(logger.warning)
+
+    def __repr__(self) -> str:
+        return f"<Rules {self.authorizer!r}>"
 
 
 class Rights:
-    """Of the caller with this ``identity``. ``get`` stands in for a table of methods by name.
+    """Of the caller with this ``identity``, by a server's rules. ``get`` stands in for a table of methods by name.
 
-    The ``authorizer`` is asked for each call, so that what it answers may change. What it raises is a no.
+    The authorizer is asked for each call, so that what it answers may change. What it raises is a no.
     """
 
-    def __init__(self, answering: Mapping[str, Method], authorizer: Authorizer | None, identity: str) -> None:
+    def __init__(self, rules: Rules, identity: str) -> None:
         self.identity: str = identity
-        self._answering = answering
-        self._authorizer = authorizer
+        self._rules = rules
 
     def get(self, name: str) -> Method | None:
         """The method, if there is one that the caller may call."""
-        method = self._answering.get(name)
+        method = self._rules.answering.get(name)
         return method if method is not None and self.admits(name) else None
 
     def admits(self, name: str) -> bool:
         """Whether the caller may call a method of this name."""
-        if self._authorizer is None or name in ALWAYS:
+        authorizer = self._rules.authorizer
+        if authorizer is None or name in ALWAYS:
             return True
         try:
-            answer = self._authorizer(self.identity, name)
+            answer = authorizer(self.identity, name)
             if type(answer) is not bool:  # a coroutine would pass for a yes
                 raise TypeError(f"an authorizer returns True or False at once, not a {type(answer).__name__}")
             return answer
@@ -51,9 +62,9 @@ class Rights:
 
     def denies(self, name: str) -> bool:
         """Whether a method that ``get`` doesn't give is one that the caller may know of. Logged if there is one."""
-        if name not in self._answering:
+        if name not in self._rules.answering:
             return False
-        _denied.log("denied %s to %s", name, self.identity)
+        self._rules.denied.log("denied %s to %s", name, self.identity)
         return self.admits(_LISTS)
 
     def __repr__(self) -> str:

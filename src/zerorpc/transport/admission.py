@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zerorpc.callers import Authenticator, Caller
-from zerorpc.errors import ProtocolError
+from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.logs import Logger, Sparing
 from zerorpc.runtime.side_thread import SideThreads
 from zerorpc.shown import name_of
@@ -29,12 +29,19 @@ class Admission:
     """Asks about each link whose peer has shown who it is. On one loop, the links'.
 
     ``admitted(link, identity)`` is called before a peer hears that it is let in. What the authenticator raises refuses
-    the peer. A link that is lost meanwhile is not asked about any more.
+    the peer. A link that is lost meanwhile is not asked about any more. ``proxied`` tells whether connections come from
+    a proxy: the process at their other end is not the caller's then.
     """
 
-    def __init__(self, authenticator: Authenticator, admitted: Callable[[AioLink, str], None]) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        admitted: Callable[[AioLink, str], None],
+        proxied: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._authenticator: Callable[[Caller], Any] = authenticator
         self._admitted = admitted
+        self._proxied = proxied
         self._on_loop = inspect.iscoroutinefunction(authenticator) or inspect.iscoroutinefunction(
             getattr(authenticator, "__call__", None)  # noqa: B004 - its function is wanted
         )
@@ -46,9 +53,16 @@ class Admission:
 
     def ask(self, link: AioLink) -> None:
         """Its peer has shown who it is."""
-        task = asyncio.get_running_loop().create_task(self._decide(link))
+        # Not by the loop's task factory, which may begin it here, in the middle of taking what has come.
+        task = asyncio.Task(self._decide(link), loop=asyncio.get_running_loop())
         self._tasks[link] = task
-        task.add_done_callback(lambda _: self._tasks.pop(link, None))
+        task.add_done_callback(functools.partial(self._ended, link))
+
+    def _ended(self, link: AioLink, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(link, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s could not be let in", link.name, raised=error)
+            link.abort(LostRemote("it could not be let in"))
 
     def forget(self, link: AioLink) -> None:
         """It is lost."""
@@ -61,6 +75,8 @@ class Admission:
             caller = caller_of(link)
         except OSError:  # it is gone, which the loop is about to tell
             return
+        if self._proxied():
+            caller = caller._replace(process=None)
         identity = None
         try:
             identity = await self._identify(caller)

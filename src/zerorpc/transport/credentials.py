@@ -29,14 +29,11 @@ def caller_of(link: AioLink) -> Caller:
     """Of a link that is asking. Raises OSError if the connection is gone."""
     sock: Socket | None = link.socket
     credentials = link.peer.connection.credentials
-    plain = credentials.mechanism == "PLAIN"
     return Caller(
         endpoint=_our_endpoint(sock, link),
         peer=link.name,
         key=encode_z85(credentials.key) if credentials.key else None,
         certificate=link.certificate,
-        user=_text(credentials.user) if plain else None,
-        password=_text(credentials.password) if plain else None,
         process=None if sock is None else unix_process(sock),
     )
 
@@ -52,11 +49,7 @@ def _our_endpoint(sock: Socket | None, link: AioLink) -> str:
         return address_text(address, "tls+tcp" if link.name.startswith("tls+tcp:") else "tcp")
     if isinstance(address, bytes):  # an abstract name
         return "ipc://@" + address[1:].decode(errors="surrogateescape")
-    return f"ipc://{address}"
-
-
-def _text(octets: bytes) -> str:
-    return octets.decode(errors="surrogateescape")
+    return f"ipc://{address}" if address else "inproc://"
 
 
 def unix_process(sock: Socket) -> UnixProcess | None:
