@@ -16,6 +16,8 @@ from tests.service.running import PATIENCE
 from zerorpc.client.async_call import AsyncStream
 from zerorpc.client.stream import Stream
 
+_TIMEOUT = 3 * PATIENCE  # s; of a thousand large calls at once the last one has to wait for all others
+
 
 class Told(NamedTuple):
     """A reply with all that comes along; a stream as the list of its items."""
@@ -29,7 +31,7 @@ class Blocking:
     """``Client``."""
 
     def __init__(self, endpoint: str, **settings: Any) -> None:
-        self._client = zerorpc.Client(endpoint, timeout=PATIENCE, **settings)
+        self._client = zerorpc.Client(endpoint, timeout=_TIMEOUT, **settings)
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return _listed(zerorpc.options(self._client)(f"TestService.{method}", *args, **kwargs))
@@ -93,7 +95,7 @@ class OnLoop:
         self._client: zerorpc.AsyncClient = self._runner.run(self._make(endpoint, settings))
 
     async def _make(self, endpoint: str, settings: dict[str, Any]) -> zerorpc.AsyncClient:
-        return zerorpc.AsyncClient(endpoint, timeout=PATIENCE, **settings)
+        return zerorpc.AsyncClient(endpoint, timeout=_TIMEOUT, **settings)
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return self.tell({}, method, *args, **kwargs).value

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,24 @@ def test_in_several_processes_without_a_file_keys_are_refused(place: Place) -> N
             keyed(client, retry=zerorpc.Retry()).order("tea")
         assert e.value.ran is False
     assert place.runs == []
+
+
+def test_while_a_stopped_process_keeps_the_file_locked_calls_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers_file, "_BUSY_MAX", 0.01)
+    shop, path = Shop(), tmp_path / "answers.sqlite"
+    with joined(shop, answers=path) as client:
+        assert keyed(client, "first").order("tea") == ["tea", 1, 1]
+        with closing(sqlite3.connect(path, isolation_level=None)) as stopped:
+            stopped.execute("BEGIN IMMEDIATE")
+            call = keyed(client, async_=True).order("coffee")
+            with pytest.raises(zerorpc.TimeoutExpired):
+                keyed(client, "other", timeout=0.2).order("milk")
+            assert not call.done()
+            stopped.execute("ROLLBACK")
+            assert call.get() == ["coffee", 1, 1]
+    assert shop.runs["coffee"] == 1
 
 
 def test_a_file_that_fails_lets_nothing_run(tmp_path: Path) -> None:

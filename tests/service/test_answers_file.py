@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from zerorpc.service import answers_file
 from zerorpc.service.answers_file import LEASE, AnswersInFile
 from zerorpc.service.idempotency import Claim, Claimed, digest_of
 from zerorpc.settings import Answers
@@ -44,6 +46,21 @@ def test_a_key_runs_once_in_all_processes(opened: Open) -> None:
     there.free(C)
     assert here.claim(C, ONE, 103.0) == Claimed(Claim.RUN)
     assert here.id == there.id
+
+
+def test_while_another_process_keeps_it_locked_all_keys_are_busy(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers_file, "_BUSY_MAX", 0.01)
+    here = opened()
+    with closing(sqlite3.connect(tmp_path / "answers.sqlite", isolation_level=None)) as stopped:
+        stopped.execute("BEGIN IMMEDIATE")
+        assert here.claim(A, ONE, 100.0) == Claimed(Claim.BUSY)
+        stopped.execute("ROLLBACK")
+    assert here.claim(A, ONE, 100.0) == Claimed(Claim.RUN)
+    here._database.execute("DROP TABLE answers")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        here.claim(A, ONE, 100.0)
 
 
 def test_it_survives_a_restart(opened: Open) -> None:

@@ -67,9 +67,15 @@ class AnswersInFile:
                 time.sleep(_PAUSE)
 
     def claim(self, key: Key, digest: bytes, now: float) -> Claimed:
-        with self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            return self._claim(key, digest, now)
+        """While another process keeps the database locked, since it was stopped in a transaction, all keys are busy."""
+        try:
+            with self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                return self._claim(key, digest, now)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # the rest of it says what kind of busy
+                raise
+            return Claimed(Claim.BUSY)
 
     def _claim(self, key: Key, digest: bytes, now: float) -> Claimed:
         find = "SELECT state, at, digest, answer FROM answers WHERE method = ? AND key = ?"
