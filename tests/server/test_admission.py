@@ -336,6 +336,30 @@ def test_nobody_is_asked_any_more_about_one_that_is_gone() -> None:
     assert seen[3:] == ["cancelled"]
 
 
+def test_strangers_that_come_and_go_get_no_more_threads() -> None:
+    go_on = threading.Event()
+    running: list[int] = []
+
+    def authenticate(_: zerorpc.Caller) -> str:
+        running.append(threading.get_ident())
+        go_on.wait(PATIENCE)
+        return "late"
+
+    with serving(Robot(), authenticator=authenticate) as server:
+        ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+        for number in range(8):
+            with connect(server.endpoints[0]) as sock:
+                sock.sendall(Greeting("NULL", False).encode() + bytes((4, len(ready))) + ready)
+                eventually(lambda number=number: len(running) >= min(number + 1, 4))
+                eventually(lambda: server._core.hub.admission._tasks)  # type: ignore[union-attr]
+            eventually(lambda: not server._core.hub.links)
+        assert len(running) == 4
+        go_on.set()
+        assert blocking(server.endpoints[0], lambda client: client.plain()) == "late"
+        assert len(running) == 5  # those that had gone were asked about no more
+        assert len(set(running)) <= 4
+
+
 def test_a_call_before_one_is_let_in_ends_the_connection() -> None:
     ran: list[str] = []
     go_on = asyncio.Event()

@@ -99,8 +99,8 @@ class Admission:
         if self._on_loop:
             found = await self._authenticator(caller)
         else:
-            async with self._free:
-                found = await self._on_thread(caller)
+            await self._free.acquire()
+            found = await self._on_thread(caller)
             if inspect.isawaitable(found):
                 found = await found
         if found is not None and not isinstance(found, str):
@@ -108,18 +108,18 @@ class Admission:
         return found
 
     def _on_thread(self, caller: Caller) -> asyncio.Future[Any]:
+        """What the authenticator returns. Its thread is free again when it has, and not when nobody waits for it."""
         loop = asyncio.get_running_loop()
         answered = loop.create_future()
 
         def run() -> None:
             try:
-                found = self._authenticator(caller)
+                settle = functools.partial(_answer, answered, self._authenticator(caller))
             except BaseException as error:
                 settle = functools.partial(_fail, answered, error)
-            else:
-                settle = functools.partial(_answer, answered, found)
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(settle)
+                loop.call_soon_threadsafe(self._free.release)
 
         self._threads.post(run)
         return answered
