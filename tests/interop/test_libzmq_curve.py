@@ -71,6 +71,45 @@ def test_a_server_of_ours(sockets: Sockets, role: str, binds: str, kind: int) ->
         assert client.ask("echo", large)[1:] == ("OK", [large])
 
 
+class Who:
+    def who(self) -> str | None:
+        return zerorpc.current_call().identity
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("role", ["we are the server", "neither"])
+def test_a_server_of_ours_that_asks_who_calls(sockets: Sockets, role: str, binds: str) -> None:
+    """libzmq waits as long as we ask: it sends nothing before its handshake is over."""
+    curve = None if role == "neither" else curve_of(role)
+
+    def authenticate(caller: zerorpc.Caller) -> str:
+        time.sleep(0.05)
+        return f"key {caller.key}"
+
+    server = zerorpc.Server(
+        Who(), curve=curve, authenticator=authenticate, authorizer=lambda _, method: method == "who"
+    )
+    options = {} if curve is None else libzmqs(curve)
+    client = RawClient.of(join(server, sockets, zmq.DEALER, binds, options), zmq.DEALER)
+    key = CLIENT if role == "we are the server" else None
+    with serving(server):
+        assert client.ask("who")[1:] == ("OK", [f"key {key and encode_z85(key.public)}"])
+        assert client.ask("_zerorpc_list")[2][0] == "NameError"
+
+
+def test_a_libzmq_client_that_is_not_known(sockets: Sockets) -> None:
+    server = zerorpc.Server(
+        Who(), curve=AS_SERVER, authenticator=lambda caller: "ok" if caller.key == encode_z85(OTHER.public) else None
+    )
+    endpoint = server.bind(TCP)[0]
+    with serving(server):
+        stranger = sockets.open(zmq.DEALER, connect=endpoint, options=libzmqs(AS_SERVER))
+        known = sockets.open(zmq.DEALER, connect=endpoint, options=libzmqs(AS_SERVER, OTHER))
+        stranger.send_multipart([b"", pack({"message_id": b"1", "v": 3}, "who", [])])
+        assert RawClient.of(known, zmq.DEALER).ask("who")[1:] == ("OK", ["ok"])
+        assert stranger.poll(300) == 0
+
+
 @pytest.mark.parametrize("make_caller", CALLERS.values(), ids=CALLERS)
 @BOTH_WAYS
 @OURS

@@ -549,6 +549,17 @@ def test_settings() -> None:
             zerorpc.Server(Robot(), **{"authenticator": anybody, name: "everybody"})  # type: ignore[arg-type]
 
 
+def test_who_has_the_clients_role_in_curve_cannot_ask() -> None:
+    """Its handshake is over for the other side before anybody could be asked."""
+    with pytest.raises(ValueError, match="an authenticator needs the server's role in CURVE"):
+        zerorpc.Server(Robot(), authenticator=anybody, curve=curve(ALICE))
+    with zerorpc.Server(Robot(), authenticator=anybody) as server:
+        for opens in (server.bind, server.connect):
+            with pytest.raises(ValueError, match="an authenticator needs the server's role in CURVE"):
+                opens("tcp://127.0.0.1:4242", curve=curve(ALICE))
+        assert server.endpoints == []
+
+
 def test_the_log_says_who_was_let_in_refused_and_denied(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     answers = ["alice", None]

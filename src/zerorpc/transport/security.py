@@ -22,7 +22,7 @@ class Security:
 
     One for a socket, and one for each endpoint that was given settings of its own. Never changes. ``mechanism`` makes
     the security mechanism of one connection; ``tls`` its TLS, if it has any. ``asks``: somebody decides whom to let in
-    (``Admission``).
+    (``Admission``); ValueError where the handshake can't wait for that.
     """
 
     __slots__ = ("asks", "curve", "mechanism", "tls")
@@ -32,6 +32,11 @@ class Security:
         self.asks: bool = asks
         self.mechanism: NewMechanism = functools.partial(Null, asks=True) if asks else Null
         if curve is not None:
+            if asks and curve.server is not None:
+                raise ValueError(
+                    "an authenticator needs the server's role in CURVE, curve=zerorpc.Curve(secret_key): the client's "
+                    "side of a handshake can't have the other side wait"
+                )
             self.mechanism = _mechanism(curve, asks)
         self.tls: EndpointTls | None = None
 
@@ -66,7 +71,7 @@ def _mechanism(curve: Curve, asks: bool) -> NewMechanism:
     from zerorpc.zmtp.mechanisms.curve import CookieKeys, CurveClient, CurveServer  # with PyNaCl
 
     if curve.server is not None:
-        return functools.partial(CurveClient, *curve.keys, curve.server, asks)
+        return functools.partial(CurveClient, *curve.keys, curve.server)
     cookies = CookieKeys()
 
     def new_server() -> Mechanism:
