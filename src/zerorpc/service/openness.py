@@ -41,7 +41,7 @@ class Openness:
             self._told.add(endpoint)
             logger.warning(
                 "%s is open to the network, and whoever reaches it can call what is exposed: bind to 127.0.0.1 or "
-                "ipc://, or say anyone_may_call=True if this is meant",
+                "ipc://, ask who calls (authenticator=), or say anyone_may_call=True if this is meant",
                 endpoint,
             )
 
