@@ -42,7 +42,7 @@ ORDER = [
 ]
 ROOMS = set().union(*ORDER)
 NARROWER = {
-    "cli": {"cli", "__init__", "errors", "exposure", "settings", "shown", "tls"}
+    "cli": {"cli", "__init__", "errors", "exposure", "keys", "settings", "shown", "tls"}
 }  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 

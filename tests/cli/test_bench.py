@@ -17,7 +17,7 @@ from tests.cli.programs import Outcome, Program
 from tests.interop.programs import old_server
 from zerorpc.cli import bench as bench_module
 from zerorpc.cli import main
-from zerorpc.cli.arguments import UsageError, is_bench
+from zerorpc.cli.arguments import UsageError, command_of
 from zerorpc.cli.bench import PING, parse
 
 HERE = "tcp://127.0.0.1:4242"
@@ -51,7 +51,8 @@ def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_bench_is_a_command_where_it_can_be_no_method_or_module(line: str, meant: bool) -> None:
-    assert is_bench(line.split()) is meant
+    assert command_of(line.split()) == ("bench" if meant else None)
+    assert command_of(line.replace("bench", "keygen").split()) == ("keygen" if meant else None)
 
 
 def test_a_method_called_bench_can_be_called_as_ever(capsys: pytest.CaptureFixture[str]) -> None:

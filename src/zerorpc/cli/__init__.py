@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from zerorpc import __version__, errors
-from zerorpc.cli.arguments import UsageError, is_bench, parse, program_name
+from zerorpc.cli.arguments import UsageError, command_of, parse, program_name
 from zerorpc.cli.loading import BrokenService
 from zerorpc.cli.printing import OutputClosed, note, one_line, write
 
@@ -60,10 +60,15 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _dispatch(argv: Sequence[str]) -> int:
-    if is_bench(argv):
+    command = command_of(argv)
+    if command == "bench":
         from zerorpc.cli.bench import bench
 
         return bench(argv[1:])
+    if command == "keygen":
+        from zerorpc.cli.keygen import keygen
+
+        return keygen(argv[1:])
     try:
         arguments = parse(argv)
     except SystemExit:  # the help is printed, as far as stdout's buffer

@@ -27,7 +27,11 @@ examples:
   %(prog)s tcp://127.0.0.1:4242 strftime %%Y/%%m/%%d      call a method with text
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
+  %(prog)s keygen robot                                make keys for CURVE
 """
+
+
+COMMANDS = ("bench", "keygen")
 
 
 class UsageError(Exception):
@@ -114,16 +118,17 @@ def parse_with(parser: Parser, argv: Iterable[str], arguments: argparse.Namespac
     return words
 
 
-def is_bench(argv: Sequence[str]) -> bool:
-    """Whether this is ``zerorpc bench address``, and not a method or module called bench, as in
-    ``zerorpc bench --connect address``.
+def command_of(argv: Sequence[str]) -> str | None:
+    """``bench`` if this is ``zerorpc bench address``, and not a method or module called bench, as in ``zerorpc bench
+    --connect address``; the same for the other commands. None for a call, or a server.
     """
     if "_ARGCOMPLETE" in os.environ:  # the shell asks: argv is empty, and the line typed so far is elsewhere
-        return os.environ.get("COMP_LINE", "").split()[int(os.environ["_ARGCOMPLETE"]) :][:1] == ["bench"]
-    if list(argv[:1]) != ["bench"]:
-        return False
+        typed = os.environ.get("COMP_LINE", "").split()[int(os.environ["_ARGCOMPLETE"]) :][:1]
+        return typed[0] if typed and typed[0] in COMMANDS else None
+    if not argv or argv[0] not in COMMANDS:
+        return None
     flags = {token.partition("=")[0] for token in itertools.takewhile(lambda token: token != "--", argv)}
-    return flags.isdisjoint({"--connect", "--bind", "--server"})
+    return argv[0] if flags.isdisjoint({"--connect", "--bind", "--server"}) else None
 
 
 # First the flags are told from the words…
@@ -184,7 +189,8 @@ def build_parser() -> Parser:
         prog=program_name(),
         usage="%(prog)s [options] address [method [parameter ...]]\n"
         "       %(prog)s [options] --server --bind address module\n"
-        "       %(prog)s bench [options] address [method [parameter ...]]",
+        "       %(prog)s bench [options] address [method [parameter ...]]\n"
+        "       %(prog)s keygen name",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
