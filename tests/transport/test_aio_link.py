@@ -139,6 +139,7 @@ class Counting(Owner):
     def __init__(self) -> None:
         super().__init__()
         self.stale = False
+        self.admission = None
         self.owner = self
         self.arrived = 0
         self.on_arrival: Callable[[], None] = lambda: None
