@@ -18,7 +18,7 @@ from zerorpc.client.asynchronous import AsyncClient
 from zerorpc.client.options import options
 from zerorpc.compat.context import Context
 from zerorpc.errors import SERVER_ERRORS, ProtocolError, RemoteError, SerializationError, ZeroRPCError
-from zerorpc.logs import Logger
+from zerorpc.logs import Logger, Sparing
 from zerorpc.protocol.events import DONE, ERR, ERROR_KEY, OK, RAN_KEY, STREAM, BadEvent, decode_header, encode
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.protocol.server_peer import ServerPeer
@@ -61,6 +61,7 @@ class CassetteHost:
 
     stale = False  # as a link's hub,
     admission = None  # which lets everybody in
+    refused: Sparing = Sparing(logger.warning)
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.logs import Logger
+from zerorpc.logs import Logger, Sparing
 from zerorpc.runtime import forks
 from zerorpc.runtime.cpython import report_no_pending
 from zerorpc.runtime.loops import running_loop
@@ -60,6 +60,7 @@ class AioHub(Hub):
         self.dialing: AioDialing
         self.links: set[AioLink] = set()
         self.proxied = False
+        self.refused: Sparing = Sparing(logger.warning)
         self.admission: Admission | None = None  # the owner's: decides about those who connect
         self._sealed = False
         self.leaving: bool = False  # about to close: it is bound and connected to nothing new

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Protocol, cast
 
 from zerorpc.errors import LostRemote
-from zerorpc.logs import Logger, Sparing
+from zerorpc.logs import Sparing
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.link import C, Link, Owner, T, lost_connection
@@ -20,9 +20,6 @@ from zerorpc.zmtp.frames import FrameDecoder
 
 __all__ = ["AioLink"]
 
-logger: Logger = Logger("zerorpc.transport")
-
-_refused = Sparing(logger.warning)
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
@@ -48,6 +45,7 @@ class AioLinks(Protocol):
     owner: Owner[AioLink, Any, Any]
     links: set[AioLink]
     stale: bool  # forked: what is connected belongs to the parent
+    refused: Sparing  # the log of whose octets made no sense
 
     @property
     def admission(self) -> Asks | None:
@@ -206,7 +204,7 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         if isinstance(error, LostRemote):
             self.abort(error)
         else:
-            _refused.log("refused %s: %s", self.name, error)
+            self.hub.refused.log("refused %s: %s", self.name, error)
             self.close(error)
 
     # The owner calls these
