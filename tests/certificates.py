@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import datetime
 import functools
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -22,7 +23,7 @@ class Certificates:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="zerorpc-certificates-"))
-        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        atexit.register(self._remove, os.getpid())
         self.authority, stranger = trustme.CA(), trustme.CA()
         self.ca = self._write("ca", self.authority.cert_pem)
         self.other_ca = self._write("other-ca", stranger.cert_pem)
@@ -37,6 +38,10 @@ class Certificates:
         self.expired = self._both("expired", self.authority.issue_cert(*LOCAL, not_after=past))
         self.expired_client = self._both("expired-client", self.authority.issue_cert(*CLIENT, not_after=past))
         self.misnamed = self._both("misnamed", self.authority.issue_cert("elsewhere.example"))
+
+    def _remove(self, process: int) -> None:
+        if os.getpid() == process:  # and not in a child that a test forks
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def issue(self, file: str, *names: str) -> tuple[str, str]:
         """Another certificate for these names, and its key, in files of their own."""
