@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -32,11 +33,16 @@ from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.callers import UnixProcess
 from zerorpc.keys import KeyPair, encode_z85
 from zerorpc.zmtp import SocketType
+from zerorpc.zmtp.commands import Command, encode_metadata
 from zerorpc.zmtp.greeting import Greeting
 
 SERVER, ALICE, BOB = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
 NAMES = {encode_z85(ALICE.public): "alice", encode_z85(BOB.public): "bob"}
 needs_peer_credentials = pytest.mark.skipif(sys.platform != "linux", reason="SO_PEERCRED is Linux's")
+
+
+# All that a peer says before it is let in
+HELLO = Greeting("NULL", False).encode() + Command(b"READY", encode_metadata({"Socket-Type": b"DEALER"})).encode()
 
 
 def me() -> str | None:
@@ -346,10 +352,9 @@ def test_strangers_that_come_and_go_get_no_more_threads() -> None:
         return "late"
 
     with serving(Robot(), authenticator=authenticate) as server:
-        ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
         for number in range(8):
             with connect(server.endpoints[0]) as sock:
-                sock.sendall(Greeting("NULL", False).encode() + bytes((4, len(ready))) + ready)
+                sock.sendall(HELLO)
                 eventually(lambda number=number: len(running) >= min(number + 1, 4))
                 eventually(lambda: server._core.hub.admission._tasks)  # type: ignore[union-attr]
             eventually(lambda: not server._core.hub.links)
@@ -360,28 +365,41 @@ def test_strangers_that_come_and_go_get_no_more_threads() -> None:
         assert len(set(running)) <= 4
 
 
-def test_a_call_before_one_is_let_in_ends_the_connection() -> None:
+REQUEST = b"\x93\x82\xaamessage_id\xa1x\xa1v\x03\xa5count\x90"  # of the method count
+EARLY = {
+    "a request": b"\x01\x00\x00" + bytes((len(REQUEST),)) + REQUEST,
+    "its first octet": b"\x01",
+    "the head of a large one": b"\x01\x00\x02" + (1_000_000).to_bytes(8, "big"),
+    "the start of a large one": b"\x01\x00\x02" + (1_000_000).to_bytes(8, "big") + bytes(100_000),
+}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("what", EARLY)
+def test_what_comes_before_one_is_let_in_ends_the_connection(what: str, at_once: bool) -> None:
     ran: list[str] = []
-    go_on = asyncio.Event()
+    asked = threading.Event()
 
     async def authenticate(_: zerorpc.Caller) -> str:
-        await go_on.wait()
+        asked.set()
+        await asyncio.sleep(PATIENCE)
         return "somebody"
 
     class Counts:
         def count(self) -> None:
             ran.append("count")
 
-    with serving(Counts(), authenticator=authenticate) as server:
-        with connect(server.endpoints[0]) as sock:
-            ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
-            sock.sendall(Greeting("NULL", False).encode() + bytes((4, len(ready))) + ready)
-            sock.sendall(b"\x01\x00\x00\x20" + b"\x93\x82\xaamessage_id\xa1x\xa1v\x03\xa5count\x90".ljust(32, b"\0"))
-            left = b""
+    with serving(Counts(), authenticator=authenticate) as server, connect(server.endpoints[0]) as sock:
+        sock.sendall(HELLO + (EARLY[what] if at_once else b""))
+        if not at_once:
+            assert asked.wait(PATIENCE)
+            sock.sendall(EARLY[what])
+        left = b""
+        with contextlib.suppress(ConnectionResetError):  # of what it has sent something was not read
             while chunk := sock.recv(4096):
                 left += chunk
-            assert b"READY" not in left
-            assert b"ERROR" in left
+        assert b"READY" not in left
+        assert asked.is_set() is not at_once
     assert ran == []
 
 

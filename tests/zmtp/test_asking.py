@@ -109,6 +109,51 @@ def test_a_peer_that_does_not_wait_is_refused(case: str, sent: bytes) -> None:
     assert not asks.asking
 
 
+def shown(case: str, also: bytes, at: int) -> tuple[Connection, int]:
+    """Who asks, when the peer has said all that it says; with ``also`` behind what it says the ``at``-th time; and how
+    often it said something.
+    """
+    theirs, ours, _ = CASES[case]
+    peer, asks = Connection(SocketType.DEALER, mechanism=theirs), Connection(SocketType.ROUTER, mechanism=ours)
+    times = 0
+    while not asks.asking and asks.error is None:
+        times += 1
+        asks.receive_data(octets(peer) + (also if times == at else b""))
+        peer.receive_data(octets(asks))
+    return asks, times
+
+
+LARGE = encoded([b"", bytes(1_000_000)])
+
+
+@EACH
+@pytest.mark.parametrize("count", [1, 2, 3, 100, len(LARGE)])
+def test_the_start_of_a_message_behind_what_is_shown_is_refused_at_once(case: str, count: int) -> None:
+    """It would be collected, and served once the peer is let in."""
+    asks, _ = shown(case, LARGE[:count], shown(case, b"", 0)[1])
+    assert asks.state is State.CLOSED
+    assert str(asks.error) == "the peer sent a message before the handshake was over"
+    assert not asks.asking
+    assert asks.decoder.body is None or len(asks.decoder.body) <= 20_000
+
+
+def test_the_start_of_a_message_behind_the_greeting_is_refused_at_once() -> None:
+    for mechanism in (Null, functools.partial(Null, asks=True)):
+        connection = Connection(SocketType.ROUTER, mechanism=mechanism)
+        connection.receive_data(octets(Connection(SocketType.DEALER))[:64] + LARGE[:100])
+        assert str(connection.error) == "the peer sent a message before the handshake was over"
+
+
+def test_who_does_not_ask_takes_the_start_of_a_message_with_the_end_of_the_handshake() -> None:
+    """As libzmq may send it: its handshake is over with our READY."""
+    ours, peer = Connection(SocketType.ROUTER), Connection(SocketType.DEALER)
+    ours.receive_data(octets(peer))
+    peer.receive_data(octets(ours))
+    ours.receive_data(octets(peer) + LARGE[:100])
+    assert ours.state is State.TRAFFIC
+    assert ours.receive_data(LARGE[100:]) == [[b"", bytes(1_000_000)]]
+
+
 def test_a_peer_that_none_of_our_sockets_can_talk_to_is_not_asked_about() -> None:
     for theirs, ours, _ in CASES.values():
         ends = Connection(SocketType.PUB, mechanism=theirs), Connection(SocketType.ROUTER, mechanism=ours)

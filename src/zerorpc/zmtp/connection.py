@@ -146,9 +146,17 @@ class Connection(Sender):
                     return self._open(received[index:] if index else received)
                 else:
                     self._receive_traffic(item, messages)
+            if self.state is _HANDSHAKE and self._has_begun_early():
+                raise ProtocolError(TOO_EARLY)
         except ProtocolError as error:
             self._fail(error)
         return messages
+
+    def _has_begun_early(self) -> bool:
+        """Whether the start of a message has come before it may: it would be collected, and served once it is all here.
+        Of a peer that is asked about nothing at all may come.
+        """
+        return self.decoder.in_message or (self._handshake.asking and not self.decoder.idle)
 
     def _open(self, received: list[Message | Command]) -> list[Message]:
         """The same for what is sealed. In clear, anybody on the way could have put it there."""
