@@ -19,7 +19,7 @@ from tests.service.evil_errors import EVIL
 from tests.service.running import PATIENCE, TCP, RawPeer, eventually, joined, on_thread, serving
 from tests.service.services import remote_error
 from zerorpc.event_log import log_event
-from zerorpc.logs import Logger
+from zerorpc.logs import Logger, Sparing
 from zerorpc.protocol.events import encode
 
 ERRORS: dict[str, Callable[[], BaseException]] = {
@@ -370,3 +370,15 @@ def test_what_a_peer_has_a_server_log(caplog: pytest.LogCaptureFixture) -> None:
     text = text_of_log(caplog)
     assert "raised" in text
     assert is_harmless(text)
+
+
+def test_twenty_lines_at_once_then_one_a_second_and_it_says_how_many_were_left_out() -> None:
+    now = [100.0]
+    sparing = Sparing(lambda: now[0])
+    assert [sparing.turn() for _ in range(30)] == [""] * 20 + [None] * 10
+    now[0] += 0.5
+    assert sparing.turn() is None
+    now[0] += 0.5
+    assert [sparing.turn() for _ in range(2)] == [" (11 more like this were not logged)", None]
+    now[0] += 1000
+    assert [sparing.turn() for _ in range(30)] == [" (1 more like this were not logged)"] + [""] * 19 + [None] * 10

@@ -133,32 +133,33 @@ class Logger:
 
 
 class Sparing:
-    """Writes lines that anybody can cause, and so not all of them: ``_AT_ONCE``, and one a second from then on. The
-    next one that is written says how many were left out. ``write`` is a Logger's method. On one thread.
+    """Counts lines that anybody can cause, so that not all are written: ``_AT_ONCE``, and one a second from then on::
+
+        if (more := sparing.turn()) is not None:
+            logger.warning("refused %s%s", name, more)
+
+    On one thread.
     """
 
     _AT_ONCE = 20
 
-    def __init__(self, write: Callable[..., None], clock: Callable[[], float] = monotonic) -> None:
-        self._write = write
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._left = float(self._AT_ONCE)
         self._since = clock()
         self._omitted = 0
 
-    def log(self, message: str, *args: object) -> None:
+    def turn(self) -> str | None:
+        """None: leave this line out. Else what stands at its end, which says how many were left out before it."""
         now = self._clock()
         self._left = min(self._left + now - self._since, self._AT_ONCE)
         self._since = now
         if self._left < 1:
             self._omitted += 1
-            return
+            return None
         self._left -= 1
         omitted, self._omitted = self._omitted, 0
-        if omitted:
-            self._write(f"{message} (%d more like this were not logged)", *args, omitted)
-        else:
-            self._write(message, *args)
+        return f" ({omitted} more like this were not logged)" if omitted else ""
 
 
 class _InOneLine:

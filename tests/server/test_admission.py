@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -271,6 +273,7 @@ REFUSED: dict[str, Any] = {
     "an error": raises(ValueError("secret reason")),
     "an OSError": raises(OSError("secret reason")),
     "SystemExit": raises(SystemExit(3)),
+    "CancelledError": raises(asyncio.CancelledError()),
     "StopIteration": raises(StopIteration()),
     "a number": lambda _: 5,
     "True": lambda _: True,
@@ -278,14 +281,18 @@ REFUSED: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("on_loop", [False, True])
 @pytest.mark.parametrize("what", REFUSED)
-def test_whatever_is_no_identity_refuses_and_the_server_goes_on(what: str) -> None:
+def test_whatever_is_no_identity_refuses_and_the_server_goes_on(what: str, on_loop: bool) -> None:
     answers: list[Any] = [REFUSED[what], anybody]
 
     def authenticate(caller: zerorpc.Caller) -> Any:
         return answers[0](caller)
 
-    with serving(Robot(), authenticator=authenticate) as server:
+    async def authenticate_on_loop(caller: zerorpc.Caller) -> Any:
+        return answers[0](caller)
+
+    with serving(Robot(), authenticator=authenticate_on_loop if on_loop else authenticate) as server:
         with (
             zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client,
             pytest.raises(zerorpc.HandshakeFailed, match="doesn't know you") as caught,
@@ -495,6 +502,8 @@ def test_a_caller_is_told_of_what_it_may_call() -> None:
 
 BAD: dict[str, Any] = {
     "raises": lambda *_: 1 / 0,
+    "SystemExit": lambda *_: sys.exit(3),
+    "CancelledError": lambda *_: raises(asyncio.CancelledError())(zerorpc.Caller("", "")),
     "a coroutine": lambda *_: asyncio.sleep(0),
     "a truth that is no bool": lambda *_: "yes",
     "None": lambda *_: None,
@@ -510,8 +519,9 @@ def test_what_is_neither_yes_nor_no_is_a_no(what: str) -> None:
         return made[-1]
 
     with joined(Robot(), authenticator=anybody, authorizer=authorize) as client:
-        with pytest.raises(zerorpc.UnknownMethod):
-            client.plain()
+        for _ in range(2):
+            with pytest.raises(zerorpc.UnknownMethod):
+                client.plain()
         assert client._zerorpc_ping() == ["pong", "Robot"]
     for each in made:
         if asyncio.iscoroutine(each):
@@ -589,11 +599,43 @@ def test_the_log_says_who_was_let_in_refused_and_denied(caplog: pytest.LogCaptur
         with zerorpc.Client(server.endpoints[0]) as client, pytest.raises(zerorpc.HandshakeFailed):
             client.plain()
     lines = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "zerorpc.server"]
-    assert [level for level, _ in lines] == ["INFO", "WARNING", "ERROR", "WARNING"]
+    assert [level for level, _ in lines] == ["INFO", "WARNING", "WARNING"]
     assert lines[0][1].startswith("let in <Caller tcp://127.0.0.1:")
     assert lines[0][1].endswith("has shown nothing>, who is alice")
     assert lines[1][1] == "denied stop to alice"
-    assert lines[3][1].startswith("refused <Caller tcp://127.0.0.1:")
+    assert lines[2][1].startswith("refused <Caller tcp://127.0.0.1:")
+
+
+@pytest.mark.parametrize("lists", [False, True])
+@pytest.mark.parametrize("authorize", [lambda *_: False, lambda *_: 1 / 0], ids=["says no", "raises"])
+def test_calls_that_are_denied_do_not_flood_the_log(
+    authorize: Callable[[str, str], Any], lists: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def authorizer(identity: str, method: str) -> Any:
+        return True if lists and method == "_zerorpc_inspect" else authorize(identity, method)
+
+    begun = time.monotonic()
+    with joined(Robot(), authenticator=anybody, authorizer=authorizer) as client:
+        for _ in range(100):
+            with pytest.raises(zerorpc.PermissionDenied if lists else zerorpc.UnknownMethod):
+                client.plain()
+    kinds = Counter(record.getMessage().partition(" ")[0] for record in caplog.records)
+    assert set(kinds) <= {"denied", "the"}  # the authorizer raised
+    assert all(20 <= count <= 21 + time.monotonic() - begun for count in kinds.values())
+
+
+def test_strangers_whose_authenticator_fails_do_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    begun = time.monotonic()
+    with serving(Robot(), authenticator=raises(OSError("the directory is down"))) as server:
+        for _ in range(50):
+            with connect(server.endpoints[0]) as sock:
+                sock.sendall(HELLO)
+                while sock.recv(4096):
+                    pass
+    kinds = Counter(record.getMessage().partition(" ")[0] for record in caplog.records)
+    assert set(kinds) == {"the", "refused"}
+    assert all(20 <= count <= 21 + time.monotonic() - begun for count in kinds.values())
+    assert "the directory is down" in caplog.text
 
 
 def test_a_server_that_asks_who_calls_needs_no_warning(caplog: pytest.LogCaptureFixture) -> None:

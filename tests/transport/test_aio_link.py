@@ -15,7 +15,7 @@ from tests.service.running import RawPeer, connect, eventually_async, joined, ru
 from tests.service.services import Cooler
 from tests.transport.owners import Owner
 from zerorpc.errors import LostRemote
-from zerorpc.logs import Logger, Sparing
+from zerorpc.logs import Sparing
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -141,7 +141,7 @@ class Counting(Owner):
         super().__init__()
         self.stale = False
         self.admission = None
-        self.refused = Sparing(Logger("zerorpc.transport").warning)
+        self.refused = Sparing()
         self.owner = self
         self.arrived = 0
         self.on_arrival: Callable[[], None] = lambda: None

@@ -25,6 +25,7 @@ from zerorpc.protocol.server_channel import ServerChannel, as_patience
 from zerorpc.protocol.structs import quick_to_change
 from zerorpc.service.failure import Failure
 from zerorpc.service.invocation import Invocation, Runner
+from zerorpc.service.rights import Rights
 from zerorpc.shown import message_of
 from zerorpc.transport.aio_link import AioLink
 
@@ -129,16 +130,21 @@ class RpcInvocation(Invocation, eq=False):
 
     @property
     def identity(self) -> str | None:
-        rights = self.link.peer.rights
+        rights: Rights | None = self.link.peer.rights
         return None if rights is None else rights.identity
 
     def admits(self, name: str) -> bool:
-        rights = self.link.peer.rights
+        rights: Rights | None = self.link.peer.rights
         return rights is None or rights.admits(name)
 
-    def denies(self) -> bool:
-        rights = self.link.peer.rights
-        return rights is not None and rights.denies(self.name)
+    @property
+    def denied(self) -> bool:
+        rights: Rights | None = self.link.peer.rights
+        return self.method is None and rights is not None and rights.knows(self.name)
+
+    def tells_denial(self) -> bool:
+        rights: Rights = self.link.peer.rights
+        return rights.tells_denial(self.name)
 
     @property
     def attempt(self) -> int:

@@ -117,9 +117,14 @@ class _Door(_Progress, eq=False):
         """Whether the caller may call a method of this name."""
         return True
 
-    def denies(self) -> bool:
-        """Of a request without a method: whether there is one, which the caller may know of, but not call."""
+    @property
+    def denied(self) -> bool:
+        """Whether it has no method since the caller may not call it."""
         return False
+
+    def tells_denial(self) -> bool:
+        """It is ``denied``, which is logged: whether the caller may know that there is such a method."""
+        raise NotImplementedError
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:
@@ -236,7 +241,7 @@ class Invocation(_Door, eq=False):
         self.arrives()
         if self.method is None:
             self.refused: type[RemoteError] | None = UnknownMethod
-            if self.denies():
+            if self.denied and self.tells_denial():
                 self.refused = PermissionDenied
                 raise PermissionError(f"{self.identity} may not call {self.name}")
             raise NameError(self.name)
@@ -268,7 +273,7 @@ class Invocation(_Door, eq=False):
         if type(error) is TypeError and trace is None and self.method is not None:
             error = self._heed_misfit(error, self.method)
         failure = Failure.of(error, trace, self.ran, self.refused)
-        if self.refused is not PermissionDenied:  # which was logged, but not each
+        if not self.denied:  # else it was logged, if not each
             logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
         return self.failure(failure)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zerorpc.callers import Authorizer
-from zerorpc.logs import Logger, Sparing
+from zerorpc.logs import Logger, Sparing, is_ctrl_c
 from zerorpc.service.methods import Method
 from zerorpc.shown import name_of
 
@@ -25,7 +25,8 @@ class Rules:
     def __init__(self, answering: Mapping[str, Method], authorizer: Authorizer | None) -> None:
         self.answering: Mapping[str, Method] = answering
         self.authorizer: Authorizer | None = authorizer
-        self.denied: Sparing = Sparing(logger.warning)
+        self.denied: Sparing = Sparing()  # lines of the log
+        self.failed: Sparing = Sparing()
 
     def __repr__(self) -> str:
         return f"<Rules {self.authorizer!r}>"
@@ -56,15 +57,22 @@ class Rights:
             if type(answer) is not bool:  # a coroutine would pass for a yes
                 raise TypeError(f"an authorizer returns True or False at once, not a {type(answer).__name__}")
             return answer
-        except Exception as error:
-            logger.error("the authorizer raised %s for %s and %s", name_of(error), self.identity, name, raised=error)
+        except BaseException as error:  # SystemExit, of a program's function, would end the server
+            if is_ctrl_c(error):
+                raise
+            if (more := self._rules.failed.turn()) is not None:
+                told = "the authorizer raised %s for %s and %s%s"
+                logger.error(told, name_of(error), self.identity, name, more, raised=error)
             return False
 
-    def denies(self, name: str) -> bool:
-        """Whether a method that ``get`` doesn't give is one that the caller may know of. Logged if there is one."""
-        if name not in self._rules.answering:
-            return False
-        self._rules.denied.log("denied %s to %s", name, self.identity)
+    def knows(self, name: str) -> bool:
+        """Whether there is a method of this name, for this caller or not."""
+        return name in self._rules.answering
+
+    def tells_denial(self, name: str) -> bool:
+        """A call was denied, which is logged: whether its caller may know that there is such a method."""
+        if (more := self._rules.denied.turn()) is not None:
+            logger.warning("denied %s to %s%s", name, self.identity, more)
         return self.admits(_LISTS)
 
     def __repr__(self) -> str:

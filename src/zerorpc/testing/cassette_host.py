@@ -61,7 +61,7 @@ class CassetteHost:
 
     stale = False  # as a link's hub,
     admission = None  # which lets everybody in
-    refused: Sparing = Sparing(logger.warning)
+    refused: Sparing = Sparing()
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape

@@ -11,7 +11,7 @@ from typing import Any
 
 from zerorpc.callers import Authenticator, Caller
 from zerorpc.errors import LostRemote, ProtocolError
-from zerorpc.logs import Logger, Sparing
+from zerorpc.logs import Logger, Sparing, is_ctrl_c
 from zerorpc.runtime.side_thread import SideThreads
 from zerorpc.shown import name_of
 from zerorpc.transport.aio_link import AioLink
@@ -48,8 +48,7 @@ class Admission:
         self._tasks: dict[AioLink, asyncio.Task[None]] = {}
         self._threads = SideThreads("zerorpc-authenticator")
         self._free = asyncio.Semaphore(_THREADS)
-        self._accepted = Sparing(logger.info)
-        self._refused = Sparing(logger.warning)
+        self._accepted, self._refused, self._failed = Sparing(), Sparing(), Sparing()
 
     def ask(self, link: AioLink) -> None:
         """Its peer has shown who it is."""
@@ -80,16 +79,21 @@ class Admission:
         identity = None
         try:
             identity = await self._identify(caller)
-        except Exception as error:
-            logger.error("the authenticator raised %s for %s", name_of(error), caller, raised=error)
+        except BaseException as error:  # SystemExit, of a program's function, would end the server
+            if is_ctrl_c(error) or link not in self._tasks:  # it is lost, and this was cancelled
+                raise
+            if (more := self._failed.turn()) is not None:
+                logger.error("the authenticator raised %s for %s%s", name_of(error), caller, more, raised=error)
         now = asyncio.get_running_loop().time()
         if identity is None:
-            self._refused.log("refused %s", caller)
+            if (more := self._refused.turn()) is not None:
+                logger.warning("refused %s%s", caller, more)
             link.peer.refuse(_REFUSED, now)
             link.flush()
             link.close(link.peer.error or ProtocolError(_REFUSED))
             return
-        self._accepted.log("let in %s, who is %s", caller, identity)
+        if (more := self._accepted.turn()) is not None:
+            logger.info("let in %s, who is %s%s", caller, identity, more)
         self._admitted(link, identity)
         link.peer.admit(now)
         link.act_on([])
@@ -126,7 +130,8 @@ class Admission:
 
     def close(self) -> None:
         """Nobody is asked about any more."""
-        for task in list(self._tasks.values()):
+        tasks, self._tasks = self._tasks, {}
+        for task in tasks.values():
             task.cancel()
 
     def __repr__(self) -> str:
@@ -140,9 +145,5 @@ def _answer(future: asyncio.Future[Any], value: object) -> None:
 
 def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
     if not future.done():
-        # SystemExit and their like would end the loop, and a future takes no StopIteration
-        future.set_exception(error if _can_be_set(error) else RuntimeError(f"it raised {name_of(error)}"))
-
-
-def _can_be_set(error: BaseException) -> bool:
-    return issubclass(type(error), Exception) and not issubclass(type(error), StopIteration)
+        is_stop = issubclass(type(error), StopIteration)  # which a future doesn't take
+        future.set_exception(RuntimeError(f"it raised {name_of(error)}") if is_stop else error)

@@ -60,7 +60,7 @@ class AioHub(Hub):
         self.dialing: AioDialing
         self.links: set[AioLink] = set()
         self.proxied = False
-        self.refused: Sparing = Sparing(logger.warning)
+        self.refused: Sparing = Sparing()
         self.admission: Admission | None = None  # the owner's: decides about those who connect
         self._sealed = False
         self.leaving: bool = False  # about to close: it is bound and connected to nothing new

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Protocol, cast
 
 from zerorpc.errors import LostRemote
-from zerorpc.logs import Sparing
+from zerorpc.logs import Logger, Sparing
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.link import C, Link, Owner, T, lost_connection
@@ -20,6 +20,7 @@ from zerorpc.zmtp.frames import FrameDecoder
 
 __all__ = ["AioLink"]
 
+logger: Logger = Logger("zerorpc.transport")
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
@@ -45,7 +46,7 @@ class AioLinks(Protocol):
     owner: Owner[AioLink, Any, Any]
     links: set[AioLink]
     stale: bool  # forked: what is connected belongs to the parent
-    refused: Sparing  # the log of whose octets made no sense
+    refused: Sparing  # lines of the log about those whose octets made no sense
 
     @property
     def admission(self) -> Asks | None:
@@ -204,7 +205,8 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         if isinstance(error, LostRemote):
             self.abort(error)
         else:
-            self.hub.refused.log("refused %s: %s", self.name, error)
+            if (more := self.hub.refused.turn()) is not None:
+                logger.warning("refused %s: %s%s", self.name, error, more)
             self.close(error)
 
     # The owner calls these
