@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import zerorpc
 from tests.service.running import PATIENCE, serving
+from zerorpc import rights_file
 from zerorpc.callers import Caller, Certificate, UnixProcess
 from zerorpc.keys import KeyPair, encode_z85
 
@@ -25,6 +30,10 @@ roles = ["viewer", "operator"]
 
 [identities.guest]
 endpoints = ["ipc://*", "tcp://127.0.0.1:*"]
+roles = ["viewer"]
+
+[identities.six]
+endpoints = ["tcp://[::1]:*"]
 roles = ["viewer"]
 
 [identities.nobody]
@@ -75,6 +84,8 @@ CALLERS: dict[str, tuple[Caller, str | None]] = {
     "another user": (Caller("ipc:///run/x", "x", process=UnixProcess(1000, 1, 1000)), "guest"),
     "an address": (Caller("tcp://127.0.0.1:4242", "x"), "guest"),
     "another address": (Caller("tcp://128.0.0.1:4242", "x"), None),
+    "an IPv6 address": (Caller("tcp://[::1]:4242", "x"), "six"),
+    "another IPv6 address": (Caller("tcp://:", "x"), None),
     "no role": (Caller("tcp://10.0.0.1:4242", "x"), "nobody"),
 }
 
@@ -154,23 +165,111 @@ def test_it_is_read_again_when_it_has_changed(path: Path, caplog: pytest.LogCapt
     assert rights.permits("guest", "move") is True
     assert len(caplog.messages) == 2  # told once
     path.unlink()
-    clock.now += 1
-    assert rights.permits("guest", "move") is True
-    assert len(caplog.messages) == 2
+    for _ in range(2):
+        clock.now += 1
+        assert rights.permits("guest", "move") is True
+    assert "No such file or directory" in caplog.messages[2]
+    assert len(caplog.messages) == 3
     path.write_text(TEXT.replace("identities.guest", "identities.visitor"))
     clock.now += 1
     assert rights.permits("guest", "get_x") is False
     assert rights.identify(CALLERS["an address"][0]) == "visitor"
 
 
-def test_while_one_thread_reads_it_others_go_by_what_it_said(path: Path) -> None:
+def test_after_an_error_of_the_system_it_is_read_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers can have a server run out of descriptors: rights that were taken away meanwhile are not to stay."""
+    clock = Clock()
+    rights = zerorpc.RightsFile(path, clock)
+    path.write_text(TEXT.replace('"get_*"', '"move"'))
+
+    def fails(*_: object) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as out_of_descriptors:
+        out_of_descriptors.setattr(rights_file, "open", fails, raising=False)
+        clock.now += 1
+        assert rights.permits("guest", "get_x") is True
+    clock.now += 1
+    assert rights.permits("guest", "get_x") is False
+
+
+def test_while_one_thread_reads_it_others_go_by_what_it_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     rights = zerorpc.RightsFile(path, clock)
     path.write_text(TEXT.replace('"get_*"', '"move"'))
     clock.now += 1
-    with rights._lock:
-        assert rights.permits("guest", "get_x") is True
+    reads, go_on = threading.Event(), threading.Event()
+
+    def slowly(*args: Any) -> Any:
+        reads.set()
+        go_on.wait(PATIENCE)
+        return open(*args)
+
+    monkeypatch.setattr(rights_file, "open", slowly, raising=False)
+    thread = threading.Thread(target=rights.permits, args=("guest", "get_x"))
+    thread.start()
+    assert reads.wait(PATIENCE)
+    assert rights.permits("guest", "get_x") is True  # at once
+    go_on.set()
+    thread.join(PATIENCE)
     assert rights.permits("guest", "get_x") is False
+
+
+def test_of_two_threads_that_read_it_the_slow_one_does_not_bring_back_what_was_taken_away(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    rights = zerorpc.RightsFile(path, clock)
+    path.write_text(TEXT + "# changed")
+    has_read, go_on = threading.Event(), threading.Event()
+    convert = msgspec.convert
+
+    def slowly(*args: Any) -> Any:
+        made = convert(*args)
+        if not has_read.is_set():
+            has_read.set()
+            go_on.wait(PATIENCE)
+        return made
+
+    monkeypatch.setattr(msgspec, "convert", slowly)
+    clock.now += 1
+    thread = threading.Thread(target=rights.permits, args=("guest", "get_x"))
+    thread.start()
+    assert has_read.wait(PATIENCE)
+    path.write_text(TEXT.replace('"get_*"', '"move"'))
+    clock.now += 1
+    assert rights.permits("guest", "get_x") is False
+    go_on.set()
+    thread.join(PATIENCE)
+    clock.now += 1  # the slow one was the last, with an older state
+    assert rights.permits("guest", "get_x") is False
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_reads_it_too_whatever_the_parent_did(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    rights = zerorpc.RightsFile(path, clock)
+    reads, go_on = threading.Event(), threading.Event()
+
+    def slowly(*args: Any) -> Any:
+        reads.set()
+        go_on.wait(PATIENCE)
+        return open(*args)
+
+    path.write_text(TEXT.replace('"get_*"', '"move"'))
+    clock.now += 1
+    with monkeypatch.context() as slow:
+        slow.setattr(rights_file, "open", slowly, raising=False)
+        thread = threading.Thread(target=rights.permits, args=("guest", "get_x"))
+        thread.start()
+        assert reads.wait(PATIENCE)
+    child = os.fork()
+    if child == 0:
+        clock.now += 1
+        os._exit(int(rights.permits("guest", "get_x")))
+    go_on.set()
+    thread.join(PATIENCE)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 class Robot:

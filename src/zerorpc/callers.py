@@ -42,8 +42,8 @@ class Caller(NamedTuple):
     - ``peer``: where it comes from, such as ``"tcp://203.0.113.9:40312"``.
     - ``key``: its public key by CURVE, in Z85. It has proven that it has the secret one. None without CURVE.
     - ``certificate``: its certificate by TLS, which was verified; None if it has shown none.
-    - ``process``: who is at the other end of an ipc connection; None elsewhere, where the system doesn't tell, and
-      behind a proxy.
+    - ``process``: who is at the other end of an ipc or inproc connection; None elsewhere, where the system doesn't
+      tell, and behind a proxy.
     """
 
     endpoint: str

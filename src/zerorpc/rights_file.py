@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import threading
 import tomllib
 from collections.abc import Callable
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
-from zerorpc.callers import Caller
+from zerorpc.callers import Caller, Certificate
 from zerorpc.exposure import Patterns
 from zerorpc.given import path_of
 from zerorpc.logs import Logger
@@ -35,12 +34,12 @@ class _Identity(msgspec.Struct, forbid_unknown_fields=True):
     endpoints: list[_Name] = []
 
     def fits(self, caller: Caller) -> bool:
-        certificate = caller.certificate
         return (
             (caller.key is not None and caller.key in self.keys)
-            or (certificate is not None and not _names(caller).isdisjoint(self.certificates))
+            or (caller.certificate is not None and not _names(caller.certificate).isdisjoint(self.certificates))
             or (caller.process is not None and caller.process.uid in self.uids)
-            or any(fnmatch.fnmatchcase(caller.endpoint, pattern) for pattern in self.endpoints)
+            # [ is no character class here: it begins an IPv6 address
+            or any(fnmatch.fnmatchcase(caller.endpoint, pattern.replace("[", "[[]")) for pattern in self.endpoints)
         )
 
 
@@ -68,7 +67,7 @@ class RightsFile:
         [identities.alice]
         keys = ["n%3}@pODKX#KI:]t{8Bi2tF5r!f&]^hQdH7O9h@A"]    # by CURVE, in Z85
         certificates = ["alice.example", "spiffe://lab/alice"]  # by TLS: the common name, or one of the other names
-        uids = [1000]                                           # by ipc, on Linux
+        uids = [1000]                                           # by ipc or inproc, on Linux
         roles = ["operator"]
 
         [identities.guest]
@@ -84,11 +83,12 @@ class RightsFile:
         list = false                                            # may not see which methods there are
 
     A caller is the first identity of which anything fits; if none does, it is refused. It may call what one of its
-    roles allows and doesn't deny; patterns are as for ``Server(allow=…)``. Roles may list the methods that they may
+    roles allows and doesn't deny; patterns are as for ``Server(allow=…)``, in endpoints with ``*`` and ``?`` alone. Roles may list the methods that they may
     call, unless ``list`` is false: to those without it, what they may not call doesn't exist.
 
     The file is read again when it has changed, within a second. One that can't be used is told in the log, and what it
-    said before goes on to hold. An identity that is taken out may call nothing any more; new connections are refused.
+    said before goes on to hold until it can. An identity that is taken out may call nothing any more; new connections
+    are refused.
 
     Raises OSError for a file that can't be read, and ValueError for one that makes no sense, here. Safe in any thread.
     """
@@ -96,10 +96,10 @@ class RightsFile:
     def __init__(self, path: str | os.PathLike[str], clock: Callable[[], float] = monotonic) -> None:
         self._path = path_of("path", path)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._state = _state_of(self._path)
-        self._rights = _Rights(_read(self._path))
+        # Replaced as one: two threads may read the file at once, and the one that is first may be the last to be done.
+        self._read: tuple[_State, _Rights] = _read(self._path)
         self._looked = clock()
+        self._problem = ""
 
     def identify(self, caller: Caller) -> str | None:
         """Who a caller is; None for nobody. An ``Authenticator``."""
@@ -111,26 +111,23 @@ class RightsFile:
 
     def _now(self) -> _Rights:
         now = self._clock()
-        if now - self._looked >= _LOOK_EVERY and self._lock.acquire(blocking=False):
-            try:
-                self._looked = now
-                self._read_again()
-            finally:
-                self._lock.release()
-        return self._rights
+        if now - self._looked >= _LOOK_EVERY:
+            self._looked = now  # first: the others go by what is known meanwhile
+            self._look()
+        return self._read[1]
 
-    def _read_again(self) -> None:
+    def _look(self) -> None:
+        """Read the file again if it has changed. After an error it is tried again the next time, which is told once."""
         try:
-            state = _state_of(self._path)
-            if state == self._state:
+            if _state_of(self._path) == self._read[0]:
                 return
-            self._state = state
-            self._rights = _Rights(_read(self._path))
-        except FileNotFoundError:  # in the middle of being replaced, perhaps
-            return
+            self._read = _read(self._path)
         except (OSError, ValueError) as error:
-            logger.error("what %s said before goes on to hold: %s", self._path, error)
+            if str(error) != self._problem:
+                self._problem = str(error)
+                logger.error("what %s said before goes on to hold: %s", self._path, error)
         else:
+            self._problem = ""
             logger.info("%s was read again", self._path)
 
     def __repr__(self) -> str:
@@ -163,24 +160,25 @@ def _patterns(role: _Role) -> Patterns:
     return Patterns(allow, deny if role.lists else (*deny, *_LISTING))
 
 
-def _names(caller: Caller) -> set[str]:
-    """All that the caller's certificate names."""
-    certificate = caller.certificate
-    if certificate is None:
-        return set()
+def _names(certificate: Certificate) -> set[str]:
+    """All that it names."""
     names = {name for _, name in certificate.names}
     return names if certificate.common_name is None else names | {certificate.common_name}
 
 
-def _state_of(path: str) -> tuple[int, int, int]:
+_State: TypeAlias = tuple[int, int, int]
+
+
+def _state_of(path: str | int) -> _State:
     found = os.stat(path)
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _read(path: str) -> _File:
-    """Raises OSError or ValueError, which names the file."""
+def _read(path: str) -> tuple[_State, _Rights]:
+    """What the file is like, and says. Raises OSError, or ValueError that names the file."""
     try:
         with open(path, "rb") as file:
+            state = _state_of(file.fileno())  # before it is read: what is written meanwhile makes another one
             said = msgspec.convert(tomllib.load(file), _File)
     except (ValueError, RecursionError) as error:  # msgspec's, tomllib's, UnicodeDecodeError
         raise ValueError(f"{path}: {error}") from None
@@ -188,4 +186,4 @@ def _read(path: str) -> _File:
         for role in identity.roles:
             if role not in said.roles:
                 raise ValueError(f"{path}: {name} has the role {role}, which the file doesn't define")
-    return said
+    return state, _Rights(said)
