@@ -172,6 +172,7 @@ class RemoteError(ZeroRPCError):
         method: str | None = None,
     ) -> None:
         super().__init__(name, human_msg, human_traceback)
+        self.args: tuple[object, ...] = (name, human_msg, human_traceback)  # of which an OSError keeps two
         self.name = name
         self.msg = human_msg
         self.traceback = human_traceback
@@ -197,21 +198,9 @@ class PermissionDenied(RemoteError, PermissionError):
     Only callers that may list the methods get it. To others there is no such method (UnknownMethod).
     """
 
-    def __init__(
-        self,
-        name: str,
-        human_msg: str,
-        human_traceback: str | None,
-        *,
-        ran: bool | None = None,
-        method: str | None = None,
-    ) -> None:
-        super().__init__(name, human_msg, human_traceback, ran=ran, method=method)
-        # an OSError takes them for errno, strerror and a file's name
-        self.args: tuple[object, ...] = (name, human_msg, human_traceback)
-        self.errno: int | None = errno.EACCES
-        self.strerror: str | None = human_msg
-        self.filename: object = None
+    # An OSError would take its arguments for these.
+    errno: int | None = errno.EACCES
+    filename: object = None
 
 
 class WrongArguments(RemoteError, TypeError):

@@ -83,8 +83,9 @@ class RightsFile:
         list = false                                            # may not see which methods there are
 
     A caller is the first identity of which anything fits; if none does, it is refused. It may call what one of its
-    roles allows and doesn't deny; patterns are as for ``Server(allow=…)``, in endpoints with ``*`` and ``?`` alone. Roles may list the methods that they may
-    call, unless ``list`` is false: to those without it, what they may not call doesn't exist.
+    roles allows and doesn't deny; patterns are as for ``Server(allow=…)``, in endpoints with ``*`` and ``?`` alone.
+    Roles may list the methods that they may call, unless ``list`` is false: to those without it, what they may not call
+    doesn't exist.
 
     The file is read again when it has changed, within a second. One that can't be used is told in the log, and what it
     said before goes on to hold until it can. An identity that is taken out may call nothing any more; new connections

@@ -33,23 +33,14 @@ def serve(arguments: Arguments) -> int:
     return 0
 
 
-def _rights(path: str) -> RightsFile:
-    """Raises UsageError for a file that can't be used."""
-    from zerorpc import RightsFile
-
-    try:
-        return RightsFile(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"no rights: {one_line(error)}", "see RightsFile in the guide, Who may call") from None
-
-
 def _serve(arguments: Arguments, target: str) -> None:
     from zerorpc import Server  # before the current folder is importable: it may hold a json.py
 
     make_current_folder_importable()
     service = load(target)
     check_harmless(service, target, arguments)
-    settings: dict[str, Any] = {name: getattr(arguments, name, None) for name in declared(ServerSettings)}
+    told = [name for name, setting in declared(ServerSettings).items() if setting.unit != "function"]
+    settings: dict[str, Any] = {name: getattr(arguments, name) for name in told}
     if arguments.rights is not None:
         rights = _rights(arguments.rights)
         settings["authenticator"], settings["authorizer"] = rights.identify, rights.permits
@@ -63,3 +54,13 @@ def _serve(arguments: Arguments, target: str) -> None:
         open_links(server, arguments, EXPOSURE)
         note(f'serving "{target}"')
         server.run()
+
+
+def _rights(path: str) -> RightsFile:
+    """Raises UsageError for a file that can't be used."""
+    from zerorpc import RightsFile
+
+    try:
+        return RightsFile(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no rights: {one_line(error)}", "see RightsFile in the guide, Who may call") from None

@@ -226,6 +226,8 @@ class RpcDoor:
     def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
         if self.on_lost is not None and link.dialer is None:
             self.on_lost()
+        if self.hub.admission is not None:
+            self.hub.admission.forget(link)
         self._count_callers()
         for channel in ended:
             _wake(channel)

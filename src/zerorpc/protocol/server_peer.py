@@ -6,7 +6,7 @@ Which channel an event belongs to is decided here; what it means to that, in ``c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 from msgspec import Raw
 
@@ -45,6 +45,12 @@ __all__ = ["ServerPeer"]
 _NIL = Raw(b"\xc0")
 
 
+class MethodTable(Protocol):
+    """The shell's methods by their names."""
+
+    def get(self, name: str, /) -> object: ...
+
+
 class ServerPeer(Peer[ServerChannel, ServerChannel]):
     """A client, seen by its server: brings requests. ``new_id`` makes message ids."""
 
@@ -66,8 +72,8 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         self.pauses_reading = True
         self.parked: int = 0  # the shell's: how many of its streams wait on threads for their reader
         self.held: list[ServerChannel] = []  # the shell's: requests that came while it didn't take what we send
-        self.methods: Any = {}  # the shell's: those that it may call, by name,
-        self.rights: Any = None  # and the same as its rights, if somebody was asked who it is
+        self.methods: MethodTable = {}  # the shell's: those that it may call, by name,
+        self.rights: MethodTable | None = None  # and the same as its rights, if somebody was asked who it is
         self.lent: Lent = Lent()  # what methods have returned by reference
         own_id = new_id()
         # for hooks: what tells this client from the others, until it says it by itself

@@ -65,8 +65,8 @@ if sys.version_info >= (3, 12):
                 return task
             try:
                 task.result()
-            except asyncio.CancelledError:  # by itself: the work has ended all the same
-                return None
+            except asyncio.CancelledError:
+                return None  # by itself: the work has ended all the same
             return None
 
         def close(self) -> None: ...

@@ -7,6 +7,7 @@ for the end of the turn would cost it another turn (measured: 54 µs instead of 
 from __future__ import annotations
 
 import asyncio
+import socket
 from time import monotonic
 from typing import Any, Protocol, cast
 
@@ -36,8 +37,6 @@ class Asks(Protocol):
     """Decides whom to let in (``Admission``)."""
 
     def ask(self, link: AioLink, /) -> None: ...
-
-    def forget(self, link: AioLink, /) -> None: ...
 
 
 class AioLinks(Protocol):
@@ -183,8 +182,6 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         error = self.reason or lost_connection(self.name, exc)
         self.peer.writable = True
         self.hub.links.discard(self)
-        if self.hub.admission is not None:
-            self.hub.admission.forget(self)
         self.lost(error)
         self._end(str(error))
 
@@ -290,9 +287,9 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         return self._name
 
     @property
-    def socket(self) -> Any:
-        """What the loop shows of its socket; uvloop's is a stand-in."""
-        return self._transport.get_extra_info("socket")
+    def sock(self) -> socket.socket | None:
+        """The loop's, or its stand-in for it; None where there is none (``zerorpc.testing``)."""
+        return cast("socket.socket | None", self._transport.get_extra_info("socket"))
 
     @property
     def unsent(self) -> int:
@@ -300,7 +297,7 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def output_progress(self) -> tuple[int, int]:
-        return output_progress(self.socket, self.unsent)
+        return output_progress(self.sock, self.unsent)
 
     def __repr__(self) -> str:
         return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"

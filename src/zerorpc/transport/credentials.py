@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Protocol
 
 from zerorpc.callers import Caller, UnixProcess
 from zerorpc.keys import encode_z85
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.endpoints import address_text
+from zerorpc.zmtp.mechanisms import Credentials
 
 __all__ = ["caller_of", "unix_process"]
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: ``struct ucred`` of unix(7)
 
 
-class Socket(Protocol):
-    """What is asked of one. uvloop's stand-in for a socket is enough."""
-
-    family: int
-
-    def getsockname(self) -> object: ...
-    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
-
-
 def caller_of(link: AioLink) -> Caller:
     """Of a link that is asking. Raises OSError if the connection is gone."""
-    sock: Socket | None = link.socket
-    credentials = link.peer.connection.credentials
+    sock = link.sock
+    credentials: Credentials = link.peer.connection.credentials
     return Caller(
         endpoint=_our_endpoint(sock, link),
         peer=link.name,
@@ -38,11 +29,11 @@ def caller_of(link: AioLink) -> Caller:
     )
 
 
-def _our_endpoint(sock: Socket | None, link: AioLink) -> str:
+def _our_endpoint(sock: socket.socket | None, link: AioLink) -> str:
     """Where it has connected to; for a connection that we have made, where to."""
     if link.dialer is not None:
         return link.dialer.endpoint.text
-    if sock is None:  # zerorpc.testing has none
+    if sock is None:
         return link.name
     address = sock.getsockname()
     if isinstance(address, tuple):
@@ -52,7 +43,7 @@ def _our_endpoint(sock: Socket | None, link: AioLink) -> str:
     return f"ipc://{address}" if address else "inproc://"
 
 
-def unix_process(sock: Socket) -> UnixProcess | None:
+def unix_process(sock: socket.socket) -> UnixProcess | None:
     """The process that made a connection by ipc; None for other connections, and where it isn't known."""
     option = getattr(socket, "SO_PEERCRED", None)  # Linux has it
     if option is None or sock.family != socket.AF_UNIX:
