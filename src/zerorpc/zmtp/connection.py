@@ -119,11 +119,7 @@ class Connection(Sender):
         """What of ``data`` is frames: nothing after the end, nor as long as the greeting isn't whole."""
         if self.state is _CLOSED:
             return b""
-        if self.state is _GREETING:
-            return self._receive_greeting(data)
-        if self.decoder.in_message:  # refused at its start, not when all of it is here
-            raise ProtocolError(TOO_EARLY)
-        return data
+        return self._receive_greeting(data) if self.state is _GREETING else data
 
     def _receive_greeting(self, data: bytes) -> bytes:
         """Once the greeting is whole, begin the handshake and return what follows it."""
@@ -153,7 +149,7 @@ class Connection(Sender):
         return messages
 
     def _has_begun_early(self) -> bool:
-        """Whether the start of a message has come before it may: it would be collected, and served once it is all here.
+        """Whether the start of a message has come before it may: it is refused now, not collected until all is here.
         Of a peer that is asked about nothing at all may come.
         """
         return self.decoder.in_message or (self._handshake.asking and not self.decoder.idle)
