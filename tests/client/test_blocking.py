@@ -480,6 +480,49 @@ def test_many_unruly_readers_get_each_item_once_and_none_hangs(client: zerorpc.C
     assert client.echo("still") == "still"
 
 
+def test_a_reader_whose_item_another_one_takes_waits_for_the_next(
+    client: zerorpc.Client, service: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the moment when it is told of the item and the one in which it takes it."""
+    items, stolen = client.block_after(1), []
+    assert next(items) == 0
+    inbox, core, end_wait, wait = items._inflow.inbox, items._core, items._channel.end_wait, items._core.wait_for_item
+
+    def steal() -> None:
+        end_wait()
+        if not stolen:
+            stolen.extend(inbox)
+            inbox.clear()
+
+    def wait_again(*args: Any) -> None:
+        inbox.extend(stolen)  # what comes next, for this test
+        wait(*args)
+
+    monkeypatch.setattr(type(items._channel), "end_wait", lambda _: steal())
+    monkeypatch.setattr(type(core), "wait_for_item", lambda _, *args: wait_again(*args))
+    releasing = threading.Thread(target=lambda: (eventually(lambda: _waiting(items)), service.release.set()))
+    releasing.start()
+    assert next(items) == -1
+    assert stolen
+    releasing.join()
+
+
+def test_a_reader_whose_error_another_one_raises_is_at_the_end(
+    client: zerorpc.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = client.block_after(1)
+    assert next(items) == 0
+    channel, complete_error = items._channel, items._request.complete_error
+    channel.fail(zerorpc.LostRemote("as when its server has died"))
+
+    def raise_elsewhere() -> None:
+        complete_error()
+        channel.error = None
+
+    monkeypatch.setattr(type(items._request), "complete_error", lambda _: raise_elsewhere())
+    assert list(items) == []
+
+
 @pytest.mark.usefixtures("no_second_looks")
 @pytest.mark.parametrize("follows", [False, True], ids=["its reader leads", "its reader follows"])
 def test_closing_a_stream_ends_the_iteration_of_who_waits(

@@ -132,11 +132,12 @@ class Stream:
         channel.end_wait()
         if self._ended:
             raise StopIteration
-        if not self._inflow.inbox:
+        if not self._inflow.inbox and channel.error is not None:  # else another thread was quicker
             self._ended = True
             self._request.complete_error()
             error, channel.error = channel.error, None  # or they would be a circle: error, traceback, frame, channel
-            assert error is not None
+            if error is None:  # another thread raises it
+                raise StopIteration
             try:
                 self._request.failed(error)
                 raise error
