@@ -521,6 +521,28 @@ def test_a_programs_end_does_not_wait_long_for_a_puller_that_is_not_there(text: 
     assert time.monotonic() - begun < PATIENCE
 
 
+def test_at_a_programs_end_no_thread_of_ours_is_left_that_the_interpreter_would_not_survive() -> None:
+    """libuv's timers call into Python, also when there is none any more."""
+    text = """
+    import atexit, sys, threading
+    @atexit.register
+    def check():
+        print([thread.name for thread in threading.enumerate()])
+        pusher.take("still works")
+        pusher.close()
+        print([thread.name for thread in threading.enumerate()])
+    import zerorpc
+    pusher = zerorpc.Pusher()
+    pusher.bind("tcp://127.0.0.1:0")
+    pusher.take("begin")
+    print([thread.name for thread in threading.enumerate()])
+    """
+    with Program(text) as program:
+        code, out, err = program.end()
+    assert (code, out.splitlines()) == (0, ["['MainThread', 'zerorpc-io']", "['MainThread']", "['MainThread']"])
+    assert "Traceback" not in err
+
+
 def _end(text: str, endpoint: str) -> None:
     with Program("import atexit, sys, threading\n" + textwrap.dedent(text), endpoint) as program:
         code, out, err = program.end()

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import NoReturn
 
 from zerorpc.errors import Closed, LostRemote
-from zerorpc.one_way.io_thread import io_loop
+from zerorpc.one_way.io_thread import complete, end, io_loop, turns
 from zerorpc.one_way.send_queue import SendQueue
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.one_way import Arrived, OneWayPeer
@@ -84,17 +84,10 @@ class Outbox:
         if running_loop() is loop:  # a finalizer, or a handler of our own log
             self.hub.attach(loop)
             return
-        attached = threading.Lock()
-        attached.acquire()
+        complete(self._attach(loop), loop)
 
-        def attach() -> None:
-            try:
-                self.hub.attach(loop)
-            finally:
-                attached.release()
-
-        loop.call_soon_threadsafe(attach)
-        attached.acquire()
+    async def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.hub.attach(loop)
 
     def _wait_for_room(self) -> None:
         if running_loop() is self.hub.loop:
@@ -203,7 +196,7 @@ class Outbox:
             self.hub.close_unattached()
         elif running_loop() is loop:
             self._closing = loop.create_task(self.aclose(0))
-        elif not self.hub.closed and loop.is_running():
+        elif not self.hub.closed and turns(loop):
             self._wait_on_loop(self.aclose(linger))
 
     def end(self) -> None:
@@ -211,7 +204,7 @@ class Outbox:
         loop = self.hub.loop
         if loop is None:
             self.hub.close_listeners()
-        elif not (self.is_async or self.hub.closed) and loop.is_running():
+        elif not (self.is_async or self.hub.closed) and turns(loop):
             self._wait_on_loop(self._end())
 
     async def _end(self) -> None:
@@ -225,11 +218,8 @@ class Outbox:
         await self.hub.until_sent(_EXIT_LINGER)
 
     def _wait_on_loop(self, coroutine: Coroutine[object, None, None]) -> None:
-        """Run it on the hub's loop, while this thread waits; unless that is the one that runs the loop."""
         assert self.hub.loop is not None
-        done = asyncio.run_coroutine_threadsafe(coroutine, self.hub.loop)
-        if running_loop() is not self.hub.loop:
-            done.result()
+        complete(coroutine, self.hub.loop)
 
     def abandon(self) -> None:
         """The socket was dropped without close(): what waits still goes out, in the background."""
@@ -281,6 +271,7 @@ def _flush_at_exit() -> None:
         forks.catch_up()
     for outbox in list(_open_outboxes):
         outbox.end()
+    end()
 
 
 atexit.register(_flush_at_exit)
