@@ -26,6 +26,9 @@ hypothesis.settings.load_profile("zerorpc")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Whoever runs the tests may know servers, and have keys of their own.
+os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "zerorpc-tests-without-settings")
+
 ROOT = Path(__file__).parents[1]
 
 # Files that take the longest, these first: so pytest-xdist's workers come to their ends at about the same time.

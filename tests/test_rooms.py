@@ -25,24 +25,36 @@ ORDER = [
     {"client", "server", "one_way"},
     {"socket_base"},
     {"event_log", "compat"},
-    {"doors"},
+    {"doors", "known_servers"},
     {"calls", "service", "transport"},
     {"protocol"},
     {"zmtp"},
     {"runtime"},
-    {"rights_file"},
+    {"rights_file", "allowed_keys"},
     {"logs"},
     {"scope", "remote_objects"},
     {"remote_method"},
     {"shown", "settings"},
     {"exposure"},
-    {"curve", "tls"},
+    {"curve", "tls", "pairing"},
     {"keys", "given", "callers"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)
 NARROWER = {
-    "cli": {"cli", "__init__", "errors", "exposure", "keys", "settings", "shown", "tls"}
+    "cli": {
+        "cli",
+        "__init__",
+        "curve",
+        "errors",
+        "exposure",
+        "keys",
+        "known_servers",
+        "pairing",
+        "settings",
+        "shown",
+        "tls",
+    }
 }  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 

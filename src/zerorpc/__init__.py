@@ -33,6 +33,7 @@ from zerorpc.errors import (
 )
 
 if TYPE_CHECKING:
+    from zerorpc.allowed_keys import AllowedKeys
     from zerorpc.callers import Authenticator, Authorizer, Caller
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.blocking import Client
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from zerorpc.client.options import CallView, options
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.curve import Curve
+    from zerorpc.known_servers import known_server
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
     from zerorpc.remote_objects import RemoteFunction, RemoteObject, by_reference, release
@@ -56,6 +58,7 @@ __version__ = "1.0.0a1"
 
 __all__ = [
     "AddressInUse",
+    "AllowedKeys",
     "Answers",
     "AsyncClient",
     "Authenticator",
@@ -102,6 +105,7 @@ __all__ = [
     "exceptions",
     "fork_task_context",
     "idempotent",
+    "known_server",
     "on_loop",
     "options",
     "process",
@@ -113,6 +117,7 @@ __all__ = [
 
 # Where those under TYPE_CHECKING really come from
 _MODULES = {
+    "AllowedKeys": "zerorpc.allowed_keys",
     "Answers": "zerorpc.settings",
     "AsyncClient": "zerorpc.client.asynchronous",
     "Authenticator": "zerorpc.callers",
@@ -139,6 +144,7 @@ _MODULES = {
     "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
     "idempotent": "zerorpc.service.methods",
+    "known_server": "zerorpc.known_servers",
     "on_loop": "zerorpc.service.methods",
     "options": "zerorpc.client.options",
     "process": "zerorpc.service.methods",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-__all__ = ["Authenticator", "Authorizer", "Caller", "Certificate", "UnixProcess"]
+__all__ = ["Authenticator", "Authorizer", "Caller", "Certificate", "UnixProcess", "Visitor"]
 
 
 class Certificate(NamedTuple):
@@ -61,11 +61,26 @@ class Caller(NamedTuple):
         return f"<Caller {self.peer} at {self.endpoint}: {', '.join(shown) or 'has shown nothing'}>"
 
 
+class Visitor(str):
+    """The identity of who may call a few functions, and nothing of the server's: those in ``functions``, by name."""
+
+    functions: dict[str, Callable[..., object]]
+
+    def __new__(cls, identity: str, functions: dict[str, Callable[..., object]]) -> Visitor:
+        made = super().__new__(cls, identity)
+        made.functions = functions
+        return made
+
+
 class Authenticator(Protocol):
     """Says who a caller is: a function like this, for ``Server(…, authenticator=…)``.
 
     Called once for each connection, whose handshake waits meanwhile. A plain function runs on a thread, of which there
     are four for this, a coroutine function on the server's event loop. It is cancelled when the connection ends.
+
+    An authenticator may be an object that has, besides ``__call__``, a method ``changed`` without arguments, which
+    returns whether it would now say anything else. It is asked about once a second, as above; when it has, all who
+    were let in are asked about again, and who has another identity then, or none, loses the connection.
     """
 
     def __call__(self, caller: Caller, /) -> str | Awaitable[str | None] | None:

@@ -265,8 +265,11 @@ class HandshakeFailed(ProtocolError, PermissionError):
     client has another server's key. The text says which, as far as it is known. Calls that wait for a server, and have
     no other one to wait for, fail with it. ``ran`` is False.
 
-    Attribute: ``endpoint``, where the peer is; None if that isn't known.
+    Attributes: ``endpoint``, where the peer is; None if that isn't known. ``server_key``, the public key in Z85 that
+    the server says it has, where it isn't the one that the client was given for it; None if it says nothing. Whoever
+    is on the way can have said that as well.
     """
 
     ran: bool | None = False
     endpoint: str | None = None
+    server_key: str | None = None

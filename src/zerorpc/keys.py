@@ -8,7 +8,19 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-__all__ = ["KEY_SIZE", "KeyPair", "decode_z85", "encode_z85", "read_certificate", "write_certificates"]
+__all__ = [
+    "KEY_SIZE",
+    "KeyPair",
+    "decode_z85",
+    "encode_z85",
+    "fingerprint",
+    "need_pynacl",
+    "read_certificate",
+    "said_key",
+    "say_key",
+    "write_certificates",
+    "write_public",
+]
 
 KEY_SIZE = 32
 _Z85_SIZE = 40
@@ -31,7 +43,7 @@ class KeyPair(_KeyPairFields):
     @classmethod
     def generate(cls) -> KeyPair:
         """A new one. Raises ModuleNotFoundError without PyNaCl, which ``zerorpc[curve]`` installs."""
-        _need_pynacl()
+        need_pynacl()
         from nacl.bindings import crypto_box_keypair
 
         return cls(*crypto_box_keypair())
@@ -39,7 +51,7 @@ class KeyPair(_KeyPairFields):
     @classmethod
     def of_secret(cls, secret: bytes) -> KeyPair:
         """The pair of a secret key. Raises ModuleNotFoundError without PyNaCl."""
-        _need_pynacl()
+        need_pynacl()
         from nacl.bindings import crypto_scalarmult_base
 
         return cls(crypto_scalarmult_base(secret), secret)
@@ -48,7 +60,8 @@ class KeyPair(_KeyPairFields):
         return f"<KeyPair {encode_z85(self.public)}>"
 
 
-def _need_pynacl() -> None:
+def need_pynacl() -> None:
+    """Raises ModuleNotFoundError without PyNaCl, which says what to do."""
     try:
         import nacl.bindings  # noqa: F401
     except ImportError:
@@ -81,6 +94,32 @@ def decode_z85(text: str) -> bytes:
     return bytes(octets)
 
 
+_SAID = ": its key is "
+
+
+def say_key(public: bytes) -> str:
+    """How a server tells its key, at the end of an ERROR command's reason."""
+    return _SAID + encode_z85(public)
+
+
+def said_key(reason: str) -> str | None:
+    """The key in Z85 that the peer tells so; None if it tells none. Nothing proves it."""
+    key = reason.rpartition(_SAID)[2]
+    try:
+        decode_z85(key)
+    except ValueError:
+        return None
+    return key
+
+
+def fingerprint(public: bytes) -> str:
+    """A key to be compared by eye, as ssh shows one: the digest SHA-256 of its octets, in Base64."""
+    import base64
+    import hashlib
+
+    return "SHA256:" + base64.b64encode(hashlib.sha256(public).digest()).decode().rstrip("=")
+
+
 def read_certificate(path: str | os.PathLike[str]) -> tuple[bytes, bytes | None]:
     """The public and the secret key in a certificate file; None for the latter, if the file has the public one only.
 
@@ -106,15 +145,25 @@ def write_certificates(folder: str | os.PathLike[str], name: str, pair: KeyPair)
 
     Raises FileExistsError rather than replace one of them, and OSError.
     """
-    public, secret = (os.path.join(folder, name + ending) for ending in (".key", ".key_secret"))
-    lines = ["metadata", "curve", f'    {_PUBLIC} = "{encode_z85(pair.public)}"']
-    _write(secret, 0o600, _SECRET_HEAD, [*lines, f'    {_SECRET} = "{encode_z85(pair.secret)}"'])
+    secret = os.path.join(folder, name + ".key_secret")
+    _write(secret, 0o600, _SECRET_HEAD, [*_lines(pair.public), f'    {_SECRET} = "{encode_z85(pair.secret)}"'])
     try:
-        _write(public, 0o644, _PUBLIC_HEAD, lines)
+        public = write_public(folder, name, pair.public)
     except BaseException:
         os.unlink(secret)
         raise
     return public, secret
+
+
+def write_public(folder: str | os.PathLike[str], name: str, key: bytes) -> str:
+    """Write ``name.key`` alone, and return its path. Raises as ``write_certificates``."""
+    path = os.path.join(folder, name + ".key")
+    _write(path, 0o644, _PUBLIC_HEAD, _lines(key))
+    return path
+
+
+def _lines(public: bytes) -> list[str]:
+    return ["metadata", "curve", f'    {_PUBLIC} = "{encode_z85(public)}"']
 
 
 _PUBLIC_HEAD = ["#   ZeroMQ CURVE Public Certificate, made by zerorpc", "#   Give it to whom you want to talk to.", ""]

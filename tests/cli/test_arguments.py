@@ -10,6 +10,8 @@ from zerorpc.cli.arguments import UsageError, parse, program_name
 
 HERE = "tcp://127.0.0.1:4242"
 
+KEY = "-l&8[P)n3Xzk=%.{N%x^=03#e98df[(tZACRxD3="  # in Z85
+
 
 @pytest.fixture(autouse=True)
 def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,3 +156,15 @@ def test_version_needs_no_address() -> None:
 def test_the_program_is_called_as_it_was_typed(monkeypatch: pytest.MonkeyPatch, started: str, name: str) -> None:
     monkeypatch.setattr(sys, "argv", [started])
     assert program_name() == name
+
+
+@pytest.mark.parametrize("form", [["--curve-server", KEY], [f"--curve-server={KEY}"], ["--curve-s", KEY]])
+def test_a_key_that_begins_with_a_dash(form: list[str]) -> None:
+    understood = parse([*form, "tcp://127.0.0.1:1", "method"])
+    assert understood.curve is not None
+    assert understood.curve.server_key == KEY
+
+
+def test_a_flag_where_a_value_is_needed_is_told() -> None:
+    with pytest.raises(UsageError, match="--curve-server: expected one argument"):
+        parse(["--curve-server", "--json", "tcp://127.0.0.1:1"])

@@ -34,6 +34,7 @@ from tests.service.running import (
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.callers import UnixProcess
 from zerorpc.keys import KeyPair, encode_z85
+from zerorpc.transport import admission
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.commands import Command, encode_metadata
 from zerorpc.zmtp.greeting import Greeting
@@ -636,6 +637,146 @@ def test_strangers_whose_authenticator_fails_do_not_flood_the_log(caplog: pytest
     assert set(kinds) == {"the", "refused"}
     assert all(20 <= count <= 21 + time.monotonic() - begun for count in kinds.values())
     assert "the directory is down" in caplog.text
+
+
+# Afterwards
+
+
+class Changing:
+    """An authenticator whose answers change. ``on_loop`` or on a thread; ``changed`` may be of either kind, too."""
+
+    def __init__(self, identity: Any = "alice") -> None:
+        self.identity = identity
+        self.asked = 0
+        self.looks = 0
+        self.has_changed: Any = False
+
+    def __call__(self, caller: zerorpc.Caller) -> Any:
+        self.asked += 1
+        return self.identity(caller) if callable(self.identity) else self.identity
+
+    def changed(self) -> Any:
+        self.looks += 1
+        changed, self.has_changed = self.has_changed, False
+        if isinstance(changed, BaseException):
+            raise changed
+        return changed
+
+
+class ChangingOnLoop(Changing):
+    async def __call__(self, caller: zerorpc.Caller) -> Any:
+        return super().__call__(caller)
+
+    async def changed(self) -> Any:
+        return super().changed()
+
+
+@pytest.fixture
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_LOOK_EVERY", 0.001)
+
+
+@pytest.mark.usefixtures("looking_often")
+@pytest.mark.parametrize("kind", [Changing, ChangingOnLoop])
+@pytest.mark.parametrize("later", [None, "bob"])
+def test_who_is_somebody_else_now_loses_the_connection(kind: type[Changing], later: str | None) -> None:
+    authenticator = kind()
+    with joined(Robot(), authenticator=authenticator) as client:
+        assert client.plain() == "alice"
+        authenticator.has_changed = True
+        eventually(lambda: authenticator.asked == 2)  # it is the same
+        assert client.plain() == "alice"
+        authenticator.identity = later
+        looks = authenticator.looks
+        eventually(lambda: authenticator.looks >= looks + 2)
+        assert authenticator.asked == 2  # nothing has changed, as it says
+        authenticator.has_changed = True
+        if later is None:
+            with pytest.raises(zerorpc.HandshakeFailed):
+                once_lost(client)
+        else:
+            assert once_lost(client) == "bob"
+
+
+def once_lost(client: zerorpc.Client) -> Any:
+    """What a call returns on the next connection."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with contextlib.suppress(zerorpc.LostRemote):
+            if (found := client.plain()) != "alice":
+                return found
+    raise AssertionError("its connection goes on")
+
+
+@pytest.mark.usefixtures("looking_often")
+@pytest.mark.parametrize("kind", [Changing, ChangingOnLoop])
+def test_what_fails_when_asked_again_changes_nothing_and_is_asked_again(
+    kind: type[Changing], caplog: pytest.LogCaptureFixture
+) -> None:
+    authenticator = kind()
+    with joined(Robot(), authenticator=authenticator) as client:
+        assert client.plain() == "alice"
+        authenticator.has_changed = OSError("the disk is gone")
+        eventually(lambda: "asked for whether anything has changed" in caplog.text)
+        authenticator.identity = raises(OSError("the directory is down"))
+        authenticator.has_changed = True
+        eventually(lambda: "the directory is down" in caplog.text)
+        assert client.plain() == "alice"
+        authenticator.identity = None  # it has not said again that anything has changed
+        with pytest.raises(zerorpc.HandshakeFailed):
+            once_lost(client)
+
+
+@pytest.mark.usefixtures("looking_often")
+def test_what_changes_while_one_is_let_in_counts_for_it_too() -> None:
+    """Its authenticator has looked something up, and was told of the change before it has answered."""
+    looked_up, answer = threading.Event(), threading.Event()
+
+    class Slow(ChangingOnLoop):
+        async def __call__(self, caller: zerorpc.Caller) -> Any:
+            found = self.identity
+            if caller.peer != first.get("peer", caller.peer):
+                looked_up.set()
+                await asyncio.to_thread(answer.wait)
+            first.setdefault("peer", caller.peer)
+            return found
+
+    first: dict[str, str] = {}
+    authenticator = Slow()
+    with serving(Robot(), authenticator=authenticator) as server:
+        endpoint = server.endpoints[0]
+        with zerorpc.Client(endpoint, timeout=PATIENCE) as here, zerorpc.Client(timeout=PATIENCE) as late:
+            assert here.plain() == "alice"
+            late.connect(endpoint)
+            thread, found = in_thread(late.plain)
+            assert looked_up.wait(PATIENCE)
+            authenticator.identity, authenticator.has_changed = "bob", True
+            admission = server._core.hub.admission
+            assert admission is not None
+            eventually(lambda: admission._changes)
+            answer.set()
+            thread.join()
+            assert found == ["bob"]
+
+
+def in_thread(act: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(act()))
+    thread.start()
+    return thread, found
+
+
+@pytest.mark.usefixtures("looking_often")
+def test_nobody_looks_when_nobody_is_there() -> None:
+    authenticator = Changing()
+    with serving(Robot(), authenticator=authenticator) as server:
+        for _ in range(2):
+            with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+                client.plain()
+                looks = authenticator.looks
+                eventually(lambda looks=looks: authenticator.looks > looks)  # type: ignore[misc]
+            watch = server._core.hub.admission._watch  # type: ignore[union-attr]
+            eventually(watch.done)  # type: ignore[union-attr]
 
 
 def test_a_server_that_asks_who_calls_needs_no_warning(caplog: pytest.LogCaptureFixture) -> None:

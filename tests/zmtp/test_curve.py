@@ -18,7 +18,7 @@ from nacl.bindings import crypto_box_beforenm, crypto_box_keypair, crypto_secret
 
 from tests.zmtp.links import commands, cuts, encoded, exchange, messages, octets, split
 from zerorpc.errors import HandshakeFailed, ProtocolError
-from zerorpc.keys import KeyPair
+from zerorpc.keys import KeyPair, encode_z85
 from zerorpc.zmtp import Connection, Limits, SocketType, State
 from zerorpc.zmtp.commands import Command, encode_metadata
 from zerorpc.zmtp.frames import Frame, FrameDecoder, Message
@@ -47,8 +47,8 @@ def new_client(**options: Any) -> Connection:
 
 
 def new_server(**options: Any) -> Connection:
-    options = {"kind": SocketType.ROUTER, "asks": False} | options
-    mechanism = functools.partial(CurveServer, *SERVER, COOKIE_KEY, options.pop("asks"))
+    options = {"kind": SocketType.ROUTER, "asks": False, "also": None} | options
+    mechanism = functools.partial(CurveServer, *SERVER, COOKIE_KEY, options.pop("asks"), options.pop("also"))
     return Connection(options.pop("kind"), mechanism=mechanism, **options)
 
 
@@ -580,6 +580,45 @@ def test_another_servers_key_is_told_to_the_client_and_no_error_goes_back() -> N
     assert isinstance(client.error, HandshakeFailed)
     assert "this server has another key than the one that the client was given" in str(client.error)
     assert octets(client) == b""  # RFC 26: "A client peer SHALL NOT send ERROR to the server"
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_the_key_is_told_to_strangers_only_where_somebody_decides_about_them(asks: bool) -> None:
+    """Otherwise to know it is all that it takes to be let in."""
+    client, server = new_client(server=OTHER.public), new_server(asks=asks, also=KeyPair.generate())
+    step(server, client)
+    step(client, server)
+    step(server, client)
+    assert isinstance(client.error, HandshakeFailed)
+    assert client.error.server_key == (encode_z85(SERVER.public) if asks else None)
+    assert (encode_z85(SERVER.public) in str(client.error)) == asks
+
+
+def test_a_key_that_an_error_tells_may_be_none() -> None:
+    client = new_client()
+    client.receive_data(GREETING + Command.error(": its key is " + "~" * 40).encode())
+    assert isinstance(client.error, HandshakeFailed)
+    assert client.error.server_key is None
+
+
+@pytest.mark.parametrize("known_by", [SERVER, OTHER], ids=["its own key", "the other one"])
+def test_a_server_may_be_known_by_two_keys(known_by: KeyPair) -> None:
+    client, server = pair({"server": known_by.public}, {"also": OTHER})
+    assert client.credentials == Credentials("CURVE", known_by.public)
+    assert server.credentials == Credentials("CURVE", CLIENT.public)
+    client.send_message([b"hello"])
+    assert exchange(client, server)[1] == [[b"hello"]]
+
+
+def test_who_vouches_for_one_key_was_not_let_in_by_the_other() -> None:
+    """Such an INITIATE is made for another server, and passed on."""
+    server = new_server(also=OTHER)
+    handshake = CurveClient(*CLIENT, OTHER.public)
+    server.receive_data(GREETING + handshake.start(b"")[0].encode())
+    (welcome,) = (item for item in frames(octets(server)[len(GREETING) :]) if isinstance(item, Command))
+    handshake._server = SERVER.public  # what it vouches for
+    server.receive_data(handshake.receive(welcome)[0].encode())
+    assert "vouches for another key, or another server" in str(server.error)
 
 
 def test_a_server_that_does_not_have_the_key() -> None:

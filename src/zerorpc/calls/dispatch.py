@@ -245,7 +245,7 @@ class Calls:
         ended = [c for c in self.waiting if c.state is STATE_WAITING]
         for channel in ended:
             error = HandshakeFailed(f"calling remote method {channel.method}: {why}")
-            error.endpoint = why.endpoint
+            error.endpoint, error.server_key = why.endpoint, why.server_key
             channel.fail(error)
         self._purge()
         return ended

@@ -51,6 +51,11 @@ def _run(argv: Sequence[str]) -> int:
     except errors.RemoteError as error:
         note(remote_report(error))
         return FAILURE
+    except errors.HandshakeFailed as error:
+        from zerorpc.cli.trusted import explained
+
+        note(explained(error) or f"{program_name()}: {one_line(error)}")
+        return FAILURE
     except (errors.EndpointError, errors.SerializationError) as error:
         note(f"{program_name()}: {one_line(error)}")
         return USAGE
@@ -69,6 +74,10 @@ def _dispatch(argv: Sequence[str]) -> int:
         from zerorpc.cli.keygen import keygen
 
         return keygen(argv[1:])
+    if command == "trust":
+        from zerorpc.cli.trust import trust
+
+        return trust(argv[1:])
     try:
         arguments = parse(argv)
     except SystemExit:  # the help is printed, as far as stdout's buffer

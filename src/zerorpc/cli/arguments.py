@@ -28,10 +28,11 @@ examples:
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
   %(prog)s keygen robot                                make keys for CURVE
+  %(prog)s trust tcp://robot:4242                      trust a server's key
 """
 
 
-COMMANDS = ("bench", "keygen")
+COMMANDS = ("bench", "keygen", "trust")
 
 
 class UsageError(Exception):
@@ -68,6 +69,8 @@ class Arguments(argparse.Namespace):
     curve: Curve | None
     curve_server: str | None
     rights: str | None
+    allow_keys: str | None
+    pair: bool
     json: bool
     print_json: bool
     inspect: bool
@@ -152,7 +155,15 @@ def separate(argv: Iterable[str], with_value: Iterable[str]) -> tuple[list[str],
             options.append(token)
             if token in with_value or (token.startswith("--") and any(name.startswith(token) for name in with_value)):
                 options.extend(itertools.islice(rest, 1))
+                _join_key(options)
     return options, words
+
+
+def _join_key(options: list[str]) -> None:
+    """One of 85 keys in Z85 begins with a dash: the last two are put together then, for argparse to take it."""
+    if len(options[-1]) == 40 and options[-1].startswith("-") and options[-2].startswith("--"):
+        flag, key = options[-2:]
+        options[-2:] = [f"{flag}={key}"]
 
 
 # …then each word gets its meaning.
@@ -190,7 +201,8 @@ def build_parser() -> Parser:
         usage="%(prog)s [options] address [method [parameter ...]]\n"
         "       %(prog)s [options] --server --bind address module\n"
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
-        "       %(prog)s keygen name",
+        "       %(prog)s keygen name\n"
+        "       %(prog)s trust [options] [address]",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -236,6 +248,8 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     )
     add_tls_flags(parser)
     add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
+    add("--allow-keys", metavar="folder", help="let in who has one of the public keys there, by CURVE (server only)")
+    add("--pair", action="store_true", help="show a code by which one more client gets its key there (server only)")
     for name in server:
         if name not in client and server[name].unit != "function":
             add_setting(parser, name, server[name], getattr(ServerSettings(), name), "server only")

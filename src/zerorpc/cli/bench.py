@@ -32,6 +32,7 @@ from zerorpc.cli.bench_load import SECOND, Load
 from zerorpc.cli.bench_report import Subject, number, print_json, print_text
 from zerorpc.cli.calling import decode_parameters
 from zerorpc.cli.printing import note, write
+from zerorpc.cli.trusted import curve_for
 from zerorpc.errors import RemoteError
 from zerorpc.settings import ClientSettings, declared
 
@@ -149,6 +150,7 @@ async def _connect(arguments: BenchArguments, stack: contextlib.AsyncExitStack) 
             heartbeat=arguments.heartbeat,
             passive_heartbeat=True,  # as servers of zerorpc 0.6 want it
             tls=tls_of(arguments),
+            curve=curve_for(arguments.address, None),
         )
         clients.append(await stack.enter_async_context(client))
     await asyncio.gather(*[_reach(client, min(PATIENCE, arguments.timeout)) for client in clients])

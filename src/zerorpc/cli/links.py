@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from zerorpc.cli.arguments import UsageError
 from zerorpc.cli.printing import note
+from zerorpc.cli.trusted import curve_for
 from zerorpc.exposure import is_public
 
 if TYPE_CHECKING:
+    from zerorpc import Curve
     from zerorpc.cli.arguments import Arguments
 
 
@@ -18,7 +20,7 @@ class Linkable(Protocol):
     def bind(self, endpoint: str, /, *, mode: int | None = None, owner: str | None = None) -> list[str]:
         """Listen there and return the endpoints really bound."""
 
-    def connect(self, endpoint: str, /) -> object:
+    def connect(self, endpoint: str, /, *, curve: Curve | None = ...) -> object:
         """Connect there, now or as soon as somebody listens."""
 
 
@@ -35,7 +37,11 @@ def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
             note(f'warning: "{endpoint}" is open to the network: {exposure}')
     for endpoint in arguments.connect:
         note(f'Connecting to "{endpoint}"')
-        socket.connect(endpoint)
+        known = None if arguments.server else curve_for(endpoint, arguments.curve)
+        if known is None:
+            socket.connect(endpoint)
+        else:
+            socket.connect(endpoint, curve=known)
 
 
 def _bind(socket: Linkable, endpoint: str, arguments: Arguments) -> list[str]:
@@ -54,6 +60,6 @@ def _port_is_chosen(endpoint: str) -> bool:
 
 def _asks_who(endpoint: str, arguments: Arguments) -> bool:
     """Whether peers have to prove there who they are: by a certificate, or as the file of rights has it."""
-    if arguments.server and arguments.rights is not None:
+    if arguments.server and (arguments.rights is not None or arguments.allow_keys is not None):
         return True
     return endpoint.startswith("tls+tcp://") and arguments.tls_ca is not None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from zerorpc.cli.arguments import UsageError
+from zerorpc.cli.arguments import UsageError, program_name
 from zerorpc.cli.harmless import check_harmless
 from zerorpc.cli.links import open_links
 from zerorpc.cli.loading import HOW_TO_NAME, load, make_current_folder_importable
 from zerorpc.cli.printing import note, one_line
+from zerorpc.keys import fingerprint
 from zerorpc.settings import ServerSettings, declared
 
 if TYPE_CHECKING:
-    from zerorpc import RightsFile
+    from zerorpc import AllowedKeys, Curve, RightsFile
     from zerorpc.cli.arguments import Arguments
 
+PAIRING = 600  # seconds for which a code is good
 EXPOSURE = "anyone who reaches this port can call it"
 
 
@@ -41,9 +44,12 @@ def _serve(arguments: Arguments, target: str) -> None:
     check_harmless(service, target, arguments)
     told = [name for name, setting in declared(ServerSettings).items() if setting.unit != "function"]
     settings: dict[str, Any] = {name: getattr(arguments, name) for name in told}
-    if arguments.rights is not None:
-        rights = _rights(arguments.rights)
+    rights = None if arguments.rights is None else _rights(arguments.rights)
+    if rights is not None:
         settings["authenticator"], settings["authorizer"] = rights.identify, rights.permits
+    keys = _allowed_keys(arguments, rights)
+    if keys is not None:
+        settings["curve"], settings["authenticator"] = arguments.curve, keys
     try:
         made = Server(service, **settings)
     except (TypeError, ValueError) as error:
@@ -52,6 +58,8 @@ def _serve(arguments: Arguments, target: str) -> None:
         server.debug = arguments.debug
         server._core.hub.on_bound = None  # open_links says it
         open_links(server, arguments, EXPOSURE)
+        if keys is not None and arguments.curve is not None:
+            _show_keys(keys, arguments.curve, arguments.pair)
         note(f'serving "{target}"')
         server.run()
 
@@ -64,3 +72,37 @@ def _rights(path: str) -> RightsFile:
         return RightsFile(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"no rights: {one_line(error)}", "see RightsFile in the guide, Who may call") from None
+
+
+def _allowed_keys(arguments: Arguments, rights: RightsFile | None) -> AllowedKeys | None:
+    """The folder of keys that the command line names. For pairing there is one, and a key, of the user's own.
+
+    Raises UsageError for what can't be used.
+    """
+    if arguments.allow_keys is None and not arguments.pair:
+        return None
+    from zerorpc import AllowedKeys, Curve, known_servers
+
+    try:
+        if arguments.pair and arguments.curve is None:
+            own = known_servers.own_keys(make=True)
+            assert own is not None
+            arguments.curve = Curve(own.secret)
+        if arguments.allow_keys is None:
+            arguments.allow_keys = os.path.join(known_servers.settings_folder(), "allowed_keys")
+            known_servers.make_folder(arguments.allow_keys)
+        if arguments.curve is None or arguments.curve.server is not None:
+            remedy = f"type: {program_name()} keygen server, and add --curve server.key_secret"
+            raise UsageError("--allow-keys needs the server's own key for CURVE", remedy)
+        return AllowedKeys(arguments.allow_keys, None if rights is None else rights.identify)
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        raise UsageError(f"no keys: {one_line(error)}", f"type: {program_name()} --help") from None
+
+
+def _show_keys(keys: AllowedKeys, curve: Curve, pair: bool) -> None:
+    """What clients have to know."""
+    note(f"its key is {fingerprint(curve.keys.public)}")
+    if pair:
+        code = keys.pair(curve, PAIRING)
+        note(f"pairing code {code}: good once, for {PAIRING // 60} minutes; the client's key goes to {keys.folder}")
+        note(f"there, type: {program_name()} trust --pair {code} address")

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zerorpc.callers import Authenticator, Authorizer
+from zerorpc.callers import Authenticator, Authorizer, Visitor
 from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc_invocation import RpcInvocation
@@ -201,7 +201,12 @@ class RpcDoor:
         return peer
 
     def _admitted(self, link: AioLink, identity: str) -> None:
-        link.peer.rights = link.peer.methods = Rights(self._rules, identity)
+        rules = self._rules
+        if isinstance(identity, Visitor):
+            visited = Registry(self._registry.name)
+            visited.register(identity.functions, "", None)
+            rules = Rules(visited.answering, None)
+        link.peer.rights = link.peer.methods = Rights(rules, identity)
 
     def peer_ready(self, link: AioLink) -> None:
         self._count_callers()

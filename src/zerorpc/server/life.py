@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from zerorpc.allowed_keys import AllowedKeys
 from zerorpc.compat.context import Context
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc import RpcDoor
@@ -119,6 +120,13 @@ class Life:
         return f"<Life {self.state.value}>"
 
 
+def _security(settings: ServerSettings) -> Security:
+    keys = settings.authenticator
+    if isinstance(keys, AllowedKeys):
+        return Security(settings.curve, asks=True, pairing_keys=lambda: keys.pairing_keys)
+    return Security(settings.curve, asks=keys is not None)
+
+
 class Service:
     """What stands behind a Server, so that subclasses of it can name methods freely."""
 
@@ -129,7 +137,7 @@ class Service:
             self.registry,
             context,
             settings.heartbeat,
-            Security(settings.curve, asks=settings.authenticator is not None),
+            _security(settings),
             settings.authenticator,
             settings.authorizer,
         )

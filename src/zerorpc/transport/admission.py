@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from zerorpc.callers import Authenticator, Caller
@@ -23,6 +23,8 @@ logger: Logger = Logger("zerorpc.server")
 
 _THREADS = 4  # for authenticators that are plain functions: strangers get no more of a server than that
 _REFUSED = "this server doesn't know you"  # whatever the reason: that is nobody else's business
+_LOOK_EVERY = 1.0  # s between questions whether anything has changed
+_UNKNOWN = object()
 
 
 class Admission:
@@ -31,6 +33,8 @@ class Admission:
     ``admitted(link, identity)`` is called before a peer hears that it is let in. What the authenticator raises refuses
     the peer. A link that is lost meanwhile is not asked about any more. ``proxied`` tells whether connections come from
     a proxy: the process at their other end is not the caller's then.
+
+    When an authenticator that has a ``changed`` says yes to it, all who were let in are asked about again.
     """
 
     def __init__(
@@ -45,7 +49,11 @@ class Admission:
         self._on_loop = inspect.iscoroutinefunction(authenticator) or inspect.iscoroutinefunction(
             getattr(authenticator, "__call__", None)  # noqa: B004 - its function is wanted
         )
+        self._changed: Callable[[], Any] | None = getattr(authenticator, "changed", None)
         self._tasks: dict[AioLink, asyncio.Task[None]] = {}
+        self._let_in: dict[AioLink, tuple[Caller, str]] = {}  # if that may change
+        self._changes = 0  # times that it has changed
+        self._watch: asyncio.Task[None] | None = None  # while there are some
         self._threads = SideThreads("zerorpc-authenticator")
         self._free = asyncio.Semaphore(_THREADS)
         self._accepted, self._refused, self._failed = Sparing(), Sparing(), Sparing()
@@ -65,6 +73,7 @@ class Admission:
 
     def forget(self, link: AioLink) -> None:
         """It is lost."""
+        self._let_in.pop(link, None)
         task = self._tasks.pop(link, None)
         if task is not None:
             task.cancel()
@@ -78,7 +87,10 @@ class Admission:
             caller = caller._replace(process=None)
         identity = None
         try:
-            identity = await self._identify(caller)
+            changes = -1
+            while changes != self._changes:  # else what it said may be of before
+                changes = self._changes
+                identity = await self._identify(caller)
         except BaseException as error:  # SystemExit, of a program's function, would end the server
             if is_ctrl_c(error) or link not in self._tasks:  # it is lost, and this was cancelled
                 raise
@@ -95,30 +107,63 @@ class Admission:
         if (more := self._accepted.turn()) is not None:
             logger.info("let in %s, who is %s%s", caller, identity, more)
         self._admitted(link, identity)
+        if self._changed is not None:
+            self._let_in[link] = caller, identity
+            if self._watch is None or self._watch.done():
+                self._watch = asyncio.get_running_loop().create_task(self._look(self._changed))
         link.peer.admit(now)
         link.act_on([])
 
+    async def _look(self, changed: Callable[[], Any]) -> None:
+        """While there is somebody: ask about them again when anything has changed, until that has succeeded."""
+        again = False
+        while self._let_in:
+            await asyncio.sleep(_LOOK_EVERY)
+            again = await self._try(self._call(changed), "whether anything has changed", False) or again
+            if again:
+                again = False
+                self._changes += 1
+                for link, (caller, identity) in list(self._let_in.items()):
+                    now = await self._try(self._identify(caller), caller, _UNKNOWN)
+                    if now is _UNKNOWN:
+                        again = True
+                    elif now != identity and link in self._let_in:
+                        logger.warning("%s, who was %s, is not any more: its connection ends", caller, identity)
+                        link.abort(LostRemote("the server no longer knows this caller"))
+
+    async def _try(self, asking: Awaitable[Any], what: object, failing: object) -> Any:
+        """What it answers. What an authenticator raises here changes nothing: it is asked again the next time."""
+        try:
+            return await asking
+        except BaseException as error:
+            task = asyncio.current_task()
+            if is_ctrl_c(error) or (task is not None and task.cancelling()):
+                raise
+            if (more := self._failed.turn()) is not None:
+                logger.error("the authenticator raised %s, asked for %s%s", name_of(error), what, more, raised=error)
+            return failing
+
     async def _identify(self, caller: Caller) -> str | None:
         """The authenticator's answer. Raises what it raises, and TypeError for what is no answer."""
-        if self._on_loop:
-            found = await self._authenticator(caller)
-        else:
-            await self._free.acquire()
-            found = await self._on_thread(caller)
-            if inspect.isawaitable(found):
-                found = await found
+        found = await (self._authenticator(caller) if self._on_loop else self._call(self._authenticator, caller))
         if found is not None and not isinstance(found, str):
             raise TypeError(f"an authenticator returns an identity, which is a text, or None, and no {name_of(found)}")
         return found
 
-    def _on_thread(self, caller: Caller) -> asyncio.Future[Any]:
-        """What the authenticator returns. Its thread is free again when it has, and not when nobody waits for it."""
+    async def _call(self, function: Callable[..., Any], *args: object) -> Any:
+        """What a function of the program's returns, on a thread; or what comes of that, if it is a coroutine."""
+        await self._free.acquire()
+        found = await self._on_thread(function, *args)
+        return await found if inspect.isawaitable(found) else found
+
+    def _on_thread(self, function: Callable[..., Any], *args: object) -> asyncio.Future[Any]:
+        """What it returns. Its thread is free again when it has, and not when nobody waits for it."""
         loop = asyncio.get_running_loop()
         answered = loop.create_future()
 
         def run() -> None:
             try:
-                settle = functools.partial(_answer, answered, self._authenticator(caller))
+                settle = functools.partial(_answer, answered, function(*args))
             except BaseException as error:
                 settle = functools.partial(_fail, answered, error)
             with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -130,8 +175,10 @@ class Admission:
 
     def close(self) -> None:
         """Nobody is asked about any more."""
-        tasks, self._tasks = self._tasks, {}
-        for task in tasks.values():
+        tasks, self._tasks = [*self._tasks.values()], {}
+        if self._watch is not None:
+            tasks.append(self._watch)
+        for task in tasks:
             task.cancel()
 
     def __repr__(self) -> str:

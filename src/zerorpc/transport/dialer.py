@@ -74,6 +74,7 @@ class Dialer:
         self._closed_in_handshake = self._closed_in_handshake + 1 if secured else 0
         if isinstance(why, HandshakeFailed):
             self.refusal = HandshakeFailed(f"{self.endpoint.text}: {why}")
+            self.refusal.server_key = why.server_key
         elif self._closed_in_handshake >= _CLOSED_IN_HANDSHAKE:
             self.refusal = HandshakeFailed(
                 f"{self.endpoint.text}: the server closed the connection in the handshake, {self._closed_in_handshake} "

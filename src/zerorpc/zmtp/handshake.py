@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zerorpc.errors import HandshakeFailed, ProtocolError
+from zerorpc.keys import said_key
 from zerorpc.zmtp.commands import Command
 from zerorpc.zmtp.frames import Frame, Message
 from zerorpc.zmtp.greeting import GREETING_SIZE, Greeting, check_greeting_start
@@ -94,7 +95,9 @@ class Handshake:
         if not isinstance(item, Command) or self.asking:
             raise ProtocolError(TOO_EARLY)
         if item.name == b"ERROR":
-            raise HandshakeFailed(f"the peer refused the connection: {item.error_reason}")
+            refused = HandshakeFailed(f"the peer refused the connection: {item.error_reason}")
+            refused.server_key = said_key(item.error_reason)
+            raise refused
         answers: list[Frame] = [command.encode() for command in self._mechanism.receive(item)]
         if self._mechanism.properties is not None:
             self._mechanism.properties = _known(self._mechanism.properties)

@@ -6,6 +6,7 @@ is PyNaCl's (libsodium's) to do; random octets are its own, too.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 
 from nacl.bindings import (
@@ -18,6 +19,7 @@ from nacl.bindings import (
 from nacl.exceptions import CryptoError
 
 from zerorpc.errors import HandshakeFailed, ProtocolError
+from zerorpc.keys import KeyPair, say_key
 from zerorpc.zmtp.commands import Command, decode_metadata
 from zerorpc.zmtp.mechanisms.base import Credentials
 from zerorpc.zmtp.mechanisms.curve_traffic import SealedTraffic
@@ -159,7 +161,7 @@ class CurveServer(_Curve):
 
     Arguments: ``public`` and ``secret`` are our long-term keys, 32 octets each. ``cookie_key`` seals the cookie.
     ``asks``: whether somebody decides about the client, by its ``credentials``: by then it has shown that it has that
-    key.
+    key. ``also``: other keys of ours by which a client may know us.
 
     Between WELCOME and INITIATE it keeps no key of this connection; the client brings them back in the cookie. What it
     keeps is the cookie's nonce, so that a recorded INITIATE is of no use on another connection: with the messages that
@@ -174,9 +176,12 @@ class CurveServer(_Curve):
     _sends: bytes = b"CurveZMQMESSAGES"
     _takes: bytes = b"CurveZMQMESSAGEC"
 
-    def __init__(self, public: bytes, secret: bytes, cookie_key: CookieKey, asks: bool = False) -> None:
+    def __init__(
+        self, public: bytes, secret: bytes, cookie_key: CookieKey, asks: bool = False, also: KeyPair | None = None
+    ) -> None:
         super().__init__(asks)
         self._public, self._secret = public, secret
+        self._also = also
         self._cookie_key: CookieKey | None = cookie_key
         self._cookie_nonce = b""
         self._expected = b"HELLO"
@@ -202,11 +207,7 @@ class CurveServer(_Curve):
             raise ProtocolError(f"CURVE in version {hello[0]}.{hello[1]}, here it is 1.0")
         client, nonce = hello[74:106], hello[106:114]
         self._heed_nonce(nonce)
-        try:
-            key = crypto_box_beforenm(client, self._secret)
-            signature = crypto_secretbox_open_easy(hello[114:], b"CurveZMQHELLO---" + nonce, key)
-        except CryptoError:
-            raise HandshakeFailed("this server has another key than the one that the client was given") from None
+        key, signature = self._open_hello(client, nonce, hello[114:])
         if signature != bytes(64):
             raise ProtocolError("malformed HELLO")
         short_public, short_secret = crypto_box_keypair()
@@ -216,6 +217,17 @@ class CurveServer(_Curve):
         welcome_nonce = randombytes(16)
         told = b"".join((short_public, self._cookie_nonce, cookie))
         return Command(b"WELCOME", welcome_nonce + crypto_secretbox_easy(told, b"WELCOME-" + welcome_nonce, key))
+
+    def _open_hello(self, client: bytes, nonce: bytes, box: bytes) -> tuple[bytes, bytes]:
+        """The key that a HELLO is sealed with, and what is in it. Raises HandshakeFailed."""
+        for public, secret in filter(None, ((self._public, self._secret), self._also)):
+            with contextlib.suppress(CryptoError):
+                key = crypto_box_beforenm(client, secret)
+                signature = crypto_secretbox_open_easy(box, b"CurveZMQHELLO---" + nonce, key)
+                self._public, self._secret = public, secret
+                return key, signature
+        told = say_key(self._public) if self.asks else ""  # else whoever has the key may call, and it is told to nobody
+        raise HandshakeFailed(f"this server has another key than the one that the client was given{told}")
 
     def _take_initiate(self, initiate: bytes) -> Command:
         if len(initiate) < _INITIATE_MIN:

@@ -1,0 +1,275 @@
+"""``zerorpc.AllowedKeys``: whose key is in the folder is let in, and who is taken out loses the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.service.running import PATIENCE, eventually, serving
+from zerorpc import allowed_keys
+from zerorpc.callers import Caller
+from zerorpc.keys import KeyPair, encode_z85, write_certificates, write_public
+from zerorpc.pairing import keys_of_code
+from zerorpc.transport import admission
+
+SERVER, ALICE, BOB = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
+CURVE = zerorpc.Curve(SERVER.secret)
+
+
+@pytest.fixture(autouse=True)
+def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowed_keys, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr(admission, "_LOOK_EVERY", 0.01)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_certificates(tmp_path, "alice", ALICE)
+    return tmp_path
+
+
+def who(keys: zerorpc.AllowedKeys, pair: KeyPair) -> Any:
+    return keys(Caller("tcp://192.0.2.1:1", "x", key=encode_z85(pair.public)))
+
+
+def curve(pair: KeyPair) -> zerorpc.Curve:
+    return zerorpc.Curve(pair.secret, SERVER.public)
+
+
+class Robot:
+    def me(self) -> Any:
+        return zerorpc.current_call().identity
+
+    async def wait(self) -> None:
+        await asyncio.Event().wait()
+
+
+# Who
+
+
+def test_who_has_a_key_is_called_as_its_file(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    assert (who(keys, ALICE), who(keys, BOB)) == ("alice", None)
+    assert keys(Caller("ipc:///run/x", "x")) is None
+    assert repr(keys) == f"<AllowedKeys {str(folder)!r}: 1>"
+
+
+def test_others_are_for_somebody_else_to_say(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder, others=lambda caller: caller.endpoint)
+    assert who(keys, ALICE) == "alice"
+    assert who(keys, BOB) == "tcp://192.0.2.1:1"
+    assert keys(Caller("ipc:///run/x", "x")) == "ipc:///run/x"
+
+
+def test_of_two_files_with_one_key_the_first_counts(folder: Path) -> None:
+    write_public(folder, "aaron", ALICE.public)
+    assert who(zerorpc.AllowedKeys(folder), ALICE) == "aaron"
+
+
+def test_what_is_no_key_lets_nobody_in(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "bad.key").write_text("no key")
+    (folder / ".key").write_text((folder / "alice.key").read_text())
+    (folder / "gone.key").symlink_to(folder / "nothing.key")
+    (folder / "a folder.key").mkdir()
+    write_public(folder, "bob", BOB.public)
+    (folder / "bob.key").rename(folder / "bob.txt")
+    keys = zerorpc.AllowedKeys(folder)
+    assert repr(keys).endswith(": 1>")
+    assert [record.getMessage().partition(" lets")[0] for record in caplog.records] == [
+        str(folder / "a folder.key"),
+        str(folder / "bad.key"),
+    ]
+
+
+def test_a_folder_that_cannot_be_read(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        zerorpc.AllowedKeys(folder / "missing")
+    with pytest.raises(NotADirectoryError):
+        zerorpc.AllowedKeys(folder / "alice.key")
+    with pytest.raises(TypeError, match="folder has to be a path, not a int"):
+        zerorpc.AllowedKeys(1)  # type: ignore[arg-type]
+
+
+# Changes
+
+
+def test_a_change_is_seen(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    assert not keys.changed()
+    write_public(folder, "bob", BOB.public)
+    assert who(keys, BOB) == "bob"
+    assert keys.changed()  # also if it was seen before by who came
+    assert not keys.changed()
+    os.unlink(folder / "bob.key")
+    assert keys.changed()
+    assert who(keys, BOB) is None
+
+
+def test_a_file_that_is_written_anew(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    text = (folder / "alice.key").read_text().replace(encode_z85(ALICE.public), encode_z85(BOB.public))
+    (folder / "alice.key").write_text(text + "\n")
+    assert (who(keys, ALICE), who(keys, BOB)) == (None, "alice")
+
+
+def test_a_key_that_comes_and_goes_between_two_looks_was_a_change(folder: Path) -> None:
+    """Its caller may have been let in meanwhile."""
+    keys = zerorpc.AllowedKeys(folder)
+    write_public(folder, "bob", BOB.public)
+    assert who(keys, BOB) == "bob"
+    os.unlink(folder / "bob.key")
+    assert keys.changed()
+
+
+def test_a_folder_that_is_gone_changes_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    away = folder.rename(folder.with_name("away"))
+    for _ in range(3):
+        assert not keys.changed()
+        assert who(keys, ALICE) == "alice"
+    assert caplog.text.count("go on to count") == 1
+    away.rename(folder)
+    os.unlink(folder / "alice.key")
+    assert keys.changed()
+    assert who(keys, ALICE) is None
+
+
+def test_how_often_it_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowed_keys, "_LOOK_EVERY", 1.0)
+    now = [0.0]
+    monkeypatch.setattr(allowed_keys, "monotonic", lambda: now[0])
+    keys = zerorpc.AllowedKeys(folder)
+    os.unlink(folder / "alice.key")
+    assert who(keys, ALICE) == "alice"
+    now[0] = 1.0
+    assert who(keys, ALICE) is None
+
+
+def test_whose_key_is_taken_out_loses_the_connection_and_nobody_else_does(folder: Path) -> None:
+    write_public(folder, "bob", BOB.public)
+    keys = zerorpc.AllowedKeys(folder)
+    lost: list[BaseException] = []
+
+    def wait(client: zerorpc.Client) -> None:
+        try:
+            client.wait()
+        except BaseException as error:
+            lost.append(error)
+
+    with serving(Robot(), curve=CURVE, authenticator=keys) as server:
+        endpoint = server.endpoints[0]
+        with (
+            zerorpc.Client(endpoint, curve=curve(ALICE), timeout=PATIENCE) as alice,
+            zerorpc.Client(endpoint, curve=curve(BOB), timeout=PATIENCE) as bob,
+            zerorpc.Client(endpoint, curve=curve(ALICE), timeout=PATIENCE) as waiting,
+        ):
+            assert (alice.me(), bob.me(), waiting.me()) == ("alice", "bob", "alice")
+            thread = threading.Thread(target=wait, args=(waiting,))
+            thread.start()
+            links = set(server._core.hub.links)
+            os.unlink(folder / "alice.key")
+            thread.join(PATIENCE)
+            assert [type(error) for error in lost] == [zerorpc.LostRemote]  # what ran is lost, and ends
+            eventually(lambda: len(server._core.hub.links & links) == 1)
+            assert bob.me() == "bob"
+            with pytest.raises(zerorpc.HandshakeFailed, match="this server doesn't know you"):
+                alice.me()
+            write_public(folder, "alison", ALICE.public)
+            with zerorpc.Client(endpoint, curve=curve(ALICE), timeout=PATIENCE) as again:
+                assert again.me() == "alison"
+
+
+# Pairing
+
+
+def test_a_client_with_the_code_gets_its_key_in_and_learns_the_servers(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    with serving(Robot(), curve=CURVE, authenticator=keys, authorizer=lambda *_: True) as server:
+        endpoint = server.endpoints[0]
+        known_by, visitor = keys_of_code(keys.pair(CURVE).upper().replace("0", "O"))
+        with zerorpc.Client(endpoint, curve=zerorpc.Curve(visitor.secret, known_by.public), timeout=PATIENCE) as client:
+            assert client._zerorpc_list() == ["pair"]
+            with pytest.raises(zerorpc.UnknownMethod):
+                client.me()
+            with pytest.raises(zerorpc.RemoteError, match="a name and a key are needed"):
+                client.pair("bob", b"short")
+            assert client.pair("bob", BOB.public) == [SERVER.public, "bob"]
+            with pytest.raises((zerorpc.RemoteError, zerorpc.LostRemote, zerorpc.HandshakeFailed)):
+                client.pair("eve", KeyPair.generate().public)
+        with zerorpc.Client(endpoint, curve=curve(BOB), timeout=PATIENCE) as bob:
+            assert bob.me() == "bob"
+        with (
+            pytest.raises(zerorpc.HandshakeFailed),
+            zerorpc.Client(endpoint, curve=zerorpc.Curve(visitor.secret, known_by.public)) as late,
+        ):
+            late.pair("eve", KeyPair.generate().public)
+    assert sorted(path.name for path in folder.glob("*.key")) == ["alice.key", "bob.key"]
+
+
+NAMES = {
+    "free": ("bob", BOB, "bob"),
+    "taken": ("alice", BOB, "alice-2"),
+    "hers, under another name": ("other", ALICE, "alice"),
+}
+
+
+@pytest.mark.parametrize("what", NAMES)
+def test_the_name_of_who_pairs(folder: Path, what: str) -> None:
+    name, pair, given = NAMES[what]
+    keys = zerorpc.AllowedKeys(folder)
+    keys.pair(CURVE)
+    assert keys._pairing is not None
+    assert keys._pairing.pair(name, pair.public) == (SERVER.public, given)
+    assert who(keys, pair) == given
+    assert who(keys, ALICE) == "alice"
+
+
+@pytest.mark.parametrize("name", ["", "../bob", ".bob", "-bob", "a/b", "a\0b", "a b", "ä", "x" * 65])
+def test_what_is_no_name_for_a_file(folder: Path, name: str) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    keys.pair(CURVE)
+    assert keys._pairing is not None
+    with pytest.raises(ValueError, match="a name has letters"):
+        keys._pairing.pair(name, BOB.public)
+    assert sorted(path.name for path in folder.iterdir()) == ["alice.key", "alice.key_secret"]
+
+
+def test_all_names_are_taken(folder: Path) -> None:
+    for number in range(2, 100):
+        (folder / f"alice-{number}.key").write_text("")
+    keys = zerorpc.AllowedKeys(folder)
+    keys.pair(CURVE)
+    assert keys._pairing is not None
+    with pytest.raises(ValueError, match="99 keys called alice already"):
+        keys._pairing.pair("alice", BOB.public)
+
+
+def test_a_second_code_ends_the_first(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    first, second = keys_of_code(keys.pair(CURVE)), keys_of_code(keys.pair(CURVE))
+    assert keys.pairing_keys == second[0]
+    assert who(keys, first[1]) is None
+    assert who(keys, second[1]) == "who has the pairing code"
+
+
+def test_pairing_needs_the_servers_key(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"pair\(\) needs the server's curve"):
+        zerorpc.AllowedKeys(folder).pair(curve(ALICE))
+
+
+def test_what_is_logged(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    keys = zerorpc.AllowedKeys(folder)
+    code = keys.pair(CURVE)
+    assert keys._pairing is not None
+    keys._pairing.pair("bob", BOB.public)
+    assert f"paired: from now on {folder / 'bob.key'} lets in who has the key SHA256:" in caplog.text
+    assert "was read again: alice, bob" in caplog.text
+    assert code not in caplog.text + repr(keys) + repr(keys._pairing)
