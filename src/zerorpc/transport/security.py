@@ -38,7 +38,7 @@ class Security:
     ) -> None:
         self.curve: Curve | None = curve
         self.asks: bool = asks
-        self.pairing_keys = pairing_keys
+        self.pairing_keys: Callable[[], KeyPair | None] = pairing_keys
         self.mechanism: NewMechanism = functools.partial(Null, asks=True) if asks else Null
         if curve is not None:
             if asks and curve.server is not None:
