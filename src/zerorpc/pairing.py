@@ -64,7 +64,8 @@ class Pairing:
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.code: str = new_code()
-        self.server, client = keys_of_code(self.code)
+        server, client = keys_of_code(self.code)
+        self.server: KeyPair = server
         self.client_key: str = encode_z85(client.public)
         self._server_key = server_key
         self._admit = admit
