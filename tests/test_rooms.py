@@ -36,7 +36,7 @@ ORDER = [
     {"remote_method"},
     {"shown", "settings"},
     {"exposure"},
-    {"curve", "tls", "pairing"},
+    {"curve", "tls", "plain", "pairing"},
     {"keys", "given", "callers"},
     {"errors"},
 ]

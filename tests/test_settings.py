@@ -149,7 +149,8 @@ NOT_ON_THE_COMMAND_LINE = {
     "passive_heartbeat": "`--active-hb` turns it off",  # where it is on
     "retry": "",
     "tls": "`--tls-cert`, `--tls-key`, `--tls-ca`",
-    "authenticator": "`--rights`",
+    "plain": "`--user`, of a client",
+    "authenticator": "`--rights`, `--allow-keys`",
     "authorizer": "`--rights`",
 }
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from zerorpc.known_servers import known_server
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
+    from zerorpc.plain import Plain
     from zerorpc.remote_objects import RemoteFunction, RemoteObject, by_reference, release
     from zerorpc.rights_file import RightsFile
     from zerorpc.scope import deadline
@@ -77,6 +78,7 @@ __all__ = [
     "LostRemote",
     "NotSupported",
     "PermissionDenied",
+    "Plain",
     "ProtocolError",
     "Publisher",
     "Puller",
@@ -128,6 +130,7 @@ _MODULES = {
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
+    "Plain": "zerorpc.plain",
     "Publisher": "zerorpc.one_way.pusher",
     "Puller": "zerorpc.one_way.puller",
     "Pusher": "zerorpc.one_way.pusher",

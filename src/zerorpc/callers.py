@@ -42,6 +42,7 @@ class Caller(NamedTuple):
     - ``peer``: where it comes from, such as ``"tcp://203.0.113.9:40312"``.
     - ``key``: its public key by CURVE, in Z85. It has proven that it has the secret one. None without CURVE.
     - ``certificate``: its certificate by TLS, which was verified; None if it has shown none.
+    - ``user`` and ``password``: what it has shown by PLAIN, which nobody has checked yet; None without PLAIN.
     - ``process``: who is at the other end of an ipc or inproc connection; None elsewhere, where the system doesn't
       tell, and behind a proxy.
     """
@@ -51,11 +52,15 @@ class Caller(NamedTuple):
     key: str | None = None
     certificate: Certificate | None = None
     process: UnixProcess | None = None
+    user: str | None = None
+    password: str | None = None
 
     def __repr__(self) -> str:
         shown = [f"key={self.key!r}"] if self.key is not None else []
         if self.certificate is not None:
             shown.append(f"certificate of {self.certificate.common_name!r}")
+        if self.user is not None:
+            shown.append(f"user={self.user!r}")
         if self.process is not None:
             shown.append(f"uid={self.process.uid}")
         return f"<Caller {self.peer} at {self.endpoint}: {', '.join(shown) or 'has shown nothing'}>"

@@ -19,6 +19,7 @@ from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.curve import Curve, curve_or_none
 from zerorpc.exposure import patterns
 from zerorpc.given import described, path_of
+from zerorpc.plain import Plain, plain_or_none
 from zerorpc.tls import TlsGiven, tls_or_none
 
 __all__ = [
@@ -254,6 +255,10 @@ class ClientSettings(NamedTuple):
         Setting(tls_or_none, "a `Tls`, or an `ssl.SSLContext`, for `tls+tcp://`; None: trust whom the system trusts"),
     ] = None
     curve: _Curve = None
+    plain: Annotated[
+        Plain | None,
+        Setting(plain_or_none, "a `Plain`: user and password, inside of TLS or by ipc", "function", without="none"),
+    ] = None
 
 
 class ServerSettings(NamedTuple):
@@ -315,6 +320,15 @@ class ServerSettings(NamedTuple):
         bool, Setting(_yes_or_no, "no warning that other machines may call, and that nobody is asked who they are")
     ] = False
     curve: _Curve = None
+    plain: Annotated[
+        Plain | None,
+        Setting(
+            plain_or_none,
+            "a `Plain()`: callers show user and password, inside of TLS or by ipc",
+            "function",
+            without="none",
+        ),
+    ] = None
     authenticator: Annotated[
         Authenticator | None,
         Setting(_callable_or_none, "says who a `Caller` is, or refuses it", "function", without="all may call"),

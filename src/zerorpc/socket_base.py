@@ -7,6 +7,7 @@ from typing import Protocol
 
 from zerorpc.curve import Curve
 from zerorpc.given import UNCHANGED
+from zerorpc.plain import Plain
 from zerorpc.protocol.events import Buffer
 from zerorpc.tls import TlsGiven
 from zerorpc.transport.hub import Hub
@@ -34,7 +35,7 @@ class SocketBase:
     malformed one raises EndpointError; a closed socket raises Closed.
 
     An endpoint may have a ``curve`` of its own: a ``zerorpc.Curve``, or None for neither encryption nor
-    authentication. Others have the socket's.
+    authentication; or a ``plain``, a ``zerorpc.Plain``, in its place. Others have the socket's.
     """
 
     _core: Core
@@ -48,6 +49,7 @@ class SocketBase:
         mode: int | None = None,
         owner: str | None = None,
         curve: Curve | None = UNCHANGED,
+        plain: Plain | None = UNCHANGED,
     ) -> list[str]:
         """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0 or ``*``.
 
@@ -60,7 +62,7 @@ class SocketBase:
         call, or a pusher sends its first message.
         """
         hub = self._core.hub
-        security = hub.security.changed(curve=curve)
+        security = hub.security.changed(curve=curve, plain=plain)
         return hub.bind(endpoint, resolve, security, tls=tls, file=socket_file(mode, owner))
 
     def connect(
@@ -70,6 +72,7 @@ class SocketBase:
         *,
         tls: TlsGiven | None = None,
         curve: Curve | None = UNCHANGED,
+        plain: Plain | None = UNCHANGED,
     ) -> list[str]:
         """Stay connected to an endpoint; returns it, as ``bind`` does, without waiting for the connection.
 
@@ -77,7 +80,7 @@ class SocketBase:
         calls that find no server name them.
         """
         hub = self._core.hub
-        return hub.connect(endpoint, resolve, hub.security.changed(curve=curve), tls=tls)
+        return hub.connect(endpoint, resolve, hub.security.changed(curve=curve, plain=plain), tls=tls)
 
     def unbind(self, endpoint: object, resolve: bool = True) -> None:
         """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound."""

@@ -90,7 +90,7 @@ def test_json_is_sent_as_values(answers: dict[str, Any], capsys: pytest.CaptureF
 def test_flags_reach_the_client(answers: dict[str, Any], flags: list[str], settings: dict[str, object]) -> None:
     answers["m"] = None
     assert main([*flags, "ipc://s", "m"]) == 0
-    assert FakeClient.made.settings == {**settings, "tls": None}
+    assert FakeClient.made.settings == {**settings, "tls": None, "plain": None}
 
 
 def test_a_client_that_binds_warns_of_false_workers(
@@ -178,3 +178,37 @@ def test_wrong_parameters_are_found_before_connecting(
     monkeypatch.setattr(zerorpc, "Client", None, raising=False)
     assert main(["-j", "ipc://s", "m", "text"]) == 2
     assert "parameter 1 is not JSON: text" in capsys.readouterr().err
+
+
+PASSWORDS = {
+    "in the environment": ({"ZERORPC_PASSWORD": "secret"}, False, zerorpc.Plain("alice", "secret")),
+    "asked for": ({}, True, zerorpc.Plain("alice", "typed")),
+    "nobody to ask": ({}, False, "there is no terminal to ask for alice's password"),
+    "too long": ({"ZERORPC_PASSWORD": "x" * 256}, False, "password has more than the 255 octets"),
+}
+
+
+@pytest.mark.parametrize("what", PASSWORDS)
+def test_a_user_and_the_password(
+    what: str, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment, terminal, made = PASSWORDS[what]
+    monkeypatch.delenv("ZERORPC_PASSWORD", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdin", type("Stdin", (), {"isatty": lambda _: terminal})())
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "typed" if prompt == "Password of alice: " else "")
+    answers["hello"] = "hello"
+    if isinstance(made, zerorpc.Plain):
+        assert main(["--user", "alice", "ipc:///tmp/x", "hello"]) == 0
+        assert FakeClient.made.settings["plain"] == made
+    else:
+        assert main(["--user", "alice", "ipc:///tmp/x", "hello"]) == 2
+        assert made in capsys.readouterr().err
+
+
+def test_either_a_user_or_keys(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    key = zerorpc.Curve(server_key=bytes(range(32))).server_key
+    assert key is not None
+    assert main(["--user", "alice", "--curve-server", key, "ipc:///tmp/x", "hello"]) == 2
+    assert "either a user or keys can be given" in capsys.readouterr().err

@@ -83,6 +83,7 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
     assert set(given) == set(declared(ServerSettings)) - {
         "tls",
         "curve",
+        "plain",
         "authenticator",
         "authorizer",
     }  # several flags, or files

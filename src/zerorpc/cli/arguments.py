@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from zerorpc.cli.values import count, is_number, octal, seconds, seconds_or_0
 from zerorpc.settings import ClientSettings, ServerSettings, Setting, declared
 from zerorpc.tls import Tls
 
@@ -68,6 +68,7 @@ class Arguments(argparse.Namespace):
     anyone_may_call: bool
     curve: Curve | None
     curve_server: str | None
+    user: str | None
     rights: str | None
     allow_keys: str | None
     pair: bool
@@ -149,7 +150,7 @@ def separate(argv: Iterable[str], with_value: Iterable[str]) -> tuple[list[str],
     for token in rest:
         if token == "--":
             words.extend(rest)
-        elif not token.startswith("-") or token == "-" or _is_number(token):
+        elif not token.startswith("-") or token == "-" or is_number(token):
             words.append(token)
         else:
             options.append(token)
@@ -247,6 +248,7 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
         help="send heartbeats at once, not only after the server's first (client only)",
     )
     add_tls_flags(parser)
+    add("--user", metavar="name", help="user by PLAIN; the password is asked for, or in ZERORPC_PASSWORD (client only)")
     add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
     add("--allow-keys", metavar="folder", help="let in who has one of the public keys there, by CURVE (server only)")
     add("--pair", action="store_true", help="show a code by which one more client gets its key there (server only)")
@@ -341,46 +343,6 @@ def _complete_in_shell(parser: argparse.ArgumentParser) -> None:
         except ImportError:
             raise UsageError("the shell's completion needs argcomplete", "type: pip install 'zerorpc[cli]'") from None
         argcomplete.autocomplete(parser)
-
-
-def _is_number(token: str) -> bool:
-    try:
-        float(token)
-    except ValueError:
-        return False
-    return True
-
-
-def seconds(text: str) -> float:
-    """A number of seconds above 0, for argparse."""
-    if not _is_number(text) or not 0 < float(text) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    number = float(text)
-    return int(number) if number.is_integer() else number  # so that messages say 30s, not 30.0s
-
-
-def seconds_or_0(text: str) -> float:
-    """A number of seconds, which may be 0, for argparse."""
-    if _is_number(text) and float(text) == 0:
-        return 0
-    try:
-        return seconds(text)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or above") from None
-
-
-def octal(text: str) -> int:
-    """A file's mode in octal, as for chmod, for argparse."""
-    if not (1 <= len(text) <= 4 and set(text) <= set("01234567") and int(text, 8) <= 0o777):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a mode such as 660")
-    return int(text, 8)
-
-
-def count(text: str) -> int:
-    """A whole number above 0, for argparse."""
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 _UNITS: dict[str, Callable[[str], float | str]] = {

@@ -22,10 +22,8 @@ from zerorpc.cli.arguments import (
     UsageError,
     add_setting,
     add_tls_flags,
-    count,
     parse_with,
     program_name,
-    seconds,
     tls_of,
 )
 from zerorpc.cli.bench_load import SECOND, Load
@@ -33,6 +31,7 @@ from zerorpc.cli.bench_report import Subject, number, print_json, print_text
 from zerorpc.cli.calling import decode_parameters
 from zerorpc.cli.printing import note, write
 from zerorpc.cli.trusted import curve_for
+from zerorpc.cli.values import count, seconds
 from zerorpc.errors import RemoteError
 from zerorpc.settings import ClientSettings, declared
 

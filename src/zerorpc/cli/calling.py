@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ from zerorpc.cli.links import open_links
 from zerorpc.cli.printing import show, show_stream
 
 if TYPE_CHECKING:
+    from zerorpc import Plain
     from zerorpc.cli.arguments import Arguments
 
 EXPOSURE = "anyone who reaches this port can take the call and answer it"
@@ -30,6 +33,7 @@ def call(arguments: Arguments) -> int:
         passive_heartbeat=not arguments.active_hb,
         tls=arguments.tls,
         curve=arguments.curve,
+        plain=_plain(arguments),
     ) as client:
         client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE)
@@ -43,6 +47,28 @@ def call(arguments: Arguments) -> int:
         else:
             show(result, arguments.print_json)
     return 0
+
+
+def _plain(arguments: Arguments) -> Plain | None:
+    """The user that the command line names, and the password. Raises UsageError."""
+    user = arguments.user
+    if user is None:
+        return None
+    if arguments.curve is not None:
+        raise UsageError("either a user or keys can be given", "leave out --user, or --curve and --curve-server")
+    password = os.environ.get("ZERORPC_PASSWORD")
+    if password is None:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise UsageError(f"there is no terminal to ask for {user}'s password", "put it into ZERORPC_PASSWORD")
+        import getpass
+
+        password = getpass.getpass(f"Password of {user}: ")
+    from zerorpc import Plain
+
+    try:
+        return Plain(user, password)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def decode_parameters(params: list[str], as_json: bool) -> list[object]:

@@ -37,7 +37,7 @@ def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
             note(f'warning: "{endpoint}" is open to the network: {exposure}')
     for endpoint in arguments.connect:
         note(f'Connecting to "{endpoint}"')
-        known = None if arguments.server else curve_for(endpoint, arguments.curve)
+        known = None if arguments.server or arguments.user is not None else curve_for(endpoint, arguments.curve)
         if known is None:
             socket.connect(endpoint)
         else:

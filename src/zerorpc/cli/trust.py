@@ -9,9 +9,10 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.arguments import Parser, UsageError, parse_with, program_name, seconds
+from zerorpc.cli.arguments import Parser, UsageError, parse_with, program_name
 from zerorpc.cli.printing import note, one_line, write
 from zerorpc.cli.trusted import changed_key
+from zerorpc.cli.values import seconds
 from zerorpc.curve import Curve
 from zerorpc.errors import EndpointError, HandshakeFailed, RemoteError
 from zerorpc.keys import KeyPair, decode_z85, encode_z85, fingerprint

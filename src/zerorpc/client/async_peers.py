@@ -52,7 +52,7 @@ class AsyncPeers:
         self._context = core.context
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop
-        self.hub: AioHub = AioHub(self, core.context.hook_resolve_endpoint, Security(settings.curve))
+        self.hub: AioHub = AioHub(self, core.context.hook_resolve_endpoint, Security(settings.curve, settings.plain))
         self.hub.tls = settings.tls
         self.calls.hedges.won = self._won
 

@@ -41,7 +41,7 @@ class BlockingPeers:
         self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
         self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
         self._settings = settings
-        security = Security(settings.curve)
+        security = Security(settings.curve, settings.plain)
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat, security)
         self.hub.tls = settings.tls
 

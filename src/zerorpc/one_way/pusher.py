@@ -14,6 +14,7 @@ from zerorpc.compat.context import Context
 from zerorpc.curve import Curve, curve_or_none
 from zerorpc.errors import SerializationError
 from zerorpc.one_way.outbox import LINGER, Outbox
+from zerorpc.plain import Plain, plain_or_none
 from zerorpc.protocol.events import VERSION, encode
 from zerorpc.remote_method import RemoteMethod, method_name
 from zerorpc.socket_base import SocketBase
@@ -28,7 +29,8 @@ class Pusher(SocketBase):
     """Sends events to pullers, each to one of them in turn.
 
     Arguments: ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints
-    ``tls+tcp://``; ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE.
+    ``tls+tcp://``; ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE; ``plain`` a
+    ``zerorpc.Plain``, user and password.
 
     ::
 
@@ -51,9 +53,14 @@ class Pusher(SocketBase):
     _socket_type: ClassVar[SocketType] = SocketType.PUSH
 
     def __init__(
-        self, context: Context | None = None, *, tls: TlsGiven | None = None, curve: Curve | None = None
+        self,
+        context: Context | None = None,
+        *,
+        tls: TlsGiven | None = None,
+        curve: Curve | None = None,
+        plain: Plain | None = None,
     ) -> None:
-        security = Security(curve_or_none("curve", curve))
+        security = Security(curve_or_none("curve", curve), plain_or_none("plain", plain))
         self._context = context or Context.get_instance()
         self._core: Outbox = Outbox(self._socket_type, self._context.hook_resolve_endpoint, security)
         self._core.hub.tls = tls_or_none("tls", tls)

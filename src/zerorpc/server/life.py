@@ -123,8 +123,8 @@ class Life:
 def _security(settings: ServerSettings) -> Security:
     keys = settings.authenticator
     if isinstance(keys, AllowedKeys):
-        return Security(settings.curve, asks=True, pairing_keys=lambda: keys.pairing_keys)
-    return Security(settings.curve, asks=keys is not None)
+        return Security(settings.curve, settings.plain, asks=True, pairing_keys=lambda: keys.pairing_keys)
+    return Security(settings.curve, settings.plain, asks=keys is not None)
 
 
 class Service:

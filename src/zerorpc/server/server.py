@@ -9,6 +9,7 @@ from typing import Any, Self
 from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.compat.context import Context
 from zerorpc.curve import Curve
+from zerorpc.plain import Plain
 from zerorpc.runtime.loops import running_loop
 from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
@@ -57,6 +58,7 @@ class Server(SocketBase):
     - ``tls``: the certificate for endpoints ``tls+tcp://``, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind``
       is given another one.
     - ``curve``: a ``zerorpc.Curve``, the keys to encrypt and authenticate with. None: neither.
+    - ``plain``: a ``zerorpc.Plain()``, for callers to show a user and a password, which the authenticator checks.
     - ``authenticator``: a function that gets a ``zerorpc.Caller``, what a connection has shown of who is behind it, and
       returns an identity, which is a text, or None to refuse it. A plain function runs on a thread, a coroutine
       function on the event loop; what it raises refuses as well. The client waits meanwhile, for 30 s at most.
@@ -87,6 +89,7 @@ class Server(SocketBase):
         deny: Iterable[str] | str | None = None,
         anyone_may_call: bool = False,
         curve: Curve | None = None,
+        plain: Plain | None = None,
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
     ) -> None:
@@ -103,6 +106,7 @@ class Server(SocketBase):
             deny=deny,  # type: ignore[arg-type]
             anyone_may_call=anyone_may_call,
             curve=curve,
+            plain=plain,
             authenticator=authenticator,
             authorizer=authorizer,
         )

@@ -20,12 +20,15 @@ def caller_of(link: AioLink) -> Caller:
     """Of a link that is asking. Raises OSError if the connection is gone."""
     sock = link.sock
     credentials: Credentials = link.peer.connection.credentials
+    shows_password = credentials.mechanism == "PLAIN"
     return Caller(
         endpoint=_our_endpoint(sock, link),
         peer=link.name,
         key=encode_z85(credentials.key) if credentials.key else None,
         certificate=link.certificate,
         process=None if sock is None else unix_process(sock),
+        user=credentials.user.decode("utf-8", "surrogateescape") if shows_password else None,
+        password=credentials.password.decode("utf-8", "surrogateescape") if shows_password else None,
     )
 
 

@@ -109,8 +109,8 @@ class Hub:
                 before = self.dialers.get(parsed.text)
                 if before is None:
                     self._add_dialer(parsed.text, new_dialer(parsed, secured))
-                elif before.security.curve != secured.curve:
-                    raise EndpointError(parsed.text, "connected already, with another curve=")
+                elif (before.security.curve, before.security.plain) != (secured.curve, secured.plain):
+                    raise EndpointError(parsed.text, "connected already, with another curve= or plain=")
         return added
 
     def _secured(
@@ -118,6 +118,7 @@ class Hub:
     ) -> Security:
         """What each connection of an endpoint begins with."""
         security, tls = security or self.security, tls_or_none("tls", tls)
+        security.check(endpoint)
         if tls is None and self.tls is None and endpoint.scheme != "tls+tcp":
             return security
         from zerorpc.transport.endpoint_tls import tls_of  # which imports ssl: 10 ms that a plain program is spared

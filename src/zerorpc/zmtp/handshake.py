@@ -19,7 +19,8 @@ TOO_EARLY = "the peer sent a message before the handshake was over"
 
 _REMEDY = {  # what a user has to do here, by what the peer wants
     "CURVE": " (curve= with the keys, or neither)",
-    "NULL": " (curve= there too, or neither)",
+    "NULL": " (curve= or plain= there too, or neither)",
+    "PLAIN": " (plain= with user and password)",
 }
 
 
