@@ -128,7 +128,7 @@ def test_calls_are_answered() -> None:
 
 @pytest.mark.usefixtures("broken")
 def test_calls_are_refused_and_hooks_may_raise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 0)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting", 0)
     release, begun = threading.Event(), threading.Event()
 
     def wait() -> None:

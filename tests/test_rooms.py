@@ -37,24 +37,14 @@ ORDER = [
     {"shown", "settings"},
     {"exposure"},
     {"curve", "tls", "plain", "pairing"},
-    {"keys", "given", "callers"},
+    {"keys", "callers", "limits"},
+    {"given"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)
 NARROWER = {
-    "cli": {
-        "cli",
-        "__init__",
-        "curve",
-        "errors",
-        "exposure",
-        "keys",
-        "known_servers",
-        "pairing",
-        "settings",
-        "shown",
-        "tls",
-    }
+    "cli": {"cli", "__init__", "curve", "errors", "exposure", "keys", "known_servers", "limits", "pairing"}
+    | {"settings", "shown", "tls"}
 }  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 

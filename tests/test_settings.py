@@ -150,6 +150,7 @@ NOT_ON_THE_COMMAND_LINE = {
     "retry": "",
     "tls": "`--tls-cert`, `--tls-key`, `--tls-ca`",
     "plain": "`--user`, of a client",
+    "limits": "`--limit`",
     "authenticator": "`--rights`, `--allow-keys`",
     "authorizer": "`--rights`",
 }
@@ -219,6 +220,8 @@ def row(name: str, setting: Setting, default: Any) -> str:
 
 
 def shown(setting: Setting, default: Any) -> str:
+    if isinstance(default, zerorpc.Limits):
+        return "the usual"
     if not setting.unit:
         return str(default)
     return setting.without if default is None else f"{default:g}"

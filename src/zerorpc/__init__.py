@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.curve import Curve
     from zerorpc.known_servers import known_server
+    from zerorpc.limits import Limits
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
     from zerorpc.plain import Plain
@@ -75,6 +76,7 @@ __all__ = [
     "Curve",
     "EndpointError",
     "HandshakeFailed",
+    "Limits",
     "LostRemote",
     "NotSupported",
     "PermissionDenied",
@@ -130,6 +132,7 @@ _MODULES = {
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
+    "Limits": "zerorpc.limits",
     "Plain": "zerorpc.plain",
     "Publisher": "zerorpc.one_way.pusher",
     "Puller": "zerorpc.one_way.puller",

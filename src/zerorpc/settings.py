@@ -19,6 +19,7 @@ from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.curve import Curve, curve_or_none
 from zerorpc.exposure import patterns
 from zerorpc.given import described, path_of
+from zerorpc.limits import Limits, checked_limits
 from zerorpc.plain import Plain, plain_or_none
 from zerorpc.tls import TlsGiven, tls_or_none
 
@@ -231,6 +232,9 @@ _Curve: TypeAlias = Annotated[
 ]
 
 
+_Limits: TypeAlias = Annotated[Limits, Setting(checked_limits, "a `Limits`: what a peer may take", "limits")]
+
+
 class ClientSettings(NamedTuple):
     """A client's. A tuple, since the command line is to start quickly: dataclasses import much."""
 
@@ -259,6 +263,7 @@ class ClientSettings(NamedTuple):
         Plain | None,
         Setting(plain_or_none, "a `Plain`: user and password, inside of TLS or by ipc", "function", without="none"),
     ] = None
+    limits: _Limits = Limits()
 
 
 class ServerSettings(NamedTuple):
@@ -337,6 +342,7 @@ class ServerSettings(NamedTuple):
         Authorizer | None,
         Setting(_callable_or_none, "says whether an identity may call a method", "function", without="all methods"),
     ] = None
+    limits: _Limits = Limits()
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

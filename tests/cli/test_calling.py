@@ -90,7 +90,12 @@ def test_json_is_sent_as_values(answers: dict[str, Any], capsys: pytest.CaptureF
 def test_flags_reach_the_client(answers: dict[str, Any], flags: list[str], settings: dict[str, object]) -> None:
     answers["m"] = None
     assert main([*flags, "ipc://s", "m"]) == 0
-    assert FakeClient.made.settings == {**settings, "tls": None, "plain": None}
+    assert FakeClient.made.settings == {
+        **settings,
+        "tls": None,
+        "plain": None,
+        "limits": zerorpc.Limits(),
+    }
 
 
 def test_a_client_that_binds_warns_of_false_workers(
@@ -212,3 +217,14 @@ def test_either_a_user_or_keys(answers: dict[str, Any], capsys: pytest.CaptureFi
     assert key is not None
     assert main(["--user", "alice", "--curve-server", key, "ipc:///tmp/x", "hello"]) == 2
     assert "either a user or keys can be given" in capsys.readouterr().err
+
+
+def test_limits(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["hello"] = "hello"
+    assert main(["--limit", "message=2000", "--limit", "values=1000", "ipc:///tmp/x", "hello"]) == 0
+    assert FakeClient.made.settings["limits"] == zerorpc.Limits(message=2000, values=1000)
+    for wrong in ("message", "message=x", "messages=1", "message=-1"):
+        assert main(["--limit", wrong, "ipc:///tmp/x", "hello"]) == 2
+        assert "is no limit such as message=1000000; there are message, values," in capsys.readouterr().err
+    assert main(["--limit", "message=1", "ipc:///tmp/x", "hello"]) == 2
+    assert "the limit message has to be from 1024 to 134217728, not 1" in capsys.readouterr().err

@@ -86,6 +86,7 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
         "plain",
         "authenticator",
         "authorizer",
+        "limits",
     }  # several flags, or files
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"

@@ -97,7 +97,7 @@ def test_an_idempotent_method_is_one_like_any_other(start_client: Any) -> None:
 
 @EACH_CLIENT
 def test_an_overloaded_server_is_an_error_of_that_name(start_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 0)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting", 0)
     release = threading.Event()
     with our_server({"wait": lambda: release.wait(PATIENCE)}, bind=TCP, pool_size=1) as server:
         with start_client("--connect", server.endpoints[0]) as client:

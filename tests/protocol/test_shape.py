@@ -79,7 +79,17 @@ def test_other_maps(value: Any) -> None:
 def test_too_many_values(values: bytes) -> None:
     count = 8_000_000
     data = b"\xdd" + count.to_bytes(4, "big") + values * (2_000_000 // len(values))
-    assert shape_problem(data) == "it has too many values (the limit is 8000000, an array or a map counts for 9)"
+    assert shape_problem(data) == (
+        "it has too many values (the limit is 4000000, an array or a map counts for 9, "
+        "a text of more than 31 octets for 4)"
+    )
+
+
+@pytest.mark.parametrize(("count", "is_refused"), [(990_000, False), (1_010_000, True)])
+def test_long_texts_count_for_four(count: int, is_refused: bool) -> None:
+    """They are skipped one by one."""
+    data = b"\xdd" + count.to_bytes(4, "big") + (b"\xd9\x20" + bytes(32)) * count
+    assert (shape_problem(data) is not None) == is_refused
 
 
 def test_many_values_in_one_another() -> None:

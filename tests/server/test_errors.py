@@ -364,7 +364,7 @@ def test_a_task_context_does_not_change_what_is_said() -> None:
 
 @EACH_CALLER
 def test_an_overloaded_server(make_caller: Callable[[str], Failing], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 0)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting", 0)
     release = threading.Event()
     with serving({"f": lambda: release.wait(PATIENCE)}, pool_size=1) as server:
         with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
@@ -527,7 +527,7 @@ def test_peers_of_ours_are_told_more(endpoint: str, method: str, args: Any, ran:
 def test_old_peers_see_a_refusal_as_they_always_did(
     properties: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 0)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting", 0)
     release = threading.Event()
     with serving({"f": lambda: release.wait(PATIENCE)}, pool_size=1) as server:
         with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:

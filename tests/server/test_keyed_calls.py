@@ -139,7 +139,7 @@ def test_it_goes_on_when_its_caller_is_gone_and_a_repeat_gets_the_answer() -> No
 
 
 def test_what_did_not_run_leaves_the_key_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 1)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting", 1)
     shop = Shop()
     with joined(shop, pool_size=1) as client:
         busy = [client.slow(n, async_=True) for n in range(2)]

@@ -73,7 +73,7 @@ def test_a_built_in_is_refused() -> None:
 
 
 def test_a_server_that_is_overloaded_says_when_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 1)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting", 1)
     release = threading.Event()
     with joined({"f": lambda: release.wait(PATIENCE)}, pool_size=1) as client:
         calls = [client.f(async_=True) for _ in range(2)]

@@ -183,14 +183,14 @@ def test_whose_caller_takes_no_answers_lets_others_have_their_turns() -> None:
 
 
 def test_one_caller_has_its_share_of_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 4)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting", 4)
     ground, one, other = Ground(1), Caller(), Caller()
     assert ground.become_of(one, 5) == ["runs", *["waits"] * 3, "refused"]
     assert ground.become_of(other, 2) == ["waits", "refused"]
 
 
 def test_and_of_the_octets_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_OCTETS_MAX", 100)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting_octets", 100)
     ground, one, other = Ground(1), Caller(), Caller()
     assert ground.become_of(one, 4, octets=40) == ["runs", "waits", "waits", "refused"]
     assert ground.become_of(other, 2, octets=40) == ["waits", "refused"]

@@ -379,7 +379,7 @@ def test_heartbeats_go_on_while_requests_wait_for_the_pool() -> None:
 
 
 def test_too_many_waiting_requests_get_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_MAX", 2)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting", 2)
     release = threading.Event()
     with joined({"f": lambda: release.wait(PATIENCE)}, pool_size=1) as client:
         calls = [client.f(async_=True) for _ in range(3)]
@@ -392,7 +392,7 @@ def test_too_many_waiting_requests_get_an_error_at_once(monkeypatch: pytest.Monk
 
 
 def test_waiting_requests_that_hold_too_much_get_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zerorpc.service.places._WAITING_OCTETS_MAX", 5000)
+    monkeypatch.setattr("zerorpc.limits.Limits.waiting_octets", 5000)
     release = threading.Event()
     with joined({"f": lambda _: release.wait(PATIENCE)}, pool_size=1) as client:
         calls = [client.f(b"x" * 3000, async_=True) for _ in range(3)]  # one runs, two wait with more than 5000

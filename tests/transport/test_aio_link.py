@@ -272,7 +272,7 @@ def test_what_raises_ends_the_connection_in_a_later_turn_too(
 def test_a_peer_for_which_too_much_waits_is_given_up(
     counted: tuple[Loop, Counting, AioLink, Transport], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zerorpc.transport.aio_link._UNSENT_MAX", 1000)
+    monkeypatch.setattr("zerorpc.limits.Limits.unsent", 1000)
     _, _, link, transport = counted
     transport.unsent = 1000
     link.pause_writing()

@@ -11,7 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from zerorpc.cli.values import count, is_number, octal, seconds, seconds_or_0
+from zerorpc.cli.values import count, is_number, limit, octal, seconds, seconds_or_0
+from zerorpc.limits import Limits, checked_limits
 from zerorpc.settings import ClientSettings, ServerSettings, Setting, declared
 from zerorpc.tls import Tls
 
@@ -68,6 +69,7 @@ class Arguments(argparse.Namespace):
     anyone_may_call: bool
     curve: Curve | None
     curve_server: str | None
+    limit: list[tuple[str, int]]
     user: str | None
     rights: str | None
     allow_keys: str | None
@@ -85,6 +87,14 @@ class Arguments(argparse.Namespace):
     def tls(self) -> Tls | None:
         """The files for TLS, None if there are none."""
         return tls_of(self)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that were given, and the usual ones. Raises UsageError for what can't be one."""
+        try:
+            return checked_limits("limits", Limits(**dict(self.limit)))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
 
 
 def parse(argv: Sequence[str]) -> Arguments:
@@ -248,6 +258,7 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
         help="send heartbeats at once, not only after the server's first (client only)",
     )
     add_tls_flags(parser)
+    add("--limit", action="append", default=[], type=limit, metavar="name=number", help="of what a peer may take")
     add("--user", metavar="name", help="user by PLAIN; the password is asked for, or in ZERORPC_PASSWORD (client only)")
     add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
     add("--allow-keys", metavar="folder", help="let in who has one of the public keys there, by CURVE (server only)")

@@ -34,6 +34,7 @@ def call(arguments: Arguments) -> int:
         tls=arguments.tls,
         curve=arguments.curve,
         plain=_plain(arguments),
+        limits=arguments.limits,
     ) as client:
         client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE)

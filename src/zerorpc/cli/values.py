@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
+from zerorpc.limits import parse_limit
+
 
 def is_number(token: str) -> bool:
     try:
@@ -44,3 +46,11 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def limit(text: str) -> tuple[str, int]:
+    """One of ``zerorpc.Limits``, for argparse."""
+    try:
+        return parse_limit(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

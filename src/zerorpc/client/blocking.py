@@ -28,6 +28,7 @@ from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
 from zerorpc.curve import Curve
 from zerorpc.errors import Closed
+from zerorpc.limits import Limits
 from zerorpc.plain import Plain
 from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, USUAL_TERMS, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
@@ -59,8 +60,8 @@ class Client(ClientBase):
     ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6); ``retry`` a
     ``zerorpc.Retry``: calls that failed are repeated; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints
     ``tls+tcp://``; ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE; ``plain`` a
-    ``zerorpc.Plain``, user and password. Raises TypeError or ValueError for other values, EndpointError for a malformed
-    endpoint, CertificateError for files that can't be used.
+    ``zerorpc.Plain``, user and password; ``limits`` a ``zerorpc.Limits``, what a server may send. Raises TypeError or
+    ValueError for other values, EndpointError for a malformed endpoint, CertificateError for files that can't be used.
 
     With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
@@ -86,8 +87,9 @@ class Client(ClientBase):
         tls: TlsGiven | None = None,
         curve: Curve | None = None,
         plain: Plain | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
-        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry, tls, curve, plain))
+        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry, tls, curve, plain, limits))
         core = _Core if retry is None else _RepeatingCore
         self._core: _Core = core(context or Context.get_instance(), settings)
         if connect_to:

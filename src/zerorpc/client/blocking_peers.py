@@ -98,8 +98,8 @@ class BlockingPeers:
             self.hub.polling.wake_by(self.calls.next_wake)
 
     def make_peer(self, mechanism: NewMechanism = Null) -> ClientPeer:
-        settings = self._settings
-        peer = ClientPeer(settings.heartbeat, self.context.next_msgid, settings.passive_heartbeat, mechanism=mechanism)
+        settings, new_id = self._settings, self.context.next_msgid
+        peer = ClientPeer(settings.heartbeat, new_id, settings.passive_heartbeat, settings.limits, mechanism)
         peer.tap, peer.borrow = self.tap, self.borrow
         return peer
 

@@ -15,6 +15,7 @@ from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.doors.rpc_items import LoopItems, ThreadItems
 from zerorpc.doors.rpc_references import LoopLease, ThreadLease, borrow_arguments, lent_method
 from zerorpc.errors import WrongArguments
+from zerorpc.limits import Limits
 from zerorpc.logs import Logger
 from zerorpc.protocol.call_header import CallHeader
 from zerorpc.protocol.events import NO_ID, BadEvent, Buffer, WireEvent
@@ -60,6 +61,7 @@ class RpcDoor:
         security: Security = UNSECURED,
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
         if authenticator is not None:
@@ -74,6 +76,7 @@ class RpcDoor:
         self._registry = registry
         self._context = context
         self._heartbeat = heartbeat
+        self._limits = limits
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
         """New requests: let them run, or answer at once for what can't. Running ones that got credit or lost their
@@ -194,7 +197,7 @@ class RpcDoor:
     # What else the hub tells
 
     def make_peer(self, mechanism: NewMechanism = Null) -> ServerPeer:
-        peer = ServerPeer(self._heartbeat, self._context.next_msgid, mechanism=mechanism)
+        peer = ServerPeer(self._heartbeat, self._context.next_msgid, self._limits, mechanism)
         peer.tap = self.tap
         if self.hub.admission is None:  # else nobody knows yet who it is
             peer.methods = self._registry.answering

@@ -100,7 +100,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         data = message[-1]
         event: Reply | WireEvent | BadEvent
         try:
-            event = decode_reply(data if len(data) <= LARGE else checked(data))
+            event = decode_reply(data if len(data) <= LARGE else checked(data, self.limits.values))
             message_id = event.header.response_to
         except DECODE_ERRORS as why:
             try:
@@ -318,7 +318,7 @@ def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
 
 def _decode_again(peer: ClientPeer, data: Buffer, why: Exception) -> Reply | WireEvent | BadEvent:
     """A reply that isn't a usual one: it has references, or its parts are to be made the best of."""
-    event = decode(data)
+    event = decode(data, peer.limits.values)
     if type(why) is not HasReferences or peer.borrow is None or peer.level < 1:
         return event
     try:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
+from zerorpc.limits import Limits
 from zerorpc.protocol.packing import LARGE_OCTETS, SIZED, bin_head, encode_usual, pack, problem_of, unsendable
 from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
 from zerorpc.protocol.references import find_references
@@ -238,9 +239,9 @@ decode_reply: Callable[[Buffer], Reply] = msgspec.msgpack.Decoder(Reply, ext_hoo
 DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError, MemoryError)
 
 
-def decode(data: Buffer) -> WireEvent | BadEvent:
+def decode(data: Buffer, values_max: int = Limits().values) -> WireEvent | BadEvent:
     """Unpack one event; a BadEvent if just the header makes sense. Raises ProtocolError if not even that."""
-    problem = shape_problem(data) if len(data) > LARGE else None
+    problem = shape_problem(data, values_max) if len(data) > LARGE else None
     if type(data) is frames.Oversized:
         problem = data.why
     if problem is None:

@@ -36,7 +36,7 @@ class OneWayPeer(Peer[NoReturn, "Arrived"]):
     def receive_message(self, message: Message, now: float, touched: list[Arrived]) -> None:
         data = message[-1]
         try:
-            event = decode(data)
+            event = decode(data, self.limits.values)
         except ProtocolError:
             return  # there is nobody to tell
         if isinstance(event, WireEvent):

@@ -68,6 +68,7 @@ class Peer(Generic[C, T]):
         "heartbeat",
         "last_received",
         "level",
+        "limits",
         "liveness",
         "name",
         "news",
@@ -91,6 +92,7 @@ class Peer(Generic[C, T]):
         self.connection: Connection = Connection(
             socket_type, mechanism=mechanism, identity=identity, properties=level, limits=limits
         )
+        self.limits: Limits = limits
         self.heartbeat: float | None = heartbeat
         self.channels: dict[object, C] = {}
         self.ready: bool = False  # the handshake is over

@@ -85,6 +85,7 @@ class ServerChannel(Struct, eq=False):
     target: Table | None = None  # what it calls of that which was lent; it may be released before the call begins
     until: float = _FOREVER  # when its caller waits no longer: for the first reply, then for
     stream_until: float = _FOREVER  # the end of the stream
+    stalled_since: float | None = None  # when it was found that its reader asks for no more of a stream
     last_seen: float = 0.0  # these two: only towards older peers
     next_beat: float = _FOREVER
 

@@ -14,6 +14,7 @@ from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.protocol.events import (
     CANCEL,
     DECODE_ERRORS,
+    ERR,
     GOAWAY,
     HEARTBEAT,
     ID_MAX,
@@ -86,10 +87,10 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             data, routing = message[-1], _routing(message)
         event: WireEvent | BadEvent
         try:
-            event = decode_usual(data if len(data) <= LARGE else checked(data))
+            event = decode_usual(data if len(data) <= LARGE else checked(data, self.limits.values))
         except DECODE_ERRORS:
             try:
-                event = decode(data)
+                event = decode(data, self.limits.values)
             except ProtocolError:
                 return  # without a header there is nobody to answer
         header = event.header
@@ -150,6 +151,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
                 return
             name = MORE
         if name == MORE:
+            channel.stalled_since = None
             channel.add_credit(event.args[0] if isinstance(event.args, list) and event.args else None)
             if channel.runner is not None:  # or the shell, told of it twice in one chunk, would run the method twice
                 touched.append(channel)
@@ -219,6 +221,12 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         if now >= wake:
             self._end(channel, LostRemote(f"the caller of {channel.name} waits no longer"), ended)
             return FOREVER
+        if channel.room <= 0 and self._is_stalled(channel, now):
+            why = f"nothing more of this stream was asked for in {self.limits.stalled} s"
+            if self.level >= 1:  # an older peer may have no room for it; it misses heartbeats instead
+                self.send_event(channel, encode(self.event_header(channel), ERR, ["StreamStalled", why, ""]))
+            self._end(channel, LostRemote(f"{channel.name}: {why}"), ended)
+            return FOREVER
         if not self.beats_channels:
             return wake
         assert self.heartbeat
@@ -233,6 +241,12 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             self.liveness.ask(self.last_received)
             self.send_event(channel, encode(self.event_header(channel), HEARTBEAT, [0]))
         return min(wake, lost_at, channel.next_beat)
+
+    def _is_stalled(self, channel: ServerChannel, now: float) -> bool:
+        """Whether its reader has asked for no more for too long. The time counts from the first look at it."""
+        if channel.stalled_since is None:
+            channel.stalled_since = now
+        return now - channel.stalled_since >= self.limits.stalled
 
 
 def _routing(message: Message) -> tuple[bytes, ...] | None:

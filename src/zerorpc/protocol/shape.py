@@ -3,7 +3,7 @@
 Decoding is linear in the octets, but for one thing: where keys of a map are arrays they become tuples, whose hashes
 anybody can make collide. A map of 30,000 such keys took 12 s. And a value of one octet, an empty map, takes 100 octets
 of memory. So the octets of an event are looked at first if they may have a map of 64 keys, or if they are more than
-890 kB. Measured: one to two times what decoding takes, eight times for a million texts of more than 31 octets, and
+440 kB. Measured: one to two times what decoding takes, eight times for a million texts of more than 31 octets, and
 nothing for bytes.
 
 What is malformed is left to the decoder, which says what is wrong with it.
@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LARGE", "VALUES_MAX", "checked", "shape_problem"]
+from zerorpc.limits import Limits
+
+__all__ = ["LARGE", "checked", "shape_problem"]
 
 LARGE = 4096  # octets; fewer take 1 ms at most, whatever they are
-VALUES_MAX = 8_000_000  # numbers in arrays take 0.1 s, and 250 MB
-_CONTAINER = 8  # values that an array or map counts for: each takes so much more memory and time
+_VALUES_MAX = Limits().values
+_CONTAINER = 8  # values that an array or map counts for besides: each takes so much more memory and time
+_BLOB = 3  # the same of a text of more than 31 octets, which is skipped here by itself, and of octets
 _STEPS_MAX = 1_000_000  # values in maps of many keys that are looked at one by one, 0.3 us each: long texts, and maps
 _BIG_MAP = 64  # keys; up to there not even those that all collide take longer than others
 
@@ -67,13 +70,13 @@ _SMALL = re.compile(b"(?:[\x80-\x9f]|" + _SCALAR + b")*+", re.DOTALL)  # with ar
 _RUNS = [re.compile(_SCALAR + b"{%d}+" % count, re.DOTALL) for count in range(17)]  # of so many
 
 
-def shape_problem(data: bytes | bytearray) -> str | None:
+def shape_problem(data: bytes | bytearray, values_max: int = _VALUES_MAX) -> str | None:
     """Why an event of more than LARGE octets is not to be decoded; None if it is."""
-    may_be_many = len(data) * (1 + _CONTAINER) > VALUES_MAX
+    may_be_many = len(data) * (1 + _CONTAINER) > values_max
     if not may_be_many and _MAY_HAVE_BIG_MAP.search(data) is None:
         return None
     try:
-        _Walk(data).through(_SCALARS if may_be_many else _SMALL)
+        _Walk(data, values_max).through(_SCALARS if may_be_many else _SMALL)
     except _ProblemError as problem:
         return str(problem)
     except IndexError:
@@ -81,9 +84,9 @@ def shape_problem(data: bytes | bytearray) -> str | None:
     return None
 
 
-def checked(data: bytes | bytearray) -> bytes | bytearray:
+def checked(data: bytes | bytearray, values_max: int = _VALUES_MAX) -> bytes | bytearray:
     """An event of more than LARGE octets; a ValueError, as decoders raise it, if it is not to be decoded."""
-    if (problem := shape_problem(data)) is not None:
+    if (problem := shape_problem(data, values_max)) is not None:
         raise ValueError(problem)
     return data
 
@@ -95,10 +98,11 @@ class _ProblemError(Exception):
 class _Walk:
     """Goes through the octets of a value."""
 
-    __slots__ = ("_data", "_steps", "_values")
+    __slots__ = ("_data", "_steps", "_values", "_values_max")
 
-    def __init__(self, data: bytes | bytearray) -> None:
+    def __init__(self, data: bytes | bytearray, values_max: int) -> None:
         self._data = data
+        self._values_max = values_max
         self._values = 1
         self._steps = 0
 
@@ -122,6 +126,7 @@ class _Walk:
     def _after_blob(self, code: int, position: int) -> int:
         width, more = _BLOBS[code]
         start = position + 1 + width
+        self._count(_BLOB)
         return start + more + int.from_bytes(self._data[position + 1 : start], "big")
 
     def _container(self, code: int, position: int) -> tuple[int, bool, int]:
@@ -133,12 +138,16 @@ class _Walk:
             count, is_map = int.from_bytes(self._data[position + 1 : start], "big"), code >= 0xDE
         else:
             raise IndexError  # malformed
-        self._values += count * (1 + is_map) + _CONTAINER
-        if self._values > VALUES_MAX:
-            raise _ProblemError(
-                f"it has too many values (the limit is {VALUES_MAX}, an array or a map counts for {1 + _CONTAINER})"
-            )
+        self._count(count * (1 + is_map) + _CONTAINER)
         return count, is_map, start
+
+    def _count(self, values: int) -> None:
+        self._values += values
+        if self._values > self._values_max:
+            raise _ProblemError(
+                f"it has too many values (the limit is {self._values_max}, "
+                f"an array or a map counts for {1 + _CONTAINER}, a text of more than 31 octets for {1 + _BLOB})"
+            )
 
     def _big_map(self, position: int, count: int) -> int:
         """Look at the keys of a map, and of those in it; where it ends."""

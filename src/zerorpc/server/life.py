@@ -140,6 +140,7 @@ class Service:
             _security(settings),
             settings.authenticator,
             settings.authorizer,
+            settings.limits,
         )
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol

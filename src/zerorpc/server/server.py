@@ -9,6 +9,7 @@ from typing import Any, Self
 from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.compat.context import Context
 from zerorpc.curve import Curve
+from zerorpc.limits import Limits
 from zerorpc.plain import Plain
 from zerorpc.runtime.loops import running_loop
 from zerorpc.runtime.signals import children_apart
@@ -64,6 +65,7 @@ class Server(SocketBase):
       function on the event loop; what it raises refuses as well. The client waits meanwhile, for 30 s at most.
     - ``authorizer``: a function that gets an identity and the name of a method, and returns whether the one may call
       the other. It is asked for each call, on the event loop, so that it has to answer at once.
+    - ``limits``: a ``zerorpc.Limits``, what one caller may take.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -92,6 +94,7 @@ class Server(SocketBase):
         plain: Plain | None = None,
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -109,6 +112,7 @@ class Server(SocketBase):
             plain=plain,
             authenticator=authenticator,
             authorizer=authorizer,
+            limits=limits,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()

@@ -14,13 +14,12 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple, Protocol
 
+from zerorpc.limits import Limits
 from zerorpc.service.turns import Turns
 
 __all__ = ["Places", "Refusal", "Request", "Waiting"]
 
 _PARKED_MAX = 1536  # streams that wait for their readers and take no place; each keeps a thread, of 13 KiB
-_WAITING_MAX = 16_384  # requests kept waiting; the next gets an error at once
-_WAITING_OCTETS_MAX = 256 * 1024 * 1024  # and what they may hold together: two of the largest messages
 _WAIT_SHARE = 0.5  # of its caller's patience that a request may wait: the rest is for the method, and for what varies
 _MAX_WAIT_SHARE = 0.75  # of ``max_wait``: guesses err, and who is refused when the turn has come has waited in vain
 
@@ -65,11 +64,17 @@ class Places:
     """So many places, and the queue for them. Belongs to the loop.
 
     A request waits at most ``max_wait`` seconds. ``alone``: there is one caller only, who may have all places.
-    ``parked`` tells how many of those that run need no place, since they wait for their readers.
+    ``parked`` tells how many of those that run need no place, since they wait for their readers. ``limits`` on what
+    waits.
     """
 
     def __init__(
-        self, count: int, max_wait: float = inf, alone: bool = False, parked: Callable[[], int] = lambda: 0
+        self,
+        count: int,
+        max_wait: float = inf,
+        alone: bool = False,
+        parked: Callable[[], int] = lambda: 0,
+        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         self.count: int = count
         self.plenty: int = _share(count)  # with so few running nobody can have more than its share
@@ -77,6 +82,7 @@ class Places:
         self.waiting: int = 0
         self.alone: bool = alone
         self._max_wait = max_wait
+        self._limits = limits
         self._parked = parked
         self._octets = 0  # of those that wait
         self._queues: dict[object, _Queue] = {}  # by caller, whose turn is next first
@@ -120,7 +126,8 @@ class Places:
         wait, patience = self._turns.wait(now, ahead), request.patience
         if wait > min(patience * _WAIT_SHARE, self._max_wait * _MAX_WAIT_SHARE):
             return Refusal(f"; its turn would come in {wait:.3g} s", wait)
-        if self.waiting >= _WAITING_MAX or self._octets >= _WAITING_OCTETS_MAX or self._has_enough(queue):
+        limits = self._limits
+        if self.waiting >= limits.waiting or self._octets >= limits.waiting_octets or self._has_enough(queue):
             return Refusal("", wait)
         self._queues[caller] = queue
         waiting = Waiting(request, now + min(patience, self._max_wait), queue)
@@ -132,7 +139,9 @@ class Places:
 
     def _has_enough(self, queue: _Queue) -> bool:
         """Whether its caller has its share of what waits."""
-        too_many = len(queue.waiting) >= _share(_WAITING_MAX) or queue.octets >= _share(_WAITING_OCTETS_MAX)
+        too_many = len(queue.waiting) >= _share(self._limits.waiting) or queue.octets >= _share(
+            self._limits.waiting_octets
+        )
         return too_many and not self.alone
 
     def next(self, now: float) -> Waiting | None:

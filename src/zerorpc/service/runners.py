@@ -49,13 +49,16 @@ class Runners:
         self._idle = asyncio.Event()  # for the drain
         self._loop = loop
         size, max_wait = settings.pool_size, inf if settings.max_wait is None else settings.max_wait
-        self._places = Places(size or _with_others(_RUNNING_MAX), max_wait, alone=size is not None)
+        limits = settings.limits
+        self._places = Places(size or _with_others(_RUNNING_MAX), max_wait, alone=size is not None, limits=limits)
         # Of what runs beside the loop: in queues there nobody would know whose it is.
         self._beside = {Where.THREAD: self._places, Where.PROCESS: self._places}
         if size is None:
             self._beside = {
-                Where.THREAD: Places(_with_others(DEFAULT_THREADS), max_wait, parked=lambda: self._workers.parked),
-                Where.PROCESS: Places(_with_others(_IN_PROCESSES_MAX), max_wait),
+                Where.THREAD: Places(
+                    _with_others(DEFAULT_THREADS), max_wait, parked=lambda: self._workers.parked, limits=limits
+                ),
+                Where.PROCESS: Places(_with_others(_IN_PROCESSES_MAX), max_wait, limits=limits),
             }
         self._all_places = tuple(dict.fromkeys((self._places, *self._beside.values())))
         self._nested = Nested(loop, self._start_nested)

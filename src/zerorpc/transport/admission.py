@@ -46,9 +46,6 @@ class Admission:
         self._authenticator: Callable[[Caller], Any] = authenticator
         self._admitted = admitted
         self._proxied = proxied
-        self._on_loop = inspect.iscoroutinefunction(authenticator) or inspect.iscoroutinefunction(
-            getattr(authenticator, "__call__", None)  # noqa: B004 - its function is wanted
-        )
         self._changed: Callable[[], Any] | None = getattr(authenticator, "changed", None)
         self._tasks: dict[AioLink, asyncio.Task[None]] = {}
         self._let_in: dict[AioLink, tuple[Caller, str]] = {}  # if that may change
@@ -145,13 +142,15 @@ class Admission:
 
     async def _identify(self, caller: Caller) -> str | None:
         """The authenticator's answer. Raises what it raises, and TypeError for what is no answer."""
-        found = await (self._authenticator(caller) if self._on_loop else self._call(self._authenticator, caller))
+        found = await self._call(self._authenticator, caller)
         if found is not None and not isinstance(found, str):
             raise TypeError(f"an authenticator returns an identity, which is a text, or None, and no {name_of(found)}")
         return found
 
     async def _call(self, function: Callable[..., Any], *args: object) -> Any:
-        """What a function of the program's returns, on a thread; or what comes of that, if it is a coroutine."""
+        """What a function of the program's returns: of a plain one on a thread, of a coroutine function here."""
+        if _is_coroutine_function(function):
+            return await function(*args)
         await self._free.acquire()
         found = await self._on_thread(function, *args)
         return await found if inspect.isawaitable(found) else found
@@ -185,9 +184,18 @@ class Admission:
         return f"<Admission asking about {len(self._tasks)}>"
 
 
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Also of an object that is called."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - its function is wanted
+    )
+
+
 def _answer(future: asyncio.Future[Any], value: object) -> None:
-    if not future.done():  # nobody waits any more
+    if not future.done():
         future.set_result(value)
+    elif inspect.iscoroutine(value):  # nobody waits any more
+        value.close()
 
 
 def _fail(future: asyncio.Future[Any], error: BaseException) -> None:

@@ -25,8 +25,6 @@ logger: Logger = Logger("zerorpc.transport")
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
-# octets that the loop may hold for a peer at all: methods that ran already when it stopped to read have made them
-_UNSENT_MAX = 512 * 1024 * 1024
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is cheaper than handing over many
 _TURN_OCTETS = 64 * 1024  # octets of one peer that are taken in one turn of the loop; uvloop would read 8 MB
 _TURN_SECONDS = 0.005  # and how long that may take,
@@ -227,8 +225,8 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
                         self._transport.writelines(output)
             finally:
                 self._writing = False
-            if not peer.writable and self.unsent > _UNSENT_MAX:
-                self.abort(LostRemote(f"{self.name} does not read: more than {_UNSENT_MAX} octets wait for it"))
+            if not peer.writable and self.unsent > peer.limits.unsent:
+                self.abort(LostRemote(f"{self.name} does not read: more than {peer.limits.unsent} octets wait for it"))
         wake = peer.next_wake
         if wake is not None and (self._timer is None or wake < self._timer_at) and not self.closed:
             self._set_timer(wake)

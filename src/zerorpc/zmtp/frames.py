@@ -6,9 +6,10 @@ This file does not know what a command means, nor whether the handshake is over.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from zerorpc.errors import ProtocolError
+from zerorpc.limits import MESSAGE_MAX, Limits
 from zerorpc.zmtp.commands import Command
 from zerorpc.zmtp.memory import keep_memory_for
 
@@ -36,25 +37,6 @@ _HEAD = 4096  # octets that are kept of a frame that is too large: with them who
 _PASSED_OVER_MAX = 2**31  # octets of such a frame; more ends the connection, which would bring nothing else for long
 SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
 DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
-
-
-# Octets of a message. Above the 100 MiB at which the old implementation's MessagePack reader gave up, so whatever
-# worked there still does. Who sends refuses more than that too: a receiver could only end the connection.
-MESSAGE_MAX = 128 * 1024 * 1024
-
-
-class Limits(NamedTuple):
-    """What a peer may make us hold, in octets (``frames``: a count).
-
-    ``message`` counts the frames in the long form, ``frames`` is enough to bound the short ones (255 octets each).
-    ``command`` bounds the metadata too; libzmq's READY takes under 100 octets. ``subscriptions`` is for all that one
-    subscriber makes, about 16,000; zerorpc itself makes one.
-    """
-
-    message: int = MESSAGE_MAX
-    frames: int = 256
-    command: int = 64 * 1024
-    subscriptions: int = 1024 * 1024
 
 
 class Oversized(bytes):

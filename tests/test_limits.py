@@ -1,0 +1,181 @@
+"""``zerorpc.Limits``: what a peer may take of a server or a client that is given its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.protocol.pairs import HEARTBEAT, new_ids
+from tests.service.running import PATIENCE, RawPeer, eventually, joined, run, serving
+from zerorpc import Limits
+from zerorpc.limits import MESSAGE_MAX
+
+
+class Service:
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.closed = threading.Event()
+
+    def size(self, value: Any) -> int:
+        return len(value)
+
+    def make(self, size: int) -> bytes:
+        return bytes(size)
+
+    def numbers(self, count: int) -> list[int]:
+        return [0] * count
+
+    def wait(self) -> None:
+        self.release.wait(PATIENCE)
+
+    def count(self) -> Iterator[int]:
+        try:
+            yield from range(1_000_000)
+        finally:
+            self.closed.set()
+
+
+# A server's
+
+
+def test_a_message_that_is_larger_fails_its_call_only() -> None:
+    with joined(Service(), limits=Limits(message=10_000)) as client:
+        assert client.size(b"x" * 9_000) == 9_000
+        with pytest.raises(zerorpc.RemoteError, match="the limit is 10000"):
+            client.size(b"x" * 10_000)
+        assert client.size(b"") == 0
+
+
+def test_more_values_fail_their_call_only() -> None:
+    with joined(Service(), limits=Limits(values=2_000)) as client:
+        assert client.size([0] * 1_900) == 1_900
+        with pytest.raises(zerorpc.RemoteError, match=r"too many values \(the limit is 2000"):
+            client.size([1000] * 5_000)
+        assert client.size(b"") == 0
+
+
+def test_so_many_requests_wait() -> None:
+    service = Service()
+    with serving(service, pool_size=1, limits=Limits(waiting=2)) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+            calls = [client.wait(async_=True) for _ in range(5)]
+            eventually(lambda: sum(call.ready() for call in calls) == 2)
+            service.release.set()
+            outcomes = []
+            for call in calls:
+                try:
+                    outcomes.append(call.get())
+                except zerorpc.ServerOverloaded as error:
+                    outcomes.append(type(error))
+    assert outcomes.count(None) == 3
+    assert outcomes.count(zerorpc.ServerOverloaded) == 2
+
+
+def test_a_peer_that_reads_nothing_is_given_up_sooner() -> None:
+    with serving(Service(), limits=Limits(unsent=100_000), heartbeat=None) as server:
+        with RawPeer.to(server.endpoints[0]) as peer:
+            peer.handshake()
+            for number in range(20):
+                peer.send({"message_id": b"%d" % number, "v": 3}, "make", [4_000_000])
+            eventually(lambda: not server._core.hub.links)
+
+
+# A client's
+
+
+def test_an_answer_that_is_larger_fails_its_call_only() -> None:
+    limits = Limits(message=10_000, values=2_000)
+    with serving(Service()) as server:
+        endpoint = server.endpoints[0]
+        with zerorpc.Client(endpoint, timeout=PATIENCE, limits=limits) as client:
+            with pytest.raises(zerorpc.ZeroRPCError, match="the limit is 10000"):
+                client.make(10_000)
+            with pytest.raises(zerorpc.ZeroRPCError, match="the limit is 2000"):
+                client.numbers(5_000)
+            assert len(client.make(9_000)) == 9_000
+
+        async def main() -> None:
+            async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE, limits=limits) as client:
+                with pytest.raises(zerorpc.ZeroRPCError, match="the limit is 10000"):
+                    await client.make(10_000)
+                with pytest.raises(zerorpc.ZeroRPCError, match="the limit is 2000"):
+                    await client.numbers(5_000)
+                assert len(await client.make(9_000)) == 9_000
+
+        run(main())
+
+
+# Streams whose reader asks for nothing more
+
+
+def test_a_stream_that_nobody_reads_ends_and_its_reader_is_told() -> None:
+    service = Service()
+    with serving(service, limits=Limits(stalled=1), heartbeat=0.2) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE, heartbeat=0.2) as client:
+            items = client.count(slots=5)
+            assert service.closed.wait(PATIENCE)
+            with pytest.raises(zerorpc.RemoteError, match="nothing more of this stream was asked for in 1 s") as failed:
+                list(items)
+            assert failed.value.name == "StreamStalled"
+            assert client.size(b"") == 0
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_its_time_begins_anew_when_more_is_asked_for(asks: bool) -> None:
+    from zerorpc.protocol.events import MORE, STREAM, encode
+    from zerorpc.protocol.server_peer import ServerPeer
+    from zerorpc.zmtp.commands import Command, encode_metadata
+    from zerorpc.zmtp.frames import encode_message
+    from zerorpc.zmtp.greeting import Greeting
+
+    server = ServerPeer(HEARTBEAT, new_ids(), Limits(stalled=100))
+    ready = encode_metadata({"Socket-Type": b"DEALER", "Identity": b"", "X-Zerorpc": b"1"})
+
+    def receive(header: dict[str, object], name: str, args: object, now: float) -> list[Any]:
+        out: list[Any] = []
+        encode_message([b"", encode(header, name, args)], out)
+        return server.receive_data(b"".join(out), now)
+
+    server.opened(0.0)
+    server.receive_data(Greeting("NULL").encode() + Command(b"READY", ready).encode(), 0.0)
+    (channel,) = receive({"message_id": b"a" * 32, "v": 3}, "count", [], 0.0)
+    channel.send(encode(server.event_header(channel), STREAM, 0))  # and there is no credit any more
+    for now in (10.0, 60.0, 109.0):
+        server.last_received = now
+        assert server.sweep(now) == []
+    if asks:
+        receive({"message_id": b"b" * 32, "v": 3, "response_to": b"a" * 32}, MORE, [1], 109.5)
+        channel.send(encode(server.event_header(channel), STREAM, 1))
+    server.last_received = 110.0
+    assert server.sweep(110.0) == ([] if asks else [channel])
+    assert channel.closed == (not asks)
+
+
+# As a setting
+
+
+WRONG: list[tuple[Any, type[Exception], str]] = [
+    (Limits(message=MESSAGE_MAX + 1), ValueError, "the limit message has to be from 1024 to 134217728, not 134217729"),
+    (Limits(message=0), ValueError, "the limit message has to be from 1024 to"),
+    (Limits(values=99), ValueError, "the limit values has to be at least 100, not 99"),
+    (Limits(stalled=0), ValueError, "the limit stalled has to be at least 1"),
+    (Limits(values=1e6), TypeError, "the limit values has to be a whole number, not a float"),  # type: ignore[arg-type]
+    (Limits(waiting=True), TypeError, "the limit waiting has to be a whole number, not a bool"),
+    ({"values": 1000}, TypeError, r"limits has to be a zerorpc\.Limits, not a dict"),
+]
+
+
+@pytest.mark.parametrize(("limits", "error", "why"), WRONG)
+def test_what_is_refused(limits: Any, error: type[Exception], why: str) -> None:
+    for make in (zerorpc.Client, zerorpc.AsyncClient, lambda **options: zerorpc.Server(Service(), **options)):
+        with pytest.raises(error, match=why):
+            make(limits=limits)
+
+
+def test_none_stands_for_the_usual_ones() -> None:
+    with zerorpc.Server(Service(), limits=None) as server:  # type: ignore[arg-type]
+        assert server._core.settings.limits == Limits()
