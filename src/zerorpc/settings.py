@@ -34,6 +34,7 @@ __all__ = [
     "ServerSettings",
     "Setting",
     "above_zero",
+    "callable_or_none",
     "checked",
     "count",
     "declared",
@@ -209,7 +210,8 @@ def _count_or_no_limit(name: str, value: object) -> int | None:
     return None if value is None else count(name, value, ", or None for no limit")
 
 
-def _callable_or_none(name: str, value: object) -> object:
+def callable_or_none(name: str, value: Any) -> Any:
+    """A function, or None for none. Raises TypeError for what isn't."""
     if value is not None and not callable(value):
         raise TypeError(f"{name} has to be a function, or None, not {described(value)}")
     return value
@@ -336,11 +338,11 @@ class ServerSettings(NamedTuple):
     ] = None
     authenticator: Annotated[
         Authenticator | None,
-        Setting(_callable_or_none, "says who a `Caller` is, or refuses it", "function", without="all may call"),
+        Setting(callable_or_none, "says who a `Caller` is, or refuses it", "function", without="all may call"),
     ] = None
     authorizer: Annotated[
         Authorizer | None,
-        Setting(_callable_or_none, "says whether an identity may call a method", "function", without="all methods"),
+        Setting(callable_or_none, "says whether an identity may call a method", "function", without="all methods"),
     ] = None
     limits: _Limits = Limits()
 

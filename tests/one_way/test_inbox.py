@@ -91,7 +91,7 @@ def test_events_that_make_no_sense_disturb_nobody(work: Work, endpoint: str) -> 
 
 
 def test_a_puller_takes_no_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
-    monkeypatch.setattr("zerorpc.one_way.inbox._QUEUED_MAX", 100)
+    monkeypatch.setattr("zerorpc.one_way.arrivals._QUEUED_MAX", 100)
     puller = zerorpc.Puller(work)
     endpoint = puller.bind(TCP)[0]
     with on_thread(puller), zerorpc.Pusher() as pusher:
@@ -113,7 +113,7 @@ def test_a_puller_takes_no_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch
 
 
 def test_nor_more_octets(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
-    monkeypatch.setattr("zerorpc.one_way.inbox._OCTETS_MAX", 3_000_000)
+    monkeypatch.setattr("zerorpc.one_way.arrivals._OCTETS_MAX", 3_000_000)
     puller = zerorpc.Puller(work)
     endpoint = puller.bind(TCP)[0]
     with on_thread(puller), zerorpc.Pusher() as pusher:
@@ -134,7 +134,7 @@ def test_what_is_paused_just_when_the_last_event_has_been_taken_is_read_on(
     monkeypatch: pytest.MonkeyPatch, work: Work
 ) -> None:
     """The methods' thread may take all that is queued between the look at the queue and the pause."""
-    monkeypatch.setattr("zerorpc.one_way.inbox._QUEUED_MAX", 10)
+    monkeypatch.setattr("zerorpc.one_way.arrivals._QUEUED_MAX", 10)
     pause = AioLink.pause_reading
 
     def pause_late(link: AioLink) -> None:
@@ -154,7 +154,7 @@ def test_what_is_paused_just_when_the_last_event_has_been_taken_is_read_on(
 
 
 def test_a_pusher_that_goes_while_it_is_read_no_further(monkeypatch: pytest.MonkeyPatch, work: Work) -> None:
-    monkeypatch.setattr("zerorpc.one_way.inbox._QUEUED_MAX", 10)
+    monkeypatch.setattr("zerorpc.one_way.arrivals._QUEUED_MAX", 10)
     puller = zerorpc.Puller(work)
     endpoint = puller.bind(TCP)[0]
     inbox = puller._core

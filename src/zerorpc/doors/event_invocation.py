@@ -33,10 +33,18 @@ class EventInvocation(Invocation, eq=False):
     data: Buffer
     event: Event
     context: EventHooks
+    sender: str | None
 
     @classmethod
-    def of(cls, method: Method | None, wire: WireEvent, data: Buffer, context: EventHooks) -> EventInvocation:
-        return cls(method, wire.name, wire.args, data, Event(wire.name, wire.args, {}), context)
+    def of(
+        cls, method: Method | None, wire: WireEvent, data: Buffer, context: EventHooks, sender: str | None = None
+    ) -> EventInvocation:
+        """``sender``: the identity of whoever has sent it, if somebody was asked."""
+        return cls(method, wire.name, wire.args, data, Event(wire.name, wire.args, {}), context, sender)
+
+    @property
+    def identity(self) -> str | None:
+        return self.sender
 
     @property
     def closed(self) -> bool:

@@ -8,16 +8,17 @@ import contextvars
 import functools
 import inspect
 import os
-import queue
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeAlias
 
+from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.doors.event_invocation import EventHooks, EventInvocation, is_the_programs
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
+from zerorpc.one_way.arrivals import Arrivals, next_of
 from zerorpc.one_way.io_thread import io_loop
-from zerorpc.one_way.method_loop import GLANCE, MethodLoop
+from zerorpc.one_way.method_loop import MethodLoop
 from zerorpc.protocol.events import Buffer, WireEvent
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.runtime import forks
@@ -25,8 +26,10 @@ from zerorpc.runtime.loops import running_loop
 from zerorpc.scope import CURRENT
 from zerorpc.service.forks import NO_LOOP, end_child
 from zerorpc.service.methods import Method, Where
+from zerorpc.service.rights import Rights, Rules
 from zerorpc.service.thread_jobs import is_for_the_loop
 from zerorpc.service.workers import Workers
+from zerorpc.transport.admission import Admission
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.security import UNSECURED, Security
@@ -36,10 +39,6 @@ from zerorpc.zmtp.mechanisms import NewMechanism, Null
 __all__ = ["Inbox"]
 
 logger: Logger = Logger("zerorpc.server")
-
-_QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark;
-_OCTETS_MAX = 64 * 1024 * 1024  # or so many octets of them
-
 
 _Outcome: TypeAlias = "BaseException | None"
 _Run: TypeAlias = Callable[[Coroutine[Any, Any, _Outcome]], _Outcome]
@@ -57,18 +56,23 @@ class Inbox:
         context: EventHooks,
         methods: dict[str, Method],
         security: Security = UNSECURED,
+        authenticator: Authenticator | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         self.context = context
         self.tap: Callable[[str, Buffer], None] | None = None
         self.methods = methods
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
+        if authenticator is not None:
+            self.hub.admission = Admission(authenticator, self._admitted)
+        self._rules = Rules(methods, authorizer)
         self._socket_type = socket_type
         self._running = False
         self._set_up()
 
     def _set_up(self) -> None:
         """State that is new after a fork, too."""
-        self._arrived = _Arrived()
+        self._arrived = Arrivals()
         self._arrival = asyncio.Event()  # for ``serve``
         self._stopped = False
         self._paused: list[AioLink] = []
@@ -81,7 +85,7 @@ class Inbox:
             loop = io_loop()
             loop.call_soon_threadsafe(self.hub.attach, loop)
             while not self._stopped:
-                arrived = _next(self._arrived)
+                arrived = next_of(self._arrived)
                 if arrived is None:
                     continue
                 invocation = self._take(*arrived, loop)
@@ -223,7 +227,12 @@ class Inbox:
     def peer_leaves(self, link: AioLink) -> None: ...
     def peer_retires(self, link: AioLink) -> None: ...
 
+    def _admitted(self, link: AioLink, identity: str) -> None:
+        link.peer.rights = Rights(self._rules, identity)
+
     def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
+        if self.hub.admission is not None:
+            self.hub.admission.forget(link)
         if link in self._paused:
             self._paused.remove(link)
 
@@ -238,8 +247,7 @@ class Inbox:
 
     def received(self, link: AioLink, touched: list[Any]) -> None:
         """Queue; a link that brings more than the methods get through is read no further for now."""
-        for arrived in touched:
-            self._arrived.add(arrived)
+        self._arrived.add(touched, link.peer.rights)
         self._arrival.set()
         if self._arrived.is_full and link not in self._paused:
             link.pause_reading()
@@ -247,12 +255,14 @@ class Inbox:
             if self._arrived.has_room:  # who took the last event may not have seen it
                 self._resume_links()
 
-    def _take(self, event: WireEvent, data: Buffer, loop: asyncio.AbstractEventLoop) -> EventInvocation:
+    def _take(
+        self, event: WireEvent, data: Buffer, identity: str | None, loop: asyncio.AbstractEventLoop
+    ) -> EventInvocation:
         """An event has its turn; what was paused is read on, if there is room now."""
         self._arrived.count_out(data)
         if self._paused and self._arrived.has_room:
             loop.call_soon_threadsafe(self._resume_links)
-        return EventInvocation.of(self.methods.get(event.name), event, data, self.context)
+        return EventInvocation.of(self.methods.get(event.name), event, data, self.context, identity)
 
     def _resume_links(self) -> None:
         paused, self._paused = self._paused, []
@@ -288,41 +298,6 @@ class Inbox:
         if os.getpid() != forks.pid:
             forks.catch_up()
         return self.hub.stale
-
-
-class _Arrived(queue.SimpleQueue["tuple[WireEvent, Buffer] | None"]):
-    """Events that wait for their method; None: look again. One thread adds them, one takes them, and each counts."""
-
-    def __init__(self) -> None:
-        self._octets_in = self._octets_out = 0
-
-    def add(self, arrived: tuple[WireEvent, Buffer]) -> None:
-        self._octets_in += len(arrived[1])
-        self.put(arrived)
-
-    def count_out(self, data: Buffer) -> None:
-        """One was taken."""
-        self._octets_out += len(data)
-
-    @property
-    def octets(self) -> int:
-        return self._octets_in - self._octets_out
-
-    @property
-    def is_full(self) -> bool:
-        return self.qsize() >= _QUEUED_MAX or self.octets >= _OCTETS_MAX
-
-    @property
-    def has_room(self) -> bool:
-        return self.qsize() <= _QUEUED_MAX // 2 and self.octets <= _OCTETS_MAX // 2
-
-
-def _next(arrived: _Arrived) -> tuple[WireEvent, Buffer] | None:
-    """Wait for an event; None: look whether to stop."""
-    try:
-        return arrived.get(timeout=GLANCE)
-    except queue.Empty:
-        return None
 
 
 def _is_on_loop(invocation: EventInvocation) -> bool:

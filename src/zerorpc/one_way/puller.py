@@ -6,14 +6,17 @@ import sys
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
+from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.compat.context import Context
 from zerorpc.curve import Curve, curve_or_none
 from zerorpc.exposure import Patterns, patterns
 from zerorpc.one_way.inbox import Inbox
+from zerorpc.plain import Plain, plain_or_none
 from zerorpc.runtime.signals import children_apart
 from zerorpc.service.collecting import service_name
 from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
+from zerorpc.settings import callable_or_none
 from zerorpc.socket_base import SocketBase
 from zerorpc.tls import TlsGiven, tls_or_none
 from zerorpc.transport.security import Security
@@ -33,8 +36,9 @@ class Puller(SocketBase):
 
     Arguments: ``methods`` an object, a module or a dict of functions, as for Server (TypeError for anything else);
     ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints ``tls+tcp://``;
-    ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE; ``allow``, ``deny`` and
-    ``anyone_may_call`` as for Server. A subclass that is given no ``methods`` exposes its own.
+    ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE; ``allow``, ``deny``,
+    ``anyone_may_call``, ``plain``, ``authenticator`` and ``authorizer`` as for Server: what is denied isn't run, which
+    the log says. A subclass that is given no ``methods`` exposes its own.
 
     Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
     that the caller of ``run`` or ``serve`` had, and a coroutine has a task of its own.
@@ -55,13 +59,22 @@ class Puller(SocketBase):
         allow: Iterable[str] | str | None = None,
         deny: Iterable[str] | str | None = None,
         anyone_may_call: bool = False,
+        plain: Plain | None = None,
+        authenticator: Authenticator | None = None,
+        authorizer: Authorizer | None = None,
     ) -> None:
         service = self if methods is None else methods
         registry = Registry(service_name(service), Patterns(patterns("allow", allow), patterns("deny", deny)))
         registry.register(service, "", Puller if isinstance(service, Puller) else None)
         registry.warn_of_idle_patterns()
-        security = Security(curve_or_none("curve", curve))
-        self._core: Inbox = Inbox(self._socket_type, context or Context.get_instance(), registry.methods, security)
+        authenticator = callable_or_none("authenticator", authenticator)
+        authorizer = callable_or_none("authorizer", authorizer)
+        if authorizer is not None and authenticator is None:
+            raise TypeError("authorizer needs an authenticator, which tells whom it is asked about")
+        asks = authenticator is not None
+        security = Security(curve_or_none("curve", curve), plain_or_none("plain", plain), asks)
+        context = context or Context.get_instance()
+        self._core: Inbox = Inbox(self._socket_type, context, registry.methods, security, authenticator, authorizer)
         self._core.hub.tls = tls_or_none("tls", tls)
         self._core.hub.on_bound = Openness(anyone_may_call).warn
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from zerorpc.errors import ProtocolError
 from zerorpc.protocol.events import Buffer, WireEvent, decode
@@ -18,10 +18,11 @@ Arrived: TypeAlias = "tuple[WireEvent, Buffer]"  # an event, and the same packed
 class OneWayPeer(Peer[NoReturn, "Arrived"]):
     """The other end of a one-way socket. ``receive_data`` returns ``(event, data)`` pairs."""
 
-    __slots__ = ()
+    __slots__ = ("rights",)
 
     def __init__(self, socket_type: SocketType, mechanism: NewMechanism = Null) -> None:
         super().__init__(socket_type, mechanism=mechanism)
+        self.rights: Any = None  # the shell's: what it may have run, if somebody was asked who it is
 
     def send(self, data: Buffer) -> bool:
         """Send a packed event; False, and nothing sent, to a subscriber that didn't ask for it."""
