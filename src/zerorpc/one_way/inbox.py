@@ -16,10 +16,10 @@ from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.doors.event_invocation import EventHooks, EventInvocation, is_the_programs
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
-from zerorpc.one_way.arrivals import Arrivals, next_of
+from zerorpc.one_way.arrivals import Arrival, Arrivals, next_of
 from zerorpc.one_way.io_thread import io_loop
 from zerorpc.one_way.method_loop import MethodLoop
-from zerorpc.protocol.events import Buffer, WireEvent
+from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.one_way import OneWayPeer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
@@ -88,7 +88,7 @@ class Inbox:
                 arrived = next_of(self._arrived)
                 if arrived is None:
                     continue
-                invocation = self._take(*arrived, loop)
+                invocation = self._take(arrived, loop)
                 try:
                     base.copy().run(self._run_one, invocation, methods)
                 except BaseException as error:  # no thread could be started, or the task was cancelled at its last step
@@ -121,7 +121,7 @@ class Inbox:
                 arrived = self._arrived.get()
                 if arrived is None:
                     continue
-                invocation = self._take(*arrived, loop)
+                invocation = self._take(arrived, loop)
                 if _is_on_loop(invocation):
                     await _end_of(base.copy().run(loop.create_task, self._handle(invocation, None)))
                 else:
@@ -201,19 +201,11 @@ class Inbox:
 
     def _run_elsewhere(self, run: _Run, method: Method, result: object) -> _Outcome:
         try:
-            return run(self._outcome(method, result))
+            return run(_outcome(self._finish, method, result))
         except BaseException:
             if inspect.iscoroutine(result):
                 result.close()  # it may not have begun: there was no thread for it
             raise
-
-    async def _outcome(self, method: Method, result: object) -> _Outcome:
-        """``_finish`` for a thread that waits; what it raised is given to it, since a loop ends with some errors."""
-        try:
-            await self._finish(method, result)
-        except BaseException as error:
-            return error
-        return None
 
     # On the sockets' loop
 
@@ -255,10 +247,9 @@ class Inbox:
             if self._arrived.has_room:  # who took the last event may not have seen it
                 self._resume_links()
 
-    def _take(
-        self, event: WireEvent, data: Buffer, identity: str | None, loop: asyncio.AbstractEventLoop
-    ) -> EventInvocation:
+    def _take(self, arrived: Arrival, loop: asyncio.AbstractEventLoop) -> EventInvocation:
         """An event has its turn; what was paused is read on, if there is room now."""
+        event, data, identity = arrived
         self._arrived.count_out(data)
         if self._paused and self._arrived.has_room:
             loop.call_soon_threadsafe(self._resume_links)
@@ -309,6 +300,17 @@ def _was_cancelled(error: BaseException) -> bool:
     """Whether it is the end of a task that somebody cancelled, and no error of what the method awaits."""
     task = asyncio.current_task()
     return issubclass(type(error), asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+async def _outcome(
+    finish: Callable[[Method, object], Coroutine[Any, Any, None]], method: Method, result: object
+) -> _Outcome:
+    """``finish`` for a thread that waits: what it raised is given to it, since a loop ends with some errors."""
+    try:
+        await finish(method, result)
+    except BaseException as error:
+        return error
+    return None
 
 
 async def _to_its_end(method: Method, result: Any) -> None:
