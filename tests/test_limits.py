@@ -13,6 +13,12 @@ from tests.protocol.pairs import HEARTBEAT, new_ids
 from tests.service.running import PATIENCE, RawPeer, eventually, joined, run, serving
 from zerorpc import Limits
 from zerorpc.limits import MESSAGE_MAX
+from zerorpc.protocol.events import HEARTBEAT as BEAT
+from zerorpc.protocol.events import MORE, STREAM, encode
+from zerorpc.protocol.server_peer import ServerPeer
+from zerorpc.zmtp.commands import Command, encode_metadata
+from zerorpc.zmtp.frames import encode_message
+from zerorpc.zmtp.greeting import Greeting
 
 
 class Service:
@@ -124,35 +130,57 @@ def test_a_stream_that_nobody_reads_ends_and_its_reader_is_told() -> None:
             assert client.size(b"") == 0
 
 
-@pytest.mark.parametrize("asks", [True, False])
-def test_its_time_begins_anew_when_more_is_asked_for(asks: bool) -> None:
-    from zerorpc.protocol.events import MORE, STREAM, encode
-    from zerorpc.protocol.server_peer import ServerPeer
-    from zerorpc.zmtp.commands import Command, encode_metadata
-    from zerorpc.zmtp.frames import encode_message
-    from zerorpc.zmtp.greeting import Greeting
+class Caller:
+    """A peer that has made one call, of a method that streams; ``level`` 1 is one of ours, 0 an older one."""
 
-    server = ServerPeer(HEARTBEAT, new_ids(), Limits(stalled=100))
-    ready = encode_metadata({"Socket-Type": b"DEALER", "Identity": b"", "X-Zerorpc": b"1"})
+    def __init__(self, level: int, stalled: int = 100) -> None:
+        self.server = ServerPeer(HEARTBEAT, new_ids(), Limits(stalled=stalled))
+        self.server.opened(0.0)
+        properties = {"Socket-Type": b"DEALER", "Identity": b""} | ({"X-Zerorpc": b"1"} if level else {})
+        ready = Command(b"READY", encode_metadata(properties)).encode()
+        self.server.receive_data(Greeting("NULL").encode() + ready, 0.0)
+        (self.channel,) = self.send({"message_id": b"a" * 32, "v": 3}, "count", [], 0.0)
 
-    def receive(header: dict[str, object], name: str, args: object, now: float) -> list[Any]:
+    def send(self, header: dict[str, object], name: str, args: object, now: float) -> list[Any]:
         out: list[Any] = []
         encode_message([b"", encode(header, name, args)], out)
-        return server.receive_data(b"".join(out), now)
+        return self.server.receive_data(b"".join(out), now)
 
-    server.opened(0.0)
-    server.receive_data(Greeting("NULL").encode() + Command(b"READY", ready).encode(), 0.0)
-    (channel,) = receive({"message_id": b"a" * 32, "v": 3}, "count", [], 0.0)
-    channel.send(encode(server.event_header(channel), STREAM, 0))  # and there is no credit any more
+    def answer(self, name: str, now: float) -> None:
+        self.send({"message_id": b"b" * 32, "v": 3, "response_to": b"a" * 32}, name, [1], now)
+
+    def give_item(self) -> None:
+        self.channel.send(encode(self.server.event_header(self.channel), STREAM, 0))
+
+    def sweep(self, now: float) -> list[Any]:
+        self.server.last_received = now
+        self.answer(BEAT, now)
+        return self.server.sweep(now)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("asks", [True, False])
+def test_its_time_begins_anew_when_more_is_asked_for(asks: bool, level: int) -> None:
+    caller = Caller(level)
+    caller.give_item()  # and there is no credit any more
     for now in (10.0, 60.0, 109.0):
-        server.last_received = now
-        assert server.sweep(now) == []
+        assert caller.sweep(now) == []
     if asks:
-        receive({"message_id": b"b" * 32, "v": 3, "response_to": b"a" * 32}, MORE, [1], 109.5)
-        channel.send(encode(server.event_header(channel), STREAM, 1))
-    server.last_received = 110.0
-    assert server.sweep(110.0) == ([] if asks else [channel])
-    assert channel.closed == (not asks)
+        caller.answer(MORE, 109.5)
+        caller.give_item()
+    caller.server.connection.take_output()
+    assert caller.sweep(110.0) == ([] if asks else [caller.channel])
+    assert caller.channel.closed == (not asks)
+    told = b"StreamStalled" in b"".join(caller.server.connection.take_output())
+    assert told == (not asks and level == 1)  # an older one may have no room for it, and misses heartbeats
+
+
+def test_a_stream_whose_items_are_taken_goes_on_for_ever() -> None:
+    caller = Caller(1)
+    caller.give_item()
+    caller.answer(MORE, 1.0)
+    for now in (10.0, 200.0, 500.0):
+        assert caller.sweep(now) == []
 
 
 # As a setting
