@@ -136,7 +136,7 @@ def test_both_sides_have_to_want_the_same_mechanism() -> None:
     wants = "the peer wants the security mechanism"
     assert str(ours.error) == f"{wants} 'MASK', here it is 'NULL': both sides need the same"
     assert str(theirs.error) == (
-        f"{wants} 'NULL', here it is 'MASK': both sides need the same (curve= there too, or neither)"
+        f"{wants} 'NULL', here it is 'MASK': both sides need the same (curve= or plain= there too, or neither)"
     )
     assert isinstance(ours.error, HandshakeFailed)
     assert isinstance(ours.error, PermissionError)
