@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +37,28 @@ def test_it_stands_still_until_it_is_moved(clock: zerorpc.testing.Clock) -> None
     assert clock.elapsed == 2.5
     assert clock.time() == pytest.approx(before + 2.5)
     assert repr(clock) == "<Clock elapsed=2.5>"
+
+
+def test_what_is_due_at_the_very_end_of_a_move_is_due_whenever_the_clock_was_made(cooler: Cooler) -> None:
+    """Its time begins anywhere, so sums of it are rounded, up or down: most where they pass a power of two."""
+    made = 6000.0
+    for _ in range(16):
+        made = math.nextafter(made, math.inf)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("zerorpc.testing.clock.monotonic", lambda made=made: made)
+            clock = zerorpc.testing.Clock()
+        with zerorpc.testing.client({"sleep": clock.sleep, "blocks": cooler.blocks}, clock=clock) as client:
+            slept = client.sleep(2700, timeout=3600, async_=True)
+            late = client.blocks(timeout=2700.1, async_=True)
+            clock.advance(2640)
+            assert not slept.ready()
+            clock.advance(60)
+            assert slept.get(timeout=PATIENCE) is None
+            assert not late.ready()
+            clock.advance(0.1)
+            with pytest.raises(zerorpc.TimeoutExpired, match="2700"):
+                late.get(timeout=PATIENCE)
+        assert clock.elapsed == 2700.1
 
 
 @pytest.mark.parametrize(("seconds", "error"), [(-1, ValueError), (float("nan"), ValueError), ("1", TypeError)])

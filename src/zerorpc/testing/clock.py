@@ -18,6 +18,7 @@ from zerorpc.settings import seconds as checked_seconds
 __all__ = ["Clock", "Timed"]
 
 _TURNS = 8  # of a loop that coroutines get to do what a moment of the clock has begun
+_SAME = 1e-6  # s by which two sums of the same seconds may differ: floats are rounded, and the start is any number
 
 
 class Timed(Protocol):
@@ -70,6 +71,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._start = monotonic()  # as a loop's time: what knows only that is not far off
+        self._now = self._start
         self._elapsed = 0.0
         self._target = 0.0  # where to advance to
         self._advancing = False
@@ -86,7 +88,7 @@ class Clock:
 
     def time(self) -> float:
         """The clock's time in seconds, which begins anywhere, as that of ``time.monotonic()`` does."""
-        return self._start + self._elapsed
+        return self._now
 
     def advance(self, seconds: float) -> None:
         """Move on by ``seconds``, stopping at each moment where something is due, and have it happen.
@@ -186,16 +188,18 @@ class Clock:
         """
         while True:
             with self._lock:
-                when = self._next_due() - self._start
-                if when > self._target:
+                when, end = self._next_due(), self._start + self._target
+                if when > end + _SAME:
                     last = self._elapsed >= self._target
                     self._elapsed, due = self._target, []
+                    self._now = max(self._now, end)
                     if last:
                         self._advancing = False
                         self._moved.notify_all()
                         return
                 else:
-                    self._elapsed = max(self._elapsed, when)
+                    self._now = max(self._now, when)  # exactly, or what is due would not find that it is
+                    self._elapsed = min(max(self._elapsed, when - self._start), self._target)
                     due = self._take_due()
             yield due
 
@@ -207,7 +211,7 @@ class Clock:
 
     def _take_due(self) -> list[_Timer]:
         due = []
-        while self._timers and self._timers[0][0] <= self.time():
+        while self._timers and self._timers[0][0] <= self._now:
             due.append(heapq.heappop(self._timers)[2])
         return due
 
