@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 
 import pytest
@@ -119,3 +120,19 @@ def test_long_texts_are_cut() -> None:
     assert shown.line("\x1b" * 2000) == r"\x1b" * 1000 + "…"
     assert shown.line("xyz", 2) == "xy…"
     assert shown.block("a" * 50 + "b" * 50, 10) == "aaaaa … 90 characters are left out here … bbbbb"
+
+
+def test_the_exception_that_is_being_told_of_costs_nothing() -> None:
+    """Each exception that is raised while another is handled walks through all that led to that one."""
+    text = "é" * 30_000
+    shown.block(text)
+    began = time.thread_time()
+    shown.block(text)
+    without = time.thread_time() - began
+    try:
+        raise SLOW["Chained"]()
+    except Exception:
+        began = time.thread_time()
+        shown.block(text)
+        shown.line(text, len(text))
+        assert time.thread_time() - began < 10 * without + 0.1

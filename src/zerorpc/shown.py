@@ -8,6 +8,7 @@ Nothing here raises, and nothing relies on an exception's own attributes: they a
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Container
 from types import TracebackType
@@ -33,9 +34,10 @@ _FRAMES_MAX = 1000  # of one traceback: Python's own limit of recursion, unless 
 # What a text must not bring to a terminal or a log: control characters, which command it; separators of lines and
 # paragraphs; and those that turn the direction of writing, so that a text reads as another one (CVE-2021-42574).
 _UNSAFE = [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
-_IN_A_LINE = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _UNSAFE}
-_IN_A_LINE.update({ord("\n"): "\\n", ord("\t"): "\\t"})
-_IN_A_BLOCK = {code: escape for code, escape in _IN_A_LINE.items() if chr(code) not in "\n\t"}
+_ESCAPES = {chr(code): f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _UNSAFE}
+_ESCAPES.update({"\n": "\\n", "\t": "\\t"})
+_IN_A_LINE = re.compile("[" + "".join(_ESCAPES) + "]")
+_IN_A_BLOCK = re.compile("[" + "".join(each for each in _ESCAPES if each not in "\n\t") + "]")
 
 _T = TypeVar("_T")
 
@@ -109,12 +111,19 @@ def readable(text: str) -> str:
 
 def line(text: str, longest: int = 1000) -> str:
     """A text in one line, harmless to a terminal and a log, and without its end beyond ``longest`` characters."""
-    return _carried(text[:longest]).translate(_IN_A_LINE) + ("…" if len(text) > longest else "")
+    return _escaped(text[:longest], _IN_A_LINE) + ("…" if len(text) > longest else "")
 
 
 def block(text: str, longest: int = LONGEST) -> str:
     """The same for several lines, without its middle."""
-    return _carried(_without_middle(text, longest)).translate(_IN_A_BLOCK)
+    return _escaped(_without_middle(text, longest), _IN_A_BLOCK)
+
+
+def _escaped(text: str, unsafe: re.Pattern[str]) -> str:
+    """Not by ``str.translate``: that raises a KeyError inside for each character that may stay, and each such walks
+    through all that led to the exception that is just being told of.
+    """
+    return unsafe.sub(lambda found: _ESCAPES[found[0]], _carried(text))
 
 
 def _without_middle(text: str, longest: int) -> str:

@@ -116,9 +116,10 @@ def serving(
 
 @contextlib.contextmanager
 def joined(methods: Any, **options: Any) -> Iterator[zerorpc.Client]:
-    """A client of a running server."""
-    with serving(methods, **options) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
-        yield client
+    """A client of a running server. Its heartbeats are rare as well."""
+    with serving(methods, **options) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE, heartbeat=30.0) as client:
+            yield client
 
 
 _first = 20_000 + os.getpid() * 97 % 10_000  # tests that run at the same time begin elsewhere
