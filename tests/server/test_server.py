@@ -282,6 +282,24 @@ def test_cancelling_serve_closes_the_server() -> None:
     run(main())
 
 
+def test_a_loop_that_is_closed_while_the_server_serves_frees_the_address(caplog: pytest.LogCaptureFixture) -> None:
+    server = zerorpc.Server(Cooler())
+    endpoint = server.bind(TCP)[0]
+    loop = asyncio.new_event_loop()
+    serving = server.serve()
+    step = loop.create_task(asyncio.sleep(0.01))
+    tasks: list[Any] = [loop.create_task(serving)]
+    loop.run_until_complete(step)
+    assert server._core.life.state is State.SERVING
+    for task in [*tasks, *asyncio.all_tasks(loop)]:
+        task._log_destroy_pending = False  # asyncio tells of it rightly, but here it is wanted
+    loop.close()
+    serving.close()  # as the collector does: "coroutine was never awaited" would be an error here
+    assert server._core.life.state is State.CLOSED
+    assert refused(endpoint)
+    assert caplog.messages == []
+
+
 def test_close_while_serving_on_the_same_loop() -> None:
     async def main() -> None:
         server = zerorpc.Server(Cooler())

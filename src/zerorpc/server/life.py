@@ -233,6 +233,10 @@ class Service:
 
     async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a task of its own, to its end: who cancels ``serve`` meanwhile waits for nothing else."""
+        if loop.is_closed():  # ``serve`` was thrown away with it: nothing ends in order any more
+            self.hub.drop(LostRemote("the server's event loop was closed"))
+            self.unbound.set()
+            return
         cancelled = None
         ending = loop.create_task(self._end())
         while not ending.done():
