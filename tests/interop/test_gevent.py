@@ -42,5 +42,12 @@ def test_greenlets_call_side_by_side() -> None:
     assert outcome["turns"] >= 5
 
 
+def test_greenlets_of_a_child_that_is_patched_after_the_fork_make_their_first_calls_at_once() -> None:
+    """While one of them starts the client's thread anew, the others come."""
+    outcome = outcome_of("forked")
+    assert outcome["elapsed"] < 3
+    assert outcome["turns"] >= 5
+
+
 def test_greenlets_of_a_program_that_is_not_patched_call_one_after_the_other() -> None:
     assert outcome_of("unpatched")["turns"] == 0

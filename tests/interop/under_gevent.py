@@ -1,12 +1,23 @@
 """Run by an interpreter that has gevent, with our own zerorpc: a monkey-patched program calls and stays cooperative.
 
 Prints a JSON line: how many sleeping calls ran at once, how often another greenlet ran during one call, and results.
-With "unpatched" as second argument the program is not monkey-patched, and a call then blocks all greenlets.
+With "unpatched" as second argument the program is not monkey-patched, and a call then blocks all greenlets. With
+"forked" a client has called before the program forks, and only the child is patched, as gunicorn's workers are.
 """
 
+import os
 import sys
 
 import gevent.monkey
+
+if "forked" in sys.argv:
+    import zerorpc
+
+    client = zerorpc.Client(sys.argv[1])
+    assert client.echo("x") == "x"
+    child = os.fork()
+    if child:
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 if "unpatched" not in sys.argv:
     gevent.monkey.patch_all()
@@ -19,8 +30,8 @@ import gevent
 import zerorpc
 
 
-def main(endpoint: str) -> None:
-    with zerorpc.Client(endpoint) as client:
+def main(client: zerorpc.Client) -> None:
+    with client:
         started = time.monotonic()
         sleepers = [gevent.spawn(client.sleep, 0.3) for _ in range(20)] if "unpatched" not in sys.argv else []
         gevent.joinall(sleepers, raise_error=True)
@@ -48,4 +59,4 @@ def count_turns(turns: list) -> None:
         gevent.sleep(0.01)
 
 
-main(sys.argv[1])
+main(client if "forked" in sys.argv else zerorpc.Client(sys.argv[1]))

@@ -247,11 +247,14 @@ class BlockingHub(KeptHub):
         """In a forked child, at the first use: make connections of our own. With the lock held."""
         if not self.stale or self.closed:
             return
-        self._close_inherited()
-        self.polling.renew_poller()
-        self._ready_to_wait()  # out of descriptors, or of threads: the next use tries again
-        self.stale = False
-        self.dialing.begin_idle(self.dialers.values())
+        self.leading.renew_lock()
+        self.lock = self.leading.lock
+        with self.lock:
+            self._close_inherited()
+            self.polling.renew_poller()
+            self._ready_to_wait()  # out of descriptors, or of threads: the next use tries again
+            self.stale = False
+            self.dialing.begin_idle(self.dialers.values())
 
     def _close_inherited(self) -> None:
         for sock in self._inherited:

@@ -76,9 +76,17 @@ class Leading:
         self.lock: threading.RLock
         self.holds_lock: Callable[[], bool]  # whether this thread does
         self.lock, self.holds_lock = lock_and_owner()
+        self._lock_type = type(threading.RLock())
         self.leader: int | None = None  # the thread that polls
         self._lead_until = 0.0  # when it has to have looked up; later than that it must have been interrupted
         self._followers: deque[Waits] = deque()
+
+    def renew_lock(self) -> None:
+        """Since the fork gevent may have put its own in place of the system's. Both are held: the old one lets in every
+        greenlet of its thread, and so keeps none from what another one has begun, and waits in the middle of.
+        """
+        if type(threading.RLock()) is not self._lock_type:
+            self.lock, self.holds_lock = lock_and_owner()
 
     def wait(
         self, channel: W, ready: Callable[[W], bool], now: float, begin: Callable[[W, float], None] | None = None
