@@ -277,5 +277,5 @@ def take(stream: Generator[Any, None, None], count: int) -> list[Any]:
         return [next(stream) for _ in range(count)]
 
 
-def results_of(futures: dict[str, Future[Any]]) -> dict[str, Any]:
-    return {name: future.result(PATIENCE) for name, future in futures.items()}
+def results_of(futures: dict[str, Future[Any]], patience: float = PATIENCE) -> dict[str, Any]:
+    return {name: future.result(patience) for name, future in futures.items()}

@@ -24,7 +24,7 @@ from tests.interop.old_programs.common import pack, unpack
 from tests.interop.old_venv import old_python, telling_python
 
 FOLDER = Path(__file__).parent / "old_programs"
-PATIENCE = 15  # seconds for anything that ought to happen at once; only a failing test ever waits so long
+PATIENCE = 30  # seconds for anything that ought to happen at once; only a failing test ever waits so long
 HEARTBEAT = 0.8  # seconds; small enough to wait for three, large enough for two busy cores to keep in time
 LIVE: weakref.WeakSet[Program] = weakref.WeakSet()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+import time
 from typing import Any
 
 import zerorpc
@@ -9,15 +12,16 @@ from tests.faults.processes.stage import IN_FLIGHT, Caller, ServerProgram, Stage
 from tests.faults.repeats import RETRY, keyed, make, plain, repeatable, under_way
 from tests.service.running import eventually
 
-HEARTBEAT = 0.5  # s
-LEASE = 1.0  # s that a server which says nothing may keep a key
+HEARTBEAT = 1.5  # s
+LEASE = 2.0  # s that a server which says nothing may keep a key
 
 
 class Fleet:
     """Two servers, which keep their answers in one file, a client of both, and one of each to look and to release."""
 
     def __init__(self, stage: Stage, retry: zerorpc.Retry | None = None) -> None:
-        options = {"heartbeat": HEARTBEAT, "answers": str(stage.folder / "answers"), "lease": LEASE}
+        self._answers = str(stage.folder / "answers")
+        options = {"heartbeat": HEARTBEAT, "answers": self._answers, "lease": LEASE}
         self.first, self.second = (stage.server(**options) for _ in range(2))
         self._stage = stage
         self.caller = stage.caller(self.first.endpoint, self.second.endpoint, heartbeat=HEARTBEAT, retry=retry)
@@ -37,6 +41,23 @@ class Fleet:
 
     def control(self, server: ServerProgram) -> Caller:
         return self._stage.caller(server.endpoint, kind="Client", heartbeat=HEARTBEAT)
+
+    def pause_first(self) -> None:
+        """Stop the first server, but not in a transaction: it would keep all keys busy for as long as it is stopped."""
+        self.first.pause()
+        while self._keeps_answers_locked():
+            self.first.resume()
+            time.sleep(0.01)
+            self.first.pause()
+
+    def _keeps_answers_locked(self) -> bool:
+        database = sqlite3.connect(self._answers, timeout=HEARTBEAT / 5, isolation_level=None)
+        with contextlib.closing(database):
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+        return False
 
     def begin(self, number: int) -> list[int]:
         ids = self._stage.ids(number)
@@ -98,7 +119,7 @@ def stop_one(stage: Stage) -> dict[str, Any]:
     fleet = Fleet(stage)
     control = fleet.control(fleet.second)
     fleet.hold(IN_FLIGHT // 2)
-    fleet.first.pause()
+    fleet.pause_first()
     fleet.begin(IN_FLIGHT // 2)
     control("release")
     fleet.caller.join()

@@ -7,9 +7,9 @@ from typing import Any
 
 from tests.faults.processes.stage import IN_FLIGHT, Caller, ServerProgram, Stage, case
 
-HEARTBEAT = 0.5  # s; two of them are how long silence stays unnoticed
+HEARTBEAT = 1.0  # s; two of them are how long silence stays unnoticed
 _HELD = 20  # s that the interpreter's lock is held
-_SLACK = 8.0  # s beyond two heartbeats: still before the lock is free; 500 threads are slow on a loaded core
+_BY = _HELD - 2.0  # s until it has to be noticed: still before the lock is free; 500 threads are slow on a loaded core
 _THIRD = IN_FLIGHT // 3
 
 
@@ -21,10 +21,10 @@ def stop_server(stage: Stage) -> dict[str, Any]:
     stopped = time.monotonic()
     server.pause()
     caller.start(f"{caller.prefix}quick", stage.ids(IN_FLIGHT // 2))  # they wait in the system's buffer
-    caller.join(2 * HEARTBEAT + _SLACK)
+    caller.join(_BY)
     lost = _lost(stage, IN_FLIGHT // 2)
     known = stage.last_end - stopped
-    assert HEARTBEAT < known < 2 * HEARTBEAT + _SLACK, known
+    assert HEARTBEAT < known < _BY, known
     server.resume()
     again = stage.again(caller)
     caller("release")  # what was lost is answered now, to nobody
@@ -48,7 +48,7 @@ def _lost(stage: Stage, at_least: int) -> int:
 def _hold_lock(stage: Stage, heartbeat: float) -> dict[str, Any]:
     """A third of the calls is held before, one call holds the lock, and the others are made meanwhile."""
     server = stage.server(heartbeat=heartbeat)
-    caller = stage.caller(server.endpoint, heartbeat=heartbeat, timeout=60)
+    caller = stage.caller(server.endpoint, heartbeat=heartbeat, timeout=120)
     stage.hold(caller, _THIRD)
     held = time.monotonic()
     (freezer,) = stage.ids(1)
@@ -56,10 +56,10 @@ def _hold_lock(stage: Stage, heartbeat: float) -> dict[str, Any]:
     stage.wait_for([freezer])
     caller.start(f"{caller.prefix}quick", stage.ids(_THIRD))
     caller.start(f"{caller.prefix}hold", stage.ids(IN_FLIGHT - 2 * _THIRD - 1))
-    caller.join(2 * heartbeat + _SLACK)
+    caller.join(held + _BY - time.monotonic())
     lost = _lost(stage, _THIRD + 1)
     known = stage.last_end - held
-    assert heartbeat < known < 2 * heartbeat + _SLACK, known
+    assert heartbeat < known < _BY, known
     return {"known_s": known, **_after_the_lock(stage, server, caller, held, lost)}
 
 
@@ -67,7 +67,7 @@ def _after_the_lock(stage: Stage, server: ServerProgram, caller: Caller, held: f
     """The server lives, whatever has been waiting is run once at most, and nobody hears of it."""
     (call_id,) = stage.ids(1)
     caller.start(f"{caller.prefix}quick", [call_id])
-    answered = stage.answer_to(call_id, _HELD + 10).at - held
+    answered = stage.answer_to(call_id, _HELD + 30).at - held
     assert answered >= _HELD - 1, "the lock was not held"
     caller("release")
     again = stage.again(caller)
@@ -78,11 +78,11 @@ def _after_the_lock(stage: Stage, server: ServerProgram, caller: Caller, held: f
     return {**tally.figures, "again_s": again, "again_after_s": answered - _HELD}
 
 
-@case("the GIL held for 20 s", seconds=45, slow=True)
+@case("the GIL held for 20 s", seconds=90, slow=True)
 def hold_lock(stage: Stage) -> dict[str, Any]:
     return _hold_lock(stage, HEARTBEAT)
 
 
-@case("the GIL held for 20 s, default heartbeat", seconds=45, slow=True)
+@case("the GIL held for 20 s, default heartbeat", seconds=90, slow=True)
 def hold_lock_by_default(stage: Stage) -> dict[str, Any]:
     return _hold_lock(stage, 5.0)

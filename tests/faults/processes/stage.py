@@ -45,7 +45,8 @@ HERE = Path(__file__).parent
 IN_FLIGHT = 500
 HEARTBEAT = 5.0  # s, the default: whoever knows before two of them are over doesn't know by silence
 AT_ONCE = 8.0  # s within which callers have to know of a connection that closed; measured 0.01 to 0.4 on one core
-PATIENCE = 15.0  # s until calls that have not ended count as hanging
+PATIENCE = 30.0  # s until calls that have not ended count as hanging
+TIMEOUT = 120.0  # s of each call: so late that none ends by it
 
 
 Tap = Callable[[str, Any], None] | None
@@ -230,6 +231,7 @@ class Stage:
 
     def caller(self, *endpoints: str, heartbeat: float | None = HEARTBEAT, kind: str = "", **options: Any) -> Caller:
         """One of this case's kind; its outcomes are the stage's."""
+        options.setdefault("timeout", TIMEOUT)
         make = {"AsyncClient": AsyncCaller, "Client": Caller}[kind or self.kind]
         caller = make(self.outcomes, list(endpoints), heartbeat=heartbeat, **options)
         self._exits.callback(lambda: caller in self._ended or caller.close())
