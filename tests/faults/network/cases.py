@@ -15,6 +15,7 @@ from tests.service.running import eventually
 Figures = dict[str, Any]
 KIB = 1024
 MIB = 1024 * KIB
+UNHURRIED = 3.0  # s, the heartbeat where nobody may be taken for lost: a busy machine is silent for 2 s by itself
 KEEPALIVE = 120.0  # s: transport/sockets.py
 AGAIN = 3.0  # s after healing within which the client has to have its first answer
 IN_FLIGHT = 500
@@ -216,7 +217,7 @@ result = functools.partial(narrow, do="result", size=16 * MIB)
 blocks = functools.partial(narrow, do="blocks")
 
 CASES = [
-    Case("cable cut for 1 s", functools.partial(cut, seconds=1)),
+    Case("cable cut for 1 s", functools.partial(cut, seconds=1), heartbeat=UNHURRIED),
     Case("cable cut for 5 s", functools.partial(cut, seconds=5)),
     Case("cable cut for 30 s", functools.partial(cut, seconds=30)),
     Case("cable cut for 30 s, heartbeat 5 s", functools.partial(cut, seconds=30), heartbeat=5.0),
@@ -230,15 +231,22 @@ CASES = [
     Case("client's host gone, only answers under way", functools.partial(client_gone, with_answers=True)),
     Case("client's host gone, no call open", idle_client_gone, long=True),
     Case("30% loss", functools.partial(worse, seconds=12, may_fail=True, loss=0.3)),
-    Case("200 ms delay each way", functools.partial(worse, seconds=8, may_fail=False, delay=0.2)),
-    Case("reordering", functools.partial(worse, seconds=8, may_fail=False, delay=0.002, jitter=0.03)),
+    Case("200 ms delay each way", functools.partial(worse, seconds=8, may_fail=False, delay=0.2), heartbeat=UNHURRIED),
+    Case(
+        "reordering", functools.partial(worse, seconds=8, may_fail=False, delay=0.002, jitter=0.03), heartbeat=UNHURRIED
+    ),
     Case("MTU black hole", black_hole),
-    Case("1 Mbit/s, 16 MiB result", functools.partial(result, seconds=20)),
+    Case("1 Mbit/s, 16 MiB result", functools.partial(result, seconds=20), heartbeat=UNHURRIED),
     Case("1 Mbit/s, 16 MiB result, to the end", functools.partial(result, seconds=160), long=True),
-    Case("1 Mbit/s, 16 MiB argument", functools.partial(narrow, do="take", size=16 * MIB, seconds=20)),
-    Case("1 Mbit/s, stream of 64 KiB items", functools.partial(blocks, size=64 * KIB, seconds=20)),
+    Case(
+        "1 Mbit/s, 16 MiB argument",
+        functools.partial(narrow, do="take", size=16 * MIB, seconds=20),
+        heartbeat=UNHURRIED,
+    ),
+    Case("1 Mbit/s, stream of 64 KiB items", functools.partial(blocks, size=64 * KIB, seconds=20), heartbeat=UNHURRIED),
     Case(
         "15 Mbit/s, stream of 256 KiB items",
         functools.partial(narrow, do="blocks", size=256 * KIB, seconds=10, rate=15e6),
+        heartbeat=UNHURRIED,
     ),
 ]

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.network.cases import CASES, Figures
 from tests.faults.network.scene import KINDS
 
-pytestmark = pytest.mark.timeout(120)  # the first test waits for most of those that were begun with it
+pytestmark = pytest.mark.timeout(240)  # the first test waits for most of those that were begun with it
 
 NAMES = [case.name for case in CASES if not case.long and not case.busy]
 
