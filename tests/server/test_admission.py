@@ -22,6 +22,7 @@ from tests.client.ways import EITHER_CLIENT, Way, blocking
 from tests.service.process_services import identity_in_process
 from tests.service.running import (
     PATIENCE,
+    TCP,
     Program,
     RawPeer,
     connect,
@@ -725,6 +726,51 @@ def test_what_fails_when_asked_again_changes_nothing_and_is_asked_again(
         authenticator.identity = None  # it has not said again that anything has changed
         with pytest.raises(zerorpc.HandshakeFailed):
             once_lost(client)
+
+
+@pytest.mark.usefixtures("looking_often")
+@pytest.mark.parametrize("when", ["while it is asked", "just when it has answered", "with its loop"])
+def test_a_coroutine_of_an_authenticator_that_nobody_waits_for_any_more_is_dropped(when: str) -> None:
+    """Python would warn of it, and that is an error here."""
+    asked, go = threading.Event(), threading.Event()
+
+    class Late(Changing):
+        def changed(self) -> Any:
+            asked.set()
+            go.wait(PATIENCE)
+            self.looks += 1
+            return self.later()
+
+        async def later(self) -> bool:
+            return False
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        server = zerorpc.Server(Robot(), authenticator=authenticator)
+        endpoint = server.bind(TCP)[0]
+        serving = asyncio.create_task(server.serve())
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            assert await client.plain() == "alice"
+            await asyncio.to_thread(asked.wait, PATIENCE)
+            admission = server._core.hub.admission
+            assert admission is not None
+            if when == "while it is asked":
+                admission.close()
+                await asyncio.sleep(0)
+                go.set()
+                await eventually_async(lambda: authenticator.looks)
+            elif when == "just when it has answered":
+                go.set()
+                eventually(lambda: len(loop._ready) >= 2)  # it is to be told of the answer, and that a thread is free
+                loop.call_soon(admission.close)
+        server.stop()
+        await serving
+
+    authenticator = Late()
+    run(main())
+    go.set()
+    eventually(lambda: authenticator.looks)
+    eventually(lambda: not any("authenticator" in thread.name for thread in threading.enumerate()))
 
 
 @pytest.mark.usefixtures("looking_often")

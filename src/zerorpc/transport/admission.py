@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
@@ -152,7 +151,13 @@ class Admission:
         if _is_coroutine_function(function):
             return await function(*args)
         await self._free.acquire()
-        found = await self._on_thread(function, *args)
+        answered = self._on_thread(function, *args)
+        try:
+            found = await answered
+        except asyncio.CancelledError:
+            if answered.done() and not answered.cancelled() and answered.exception() is None:
+                _drop(answered.result())
+            raise
         return await found if inspect.isawaitable(found) else found
 
     def _on_thread(self, function: Callable[..., Any], *args: object) -> asyncio.Future[Any]:
@@ -161,13 +166,17 @@ class Admission:
         answered = loop.create_future()
 
         def run() -> None:
+            value: object = None
             try:
-                settle = functools.partial(_answer, answered, function(*args))
+                value = function(*args)
+                settle = functools.partial(_answer, answered, value)
             except BaseException as error:
                 settle = functools.partial(_fail, answered, error)
-            with contextlib.suppress(RuntimeError):  # the loop is closed
+            try:
                 loop.call_soon_threadsafe(settle)
                 loop.call_soon_threadsafe(self._free.release)
+            except RuntimeError:  # the loop is closed
+                _drop(value)
 
         self._threads.post(run)
         return answered
@@ -192,9 +201,15 @@ def _is_coroutine_function(function: Callable[..., Any]) -> bool:
 
 
 def _answer(future: asyncio.Future[Any], value: object) -> None:
-    if not future.done():
+    if future.done():  # nobody waits any more
+        _drop(value)
+    else:
         future.set_result(value)
-    elif inspect.iscoroutine(value):  # nobody waits any more
+
+
+def _drop(value: object) -> None:
+    """Nobody will await it, and Python would warn of that."""
+    if inspect.iscoroutine(value):
         value.close()
 
 
