@@ -101,12 +101,12 @@ def kill_one_of_a_steady_load(stage: Stage) -> dict[str, Any]:
     """
     fleet = Fleet(stage, zerorpc.Retry())
     control = fleet.control(fleet.second)
-    for _ in range(3 * IN_FLIGHT):
-        fleet.caller("pid")
     ids = stage.ids(IN_FLIGHT)
     hold = f"{fleet.caller.prefix}hold_idempotent"
     fleet.caller.start_each(lambda client, call_id: client(hold, call_id), ids)
     eventually(lambda: set(ids) <= set(stage.runs), "all calls run")
+    for _ in range(3 * IN_FLIGHT):  # last, or a busy machine would make them too long before
+        fleet.caller("pid")
     fleet.first.kill()
     control("release")
     fleet.caller.join()
