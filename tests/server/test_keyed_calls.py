@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import pytest
 
 import zerorpc
@@ -197,6 +198,21 @@ def test_a_malformed_key_is_refused(key: Any) -> None:
         peer.send({"message_id": b"1" * 32, "v": 3, "_zpc_call": {"key": key}}, "order", ["tea"])
         assert peer.next_event().args[0] == "TypeError"
     assert not shop.runs
+
+
+@pytest.mark.parametrize("octets", [b"\xa2\xff\xfe", b"\xc7\x01\xff\x00", b"\x81\x90\xc0"], ids=["text", "time", "map"])
+def test_an_id_that_can_not_be_read_goes_back_and_spoils_no_answer(octets: bytes) -> None:
+    """A text that isn't UTF-8, a time that there isn't, a map with a key that is none: ids are opaque."""
+    shop = Shop()
+    with serving(shop) as server, RawPeer.to(server.endpoints[0]) as peer:
+        for message_id, reads in ((octets, False), (b"\xa1m", True)):
+            header = {"message_id": msgspec.Raw(message_id), "v": 3, "_zpc_call": {"key": "k"}}
+            peer.send(header, "order", ["tea"])
+            answer = peer.next_data()
+            assert b"\xabresponse_to" + message_id in answer
+            assert not reads or msgspec.msgpack.decode(answer)[1:] == ["OK", [["tea", 1, 1]]]
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+            assert keyed(client).order("tea") == ["tea", 1, 1]
 
 
 @EACH_WAY

@@ -71,7 +71,14 @@ class _Parts(msgspec.Struct, array_like=True):
     args: Raw
 
 
+class _ReplyParts(msgspec.Struct, array_like=True):
+    header: dict[str, Raw]
+    name: Raw
+    args: Raw
+
+
 _parts_decoder = msgspec.msgpack.Decoder(_Parts)
+_reply_decoder = msgspec.msgpack.Decoder(_ReplyParts)
 
 
 def with_time_left(request: Buffer, first: float | None, all_of_it: float, attempt: int = 1) -> bytes:
@@ -98,8 +105,8 @@ def renumbered(request: Buffer, message_id: object, attempt: int) -> bytes:
 
 
 def readdressed(reply: bytes, header: dict[str, Any]) -> bytes:
-    """A packed reply as one to another request: ``header`` has what differs."""
-    parts = _parts_decoder.decode(reply)
+    """A packed reply as one to another request: ``header`` has what differs. The request's id may be unreadable."""
+    parts = _reply_decoder.decode(reply)
     return bytes(pack(({**parts.header, **header}, parts.name, parts.args)))
 
 
