@@ -1,7 +1,7 @@
 # `make help` says what there is. Set-up happens by itself, in .venv, and only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-interop test-packages test-pythons demo model soak bench bench-quick format clean
+.PHONY: help setup test test-interop test-packages test-pythons demo model fuzz soak bench bench-quick format clean
 SHELL := /bin/sh
 
 # Containers often set it. Each of the thousand programs that tests start would compile all of ours anew: 140 ms, of 300.
@@ -26,6 +26,7 @@ help:
 	@echo "make test-packages  the wheel and the sdist, built, installed in fresh venvs and used"
 	@echo "make test-interop  only those with other programs: zerorpc 0.6, Node's, HAProxy, failing networks, loads"
 	@echo "make model   a minute of random operations on both clients at once, against a model; SECONDS=600 SEED=1 (Linux)"
+	@echo "make fuzz    ten minutes of hostile octets, to each thing that takes octets from outside; SECONDS=60 SEED=1 (Linux)"
 	@echo "make soak    2,000 connections for 10 minutes, then three times what a server can do; SECONDS=60 is quicker (Linux)"
 	@echo "make bench   measure us beside other RPCs, half an hour; bench-quick takes a minute (both: Linux)"
 	@echo "make format  let ruff put the code in shape"
@@ -74,6 +75,11 @@ demo: $(STAMP)
 model: SECONDS := 60
 model: $(STAMP)
 	@$(BIN)/python -m tests.model --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+# With atheris where that is installed: pip install ".[fuzz]"
+fuzz: SECONDS := 600
+fuzz: $(STAMP)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # SECONDS of load, after a warm-up; the overload after it takes two minutes at most.
 soak: SECONDS := 600

@@ -62,6 +62,7 @@ UNMEASURED = (
     "tests/benchmarks/",
     "tests/conformance/",
     "tests/faults/",
+    "tests/fuzz/",
     "tests/interop/",
     "tests/soak/",
     "tests/cli/test_programs.py",

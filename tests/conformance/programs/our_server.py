@@ -102,4 +102,5 @@ class Ours(Conformance):
         return zerorpc.current_call().attempt
 
 
-serve(Ours())
+if __name__ == "__main__":
+    serve(Ours())
