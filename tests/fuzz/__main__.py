@@ -7,6 +7,7 @@ server that hears mutated conversations, of two shares. An input that finds a fa
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import math
 import os
@@ -20,7 +21,7 @@ from tests.fuzz.conversations import conversation_of
 from tests.fuzz.inputs import FOUND, input_of, keep
 from tests.fuzz.playing import Fault, narrowed, play
 from tests.fuzz.targets import TARGETS
-from tests.fuzz.worker import Progress
+from tests.fuzz.worker import EXIT_FAULT, GUIDED, Progress
 
 CONVERSATIONS = "conversations"
 SHARES = 2  # of the conversations
@@ -66,12 +67,14 @@ def watch(name: str, seconds: float, seed: int, folder: Path) -> bool:
             hangs = not ends(worker, progress)
         took = time.monotonic() - begun
     print(f"{name}: {progress.number} inputs in {took:.0f} s", flush=True)
-    if worker.returncode in (0, 77) and not hangs:
-        return worker.returncode != 0
-    path = keep(name, input_of(TARGETS[name], seed, progress.number), folder)
-    what = "hangs" if hangs else f"ends the process with {worker.returncode}"
-    print(f"{name}: input {progress.number} of seed {seed} {what}; unless atheris has made it, it is kept in {path}")
-    return True
+    if GUIDED:
+        with contextlib.suppress(OSError):
+            (folder / name).rmdir()  # if atheris has found nothing
+    elif worker.returncode not in (0, EXIT_FAULT):
+        path = keep(name, input_of(TARGETS[name], seed, progress.number), folder)
+        what = "hangs" if hangs else f"ends the process with {worker.returncode}"
+        print(f"{name}: input {progress.number} of seed {seed} {what}; it is kept in {path}", flush=True)
+    return worker.returncode != 0
 
 
 def ends(worker: subprocess.Popen[bytes], progress: Progress) -> bool:

@@ -14,7 +14,7 @@ __all__ = ["CLEAR", "CURVE", "TLS", "Conversation", "conversation_of"]
 
 CLEAR, CURVE, TLS = "clear", "curve", "tls"
 _KINDS, _SHARES = (CLEAR, CURVE, TLS), (80, 10, 10)  # the last two cost several times as much
-_PAUSES = (0.0, 0.0, 0.0, 0.002, 0.02)  # s
+_PAUSES = (0.0, 0.003, 0.01, 0.03)  # s
 _SPOILED = 600  # octets of the ciphertext in which some are changed: the handshake, and a little more
 
 

@@ -10,6 +10,9 @@ from zerorpc.zmtp import State
 
 __all__ = ["check_peer", "receive_after_the_end", "sweep"]
 
+SHORT = 255  # octets of a frame that only counts as one
+HEAD = 4096  # octets that are kept of a frame that is too large
+
 
 def check_peer(peer: Peer[Any, Any]) -> None:
     connection = peer.connection
@@ -21,7 +24,10 @@ def check_peer(peer: Peer[Any, Any]) -> None:
     assert peer.next_wake is None or -math.inf < peer.next_wake < math.inf
     decoder = connection.decoder
     assert len(decoder._rest) < 264
-    assert len(decoder._parts) <= 256
+    limits = decoder._limits
+    assert len(decoder._parts) < limits.frames
+    assert sum(len(part) for part in decoder._parts if len(part) > SHORT) <= limits.message + HEAD * limits.frames
+    assert len(decoder.body or b"") <= max(limits.message, limits.command, HEAD + 16 * 1024)
     assert not connection.publishes or connection.subscriptions._size <= 2 * 1024 * 1024
 
 

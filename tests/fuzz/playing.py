@@ -31,7 +31,7 @@ from tests.fuzz.talks import Talk, talk_of
 
 __all__ = ["Fault", "Figures", "Stage", "narrowed", "play"]
 
-AT_ONCE = 16  # conversations
+AT_ONCE = 32  # conversations
 PATIENCE = 20.0  # s until a server that does nothing hangs
 SILENCE = 0.2  # s after which nobody waits for the rest of a handshake that was spoiled
 LOOKS = 20  # at what the server takes
@@ -110,8 +110,10 @@ def play(conversations: Iterable[Conversation], count: int, seconds: float = flo
             try:
                 asyncio.run(_play_all(batch, stage))
                 resident.append(stage.look()["resident"])
-            except (Fault, zerorpc.ZeroRPCError) as error:
-                raise Fault(str(error), batch) from error
+            except (Fault, zerorpc.ZeroRPCError, OSError) as error:
+                code = stage.process.poll()
+                why = f"{type(error).__name__}: {error}" if code is None else f"the server has ended with {code}"
+                raise Fault(why, batch) from error
             played += len(batch)
         figures = Figures(played, time.monotonic() - begun, innocent.calls, innocent.worst, resident)
     if figures.growth > GROWTH_MAX:

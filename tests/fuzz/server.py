@@ -32,9 +32,11 @@ from service import STATES
 
 HEARTBEAT = 5.0
 LONGEST = 0.05  # s that a method waits: what comes may ask for years
+KEYS = 100  # of calls that are repeated: all that it may keep would look like a leak
 METHODS_ERROR = "%.200s raised %s"  # how the log tells that a method raised
 OURS = str(Path(zerorpc.__file__).parent)
-USUAL = (zerorpc.ZeroRPCError, TypeError, ValueError)  # what our own steps around a method may raise
+# What our own steps around a method may raise, and the end of an argument that streams.
+USUAL = (zerorpc.ZeroRPCError, TypeError, ValueError, StopIteration, StopAsyncIteration)
 
 
 class Service(Ours):
@@ -112,7 +114,9 @@ def main() -> None:
     logging.getLogger().addHandler(Complaints(service))
     sys.unraisablehook = lambda told: service.complain(f"ignored in {told.object!r}: {told.exc_value!r}")
     threading.excepthook = lambda told: service.complain(f"thread {told.thread} ended with {told.exc_value!r}")
-    server = service.server = zerorpc.Server(service, heartbeat=HEARTBEAT, grace=0.1)
+    server = service.server = zerorpc.Server(
+        service, heartbeat=HEARTBEAT, grace=0.1, answers=zerorpc.Answers(keys=KEYS)
+    )
     endpoints = {
         "clear": server.bind("tcp://127.0.0.1:0")[0],
         "curve": server.bind("tcp://127.0.0.1:0", curve=zerorpc.Curve(SERVER_KEYS[1]))[0],

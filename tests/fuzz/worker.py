@@ -8,7 +8,9 @@ input that could be made of the one that found it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import mmap
 import os
 import sys
@@ -20,8 +22,9 @@ from pathlib import Path
 
 from tests.fuzz.inputs import LONGEST, Target, input_of, keep, shortened
 
-__all__ = ["EXIT_FAULT", "Progress", "play_for"]
+__all__ = ["EXIT_FAULT", "GUIDED", "Progress", "play_for"]
 
+GUIDED = importlib.util.find_spec("atheris") is not None
 EXIT_FAULT = 77  # as libFuzzer's
 TRIES = 300  # shorter inputs that are tried
 
@@ -85,7 +88,8 @@ def guided(name: str, seconds: float, seed: int, progress: Progress, folder: Pat
     """Let atheris make the inputs. Doesn't return."""
     import atheris  # type: ignore[import-untyped]
 
-    with atheris.instrument_imports(include=["zerorpc"]):
+    told_of_each_module = io.StringIO()
+    with contextlib.redirect_stderr(told_of_each_module), atheris.instrument_imports(include=["zerorpc"]):
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]
 
@@ -105,6 +109,7 @@ def guided(name: str, seconds: float, seed: int, progress: Progress, folder: Pat
             "max_len": 2 * LONGEST,
             "timeout": 20,  # s for one input
             "rss_limit_mb": 2048,
+            "report_slow_units": 20,
             "artifact_prefix": f"{folder / name}{os.sep}",
             "verbosity": 0,
         }
@@ -113,7 +118,7 @@ def guided(name: str, seconds: float, seed: int, progress: Progress, folder: Pat
 
 
 def main(name: str, seconds: str, seed: str, progress: str, folder: str) -> int:
-    if importlib.util.find_spec("atheris") is not None:
+    if GUIDED:
         guided(name, float(seconds), int(seed), Progress(progress), Path(folder))
     from tests.fuzz.targets import TARGETS
 
