@@ -1,4 +1,8 @@
-"""What a target is, which inputs are made for it, and where those are kept that have found a fault."""
+"""What a target is, which inputs are made for it, and where those are kept that have found a fault.
+
+A target that reads its choices in another way than before makes other runs of the inputs that are kept: whoever changes
+it keeps what they have found by a test of its own, beside those of the room that had the fault.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from tests.fuzz.talks import Talk, talk_of
 __all__ = ["Fault", "Figures", "Stage", "narrowed", "play"]
 
 AT_ONCE = 32  # conversations
-PATIENCE = 20.0  # s until a server that does nothing hangs
+PATIENCE = 60.0  # s until a server that does nothing hangs
 SILENCE = 0.2  # s after which nobody waits for the rest of a handshake that was spoiled
 LOOKS = 20  # at what the server takes
 GROWTH_MAX = 4.0  # MB

@@ -12,8 +12,8 @@ from tests.fuzz.playing import play
 from tests.fuzz.targets import TARGETS
 
 SEED = 1
-INPUTS = 400  # of each target
-CONVERSATIONS = 400
+INPUTS = 300  # of each target
+CONVERSATIONS = 300
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)

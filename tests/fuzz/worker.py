@@ -45,12 +45,14 @@ class Progress:
         self._map[:8] = number.to_bytes(8, "little")
 
 
-def play_for(target: Target, seconds: float, seed: int, progress: Progress, folder: Path) -> int:
-    """Play inputs of a run; how many places have raised."""
+def play_for(
+    target: Target, seconds: float, seed: int, progress: Progress, folder: Path, most: int = sys.maxsize
+) -> int:
+    """Play inputs of a run, at ``most`` so many; how many places have raised."""
     seen: set[str] = set()
     until = time.monotonic() + seconds
     number = 0
-    while time.monotonic() < until:
+    while number < most and time.monotonic() < until:
         number += 1
         progress.number = number
         octets = input_of(target, seed, number)
