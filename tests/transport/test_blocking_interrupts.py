@@ -61,7 +61,7 @@ KINDS = {
 }
 
 
-MORE_LINES = 30  # that one call may run more than another, where what it waits for isn't there yet
+MORE_LINES = 90  # that one call may run more than another, where what it waits for isn't there yet
 
 
 @pytest.mark.parametrize("kind", KINDS)
