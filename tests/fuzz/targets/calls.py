@@ -22,9 +22,11 @@ from zerorpc.errors import ProtocolError
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.server_peer import ServerPeer
+from zerorpc.zmtp import Limits
 
 PAIRS = [pair for pair in MECHANISMS if pair.ours().as_server or pair.ours().symmetric]
 TIMES = (0.0, 0.0005, 0.01, 1.0, 2.5, 6.0, 31.0)
+STALLED = 40  # s after which a stream ends whose reader asks for nothing more
 LATE = (0.0, 0.0, 0.05, 2.0, 20.0)  # s
 TOO_MUCH = 300_000  # octets on the way, from which on a peer is told to write no more
 
@@ -46,7 +48,7 @@ class Scene:
         security, heartbeat = tape.pick(PAIRS), tape.pick((5.0, 0.8, None))
         self.clock = Clock()
         client: Any = ClientPeer(heartbeat, new_ids(), passive=tape.chance(4), mechanism=security.theirs)
-        server: Any = ServerPeer(heartbeat, new_ids(), mechanism=security.ours)
+        server: Any = ServerPeer(heartbeat, new_ids(), Limits(stalled=STALLED), security.ours)
         self.client = ClientSide(client, lambda: self.clock.now)
         self.server = ServerSide(server, lambda: self.clock.now)
         self.to: dict[Peer[Any, Any], bytearray] = {client: bytearray(), server: bytearray()}

@@ -22,7 +22,7 @@ from zerorpc.protocol.server_peer import ServerPeer
 from zerorpc.zmtp import Limits
 from zerorpc.zmtp.mechanisms import Null
 
-LIMITS = Limits(message=100_000, frames=8, command=1024, subscriptions=4096)
+LIMITS = Limits(message=100_000, values=1000, stalled=20, frames=8, command=1024, subscriptions=4096)
 TIMES = (0.0, 0.01, 1.0, 5.0, 16.0, 31.0)
 NAMES = (
     b"OK", b"ERR", b"STREAM", b"STREAM_DONE", b"_zpc_more", b"_zpc_hb", b"_zpc_cancel", b"_zpc_goaway", b"_zpc_latest",
