@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,8 +43,7 @@ def test_nothing_else_is_kept() -> None:
     assert kept <= {*TARGETS, "conversations"}
 
 
-def test_recordings_name_nothing_of_the_machine_that_made_them() -> None:
+def test_recordings_name_no_folder_of_the_machine_that_made_them() -> None:
     for path in (Path(__file__).parent / "recorded").glob("*.json"):
-        text = path.read_text(encoding="utf-8")
-        for name in ("/home", "/root", "/work", "site-packages"):
-            assert name.encode().hex() not in text
+        for chunks in json.loads(path.read_text(encoding="utf-8")).values():
+            assert re.search(rb"/[\w.+@-]+/", bytes.fromhex("".join(chunks))) is None
