@@ -213,6 +213,45 @@ def test_a_client_with_the_code_gets_its_key_in_and_learns_the_servers(folder: P
     assert sorted(path.name for path in folder.glob("*.key")) == ["alice.key", "bob.key"]
 
 
+def test_who_has_paired_gets_the_answer_though_the_code_lets_nobody_in_any_more(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    looks: list[bool] = []
+    changed = keys.changed
+
+    def look() -> bool:
+        looks.append(changed())
+        return looks[-1]
+
+    keys.changed = look  # type: ignore[method-assign]
+    with serving(Robot(), curve=CURVE, authenticator=keys) as server:
+        known_by, visitor = keys_of_code(keys.pair(CURVE))
+        by_code = zerorpc.Curve(visitor.secret, known_by.public)
+        with (
+            zerorpc.Client(server.endpoints[0], curve=curve(ALICE), timeout=PATIENCE) as alice,
+            zerorpc.Client(server.endpoints[0], curve=by_code, timeout=PATIENCE) as client,
+        ):
+            assert alice.me() == "alice"  # so that somebody is asked about
+            assert client.pair("bob", BOB.public) == [SERVER.public, "bob"]
+            eventually(lambda: True in looks)
+            seen = len(looks)
+            eventually(lambda: len(looks) > seen + 1)
+            with pytest.raises(zerorpc.RemoteError, match="used already"):  # by the same connection
+                client.pair("eve", KeyPair.generate().public)
+
+
+def test_a_new_code_ends_the_one_before_also_for_who_has_connected_with_it(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    with serving(Robot(), curve=CURVE, authenticator=keys) as server:
+        known_by, visitor = keys_of_code(keys.pair(CURVE))
+        by_code = zerorpc.Curve(visitor.secret, known_by.public)
+        with zerorpc.Client(server.endpoints[0], curve=by_code, timeout=PATIENCE) as client:
+            assert client._zerorpc_list() == ["pair"]
+            keys.pair(CURVE)
+            with pytest.raises(zerorpc.RemoteError, match="used already, or is too old"):
+                client.pair("bob", BOB.public)
+    assert sorted(path.name for path in folder.glob("*.key")) == ["alice.key"]
+
+
 NAMES = {
     "free": ("bob", BOB, "bob"),
     "taken": ("alice", BOB, "alice-2"),

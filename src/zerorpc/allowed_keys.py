@@ -87,6 +87,8 @@ class AllowedKeys:
             raise ValueError("pair() needs the server's curve, zerorpc.Curve(secret_key)")
         from zerorpc.pairing import Pairing  # what makes codes takes a while to import
 
+        if self._pairing is not None:
+            self._pairing.close()
         self._pairing = Pairing(curve.keys.public, self._let_in, seconds)
         return self._pairing.code
 

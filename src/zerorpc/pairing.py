@@ -82,6 +82,10 @@ class Pairing:
     def is_open(self) -> bool:
         return not self._over and self._clock() < self._until
 
+    def close(self) -> None:
+        """The code is good no more, for those who have connected with it neither."""
+        self._over = True
+
     def pair(self, name: object, key: object) -> tuple[bytes, str]:
         """Called by the client: what it wants to be called, and its public key. Returns the server's key, and by which
         name it knows the client.

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from zerorpc.callers import Authenticator, Caller
+from zerorpc.callers import Authenticator, Caller, Visitor
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.logs import Logger, Sparing, is_ctrl_c
 from zerorpc.runtime.side_thread import SideThreads
@@ -103,7 +103,8 @@ class Admission:
         if (more := self._accepted.turn()) is not None:
             logger.info("let in %s, who is %s%s", caller, identity, more)
         self._admitted(link, identity)
-        if self._changed is not None:
+        # A visitor is not asked about again: what it calls makes the change, perhaps, and it is to get the answer.
+        if self._changed is not None and not isinstance(identity, Visitor):
             self._let_in[link] = caller, identity
             if self._watch is None or self._watch.done():
                 self._watch = asyncio.get_running_loop().create_task(self._look(self._changed))
