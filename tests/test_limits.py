@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -38,6 +38,19 @@ class Service:
     def wait(self) -> None:
         self.release.wait(PATIENCE)
 
+    def sizes(self, values: Iterable[Any]) -> list[int]:
+        return [len(value) for value in values]
+
+    async def sizes_on_the_loop(self, values: AsyncIterator[Any]) -> list[int]:
+        return [len(value) async for value in values]
+
+    def sizes_as_they_come(self, values: Iterable[Any]) -> Iterator[int]:
+        for value in values:
+            yield len(value)
+
+    def ask(self, function: Callable[[], Any]) -> int:
+        return len(function())
+
     def count(self) -> Iterator[int]:
         try:
             yield from range(1_000_000)
@@ -62,6 +75,32 @@ def test_more_values_fail_their_call_only() -> None:
         with pytest.raises(zerorpc.RemoteError, match=r"too many values \(the limit is 2000"):
             client.size([1000] * 5_000)
         assert client.size(b"") == 0
+
+
+TOO_LARGE = {"octets": (bytes(10_000), "the limit is 10000"), "values": ([1000] * 3_000, "the limit is 2000")}
+
+
+@pytest.mark.parametrize("what", TOO_LARGE)
+def test_an_item_that_is_larger_fails_its_call_only(what: str) -> None:
+    """It was left out, and the method took what was left for all."""
+    large, why = TOO_LARGE[what]
+    with joined(Service(), limits=Limits(message=10_000, values=2_000)) as client:
+        for method in ("sizes", "sizes_on_the_loop"):
+            with pytest.raises(zerorpc.RemoteError, match=f"an item of an argument of {method} .*{why}"):
+                client(method, iter([b"a", large, b"ccc"]))
+        with pytest.raises(zerorpc.RemoteError, match=why):
+            list(client.sizes_as_they_come(iter([b"a", large, b"ccc"])))
+        assert client.sizes(iter([b"a", b"bb"])) == [1, 2]
+
+
+@pytest.mark.parametrize("what", TOO_LARGE)
+def test_a_larger_answer_of_the_callers_function_fails_the_call_only(what: str) -> None:
+    """Its method waited for the answer until the caller's time was over."""
+    large, why = TOO_LARGE[what]
+    with joined(Service(), limits=Limits(message=10_000, values=2_000)) as client:
+        with pytest.raises(zerorpc.RemoteError, match=f"a function has returned that was passed to ask .*{why}"):
+            client.ask(lambda: large)
+        assert client.ask(lambda: b"12") == 2
 
 
 def test_so_many_requests_wait() -> None:

@@ -120,6 +120,8 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         response_to = bytes(header.response_to)
         open_channel = self.channels.get(response_to if routing is None else (routing, response_to))
         if type(event) is not WireEvent:
+            if open_channel is not None and self.level >= 1 and isinstance(event, BadEvent):
+                self._refuse_further(open_channel, event, touched)
             return
         if event.name == GOAWAY:  # whatever its id: a program's own may be that of a request as well
             if self.level >= 1 and not self.heard_goaway:
@@ -173,6 +175,22 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
                 channel.pending.take(event.args)
         elif name == CANCEL and self.level >= 1:
             self._end(channel, LostRemote(f"the caller of {channel.name} gave up"), touched)
+
+    def _refuse_further(self, channel: ServerChannel, event: BadEvent, touched: list[ServerChannel]) -> None:
+        """An item of an argument, or a function's outcome, can't be taken: its call fails, or the method would miss it
+        without knowing.
+        """
+        if channel.inflow is not None and event.name in ITEM_EVENTS:
+            what = "an item of an argument of"
+        elif channel.pending is not None and event.name == OUTCOME:
+            what = "what a function has returned that was passed to"
+        else:
+            return
+        if channel.finished:  # it is missed by nobody
+            return
+        why = f"{what} {channel.name} can't be taken: {event.problem}"
+        self.send_event(channel, encode(self.event_header(channel), ERR, ["ProtocolError", why, ""]))
+        self._end(channel, ProtocolError(why), touched)
 
     def _end(self, channel: ServerChannel, error: Exception, touched: list[ServerChannel]) -> None:
         self.forget(channel)
