@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import threading
@@ -119,6 +120,37 @@ def test_a_file_that_is_written_anew(folder: Path) -> None:
     assert (who(keys, ALICE), who(keys, BOB)) == (None, "alice")
 
 
+def test_a_file_that_may_be_read_from_now_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its size nor its time of change tells that."""
+    monkeypatch.setattr(allowed_keys, "read_certificate", lambda path: os.close(os.open(path + "?", os.O_RDONLY)))
+    keys = zerorpc.AllowedKeys(folder)
+    assert who(keys, ALICE) is None
+    monkeypatch.undo()
+    (folder / "alice.key").chmod(0o600)
+    assert keys.changed()
+    assert who(keys, ALICE) == "alice"
+
+
+def test_files_that_cannot_be_read_just_now_change_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody was let in any more, until the folder changed again."""
+    keys = zerorpc.AllowedKeys(folder)
+
+    def fail(path: str) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    write_public(folder, "bob", BOB.public)
+    with monkeypatch.context() as without_descriptors:
+        without_descriptors.setattr(allowed_keys, "read_certificate", fail)
+        for _ in range(3):
+            assert not keys.changed()
+        assert who(keys, ALICE) == "alice"
+    assert caplog.text.count("go on to count") == 1
+    assert keys.changed()
+    assert (who(keys, ALICE), who(keys, BOB)) == ("alice", "bob")
+
+
 def test_a_key_that_comes_and_goes_between_two_looks_was_a_change(folder: Path) -> None:
     """Its caller may have been let in meanwhile."""
     keys = zerorpc.AllowedKeys(folder)
@@ -184,6 +216,33 @@ def test_whose_key_is_taken_out_loses_the_connection_and_nobody_else_does(folder
             write_public(folder, "alison", ALICE.public)
             with zerorpc.Client(endpoint, curve=curve(ALICE), timeout=PATIENCE) as again:
                 assert again.me() == "alison"
+
+
+def test_servers_that_share_the_keys_are_all_told(folder: Path) -> None:
+    """Only the first that asked was, and the other one's connections went on."""
+    keys = zerorpc.AllowedKeys(folder)
+    with (
+        serving(Robot(), curve=CURVE, authenticator=keys) as one,
+        serving(Robot(), curve=CURVE, authenticator=keys) as other,
+        zerorpc.Client(one.endpoints[0], curve=curve(ALICE), timeout=PATIENCE) as here,
+        zerorpc.Client(other.endpoints[0], curve=curve(ALICE), timeout=PATIENCE) as there,
+    ):
+        assert (here.me(), there.me()) == ("alice", "alice")
+        links = [*one._core.hub.links, *other._core.hub.links]
+        os.unlink(folder / "alice.key")
+        eventually(lambda: not any(link in server._core.hub.links for link in links for server in (one, other)))
+
+
+def test_what_others_say_may_change(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    path = write_public(tmp_path / "more", "bob", BOB.public)
+    keys = zerorpc.AllowedKeys(folder, others=zerorpc.AllowedKeys(tmp_path / "more"))
+    assert who(keys, BOB) == "bob"
+    assert not keys.changed()
+    os.unlink(path)
+    assert keys.changed()
+    assert who(keys, BOB) is None
+    assert not keys.changed()
 
 
 # Pairing
@@ -278,6 +337,7 @@ def test_what_is_no_name_for_a_file(folder: Path, name: str) -> None:
     with pytest.raises(ValueError, match="a name has letters"):
         keys._pairing.pair(name, BOB.public)
     assert sorted(path.name for path in folder.iterdir()) == ["alice.key", "alice.key_secret"]
+    assert keys._pairing.pair("bob", BOB.public) == (SERVER.public, "bob")  # the code is good for another try
 
 
 def test_all_names_are_taken(folder: Path) -> None:
@@ -296,6 +356,20 @@ def test_a_second_code_ends_the_first(folder: Path) -> None:
     assert keys.pairing_keys == second[0]
     assert who(keys, first[1]) is None
     assert who(keys, second[1]) == "who has the pairing code"
+
+
+def test_a_second_code_ends_the_first_also_for_who_has_connected_with_it(folder: Path) -> None:
+    keys = zerorpc.AllowedKeys(folder)
+    with serving(Robot(), curve=CURVE, authenticator=keys) as server:
+        known_by, visitor = keys_of_code(keys.pair(CURVE))
+        with zerorpc.Client(
+            server.endpoints[0], curve=zerorpc.Curve(visitor.secret, known_by.public), timeout=PATIENCE
+        ) as client:
+            assert client._zerorpc_list() == ["pair"]
+            keys.pair(CURVE)
+            with pytest.raises(zerorpc.RemoteError, match="used already, or is too old"):
+                client.pair("eve", BOB.public)
+    assert who(keys, BOB) is None
 
 
 def test_pairing_needs_the_servers_key(folder: Path) -> None:

@@ -87,6 +87,32 @@ def test_what_makes_no_sense_does_not_use_it_up(given: tuple[object, object]) ->
     assert pairing.is_open
 
 
+def test_who_cannot_be_admitted_may_try_again() -> None:
+    admitting: list[bool] = []
+
+    def admit(name: str, key: bytes) -> str:
+        admitting.append(pairing.is_open)  # else its connection would be ended meanwhile
+        if name == "a b":
+            raise ValueError("no name")
+        return name
+
+    pairing = Pairing(OURS, admit, 600, Clock())
+    with pytest.raises(ValueError, match="no name"):
+        pairing.pair("a b", ALICE)
+    assert pairing.pair("alice", ALICE) == (OURS, "alice")
+    assert admitting == [True, True]
+    assert not pairing.is_open
+
+
+def test_it_can_be_ended() -> None:
+    pairing, admitted = new_pairing()
+    pairing.end()
+    assert not pairing.is_open
+    with pytest.raises(PermissionError, match="used already"):
+        pairing.pair("eve", ALICE)
+    assert admitted == []
+
+
 def test_of_many_at_once_one_pairs() -> None:
     pairing, admitted = new_pairing()
     ready = threading.Barrier(8)

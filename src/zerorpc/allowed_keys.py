@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from zerorpc.callers import Authenticator, Caller, Visitor
+from zerorpc.callers import Authenticator, Caller, Visitor, watching
 from zerorpc.curve import Curve
 from zerorpc.given import path_of
 from zerorpc.keys import KeyPair, encode_z85, fingerprint, read_certificate, write_public
@@ -26,7 +27,9 @@ _LOOK_EVERY = 0.1  # s for which a change may go unnoticed by those who connect;
 _ENDING = ".key"  # of a file with a public key; secret ones end in .key_secret
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}"  # of who pairs: it becomes a file's
 
-_Signature: TypeAlias = tuple[tuple[str, int, int, int], ...]
+_NOT_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # errors that say nothing of a file
+
+_Signature: TypeAlias = tuple[tuple[str, int, int, int, int], ...]
 
 
 class AllowedKeys:
@@ -41,7 +44,7 @@ class AllowedKeys:
     one is NAME. Of two files with the same key the first in the order of the alphabet counts. Changes count at once for
     who connects, and within a second for who has: whose file is taken out, or has another key now, loses the
     connections that are open. A file that can't be used lets nobody in, which the log says; a folder that can't be read
-    changes nothing.
+    changes nothing. Several servers may share one of these.
 
     Arguments: ``folder``; ``others``, an authenticator for callers who have none of these keys, such as
     ``RightsFile.identify`` for those at an ipc path. None refuses them.
@@ -56,7 +59,7 @@ class AllowedKeys:
         self._others = others
         # Replaced as one: two threads may read it at once, and the one that is first may be the last to be done.
         self._read: tuple[_Signature, dict[str, str]] = self._read_all(_signature(self.folder))
-        self._told = self._read  # what ``changed`` has told of
+        self._changed = self._zerorpc_watch()
         self._looked = monotonic()
         self._problem = ""
         self._pairing: Pairing | None = None
@@ -87,9 +90,9 @@ class AllowedKeys:
             raise ValueError("pair() needs the server's curve, zerorpc.Curve(secret_key)")
         from zerorpc.pairing import Pairing  # what makes codes takes a while to import
 
-        if self._pairing is not None:
-            self._pairing.close()
-        self._pairing = Pairing(curve.keys.public, self._let_in, seconds)
+        before, self._pairing = self._pairing, Pairing(curve.keys.public, self._let_in, seconds)
+        if before is not None:
+            before.end()
         return self._pairing.code
 
     @property
@@ -120,10 +123,20 @@ class AllowedKeys:
         raise ValueError(f"there are {number} keys called {name} already: choose another name")
 
     def changed(self) -> bool:
-        """Whether the folder has changed since this was asked before."""
-        self._look()
-        before, self._told = self._told, self._read
-        return before is not self._told
+        """Whether the folder has changed since this was asked before, or what ``others`` say."""
+        return bool(self._changed())
+
+    def _zerorpc_watch(self) -> Callable[[], Any]:
+        """``changed`` for one of several that ask: each of them is told."""
+        told, others = self._read, None if self._others is None else watching(self._others)
+
+        def changed() -> Any:
+            nonlocal told
+            self._look()
+            before, told = told, self._read
+            return before is not told or (others is not None and others())
+
+        return changed
 
     def _look(self) -> None:
         """Read the keys again if the folder has changed. After an error it is tried again, which is told once."""
@@ -148,6 +161,8 @@ class AllowedKeys:
             try:
                 found.setdefault(encode_z85(read_certificate(path)[0]), file.removesuffix(_ENDING))
             except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in _NOT_NOW:
+                    raise
                 logger.error("%s lets nobody in: %s", path, error)
         return signature, found
 
@@ -156,7 +171,7 @@ class AllowedKeys:
 
 
 def _signature(folder: str) -> _Signature:
-    """What changes when a key is added, taken out or replaced: each file's name, in order, inode, size and time."""
+    """What changes when a key is added, taken out or replaced: each file's name, in order, inode, size and times."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -165,5 +180,5 @@ def _signature(folder: str) -> _Signature:
                     state = entry.stat()  # of what a symbolic link leads to
                 except OSError:  # taken out meanwhile, or a link that leads nowhere
                     continue
-                found.append((entry.name, state.st_ino, state.st_size, state.st_mtime_ns))
+                found.append((entry.name, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     return tuple(sorted(found))

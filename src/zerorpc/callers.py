@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Authenticator", "Authorizer", "Caller", "Certificate", "UnixProcess", "Visitor"]
+__all__ = ["Authenticator", "Authorizer", "Caller", "Certificate", "UnixProcess", "Visitor", "watching"]
 
 
 class Certificate(NamedTuple):
@@ -90,6 +90,12 @@ class Authenticator(Protocol):
 
     def __call__(self, caller: Caller, /) -> str | Awaitable[str | None] | None:
         """The caller's identity, a text; None to refuse it. So does whatever this raises."""
+
+
+def watching(authenticator: Authenticator) -> Callable[[], Any] | None:
+    """Its ``changed``, for one server of those that may share it; None if it has none."""
+    watch = getattr(authenticator, "_zerorpc_watch", None)  # of ours: it tells each server of each change
+    return getattr(authenticator, "changed", None) if watch is None else watch()
 
 
 class Authorizer(Protocol):

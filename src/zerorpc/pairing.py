@@ -76,29 +76,37 @@ class Pairing:
         self._turn, put = os.pipe()
         os.set_blocking(self._turn, False)
         os.write(put, b"1")
+        self._put = put
         weakref.finalize(self, _close, self._turn, put)
 
     @property
     def is_open(self) -> bool:
         return not self._over and self._clock() < self._until
 
-    def close(self) -> None:
-        """The code is good no more, for those who have connected with it neither."""
-        self._over = True
-
     def pair(self, name: object, key: object) -> tuple[bytes, str]:
         """Called by the client: what it wants to be called, and its public key. Returns the server's key, and by which
         name it knows the client.
 
-        Raises ValueError for what is no name or no key, and PermissionError when the code is good no more.
+        Raises ValueError for what is no name or no key, what ``admit`` raises, and PermissionError when the code is
+        good no more. Who could not be admitted may try again.
         """
         if not (isinstance(key, bytes) and len(key) == KEY_SIZE and isinstance(name, str)):
             raise ValueError("a name and a key are needed")
         if not self.is_open or not self._takes_turn():
             self._over = True
             raise PermissionError("the code was used already, or is too old")
+        try:
+            known_as = self._admit(name, key)
+        except BaseException:
+            os.write(self._put, b"1")
+            raise
+        self._over = True  # not before: who isn't let in any more loses its connection, and would not get the answer
+        return self._server_key, known_as
+
+    def end(self) -> None:
+        """The code is good no more, also for who has connected with it."""
         self._over = True
-        return self._server_key, self._admit(name, key)
+        self._takes_turn()
 
     def _takes_turn(self) -> bool:
         try:

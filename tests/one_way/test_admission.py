@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, eventually, on_thread, run
 from zerorpc.keys import KeyPair, encode_z85
+from zerorpc.pairing import keys_of_code
 
 SERVER, ALICE, EVE = (KeyPair.generate() for _ in range(3))
 NAMES = {encode_z85(ALICE.public): "alice"}
@@ -66,6 +68,20 @@ def test_only_who_is_known_pushes_and_only_what_it_may(
     assert work.taken == [("alice", 1), ("alice", 2)]
     assert "denied stop to alice" in caplog.text
     assert "nothing raised NameError" in caplog.text
+
+
+def test_who_has_a_pairing_code_only_has_nothing_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The code is for a server that has the same keys."""
+    keys = zerorpc.AllowedKeys(tmp_path)
+    _, visitor = keys_of_code(keys.pair(zerorpc.Curve(SERVER.secret)))
+    work = Work()
+    puller = zerorpc.Puller(work, curve=zerorpc.Curve(SERVER.secret), authenticator=keys)
+    puller.bind("tcp://127.0.0.1:0")
+    with on_thread(puller), zerorpc.Pusher(curve=curve(visitor)) as pusher:
+        pusher.connect(puller.endpoints[0])
+        pusher.take(1)
+        eventually(lambda: "denied take to who has the pairing code" in caplog.text)
+    assert work.taken == []
 
 
 def test_on_a_loop() -> None:

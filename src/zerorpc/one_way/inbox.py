@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeAlias
 
-from zerorpc.callers import Authenticator, Authorizer
+from zerorpc.callers import Authenticator, Authorizer, Visitor
 from zerorpc.doors.event_invocation import EventHooks, EventInvocation, is_the_programs
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
@@ -220,7 +220,10 @@ class Inbox:
     def peer_retires(self, link: AioLink) -> None: ...
 
     def _admitted(self, link: AioLink, identity: str) -> None:
-        link.peer.rights = Rights(self._rules, identity)
+        rules = self._rules
+        if isinstance(identity, Visitor):  # pairing is for servers, which answer
+            rules = Rules(self.methods, lambda *_: False)
+        link.peer.rights = Rights(rules, identity)
 
     def peer_lost(self, link: AioLink, ended: list[Any]) -> None:
         if self.hub.admission is not None:

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from zerorpc.callers import Authenticator, Caller, Visitor
+from zerorpc.callers import Authenticator, Caller, Visitor, watching
 from zerorpc.errors import LostRemote, ProtocolError
 from zerorpc.logs import Logger, Sparing, is_ctrl_c
 from zerorpc.runtime.side_thread import SideThreads
@@ -45,7 +45,7 @@ class Admission:
         self._authenticator: Callable[[Caller], Any] = authenticator
         self._admitted = admitted
         self._proxied = proxied
-        self._changed: Callable[[], Any] | None = getattr(authenticator, "changed", None)
+        self._changed: Callable[[], Any] | None = watching(authenticator)
         self._tasks: dict[AioLink, asyncio.Task[None]] = {}
         self._let_in: dict[AioLink, tuple[Caller, str]] = {}  # if that may change
         self._changes = 0  # times that it has changed
