@@ -53,9 +53,50 @@ def test_several_that_trust_at_once(home: Path) -> None:
     assert len(KnownServers().all()) == 8
 
 
+def test_one_that_trusts_while_another_one_forgets(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had written was lost, and so calls went out in clear."""
+    KnownServers().trust(ENDPOINT, ROBOT.public)
+    trusting = threading.Thread(target=lambda: KnownServers().trust("tcp://other:1", OTHER.public))
+    replace = os.replace
+
+    def slow_replace(*paths: str) -> None:
+        trusting.start()
+        trusting.join(0.1)
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", slow_replace)
+    assert KnownServers().forget(ENDPOINT)
+    trusting.join(PATIENCE)
+    assert KnownServers().all() == {"tcp://other:1": OTHER.public}
+
+
+def test_a_last_line_that_was_left_open(home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "known_servers").write_text(f"{ENDPOINT} {encode_z85(ROBOT.public)}")
+    KnownServers().trust("tcp://other:1", OTHER.public)
+    assert KnownServers().all() == {ENDPOINT: ROBOT.public, "tcp://other:1": OTHER.public}
+
+
+@pytest.mark.parametrize("endpoint", ["ipc:///run/a ", "ipc:///run/a\nipc:///run/b", "ipc:///run/a\u2028"])
+def test_what_would_not_be_read_again(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="in one line"):
+        KnownServers().trust(endpoint, ROBOT.public)
+    assert KnownServers().all() == {}
+
+
+def test_a_symbolic_link_stays_one(home: Path, tmp_path: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "known_servers").symlink_to(tmp_path / "elsewhere")
+    KnownServers().trust(ENDPOINT, ROBOT.public)
+    assert KnownServers().forget(ENDPOINT)
+    assert (home / "known_servers").is_symlink()
+    assert KnownServers().all() == {}
+
+
 DAMAGED = {
     "half a key": (f"{ENDPOINT} {encode_z85(ROBOT.public)[:20]}\n", "line 1: a key in Z85 has 40 characters"),
     "no key": (f"# comment\n\n{ENDPOINT}\n", "line 3: a key in Z85 has 40 characters"),
+    "no endpoint": (f"robot:4242 {encode_z85(ROBOT.public)}\n", "line 1: .*no scheme"),
     "no text": ("\udcff", "can't decode byte 0xff"),
 }
 
@@ -96,6 +137,14 @@ def test_two_programs_that_make_own_keys_at_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(known_servers, "write_certificates", come_second)
     assert own_keys(make=True) == OTHER
+
+
+def test_own_keys_of_which_the_public_one_is_left(home: Path) -> None:
+    home.mkdir(parents=True)
+    write_public(home, "me", ROBOT.public)
+    assert own_keys() is None
+    with pytest.raises(ValueError, match=r"has me\.key, and no me\.key_secret"):
+        own_keys(make=True)
 
 
 def test_own_keys_without_the_secret_one(home: Path) -> None:

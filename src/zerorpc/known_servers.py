@@ -11,10 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+from collections.abc import Iterator
 
 from zerorpc.curve import Curve
 from zerorpc.keys import KeyPair, decode_z85, encode_z85, read_certificate, write_certificates
 from zerorpc.transport.endpoints import parse
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["KnownServers", "known_server", "own_keys", "settings_folder"]
 
@@ -63,7 +68,8 @@ class KnownServers:
             if line.strip() and not line.startswith("#"):
                 endpoint, _, key = line.strip().rpartition(" ")
                 try:
-                    found[endpoint.strip()] = decode_z85(key)
+                    octets = decode_z85(key)
+                    found[parse(endpoint.strip()).text] = octets
                 except ValueError as error:
                     raise ValueError(f"{self.path}, line {number}: {error}") from None
         return found
@@ -74,23 +80,50 @@ class KnownServers:
         return self.all().get(text)
 
     def trust(self, endpoint: str, key: bytes) -> None:
-        """From now on the server there has this key. Raises EndpointError, OSError."""
-        line = f"{parse(endpoint).text} {encode_z85(key)}\n"
+        """From now on the server there has this key. Raises EndpointError, ValueError for an endpoint that is no line
+        by itself, OSError.
+        """
+        text = parse(endpoint).text
+        if text != text.strip() or not text.isprintable():
+            raise ValueError("an endpoint in one line is needed, without spaces at its ends")
         make_folder(os.path.dirname(self.path))
-        with open(self.path, "ab", opener=_for_owner) as file:  # one write, so that two programs may do it at once
-            file.write((line if file.tell() else _HEAD + line).encode())
+        with self._alone(), open(self.path, "a+b", opener=_for_owner) as file:
+            before = _HEAD
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                before = "" if file.read() == b"\n" else "\n"  # who has edited it may have left the last line open
+            file.write(f"{before}{text} {encode_z85(key)}\n".encode())
 
     def forget(self, endpoint: str) -> bool:
         """The server there is unknown from now on; whether it was known. Raises EndpointError, OSError."""
         text = parse(endpoint).text
-        known = self.all()
-        if known.pop(text, None) is None:
+        if text not in self.all():
             return False
-        written = f"{self.path}.{os.getpid()}"
-        with open(written, "wb", opener=_for_owner) as file:
-            file.write((_HEAD + "".join(f"{name} {encode_z85(key)}\n" for name, key in known.items())).encode())
-        os.replace(written, self.path)
+        path = os.path.realpath(self.path)  # of a symbolic link, what it leads to
+        with self._alone():
+            known = self.all()
+            known.pop(text, None)
+            written = f"{path}.{os.getpid()}"
+            with open(written, "wb", opener=_for_owner) as file:
+                file.write((_HEAD + "".join(f"{name} {encode_z85(key)}\n" for name, key in known.items())).encode())
+            os.replace(written, path)
         return True
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other program changes it meanwhile: what one has just written would be lost where another forgets. By a
+        lock of the folder, which stays the same; not on Windows, nor where a file system has no locks.
+        """
+        if sys.platform == "win32":
+            yield
+            return
+        folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def __repr__(self) -> str:
         return f"<KnownServers {self.path!r}>"
@@ -109,6 +142,10 @@ def own_keys(make: bool = False) -> KeyPair | None:
     try:
         public, secret = read_certificate(path)
     except FileNotFoundError:
+        if make:
+            raise ValueError(
+                f"{folder} has me.key, and no me.key_secret: remove it, or bring the other one back"
+            ) from None
         return None
     if secret is None:
         raise ValueError(f"{path} has no secret key")

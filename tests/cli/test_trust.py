@@ -139,6 +139,13 @@ WRONG = {
 }
 
 
+def test_half_of_ones_own_keys(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home.mkdir(parents=True)
+    (home / "me.key").touch()
+    assert main(["trust", "--pair", "k7qf-9xm2-wzt4", "tcp://127.0.0.1:1"]) == 2
+    assert "has me.key, and no me.key_secret" in told(capsys)
+
+
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_command_line(what: str, capsys: pytest.CaptureFixture[str], home: Path) -> None:
     words, why = WRONG[what]
@@ -235,6 +242,17 @@ def test_a_damaged_list_stops_calls(home: Path, capsys: pytest.CaptureFixture[st
     assert "known_servers, line 1: a key in Z85 has 40 characters" in told(capsys)
     assert main(["robot", "add"]) == 2
     assert "no scheme, such as tcp://" in told(capsys)
+    assert main(["trust"]) == 2
+    assert "known_servers, line 1: a key in Z85 has 40 characters" in told(capsys)
+
+
+def test_a_damaged_list_is_nothing_to_a_call_by_keys_that_are_given(
+    endpoint: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.mkdir(parents=True)
+    (home / "known_servers").write_text("tcp://robot:4242 key\n")
+    assert main(["--curve-server", encode_z85(OTHER.public), endpoint, "add"]) == 1
+    assert "has another key than the one that the client was given" in told(capsys)
 
 
 def test_keys_that_are_given_count_more(

@@ -62,12 +62,13 @@ def trust(argv: Sequence[str]) -> int:
     from zerorpc.known_servers import KnownServers
 
     servers = KnownServers()
-    if not words:
-        return _list(servers)
     if len(words) > 1:
         raise UsageError(f"one address at a time, and {words[1]} came after {words[0]}")
-    _check_address(words[0])
+    if words:
+        _check_address(words[0])
     try:
+        if not words:
+            return _list(servers)
         return _trust(servers, words[0], arguments)
     except (ValueError, ModuleNotFoundError) as error:
         if isinstance(error, EndpointError):

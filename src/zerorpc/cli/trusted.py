@@ -41,7 +41,10 @@ def explained(error: HandshakeFailed) -> str | None:
 
     if error.endpoint is None:
         return None
-    known = KnownServers().find(error.endpoint)
+    try:
+        known = KnownServers().find(error.endpoint)
+    except (ValueError, OSError):  # it was a call by keys that were given, which needs no list
+        return None
     if known is None:
         wants_keys = "wants the security mechanism 'CURVE'" in str(error)
         hint = f"it has a key: {program_name()} trust {error.endpoint}"
