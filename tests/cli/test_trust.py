@@ -255,6 +255,20 @@ def test_a_damaged_list_is_nothing_to_a_call_by_keys_that_are_given(
     assert "has another key than the one that the client was given" in told(capsys)
 
 
+def test_a_server_that_is_trusted_gets_no_password_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It went there in clear, to whoever was there."""
+    monkeypatch.setenv("ZERORPC_PASSWORD", "secret")
+    asked: list[object] = []
+    with serving({}, plain=zerorpc.Plain(), authenticator=asked.append, bind=f"ipc://{tmp_path}/s") as server:
+        endpoint = server.endpoints[0]
+        KnownServers().trust(endpoint, SERVER.public)
+        assert main(["--user", "alice", endpoint, "add"]) == 2
+    assert f"{endpoint} is trusted by its key, and would get a password" in told(capsys)
+    assert not asked
+
+
 def test_keys_that_are_given_count_more(
     endpoint: str, keys: zerorpc.AllowedKeys, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from zerorpc.cli.arguments import UsageError
+from zerorpc.cli.arguments import UsageError, program_name
 from zerorpc.cli.printing import note
 from zerorpc.cli.trusted import curve_for
 from zerorpc.exposure import is_public
@@ -37,7 +37,10 @@ def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
             note(f'warning: "{endpoint}" is open to the network: {exposure}')
     for endpoint in arguments.connect:
         note(f'Connecting to "{endpoint}"')
-        known = None if arguments.server or arguments.user is not None else curve_for(endpoint, arguments.curve)
+        known = None if arguments.server else curve_for(endpoint, arguments.curve)
+        if known is not None and arguments.user is not None:
+            remedy = f"leave out --user, or type: {program_name()} trust --forget {endpoint}"
+            raise UsageError(f"{endpoint} is trusted by its key, and would get a password without showing it", remedy)
         if known is None:
             socket.connect(endpoint)
         else:
