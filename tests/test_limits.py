@@ -12,6 +12,7 @@ import zerorpc
 from tests.protocol.pairs import HEARTBEAT, new_ids
 from tests.service.running import PATIENCE, RawPeer, eventually, joined, run, serving
 from zerorpc import Limits
+from zerorpc.keys import KeyPair
 from zerorpc.limits import MESSAGE_MAX
 from zerorpc.protocol.events import HEARTBEAT as BEAT
 from zerorpc.protocol.events import MORE, STREAM, encode
@@ -67,6 +68,20 @@ def test_a_message_that_is_larger_fails_its_call_only() -> None:
         with pytest.raises(zerorpc.RemoteError, match="the limit is 10000"):
             client.size(b"x" * 10_000)
         assert client.size(b"") == 0
+
+
+def test_by_curve_a_larger_message_ends_its_connection_for_that_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """And not because somebody had changed it on the way, as the log had it."""
+    keys = KeyPair.generate()
+    with serving(Service(), curve=zerorpc.Curve(keys.secret), limits=Limits(message=10_000)) as server:
+        curve = zerorpc.Curve(server_key=keys.public)
+        with zerorpc.Client(server.endpoints[0], curve=curve, timeout=PATIENCE) as client:
+            assert client.size(b"x" * 9_000) == 9_000
+            with pytest.raises(zerorpc.LostRemote):
+                client.size(b"x" * 10_000)
+            assert client.size(b"") == 0
+    assert "a message of 10" in caplog.text
+    assert "on the way" not in caplog.text
 
 
 def test_more_values_fail_their_call_only() -> None:

@@ -19,7 +19,7 @@ from nacl.exceptions import CryptoError
 
 from zerorpc.errors import ProtocolError
 from zerorpc.zmtp.commands import Command
-from zerorpc.zmtp.frames import Frame, Limits, Message
+from zerorpc.zmtp.frames import Frame, Limits, Message, Oversized
 
 ffi: Any
 lib: Any
@@ -188,7 +188,11 @@ def _sealed(flags: bytes, body: Frame, nonce: bytes, key: bytes) -> Frame:
 
 
 def _opened(sealed: Frame, nonce: bytes, key: bytes) -> tuple[Frame, int]:
-    """What is in a sealed frame, and its flags. Raises ProtocolError if the peer can't have sealed it."""
+    """What is in a sealed frame, and its flags. Raises ProtocolError if the peer can't have sealed it, or it is too
+    large: then its end is not here.
+    """
+    if type(sealed) is Oversized:
+        raise ProtocolError(sealed.why)
     if lib is None:
         try:
             told = crypto_secretbox_open_easy(bytes(sealed[_HEAD:]), nonce, key)
