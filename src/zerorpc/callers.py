@@ -95,7 +95,8 @@ class Authenticator(Protocol):
 def watching(authenticator: Authenticator) -> Callable[[], Any] | None:
     """Its ``changed``, for one server of those that may share it; None if it has none."""
     watch = getattr(authenticator, "_zerorpc_watch", None)  # of ours: it tells each server of each change
-    return getattr(authenticator, "changed", None) if watch is None else watch()
+    found: Callable[[], Any] | None = getattr(authenticator, "changed", None) if watch is None else watch()
+    return found
 
 
 class Authorizer(Protocol):
