@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -275,13 +276,18 @@ def test_a_client_with_the_code_gets_its_key_in_and_learns_the_servers(folder: P
 def test_who_has_paired_gets_the_answer_though_the_code_lets_nobody_in_any_more(folder: Path) -> None:
     keys = zerorpc.AllowedKeys(folder)
     looks: list[bool] = []
-    changed = keys.changed
+    watch = keys._zerorpc_watch
 
-    def look() -> bool:
-        looks.append(changed())
-        return looks[-1]
+    def watching() -> Callable[[], bool]:
+        changed = watch()
 
-    keys.changed = look  # type: ignore[method-assign]
+        def look() -> bool:
+            looks.append(bool(changed()))
+            return looks[-1]
+
+        return look
+
+    keys._zerorpc_watch = watching  # type: ignore[method-assign]
     with serving(Robot(), curve=CURVE, authenticator=keys) as server:
         known_by, visitor = keys_of_code(keys.pair(CURVE))
         by_code = zerorpc.Curve(visitor.secret, known_by.public)
@@ -327,6 +333,17 @@ def test_the_name_of_who_pairs(folder: Path, what: str) -> None:
     assert keys._pairing.pair(name, pair.public) == (SERVER.public, given)
     assert who(keys, pair) == given
     assert who(keys, ALICE) == "alice"
+
+
+def test_the_server_may_say_who_pairs(folder: Path) -> None:
+    """With an authorizer a name is worth something: who pairs as admin would be admin."""
+    keys = zerorpc.AllowedKeys(folder)
+    keys.pair(CURVE, name="bob")
+    assert keys._pairing is not None
+    assert keys._pairing.pair("admin", BOB.public) == (SERVER.public, "bob")
+    assert who(keys, BOB) == "bob"
+    with pytest.raises(ValueError, match="a name has letters"):
+        keys.pair(CURVE, name="../bob")
 
 
 @pytest.mark.parametrize("name", ["", "../bob", ".bob", "-bob", "a/b", "a\0b", "a b", "ä", "x" * 65])

@@ -77,20 +77,27 @@ class AllowedKeys:
             return self._others(caller)
         return name
 
-    def pair(self, curve: Curve, seconds: float = 600) -> str:
+    def pair(self, curve: Curve, seconds: float = 600, name: str | None = None) -> str:
         """A code, with which one client can let its key be put into the folder: ``zerorpc trust --pair CODE endpoint``.
 
         The client learns the server's key too, which it therefore needs not know before. The code is good once, within
         ``seconds``; another one that was made before is good no more. With several ``processes`` call this before
         ``run``. Takes 0.1 s, in which the code is made slow to guess.
 
-        Argument: ``curve``, the server's. Raises ValueError if that is a client's.
+        Arguments: ``curve``, the server's; ``name``, by which the client is known from then on. None: it says its name
+        itself, and with that gets the rights of whoever has this name. Raises ValueError if ``curve`` is a client's, or
+        for what can't be a name.
         """
+        if name is not None:
+            _check_name(name)
         if curve.server is not None:
             raise ValueError("pair() needs the server's curve, zerorpc.Curve(secret_key)")
         from zerorpc.pairing import Pairing  # what makes codes takes a while to import
 
-        before, self._pairing = self._pairing, Pairing(curve.keys.public, self._let_in, seconds)
+        before, self._pairing = (
+            self._pairing,
+            Pairing(curve.keys.public, lambda own, key: self._let_in(name or own, key), seconds),
+        )
         if before is not None:
             before.end()
         return self._pairing.code
@@ -107,8 +114,7 @@ class AllowedKeys:
 
     def _let_in(self, name: str, key: bytes) -> str:
         """Put a key into the folder, and return by which name. Raises ValueError for what can't be a name, OSError."""
-        if re.fullmatch(_NAME, name) is None:
-            raise ValueError(f"a name has letters, digits and . _ @ - only, 64 at most: {name[:80]!r}")
+        _check_name(name)
         self._look()
         known = self._read[1].get(encode_z85(key))
         if known is not None:
@@ -168,6 +174,11 @@ class AllowedKeys:
 
     def __repr__(self) -> str:
         return f"<AllowedKeys {self.folder!r}: {len(self._read[1])}>"
+
+
+def _check_name(name: str) -> None:
+    if re.fullmatch(_NAME, name) is None:
+        raise ValueError(f"a name has letters, digits and . _ @ - only, 64 at most: {name[:80]!r}")
 
 
 def _signature(folder: str) -> _Signature:

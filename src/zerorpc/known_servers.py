@@ -94,6 +94,12 @@ class KnownServers:
                 before = "" if file.read() == b"\n" else "\n"  # who has edited it may have left the last line open
             file.write(f"{before}{text} {encode_z85(key)}\n".encode())
 
+    def check_writable(self) -> None:
+        """Raises OSError where ``trust`` would for any server."""
+        make_folder(os.path.dirname(self.path))
+        with open(self.path, "ab", opener=_for_owner):
+            pass
+
     def forget(self, endpoint: str) -> bool:
         """The server there is unknown from now on; whether it was known. Raises EndpointError, OSError."""
         text = parse(endpoint).text

@@ -205,7 +205,7 @@ def test_a_server_of_the_command_line_shows_a_code(tmp_path: Path, capsys: pytes
     """
     port = unused_port()
     endpoint = f"tcp://127.0.0.1:{port}"
-    flags = ["--server", "--bind", endpoint, "--pair", "time"]
+    flags = ["--server", "--bind", endpoint, "--pair-as", "alice", "time"]
     with Program(start.replace("sys.argv_given", repr(flags))) as program:
         lines = [program.line() for _ in range(5)]
         assert lines[0] == f'binding to "{endpoint}"'
@@ -214,7 +214,7 @@ def test_a_server_of_the_command_line_shows_a_code(tmp_path: Path, capsys: pytes
         assert said is not None
         assert said[2] == str(home / "zerorpc" / "allowed_keys")
         assert lines[3] == f"there, type: zerorpc trust --pair {said[1]} address"
-        assert main(["trust", "--pair", said[1], "--name", "alice", endpoint]) == 0
+        assert main(["trust", "--pair", said[1], "--name", "admin", endpoint]) == 0
         assert lines[1].removeprefix("its key is ") in told(capsys)
         assert main([endpoint, "strftime", "now"]) == 0
         assert capsys.readouterr().out == "'now'\n"
@@ -225,6 +225,29 @@ def test_a_server_of_the_command_line_shows_a_code(tmp_path: Path, capsys: pytes
         assert [program.line() for _ in range(3)] == [lines[0], lines[1], 'serving "time"']
         assert main([endpoint, "strftime", "again"]) == 0
         assert capsys.readouterr().out == "'again'\n"
+
+
+def test_a_code_is_not_used_up_where_the_server_cannot_be_remembered(
+    endpoint: str, keys: zerorpc.AllowedKeys, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = keys.pair(CURVE)
+    (home / "known_servers").mkdir(parents=True)
+    assert main(["trust", "--pair", code, endpoint]) == 1
+    assert "known_servers" in capsys.readouterr().err
+    (home / "known_servers").rmdir()
+    assert main(["trust", "--pair", code, endpoint]) == 0
+
+
+RIGHTS = '[identities.admin]\nuids = [0]\nroles = ["all"]\n[roles.all]\nallow = ["*"]\n'
+
+
+def test_where_names_have_rights_the_server_says_who_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rights.toml").write_text(RIGHTS)
+    flags = ["--server", "--bind", "tcp://127.0.0.1:0", "--rights", str(tmp_path / "rights.toml"), "time"]
+    assert main([*flags, "--pair"]) == 2
+    assert "a client that pairs would choose its name, and so its rights" in capsys.readouterr().err
+    assert main([*flags, "--pair-as", "no name"]) == 2
+    assert "a name has letters, digits" in capsys.readouterr().err
 
 
 # Calls

@@ -13,7 +13,7 @@ from tests.interop.ours import AsyncService, our_server
 from tests.interop.programs import OldCallError, OldClient, old_client
 from tests.interop.values import VALUES, same
 
-HEARTBEAT = 0.6  # seconds; this old client does a lot at once, and takes who is silent for two of them for lost
+HEARTBEAT = 1.2  # seconds; this old client does a lot at once, and takes who is silent for two of them for lost
 PUBLIC = {name for name in dir(Service) if not name.startswith("_")}
 
 

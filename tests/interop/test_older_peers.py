@@ -41,7 +41,7 @@ from tests.interop.programs import PATIENCE
 from tests.interop.test_keywords_and_options import refused
 
 TCP = "tcp://127.0.0.1:0"
-SHORT = 0.3  # s
+SHORT = 1.0  # s; it begins to run well before
 
 
 # Deadlines and cancels, also of what a method calls in turn

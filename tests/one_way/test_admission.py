@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, eventually, on_thread, run
 from zerorpc.keys import KeyPair, encode_z85
+from zerorpc.limits import Limits
 from zerorpc.pairing import keys_of_code
+from zerorpc.transport import admission
 
 SERVER, ALICE, EVE = (KeyPair.generate() for _ in range(3))
 NAMES = {encode_z85(ALICE.public): "alice"}
@@ -82,6 +85,63 @@ def test_who_has_a_pairing_code_only_has_nothing_run(tmp_path: Path, caplog: pyt
         pusher.take(1)
         eventually(lambda: "denied take to who has the pairing code" in caplog.text)
     assert work.taken == []
+
+
+@pytest.mark.parametrize("how", ["run", "serve"])
+def test_what_waits_is_not_run_once_its_sender_is_nobody_any_more(
+    how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(admission, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr("zerorpc.one_way.pusher.LINGER", 0.01)
+
+    class Directory:
+        known = True
+        told = False
+
+        def __call__(self, caller: zerorpc.Caller) -> str | None:
+            return by_key(caller) if self.known else None
+
+        def changed(self) -> bool:
+            return not self.known
+
+    class Slow(Work):
+        def __init__(self) -> None:
+            super().__init__()
+            self.began, self.may_end = threading.Event(), threading.Event()
+
+        def take(self, item: Any) -> None:
+            super().take(item)
+            self.began.set()
+            self.may_end.wait(PATIENCE)
+
+    work, directory = Slow(), Directory()
+    puller = zerorpc.Puller(work, curve=zerorpc.Curve(SERVER.secret), authenticator=directory)
+    puller.bind("tcp://127.0.0.1:0")
+    if how == "serve":
+        puller.run = lambda: run(puller.serve())  # type: ignore[method-assign]
+    with on_thread(puller), zerorpc.Pusher(curve=curve(ALICE)) as alice:
+        alice.connect(puller.endpoints[0])
+        for item in range(3):
+            alice.take(item)
+        work.began.wait(PATIENCE)
+        eventually(lambda: puller._core._arrived.qsize() == 2)
+        directory.known = False
+        eventually(lambda: "is not any more: its connection ends" in caplog.text)
+        work.may_end.set()
+        eventually(puller._core._arrived.empty)
+    assert work.taken == [("alice", 0)]
+    assert caplog.text.count("denied take to alice") == 2
+
+
+def test_an_event_that_cannot_be_read_is_left_out_which_the_log_says(caplog: pytest.LogCaptureFixture) -> None:
+    work = Work()
+    with on_thread(zerorpc.Puller(work)) as puller, zerorpc.Pusher() as pusher:
+        pusher.connect(puller.bind("tcp://127.0.0.1:0")[0])
+        pusher.take([None] * (Limits().values + 1))
+        pusher.take(2)
+        eventually(lambda: work.taken)
+    assert work.taken == [(None, 2)]
+    assert "an event was left out: " in caplog.text
 
 
 def test_on_a_loop() -> None:

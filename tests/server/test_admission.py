@@ -34,6 +34,7 @@ from tests.service.running import (
 )
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.callers import UnixProcess
+from zerorpc.doors.keyed_calls import _own
 from zerorpc.keys import KeyPair, encode_z85
 from zerorpc.transport import admission
 from zerorpc.zmtp import SocketType
@@ -559,6 +560,13 @@ def test_a_key_belongs_to_who_has_used_it() -> None:
     assert orders == ["alice", "alice", "bob", "bob"]
 
 
+def test_a_key_of_a_user_whose_name_is_no_utf_8_is_a_text_for_a_database() -> None:
+    keys = [_own(key, identity) for identity in ("\udcff", "\\udcff", "ff", None) for key in ("k", b"k")]
+    assert len(set(keys)) == len(keys)
+    for key in keys:
+        assert isinstance(key, bytes) or key.encode().decode() == key
+
+
 def test_what_a_method_has_lent_may_be_called() -> None:
     class Lends:
         def lend(self) -> Any:
@@ -726,6 +734,48 @@ def test_what_fails_when_asked_again_changes_nothing_and_is_asked_again(
         authenticator.identity = None  # it has not said again that anything has changed
         with pytest.raises(zerorpc.HandshakeFailed):
             once_lost(client)
+
+
+@pytest.mark.usefixtures("looking_often")
+@pytest.mark.parametrize("kind", [Changing, ChangingOnLoop])
+def test_one_for_whom_there_is_no_answer_holds_up_nobody_elses(
+    kind: type[Changing], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Alice came first, and is asked about first."""
+    monkeypatch.setattr(admission, "_ANSWER_MAX", 0.05)
+    released = threading.Event()
+    known = {encode_z85(ALICE.public): "alice", encode_z85(BOB.public): "bob"}
+    slow: set[str] = set()
+
+    def identity(caller: zerorpc.Caller) -> str | None:
+        if known[caller.key or ""] in slow:
+            released.wait(PATIENCE)
+        return known[caller.key or ""]
+
+    async def identity_on_loop(caller: zerorpc.Caller) -> str | None:
+        if known[caller.key or ""] in slow:
+            await asyncio.sleep(PATIENCE)
+        return known[caller.key or ""]
+
+    class OnLoop(Changing):
+        async def __call__(self, caller: zerorpc.Caller) -> Any:
+            return await identity_on_loop(caller)
+
+    authenticator = Changing(identity) if kind is Changing else OnLoop()
+    with serving(Robot(), authenticator=authenticator, curve=zerorpc.Curve(SERVER.secret)) as server:
+        with (
+            zerorpc.Client(server.endpoints[0], timeout=PATIENCE, curve=curve(ALICE)) as alice,
+            zerorpc.Client(server.endpoints[0], timeout=PATIENCE, curve=curve(BOB)) as bob,
+        ):
+            assert (alice.plain(), bob.plain()) == ("alice", "bob")
+            slow.add("alice")
+            known[encode_z85(BOB.public)] = "robert"
+            authenticator.has_changed = True
+            eventually(lambda: "who was bob, is not any more" in caplog.text)
+            eventually(lambda: "the authenticator raised TimeoutError, asked for <Caller" in caplog.text)
+            slow.clear()
+            released.set()
+            assert alice.plain() == "alice"
 
 
 @pytest.mark.usefixtures("looking_often")

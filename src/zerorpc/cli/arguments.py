@@ -74,6 +74,7 @@ class Arguments(argparse.Namespace):
     rights: str | None
     allow_keys: str | None
     pair: bool
+    pair_as: str | None
     json: bool
     print_json: bool
     inspect: bool
@@ -262,6 +263,7 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     add("--user", metavar="name", help="user by PLAIN; the password is asked for, or in ZERORPC_PASSWORD (client only)")
     add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
     add("--allow-keys", metavar="folder", help="let in who has one of the public keys there, by CURVE (server only)")
+    add("--pair-as", metavar="name", help="the same, and by which name the client is known then; with --rights")
     add("--pair", action="store_true", help="show a code by which one more client gets its key there (server only)")
     for name in server:
         if name not in client and server[name].unit != "function":

@@ -59,7 +59,7 @@ def _serve(arguments: Arguments, target: str) -> None:
         server._core.hub.on_bound = None  # open_links says it
         open_links(server, arguments, EXPOSURE)
         if keys is not None and arguments.curve is not None:
-            _show_keys(keys, arguments.curve, arguments.pair)
+            _show_keys(keys, arguments.curve, arguments)
         note(f'serving "{target}"')
         server.run()
 
@@ -79,6 +79,12 @@ def _allowed_keys(arguments: Arguments, rights: RightsFile | None) -> AllowedKey
 
     Raises UsageError for what can't be used.
     """
+    if arguments.pair_as is not None:
+        arguments.pair = True
+    elif arguments.pair and rights is not None:
+        raise UsageError(
+            "a client that pairs would choose its name, and so its rights", "say who it is: --pair-as name"
+        )
     if arguments.allow_keys is None and not arguments.pair:
         return None
     from zerorpc import AllowedKeys, Curve, known_servers
@@ -99,10 +105,13 @@ def _allowed_keys(arguments: Arguments, rights: RightsFile | None) -> AllowedKey
         raise UsageError(f"no keys: {one_line(error)}", f"type: {program_name()} --help") from None
 
 
-def _show_keys(keys: AllowedKeys, curve: Curve, pair: bool) -> None:
+def _show_keys(keys: AllowedKeys, curve: Curve, arguments: Arguments) -> None:
     """What clients have to know."""
     note(f"its key is {fingerprint(curve.keys.public)}")
-    if pair:
-        code = keys.pair(curve, PAIRING)
+    if arguments.pair:
+        try:
+            code = keys.pair(curve, PAIRING, arguments.pair_as)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         note(f"pairing code {code}: good once, for {PAIRING // 60} minutes; the client's key goes to {keys.folder}")
         note(f"there, type: {program_name()} trust --pair {code} address")

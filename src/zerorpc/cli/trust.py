@@ -195,6 +195,7 @@ def _pair(servers: KnownServers, address: str, code: str, arguments: TrustArgume
     from zerorpc.pairing import keys_of_code
 
     server, visitor = keys_of_code(code)
+    servers.check_writable()  # or the code would be used up for nothing
     own = own_keys(make=True)
     assert own is not None
     try:

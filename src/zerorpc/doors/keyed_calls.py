@@ -268,8 +268,11 @@ def _own(key: str | bytes, identity: str | None) -> str | bytes:
     """The key of one caller: another one that uses the same gets nothing of its answer."""
     if identity is None:
         return key
-    whose = f"{len(identity)}:{identity}:"
-    return whose + key if isinstance(key, str) else whose.encode(errors="surrogatepass") + key
+    if isinstance(key, bytes):
+        return f"{len(identity)}:{identity}:".encode(errors="surrogatepass") + key
+    # A user of PLAIN need not be UTF-8, and a database takes nothing else.
+    shown = identity.encode(errors="backslashreplace").decode()
+    return f"{len(identity)}:{shown}:{key}"
 
 
 class _Waits:

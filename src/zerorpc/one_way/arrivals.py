@@ -6,13 +6,16 @@ import queue
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from zerorpc.logs import Logger, Sparing
 from zerorpc.one_way.method_loop import GLANCE
 from zerorpc.protocol.events import Buffer, WireEvent
 from zerorpc.service.rights import Rights
 
-__all__ = ["Arrival", "Arrivals", "next_of"]
+__all__ = ["Arrival", "Arrivals", "is_void", "next_of"]
 
-Arrival: TypeAlias = "tuple[WireEvent, Buffer, str | None]"  # an event, the same packed, and who has sent it, if known
+logger: Logger = Logger("zerorpc.server")
+
+Arrival: TypeAlias = "tuple[WireEvent, Buffer, Rights | None]"  # an event, the same packed, and its sender's, if known
 
 _QUEUED_MAX = 1000  # events waiting for their method, before the links are read no further: libzmq's high-water mark;
 _OCTETS_MAX = 64 * 1024 * 1024  # or so many octets of them
@@ -23,15 +26,21 @@ class Arrivals(queue.SimpleQueue["Arrival | None"]):
 
     def __init__(self) -> None:
         self._octets_in = self._octets_out = 0
+        self._left_out = Sparing()  # lines of the log
 
     def add(self, arrived: Iterable[tuple[WireEvent, Buffer]], rights: Rights | None) -> None:
         """Some have come from a peer. What it may not have run is left out, which the log says."""
         for event, data in arrived:
             if rights is None or rights.get(event.name) is not None or not rights.knows(event.name):
                 self._octets_in += len(data)
-                self.put((event, data, None if rights is None else rights.identity))
+                self.put((event, data, rights))
             else:
                 rights.tells_denial(event.name)
+
+    def leave_out(self, why: str) -> None:
+        """One can't be read, and its sender can't be told."""
+        if (more := self._left_out.turn()) is not None:
+            logger.error("an event was left out: %s%s", why, more)
 
     def count_out(self, data: Buffer) -> None:
         """One was taken."""
@@ -48,6 +57,15 @@ class Arrivals(queue.SimpleQueue["Arrival | None"]):
     @property
     def has_room(self) -> bool:
         return self.qsize() <= _QUEUED_MAX // 2 and self.octets <= _OCTETS_MAX // 2
+
+
+def is_void(arrival: Arrival) -> bool:
+    """Whether nobody knows its sender any more, since it has come; then the log says so."""
+    event, _, rights = arrival
+    if rights is None or not rights.revoked:
+        return False
+    rights.tells_denial(event.name)
+    return True
 
 
 def next_of(arrived: Arrivals) -> Arrival | None:

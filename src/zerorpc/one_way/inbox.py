@@ -16,7 +16,7 @@ from zerorpc.callers import Authenticator, Authorizer, Visitor
 from zerorpc.doors.event_invocation import EventHooks, EventInvocation, is_the_programs
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
-from zerorpc.one_way.arrivals import Arrival, Arrivals, next_of
+from zerorpc.one_way.arrivals import Arrival, Arrivals, is_void, next_of
 from zerorpc.one_way.io_thread import io_loop
 from zerorpc.one_way.method_loop import MethodLoop
 from zerorpc.protocol.events import Buffer
@@ -89,6 +89,8 @@ class Inbox:
                 if arrived is None:
                     continue
                 invocation = self._take(arrived, loop)
+                if invocation is None:
+                    continue
                 try:
                     base.copy().run(self._run_one, invocation, methods)
                 except BaseException as error:  # no thread could be started, or the task was cancelled at its last step
@@ -122,6 +124,8 @@ class Inbox:
                 if arrived is None:
                     continue
                 invocation = self._take(arrived, loop)
+                if invocation is None:
+                    continue
                 if _is_on_loop(invocation):
                     await _end_of(base.copy().run(loop.create_task, self._handle(invocation, None)))
                 else:
@@ -212,6 +216,7 @@ class Inbox:
     def make_peer(self, mechanism: NewMechanism = Null) -> OneWayPeer:
         peer = OneWayPeer(self._socket_type, mechanism)
         peer.tap = self.tap
+        peer.on_unreadable = self._arrived.leave_out
         return peer
 
     def peer_ready(self, link: AioLink) -> None: ...
@@ -250,12 +255,17 @@ class Inbox:
             if self._arrived.has_room:  # who took the last event may not have seen it
                 self._resume_links()
 
-    def _take(self, arrived: Arrival, loop: asyncio.AbstractEventLoop) -> EventInvocation:
-        """An event has its turn; what was paused is read on, if there is room now."""
-        event, data, identity = arrived
+    def _take(self, arrived: Arrival, loop: asyncio.AbstractEventLoop) -> EventInvocation | None:
+        """An event has its turn, unless its sender may have nothing run any more; what was paused is read on, if there
+        is room now.
+        """
+        event, data, rights = arrived
         self._arrived.count_out(data)
         if self._paused and self._arrived.has_room:
             loop.call_soon_threadsafe(self._resume_links)
+        if is_void(arrived):
+            return None
+        identity = None if rights is None else rights.identity
         return EventInvocation.of(self.methods.get(event.name), event, data, self.context, identity)
 
     def _resume_links(self) -> None:

@@ -40,6 +40,7 @@ class Rights:
 
     def __init__(self, rules: Rules, identity: str) -> None:
         self.identity: str = identity
+        self.revoked: bool = False  # nobody knows the caller any more: nothing that it has sent is to be run
         self._rules = rules
 
     def get(self, name: str) -> Method | None:

@@ -23,6 +23,7 @@ logger: Logger = Logger("zerorpc.server")
 _THREADS = 4  # for authenticators that are plain functions: strangers get no more of a server than that
 _REFUSED = "this server doesn't know you"  # whatever the reason: that is nobody else's business
 _LOOK_EVERY = 1.0  # s between questions whether anything has changed
+_ANSWER_MAX = 30.0  # s for its answer; a handshake may take as long
 _UNKNOWN = object()
 
 
@@ -118,20 +119,24 @@ class Admission:
             await asyncio.sleep(_LOOK_EVERY)
             again = await self._try(self._call(changed), "whether anything has changed", False) or again
             if again:
-                again = False
                 self._changes += 1
-                for link, (caller, identity) in list(self._let_in.items()):
-                    now = await self._try(self._identify(caller), caller, _UNKNOWN)
-                    if now is _UNKNOWN:
-                        again = True
-                    elif now != identity and link in self._let_in:
-                        logger.warning("%s, who was %s, is not any more: its connection ends", caller, identity)
-                        link.abort(LostRemote("the server no longer knows this caller"))
+                asked = [self._is_known(link, *known) for link, known in list(self._let_in.items())]
+                again = not all(await asyncio.gather(*asked))  # at once: one may take long
+
+    async def _is_known(self, link: AioLink, caller: Caller, identity: str) -> bool:
+        """Whether the authenticator has answered. Who is another one, or nobody any more, loses the connection."""
+        now = await self._try(self._identify(caller), caller, _UNKNOWN)
+        if now is not _UNKNOWN and now != identity and link in self._let_in:
+            logger.warning("%s, who was %s, is not any more: its connection ends", caller, identity)
+            link.peer.rights.revoked = True
+            link.abort(LostRemote("the server no longer knows this caller"))
+        return now is not _UNKNOWN
 
     async def _try(self, asking: Awaitable[Any], what: object, failing: object) -> Any:
         """What it answers. What an authenticator raises here changes nothing: it is asked again the next time."""
         try:
-            return await asking
+            async with asyncio.timeout(_ANSWER_MAX):
+                return await asking
         except BaseException as error:
             task = asyncio.current_task()
             if is_ctrl_c(error) or (task is not None and task.cancelling()):
