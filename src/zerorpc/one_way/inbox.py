@@ -41,6 +41,7 @@ __all__ = ["Inbox"]
 logger: Logger = Logger("zerorpc.server")
 
 _Outcome: TypeAlias = "BaseException | None"
+_Finish: TypeAlias = Callable[[Method, object], Coroutine[Any, Any, None]]
 _Run: TypeAlias = Callable[[Coroutine[Any, Any, _Outcome]], _Outcome]
 
 
@@ -174,7 +175,7 @@ class Inbox:
                 await self._finish(method, result)
             elif not is_for_the_loop(result, method):
                 _exhaust(method, result)
-            elif (elsewhere := self._run_elsewhere(run, method, result)) is not None:
+            elif (elsewhere := _run_elsewhere(run, self._finish, method, result)) is not None:
                 raise elsewhere
             invocation.result(None)
         except BaseException as error:
@@ -202,14 +203,6 @@ class Inbox:
         finally:
             self._stepping = None
         self._heed_fork(pid)
-
-    def _run_elsewhere(self, run: _Run, method: Method, result: object) -> _Outcome:
-        try:
-            return run(_outcome(self._finish, method, result))
-        except BaseException:
-            if inspect.iscoroutine(result):
-                result.close()  # it may not have begun: there was no thread for it
-            raise
 
     # On the sockets' loop
 
@@ -315,9 +308,16 @@ def _was_cancelled(error: BaseException) -> bool:
     return issubclass(type(error), asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
-async def _outcome(
-    finish: Callable[[Method, object], Coroutine[Any, Any, None]], method: Method, result: object
-) -> _Outcome:
+def _run_elsewhere(run: _Run, finish: _Finish, method: Method, result: object) -> _Outcome:
+    try:
+        return run(_outcome(finish, method, result))
+    except BaseException:
+        if inspect.iscoroutine(result):
+            result.close()  # it may not have begun: there was no thread for it
+        raise
+
+
+async def _outcome(finish: _Finish, method: Method, result: object) -> _Outcome:
     """``finish`` for a thread that waits: what it raised is given to it, since a loop ends with some errors."""
     try:
         await finish(method, result)
