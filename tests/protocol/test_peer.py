@@ -822,3 +822,11 @@ def test_a_decision_that_never_comes_ends_with_the_handshakes_time() -> None:
     peer.sweep(peer.next_wake)
     assert peer.take_news() == (News.BROKEN,)
     assert "no ZMTP handshake within" in str(peer.error)
+
+
+def test_two_of_ours_leave_out_what_costs_and_says_nothing(clock: Clock) -> None:
+    pair = Pair()
+    assert pair.client.connection._mechanism.leaves_out_delimiters
+    assert pair.server.connection._mechanism.leaves_out_delimiters
+    for ours, _ in (old_client(clock), old_server(clock)):
+        assert not ours.connection._mechanism.leaves_out_delimiters

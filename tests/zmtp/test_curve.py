@@ -26,6 +26,7 @@ from zerorpc.zmtp.greeting import Greeting
 from zerorpc.zmtp.mechanisms import curve_traffic
 from zerorpc.zmtp.mechanisms.base import Credentials
 from zerorpc.zmtp.mechanisms.curve import CookieKey, CookieKeys, CurveClient, CurveServer
+from zerorpc.zmtp.mechanisms.curve_traffic import SealedTraffic
 
 
 @pytest.fixture(autouse=True, params=["libsodium", "PyNaCl"])
@@ -221,6 +222,20 @@ def test_subscriptions_are_sealed(roles: str) -> None:
     step(subscriber, publisher)
     assert not publisher.subscriptions.match(b"newspaper")
     assert publisher.subscriptions.match(b"old")
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 221, 222, 223, 255, 300, 70_000])
+def test_where_both_agree_no_empty_frame_is_sealed(size: int) -> None:
+    client, server = pair()
+    client.leave_out_delimiters()
+    for body in (bytes(size), b"x" * size):
+        client.send_delimited(body)
+        sent = octets(client)
+        sealed = size + SealedTraffic.overhead
+        assert len(sent) == sealed + (2 if sealed < 256 else 9)
+        assert server.receive_data(sent) == [[body]]
+        server.send_delimited(body)  # which didn't agree
+        assert client.receive_data(octets(server)) == [[b"", body]]
 
 
 def test_what_a_finalizer_sends_in_the_middle_of_sealing_comes_after_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,8 @@ class Mask:
         self._metadata = b""
         self._decoder = FrameDecoder(Limits())
 
+    leaves_out_delimiters = False
+
     def start(self, metadata: bytes) -> list[Command]:
         self._metadata = metadata
         return [Command(b"HELLO", b"")]

@@ -168,6 +168,8 @@ class Peer(Generic[C, T]):
         level = _level(self.connection.peer_properties)
         self.level = min(level, EXTENSION_LEVEL)
         self.liveness.agreed(self.level)
+        if self.level >= 1:
+            self.connection.leave_out_delimiters()
         if self.connection.socket_type.subscribes:
             self.connection.send_subscribe(b"")
 

@@ -90,6 +90,10 @@ class Connection(Sender):
         self.decoder: FrameDecoder = FrameDecoder(limits)
         self.output: list[Frame] = self._handshake.open()  # what has to be sent, in order; for ``take_output``
 
+    def leave_out_delimiters(self) -> None:
+        """Both sides agree that ``send_delimited`` sends no empty frame where it would be sealed by itself."""
+        self._mechanism.leaves_out_delimiters = True
+
     # Receiving
 
     def receive_data(self, data: bytes) -> list[Message]:

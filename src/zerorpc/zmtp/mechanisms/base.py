@@ -46,6 +46,7 @@ class Mechanism(Protocol):
     credentials: Credentials | None  # what the peer has shown, once it has
     properties: dict[str, bytes] | None  # the peer's metadata, None until ``receive`` has completed the handshake
     seals: bool  # whether traffic is sealed: everything then goes out through ``seal`` and comes in through ``open``
+    leaves_out_delimiters: bool  # ``seal_delimited`` seals the body alone: both sides know that it can
     overhead: int  # octets that sealing adds to a frame
     limits: Limits  # what the peer may send, for ``open`` to heed; the connection's
 

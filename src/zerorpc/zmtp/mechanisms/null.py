@@ -26,6 +26,7 @@ class Null:
     symmetric: bool = True
     tells_errors: bool = True
     seals: bool = False
+    leaves_out_delimiters: bool = False
     overhead: int = 0
     limits: Limits = Limits()  # the frames' decoder heeds them
 

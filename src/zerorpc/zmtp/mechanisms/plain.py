@@ -22,6 +22,7 @@ class _Plain:
     name: str = "PLAIN"
     symmetric: bool = False
     seals: bool = False
+    leaves_out_delimiters: bool = False
     overhead: int = 0
     limits: Limits = Limits()  # the frames' decoder heeds them
 
