@@ -42,7 +42,7 @@ class Cooler:
             yield number
             await asyncio.sleep(0.2)
 
-    def divide(self, dividend: float, divisor: float) -> float:
+    def divide(self, dividend: int, divisor: int) -> float:
         """Divide; by zero too, if you want to see an error."""
         return dividend / divisor
 

@@ -30,6 +30,10 @@ TREE = {
         errors.PermissionDenied("PermissionError", "bob may not call f", "Traceback ...", ran=False, method="f"),
     ),
     errors.WrongArguments: (TypeError, errors.WrongArguments("TypeError", "f()", "Traceback ...", ran=False)),
+    errors.InvalidArguments: (
+        errors.WrongArguments,
+        errors.InvalidArguments("TypeError", "f(): x: expected int, got str", "Traceback ...", ran=False, method="f"),
+    ),
     errors.ServerOverloaded: (errors.RemoteError, errors.ServerOverloaded("ServerOverloaded", "why", None, ran=False)),
     errors.ServerStopping: (errors.RemoteError, errors.ServerStopping("ServerStopping", "why", None, ran=False)),
     errors.WorkerDied: (errors.RemoteError, errors.WorkerDied("WorkerDied", "why", "Traceback ...", method="f")),

@@ -14,6 +14,7 @@
     │   ├── UnknownMethod    (LookupError)      it has no method of that name
     │   ├── PermissionDenied (PermissionError)  the caller may not call it
     │   ├── WrongArguments   (TypeError)        they don't fit the method
+    │   │   └── InvalidArguments                one of them isn't what the method's annotation says
     │   ├── ServerOverloaded                    the method's turn would come too late
     │   ├── ServerStopping                      the server is shutting down
     │   └── WorkerDied                          the process of a @zerorpc.process method ended
@@ -39,6 +40,7 @@ __all__ = [
     "Closed",
     "EndpointError",
     "HandshakeFailed",
+    "InvalidArguments",
     "LostRemote",
     "NotSupported",
     "PermissionDenied",
@@ -211,6 +213,13 @@ class WrongArguments(RemoteError, TypeError):
     """
 
 
+class InvalidArguments(WrongArguments):
+    """An argument isn't what its parameter's annotation says. ``msg`` names it, and the part of it, and says why.
+
+    As in ``move(): points[3].x: expected float, got str``. ``ran`` is False.
+    """
+
+
 class ServerOverloaded(RemoteError):
     """The method's turn would come too late for its caller, who is told so at once. ``ran`` is False.
 
@@ -234,7 +243,15 @@ class WorkerDied(RemoteError):
 # What a server says of itself, and not a method: by the names that travel in an error's header (docs/protocol.md).
 SERVER_ERRORS: dict[str, type[RemoteError]] = {
     kind.__name__: kind
-    for kind in (UnknownMethod, PermissionDenied, WrongArguments, ServerOverloaded, ServerStopping, WorkerDied)
+    for kind in (
+        UnknownMethod,
+        PermissionDenied,
+        WrongArguments,
+        InvalidArguments,
+        ServerOverloaded,
+        ServerStopping,
+        WorkerDied,
+    )
 }
 
 

@@ -345,6 +345,12 @@ class ServerSettings(NamedTuple):
         Setting(callable_or_none, "says whether an identity may call a method", "function", without="all methods"),
     ] = None
     limits: _Limits = Limits()
+    any_types: Annotated[
+        bool, Setting(_yes_or_no, "take arguments of any type, whatever the methods' annotations say")
+    ] = False
+    check_results: Annotated[
+        bool, Setting(_yes_or_no, "results too have to be what the methods' annotations say, or are an error")
+    ] = False
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

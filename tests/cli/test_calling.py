@@ -26,6 +26,7 @@ class FakeClient:
         self.settings = settings
         self.calls: list[tuple[object, ...]] = []
         self.links: list[str] = []
+        self.words = False
         self.closed = False
 
     def connect(self, endpoint: str) -> None:
@@ -51,10 +52,16 @@ class FakeClient:
         self.closed = True
 
 
+def take_words(client: FakeClient, *, words: bool) -> FakeClient:
+    client.words = words
+    return client
+
+
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The methods of the service that every client of this test talks to."""
     monkeypatch.setattr(zerorpc, "Client", FakeClient, raising=False)
+    monkeypatch.setattr(zerorpc, "options", take_words, raising=False)
     monkeypatch.setattr(FakeClient, "answers", {}, raising=False)
     return FakeClient.answers
 

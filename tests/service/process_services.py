@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import enum
 import functools
 import multiprocessing
 import os
@@ -296,3 +297,18 @@ def tells_in_process() -> list[Any]:
 def identity_in_process() -> str | None:
     """Who calls it."""
     return zerorpc.current_call().identity
+
+
+class Axis(enum.Enum):
+    X = "x"
+    Y = "y"
+
+
+@zerorpc.process
+def step(axis: Axis, n: int) -> list[Any]:
+    return [axis.name, n]
+
+
+@zerorpc.process
+def text_as_number() -> int:
+    return "text"  # type: ignore[return-value]

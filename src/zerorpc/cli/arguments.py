@@ -67,6 +67,8 @@ class Arguments(argparse.Namespace):
     allow: list[str] | None
     deny: list[str] | None
     anyone_may_call: bool
+    any_types: bool
+    check_results: bool
     curve: Curve | None
     curve_server: str | None
     limit: list[tuple[str, int]]

@@ -125,11 +125,14 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _measure(arguments: BenchArguments, on_ctrl_c: list[Callable[[], object]]) -> Load:
+    from zerorpc import options
+
     async with contextlib.AsyncExitStack() as stack:
         note(f'Connecting to "{arguments.address}"')
         clients = await _connect(arguments, stack)
         params = [*arguments.params, *([os.urandom(arguments.payload)] if arguments.payload else [])]
-        calls = [functools.partial(client, arguments.method, *params) for client in clients]
+        words = not arguments.json
+        calls = [functools.partial(options(client, words=words), arguments.method, *params) for client in clients]
         load = Load(calls, arguments.concurrency, arguments.rate, arguments.warmup, arguments.duration)
         on_ctrl_c.append(load.interrupt)
         note(_plan(arguments))

@@ -25,7 +25,7 @@ def call(arguments: Arguments) -> int:
     found before anything is connected.
     """
     parameters = decode_parameters(arguments.params, arguments.json)
-    from zerorpc import Client
+    from zerorpc import Client, options
 
     with Client(
         timeout=arguments.timeout,
@@ -42,7 +42,8 @@ def call(arguments: Arguments) -> int:
             from zerorpc.cli.listing import show_service
 
             return show_service(client, arguments.command, arguments.inspect, arguments.print_json)
-        result = client(arguments.command, *parameters)
+        caller = client if arguments.json else options(client, words=True)
+        result = caller(arguments.command, *parameters)
         if isinstance(result, Iterator):
             show_stream(result, arguments.print_json)
         else:

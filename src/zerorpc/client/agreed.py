@@ -53,6 +53,8 @@ class Agreed(NamedTuple):
             needs, said["key"] = (*needs, "idempotency keys"), own.key
         if own.on is not None:
             needs, said["ref"] = (*needs, REFERENCES), own.on.number
+        if own.words:
+            said["words"] = True
         if own.spelt:
             said["options"] = own.spelt
         if own.timeout is not UNCHANGED:

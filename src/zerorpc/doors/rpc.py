@@ -25,6 +25,7 @@ from zerorpc.service.methods import Method, Where
 from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rights, Rules
 from zerorpc.service.runners import Runners
+from zerorpc.service.schema import Misgiven
 from zerorpc.service.signatures import own_parameters
 from zerorpc.service.stream_parameters import ASYNC, PLAIN, parameter_at
 from zerorpc.transport.admission import Admission
@@ -107,7 +108,12 @@ class RpcDoor:
     def _heed_call(self, invocation: RpcInvocation) -> bool:
         """Take what a request says besides; whether it is to be run now."""
         channel = invocation.channel
-        if (problem := self._problem(invocation)) is not None:
+        try:
+            problem = self._problem(invocation)
+        except Misgiven as error:
+            invocation.answer(invocation.error(error.with_traceback(None)), flush=False)
+            return False
+        if problem is not None:
             invocation.ran, invocation.refused = False, WrongArguments
             invocation.answer(invocation.error(TypeError(f"{invocation.name}: {problem}")), flush=False)
             return False
@@ -123,7 +129,7 @@ class RpcDoor:
         return True
 
     def _problem(self, invocation: RpcInvocation) -> str | None:
-        """Take what a request says besides; or what is wrong with it."""
+        """Take what a request says besides; or what is wrong with it. Raises Misgiven for a word."""
         channel, call = invocation.channel, invocation.channel.call
         if call is not None and call.ref is not None:
             invocation.method = lent_method(channel, invocation.name)
@@ -136,6 +142,10 @@ class RpcDoor:
                 f"the method has a parameter {', '.join(taken)} of its own, and the client took it for an option of "
                 "the call: on zerorpc.options(client, …) all keywords are the method's"
             )
+        if call.words and method.schema is not None and type(invocation.args) is list:
+            invocation.args, invocation.kwargs = method.schema.for_words.convert(invocation.args, call.kwargs or {})
+            if type(channel.event) is WireEvent:
+                channel.event.args = invocation.args  # for hooks
         if call.key is not None and (call.stream is not None or call.lends):
             return "a call with an idempotency key can't be repeated with an argument that streams, or is a function"
         if call.lends and (problem := self._borrow(invocation, method)) is not None:

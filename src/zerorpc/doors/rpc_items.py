@@ -13,12 +13,13 @@ from zerorpc.errors import Cancelled, RemoteError
 from zerorpc.protocol.events import ERR, STREAM
 from zerorpc.protocol.patterns import remote_error
 from zerorpc.protocol.server_channel import ServerChannel
+from zerorpc.service.stream_parameters import Items
 from zerorpc.transport.aio_link import AioLink
 
 __all__ = ["LoopItems", "ThreadItems"]
 
 
-class _Items:
+class _Items(Items):
     """What both have. The client sends nothing before the first item is asked for."""
 
     def __init__(self, channel: ServerChannel, link: AioLink, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,7 +49,7 @@ class _Items:
     def _taken(self, name: str, args: object) -> Any:
         """The item; the end of all raised."""
         if name == STREAM:
-            return args
+            return args if self.convert is None else self.convert(args)
         self._over = _failure(args, self._channel.name) if name == ERR else StopAsyncIteration()
         raise copy.copy(self._over)
 

@@ -44,6 +44,7 @@ class CallHeader(msgspec.Struct):
     attempt: int | None = None  # of a call that is repeated: which one this is
     lends: bool = False  # whether there are references among the arguments (``references``)
     ref: int | None = None  # the reference whose function or object is called
+    words: bool = False  # the arguments are words that somebody typed, and may mean numbers and the like
     within: Raw = NO_ID  # the id of the call whose function makes this one, while that waits for it
 
 

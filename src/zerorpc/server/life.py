@@ -132,7 +132,9 @@ class Service:
 
     def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
         self.settings: ServerSettings = settings
-        self.registry: Registry = Registry(name, Patterns(settings.allow, settings.deny))
+        self.registry: Registry = Registry(
+            name, Patterns(settings.allow, settings.deny), settings.any_types, settings.check_results
+        )
         self.door: RpcDoor = RpcDoor(
             self.registry,
             context,

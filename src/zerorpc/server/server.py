@@ -66,6 +66,9 @@ class Server(SocketBase):
     - ``authorizer``: a function that gets an identity and the name of a method, and returns whether the one may call
       the other. It is asked for each call, on the event loop, so that it has to answer at once.
     - ``limits``: a ``zerorpc.Limits``, what one caller may take.
+    - ``any_types``: take arguments of any type, also where a method's annotations say which type they have to be.
+    - ``check_results``: compare results, and the items of streams, with the annotations too: one that differs is an
+      error for the caller, who gets it in place of the result.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -95,6 +98,8 @@ class Server(SocketBase):
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+        any_types: bool = False,
+        check_results: bool = False,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -113,6 +118,8 @@ class Server(SocketBase):
             authenticator=authenticator,
             authorizer=authorizer,
             limits=limits,
+            any_types=any_types,
+            check_results=check_results,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()

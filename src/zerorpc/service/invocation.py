@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from zerorpc.errors import (
     Cancelled,
+    InvalidArguments,
     PermissionDenied,
     RemoteError,
     SerializationError,
@@ -30,6 +31,7 @@ from zerorpc.protocol.server_channel import Runner
 from zerorpc.scope import Cancellable
 from zerorpc.service.failure import Failure, plain
 from zerorpc.service.methods import Method
+from zerorpc.service.schema import Misgiven, Misreturned
 from zerorpc.service.signatures import cannot_begin, misfit, no_array
 from zerorpc.shown import message_of, name_of, trace_of, without_frames_of
 
@@ -225,6 +227,7 @@ class Invocation(_Door, eq=False):
         "zerorpc.service.process_jobs",
         "zerorpc.service.process_pool",
         "zerorpc.service.methods",
+        "zerorpc.service.schema",
         "zerorpc.service.stream_parameters",
     )
 
@@ -270,7 +273,12 @@ class Invocation(_Door, eq=False):
     def _tell(self, error: BaseException) -> bytes:
         trace = without_frames_of(self.modules, trace_of(error))
         BaseException.with_traceback(error, trace)  # not by assignment: a class may forbid it
-        if type(error) is TypeError and trace is None and self.method is not None:
+        if type(error) is Misgiven and trace is None:
+            self.ran, self.refused = False, InvalidArguments
+            error = TypeError(*error.args)
+        elif type(error) is Misreturned:
+            error = TypeError(*error.args)
+        elif type(error) is TypeError and trace is None and self.method is not None:
             error = self._heed_misfit(error, self.method)
         failure = Failure.of(error, trace, self.ran, self.refused)
         if not self.denied:  # else it was logged, if not each

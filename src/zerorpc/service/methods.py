@@ -6,9 +6,10 @@ import contextlib
 import enum
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
+from zerorpc.service.schema import Schema
 from zerorpc.service.stream_parameters import stream_parameters, with_iterators
 from zerorpc.shown import name_of, readable
 
@@ -155,6 +156,7 @@ class Method:
         "kind",
         "name",
         "needs_no_place",
+        "schema",
         "streams",
         "takes",
         "unary",
@@ -187,6 +189,19 @@ class Method:
             self.takes = stream_parameters(self.entered)
         if self.takes:
             self.functor = with_iterators(self.functor, self.takes)
+        self.schema: Schema | None = None  # of arguments that are to be checked
+
+    def heed_annotations(self, results: bool) -> None:
+        """Let arguments be what the annotations say, and ``results`` too. Once, before the first call."""
+        schema = Schema(self.name, self.entered, self.takes, self.streams)
+        if not results:
+            schema.result = None
+        if schema.result is not None and self.where is not Where.PROCESS:
+            self.functor = _CHECKED[self.kind](self.functor, schema)
+        if schema.arguments and self.where is not Where.PROCESS:
+            self.functor = schema.around(self.functor)
+        if schema.arguments or schema.result is not None:
+            self.schema = schema
 
     @property
     def doc(self) -> str | None:
@@ -273,6 +288,49 @@ def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
     return streamed
 
 
+def _checked(functor: Callable[..., Any], schema: Schema) -> Callable[..., Any]:
+    """A method whose result is compared with its annotation."""
+
+    @functools.wraps(functor)
+    def checked(*args: object, **kwargs: object) -> Any:
+        return schema.check_result(functor(*args, **kwargs))
+
+    return checked
+
+
+def _achecked(functor: Callable[..., Any], schema: Schema) -> Callable[..., Any]:
+    @functools.wraps(functor)
+    async def checked(*args: object, **kwargs: object) -> Any:
+        return schema.check_result(await functor(*args, **kwargs))
+
+    return checked
+
+
+def _checked_items(functor: Callable[..., Any], schema: Schema) -> Callable[..., Any]:
+    @functools.wraps(functor)
+    def checked(*args: object, **kwargs: object) -> Iterator[Any]:
+        items = functor(*args, **kwargs)
+        try:
+            for item in items:
+                yield schema.check_result(item)
+        finally:
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+
+    return checked
+
+
+def _achecked_items(functor: Callable[..., Any], schema: Schema) -> Callable[..., Any]:
+    @functools.wraps(functor)
+    async def checked(*args: object, **kwargs: object) -> AsyncIterator[Any]:
+        async with contextlib.aclosing(functor(*args, **kwargs)) as items:
+            async for item in items:
+                yield schema.check_result(item)
+
+    return checked
+
+
 _Around: TypeAlias = "tuple[Kind, Callable[[Callable[..., Any]], Callable[..., Any]] | None]"
 
 # What each kind becomes, and what is put around it for that,
@@ -288,6 +346,13 @@ _STREAMED: dict[Kind, _Around] = {  # with @stream
     Kind.COROUTINE: (Kind.ASYNC_GENERATOR, _streaming),
     Kind.GENERATOR: (Kind.GENERATOR, None),
     Kind.ASYNC_GENERATOR: (Kind.ASYNC_GENERATOR, None),
+}
+# And what compares the results.
+_CHECKED: dict[Kind, Callable[[Callable[..., Any], Schema], Callable[..., Any]]] = {
+    Kind.PLAIN: _checked,
+    Kind.COROUTINE: _achecked,
+    Kind.GENERATOR: _checked_items,
+    Kind.ASYNC_GENERATOR: _achecked_items,
 }
 _STREAMING = (Kind.GENERATOR, Kind.ASYNC_GENERATOR)
 # Where each kind runs; a plain one that is marked with @on_loop on the loop.

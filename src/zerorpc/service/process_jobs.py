@@ -49,8 +49,11 @@ class ProcessJob:
         """The reply to send; None if the caller is gone."""
         invocation, name = self.invocation, self.invocation.name
         invocation.ran = False  # until it is handed over
+        args, kwargs = invocation.args, invocation.kwargs or {}
+        if method.schema is not None:
+            args, kwargs = method.schema.convert(args, kwargs)
         try:
-            what = (method.functor, invocation.args, invocation.kwargs or {}, pack_call(invocation))
+            what = (method.functor, args, kwargs, pack_call(invocation))
             request = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
         except BaseException as error:
             raise TypeError(f"{name} can't be sent to a worker process: {message_of(error)}; {_WHAT_CAN}") from None
@@ -73,7 +76,10 @@ class ProcessJob:
             invocation.reply_metadata.update(metadata[0])
             invocation.end_metadata.update(metadata[1])
         invocation.ran = outcome is not Outcome.UNLOADABLE
+        method = invocation.method
         if outcome is Outcome.VALUE:
+            if method is not None and method.schema is not None:
+                method.schema.check_result(value)
             return invocation.result(value)
         if outcome is Outcome.RAISED:
             return invocation.error(value.unpack())

@@ -8,13 +8,19 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-__all__ = ["ASYNC", "PLAIN", "parameter_at", "stream_parameters", "takes_stream", "with_iterators"]
+__all__ = ["ASYNC", "PLAIN", "Items", "parameter_at", "stream_parameters", "takes_stream", "with_iterators"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 PLAIN, ASYNC = "an iterator", "an async iterator"
 
 _NAMED = re.compile(r"\b(Async)?(Iterator|Iterable|Generator)\b")
+
+
+class Items:
+    """An argument that streams, as a method reads it; doors have subclasses."""
+
+    convert: Callable[[Any], Any] | None = None  # what makes of an item what the annotation says; None: nothing does
 
 
 def takes_stream(*names: str) -> Callable[[_F], _F]:

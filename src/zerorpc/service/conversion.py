@@ -1,0 +1,377 @@
+"""From an annotation to the function that checks a value, and makes of it what the annotation says.
+
+msgspec does it for all that it knows: numbers, texts, enums, dataclasses, attrs, TypedDict, NamedTuple, dates, unions
+of these, and whatever consists of them. Here is what it leaves to others: which form a type of the standard library
+takes that MessagePack has no form for, arrays of numpy, models of pydantic, and limits in the words of
+annotated-types.
+
+A value of a type that MessagePack lacks comes in its natural form: a text for a date or a path, the value of an enum, a
+list for a tuple or set. Nothing else is guessed: a text is no number.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import enum
+import functools
+import itertools
+import operator
+import re
+import reprlib
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from zerorpc.remote_objects import RemoteFunction, RemoteObject
+from zerorpc.shown import message_of, name_of, text_of
+
+__all__ = ["Converter", "Mismatch", "Unsupported", "alternatives", "converter_of"]
+
+Converter: TypeAlias = Callable[[Any], Any]  # raises Mismatch
+
+
+class Mismatch(Exception):
+    """A value isn't what an annotation says. ``path`` leads from the value to the part that isn't, as in ``[3].name``;
+    ``why`` says what was expected.
+    """
+
+    def __init__(self, why: str, path: str = "") -> None:
+        super().__init__(why, path)
+        self.why: str = why
+        self.path: str = path
+
+
+class Unsupported(Exception):
+    """Nothing can be told of whether a value is what this annotation says."""
+
+
+def converter_of(annotation: Any) -> Converter | None:
+    """What makes a value that came from elsewhere into one that the annotation describes; None if that is any value.
+
+    A value that is one already passes. Raises Unsupported for what is no type, and for types that can't be checked.
+    """
+    if isinstance(annotation, TypeVar):
+        return _of_type_variable(annotation)
+    origin = get_origin(annotation)
+    if any(part is Any or part is object for part in alternatives(annotation)):
+        return None
+    if _is_of_pydantic(annotation):
+        return _of_pydantic(annotation)
+    if _is_of_numpy(origin or annotation):
+        return _of_numpy(annotation)
+    if Callable in (origin, annotation):
+        return _as_function
+    translated = _with_limits(annotation)
+    if _is_own_class(translated):
+        return _of_own_class(translated)
+    if (problem := _problem(translated)) is None:
+        return _of_msgspec(translated)
+    if origin in _UNIONS:
+        return _of_union(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return _of_enum(annotation)
+    raise Unsupported(problem)
+
+
+def _of_type_variable(variable: Any) -> Converter | None:
+    if variable.__constraints__:
+        return converter_of(functools.reduce(operator.or_, variable.__constraints__))
+    return None if variable.__bound__ is None else converter_of(variable.__bound__)
+
+
+def _as_function(value: Any) -> Any:
+    if callable(value):
+        return value
+    raise Mismatch(f"expected a function, got {_kind(value)}")
+
+
+# What msgspec knows
+
+_BUILTIN = (bytes, bytearray, memoryview)  # MessagePack has these; msgspec would take a text for base64
+_SCALARS = (bool, int, float, str, bytes)
+
+
+def _problem(annotation: Any) -> str | None:
+    """Why msgspec can't tell whether a value is of this type; None if it can."""
+    try:
+        msgspec.msgpack.Decoder(annotation)
+    except Exception as error:  # also what can't be evaluated in the classes that the annotation names
+        return message_of(error)
+    inner = next((part for part in _parts(annotation) if _is_own_class(part)), None)
+    # a function or object of the caller's may stand for it, which msgspec would refuse
+    return None if inner is None else f"{text_of(inner)} has no form in MessagePack"
+
+
+def _of_msgspec(annotation: Any) -> Converter:
+    # msgspec remembers of a Struct how its fields are converted, and of no other type: 1 us instead of 9 for a union
+    box: Any = msgspec.defstruct("Box", [("value", annotation)], array_like=True)
+
+    def convert(value: Any) -> Any:
+        try:
+            return msgspec.convert((value,), box, dec_hook=_natural, builtin_types=_BUILTIN).value
+        except msgspec.ValidationError as error:
+            raise _told(error, annotation, value) from None
+        except RecursionError:
+            raise Mismatch("it is nested too deeply") from None
+
+    if annotation not in _SCALARS:
+        return convert
+    return lambda value: value if type(value) is annotation else convert(value)
+
+
+_QUOTED = re.compile("`([^`]*)`")
+_THEIRS = re.compile(r"\b(array|object|null)\b")
+_OURS = {"array": "list", "object": "dict", "null": "None"}
+_LONGEST = 300  # characters of a reason: msgspec quotes the value
+
+
+def _told(error: msgspec.ValidationError, annotation: Any, value: Any) -> Mismatch:
+    """In our words: where msgspec says ``Expected `int`, got `str` - at `$[0].x` ``."""
+    text, _, where = message_of(error).rpartition(" - at `")
+    of_key, _, path = where.removesuffix("`").rpartition("$[0]")
+    if not path and isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return Mismatch(_not_among(annotation, value))
+    why = _QUOTED.sub(lambda quoted: _THEIRS.sub(lambda word: _OURS[word[0]], quoted[1]), text[:_LONGEST])
+    why = why.removeprefix("Object ")
+    why = f"{why[:1].lower()}{why[1:]}"
+    return Mismatch(f"of a key: {why}" if of_key else why, path)
+
+
+def _natural(kind: Any, value: Any) -> Any:
+    """What msgspec asks for a type that it doesn't know. Raises TypeError, which it tells with the path."""
+    origin = get_origin(kind) or kind
+    if isinstance(value, origin):
+        return value
+    if _is_of_numpy(origin):
+        return _of_numpy(kind)(value)
+    for base, forms in _forms().items():
+        if issubclass(origin, base) and isinstance(value, forms):
+            try:
+                return origin(value)
+            except Exception as error:
+                raise TypeError(f"{name_of(error)}: {message_of(error)}") from None
+    raise TypeError(f"expected {origin.__name__}, got {_kind(value)}")
+
+
+@functools.cache
+def _forms() -> dict[type, type | tuple[type, ...]]:
+    """In which form a value of a type comes that MessagePack has none for. Dates, Decimal, UUID, enums are msgspec's.
+
+    Nothing whose making could take long: of the text "1e999999999" a Fraction has a billion digits. Imported late: a
+    server starts sooner without them.
+    """
+    import ipaddress
+    import pathlib
+    import zoneinfo
+
+    return {
+        pathlib.PurePath: str,
+        ipaddress.IPv4Address: str,
+        ipaddress.IPv6Address: str,
+        ipaddress.IPv4Network: str,
+        ipaddress.IPv6Network: str,
+        zoneinfo.ZoneInfo: str,
+        complex: (int, float),
+        collections.deque: list,
+        collections.Counter: dict,
+        collections.OrderedDict: dict,
+    }
+
+
+# What it doesn't know
+
+
+def _is_own_class(kind: Any) -> bool:
+    """A program's class, that is neither data nor has a natural form: an object of it can only be lent."""
+    if not isinstance(kind, type) or get_origin(kind) is not None or issubclass(kind, tuple(_forms())):
+        return False
+    try:
+        return isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.CustomType)
+    except Exception:
+        return False
+
+
+def _of_own_class(kind: type) -> Converter:
+    def check(value: Any) -> Any:
+        if isinstance(value, (RemoteFunction, RemoteObject)):
+            return value
+        with contextlib.suppress(TypeError):  # of a Protocol: nobody can tell
+            if not isinstance(value, kind):
+                raise Mismatch(f"expected {kind.__name__}, got {_kind(value)}")
+        return value
+
+    return check
+
+
+def _of_union(annotation: Any) -> Converter | None:
+    """Of types that msgspec doesn't tell apart, the first that takes the value as it is, or else that takes it."""
+    members = get_args(annotation)
+    converters = [converter_of(member) for member in members]
+    classes = tuple(member for member in members if isinstance(member, type) and get_origin(member) is None)
+    known = [converter for converter in converters if converter is not None]
+    if len(known) < len(converters):
+        return None
+
+    def convert(value: Any) -> Any:
+        if type(value) in classes:
+            return value
+        for converter in known:
+            with contextlib.suppress(Mismatch):
+                return converter(value)
+        raise Mismatch(f"expected {' | '.join(map(_name, members))}, got {_kind(value)}")
+
+    return convert
+
+
+def _of_enum(kind: type[enum.Enum]) -> Converter:
+    """One with other values than only texts or only whole numbers."""
+
+    def convert(value: Any) -> Any:
+        for form in (value, tuple(value)) if isinstance(value, list) else (value,):
+            with contextlib.suppress(Exception):  # ValueError, or what an own _missing_ raises
+                return kind(form)
+        raise Mismatch(_not_among(kind, value))
+
+    return convert
+
+
+def _not_among(kind: type[enum.Enum], value: Any) -> str:
+    values = ", ".join(reprlib.repr(member.value) for member in itertools.islice(kind, 20))
+    return f"expected {kind.__name__} ({values}), got {reprlib.repr(value)}"
+
+
+# pydantic, numpy and annotated-types. None is imported before somebody annotates with it.
+
+
+def _is_of_pydantic(annotation: Any) -> bool:
+    """Whether pydantic has to say what a value is: it stands in the annotation."""
+    return "pydantic" in sys.modules and any(
+        hasattr(part, "__get_pydantic_core_schema__")
+        or hasattr(part, "__pydantic_validator__")
+        or (type(part).__module__ or "").partition(".")[0] == "pydantic"
+        for part in _parts(annotation)
+    )
+
+
+@functools.cache
+def _of_pydantic(annotation: Any) -> Converter:
+    import pydantic
+
+    try:
+        adapter: Any = pydantic.TypeAdapter(annotation)
+    except Exception as error:
+        raise Unsupported(message_of(error)) from None
+
+    def convert(value: Any) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+            raise Mismatch(first["msg"][:1].lower() + first["msg"][1:], path) from None
+
+    return convert
+
+
+def _is_of_numpy(kind: Any) -> bool:
+    return isinstance(kind, type) and kind.__module__.partition(".")[0] == "numpy"
+
+
+@functools.cache
+def _of_numpy(annotation: Any) -> Converter:
+    """An array comes as lists of numbers, a scalar as a number."""
+    import numpy as np
+
+    kind: Any = get_origin(annotation) or annotation
+    scalars = [part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, np.generic)]
+    if issubclass(kind, np.ndarray):
+        forms: tuple[type, ...] = (list,)
+        make: Converter = functools.partial(_as_array, np, scalars[0] if scalars else None)
+    else:
+        forms, make = (bool, int, float, complex), kind
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, forms):
+            raise Mismatch(f"expected {kind.__name__}, got {_kind(value)}")
+        try:
+            return make(value)
+        except Exception as error:
+            raise Mismatch(message_of(error)) from None
+
+    return convert
+
+
+def _as_array(np: Any, scalar: Any, value: Any) -> Any:
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc" and array.size:
+        raise ValueError(f"expected numbers, got {array.dtype}")
+    return array if scalar is None else array.astype(scalar, casting="same_kind", copy=False)
+
+
+def _with_limits(annotation: Any) -> Any:
+    """The same with limits in msgspec's words."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        limits = [limit for each in args[1:] for limit in _limits_of(each)]
+        inner = _with_limits(args[0])
+        return functools.reduce(lambda kind, limit: Annotated[kind, limit], limits, inner)
+    if not args or origin is Literal or origin is collections.abc.Callable:
+        return annotation
+    changed = tuple(map(_with_limits, args))
+    if changed == args:
+        return annotation
+    if origin in _UNIONS:
+        return functools.reduce(operator.or_, changed)
+    return origin[changed]
+
+
+def _limits_of(metadata: Any) -> Iterator[msgspec.Meta]:
+    if isinstance(metadata, msgspec.Meta):
+        yield metadata
+    elif type(metadata).__module__ == "annotated_types":
+        names = {_WORDS[name]: getattr(metadata, name) for name in _WORDS if getattr(metadata, name, None) is not None}
+        if names.get("min_length") == 0:
+            del names["min_length"]
+        if names:
+            yield msgspec.Meta(**names)
+
+
+_WORDS = {name: name for name in ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length")}
+
+
+# What both are told with
+
+
+_UNIONS = (Union, types.UnionType)
+
+
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """What a union is of; any other annotation alone."""
+    return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """An annotation and all that stands in it."""
+    yield annotation
+    if get_origin(annotation) is Literal:
+        return
+    for part in get_args(annotation):
+        if isinstance(part, list):  # the arguments of a Callable
+            continue
+        yield from _parts(part)
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+def _name(annotation: Any) -> str:
+    if annotation is types.NoneType:
+        return "None"
+    return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else text_of(annotation)

@@ -1,0 +1,267 @@
+"""What a method's annotations say of its arguments and its result, and the checks that follow from it.
+
+It is decided once, when the method is registered. What has no annotation, or one that says nothing, takes anything; a
+method of which that is true of all parameters runs as it was written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import inspect
+import sys
+import types
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from zerorpc.logs import Logger
+from zerorpc.service.conversion import Converter, Mismatch, Unsupported, alternatives, converter_of
+from zerorpc.service.stream_parameters import Items
+from zerorpc.shown import message_of, name_of
+
+__all__ = ["Misgiven", "Misreturned", "Schema"]
+
+logger: Logger = Logger("zerorpc.server")
+
+
+class Misgiven(TypeError):
+    """An argument isn't what the method's annotation says. The method was not entered."""
+
+
+class Misreturned(TypeError):
+    """A result isn't."""
+
+
+_ITERATORS = (Iterator, Iterable, Generator, AsyncIterator, AsyncIterable, AsyncGenerator)
+
+
+class Schema:
+    """Of one method: ``function``, of whose parameters those in ``streams`` take a stream. ``yields``: it gives items,
+    which its result's annotation has in brackets. Never changed, and so safe from any thread.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        streams: Mapping[str, str] = types.MappingProxyType({}),
+        yields: bool = False,
+    ) -> None:
+        self._name = name
+        self.positional: list[tuple[int, str, Converter]] = []
+        self.named: dict[str, Converter] = {}
+        self.rest: tuple[int, str, Converter] | None = None  # *args: from which place on
+        self.rest_named: Converter | None = None  # **kwargs
+        self.result: Converter | None = None
+        try:
+            signature = inspect.signature(function)
+        except BaseException:  # Python can't tell, as of some built-ins; or a program's own raises
+            return
+        if signature.return_annotation is not signature.empty:
+            self._add_result(signature.return_annotation, function, yields)
+        for place, parameter in enumerate(signature.parameters.values()):
+            if parameter.annotation is not parameter.empty:
+                self._add(place, parameter, function, parameter.name in streams)
+
+    def _add(self, place: int, parameter: inspect.Parameter, function: object, streams: bool) -> None:
+        name = parameter.name
+        try:
+            annotation = evaluated(parameter.annotation, function)
+            converter = converter_of(_item_of(annotation) if streams else annotation)
+        except Unsupported as error:
+            logger.info("%s takes anything as %s: %s", self._name, name, error)
+            return
+        if converter is None:
+            return
+        if streams:
+            converter = self._of_each(name, converter)
+        if parameter.default is None:  # ``name: str = None``, as it was once written
+            converter = _or_none(converter)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            self.rest = place, name, converter
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            self.rest_named = converter
+        else:
+            if parameter.kind is not parameter.KEYWORD_ONLY:
+                self.positional.append((place, name, converter))
+            if parameter.kind is not parameter.POSITIONAL_ONLY:
+                self.named[name] = converter
+
+    def _add_result(self, written: Any, function: Callable[..., Any], yields: bool) -> None:
+        try:
+            annotation = evaluated(written, function)
+            iterates = get_origin(annotation) in _ITERATORS
+            if yields and not iterates:  # @stream: what it returns has items
+                annotation = (*get_args(annotation), Any)[0]
+            self.result = converter_of(_item_of(annotation) if iterates else annotation)
+        except Unsupported as error:
+            logger.info("%s may return anything: %s", self._name, error)
+
+    @property
+    def arguments(self) -> bool:
+        """Whether there is an argument to be checked."""
+        return bool(self.positional or self.named or self.rest or self.rest_named)
+
+    def convert(self, args: list[Any] | tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """What the method gets. Raises Misgiven for the first argument that isn't what its annotation says.
+
+        Whether all are there, and no more, is the method's own business.
+        """
+        given = list(args)
+        for place, name, converter in self.positional:
+            if place < len(given):
+                given[place] = self._converted(name, converter, given[place])
+        if self.rest is not None:
+            first, name, converter = self.rest
+            for place in range(first, len(given)):
+                given[place] = self._converted(f"{name}[{place - first}]", converter, given[place])
+        if kwargs:
+            named, others = self.named, self.rest_named
+            kwargs = {
+                name: value if (found := named.get(name, others)) is None else self._converted(name, found, value)
+                for name, value in kwargs.items()
+            }
+        return given, kwargs
+
+    @functools.cached_property
+    def for_words(self) -> Schema:
+        """The same for texts that somebody typed: one that isn't what the annotation says may be it as JSON, or bytes.
+
+        What it makes of them also passes this one.
+        """
+        schema = copy.copy(self)
+        schema.positional = [(place, name, _of_word(converter)) for place, name, converter in self.positional]
+        schema.named = {name: _of_word(converter) for name, converter in self.named.items()}
+        if self.rest is not None:
+            schema.rest = (*self.rest[:2], _of_word(self.rest[2]))
+        if self.rest_named is not None:
+            schema.rest_named = _of_word(self.rest_named)
+        return schema
+
+    def _converted(self, name: str, converter: Converter, value: Any) -> Any:
+        try:
+            return converter(value)
+        except Mismatch as error:
+            why = f"{name}{error.path}: {error.why}"
+        except Exception as error:  # a class of the program's raised it
+            why = f"{name}: {name_of(error)}: {message_of(error)}"
+        raise Misgiven(f"{self._name}(): {why}")
+
+    def check_result(self, value: Any) -> Any:
+        """A result, or an item of one that streams, as it is. Raises Misreturned for what the annotation excludes."""
+        try:
+            if self.result is not None:
+                self.result(value)
+        except Mismatch as error:
+            raise Misreturned(f"{self._name}(): the result{error.path}: {error.why}") from None
+        return value
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The method with its arguments converted first."""
+
+        @functools.wraps(function)
+        def converted(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = self.convert(args, kwargs)  # type: ignore[assignment]
+            return function(*args, **kwargs)
+
+        return converted
+
+    def _of_each(self, name: str, converter: Converter) -> Converter:
+        """For a parameter that takes a stream: its items as they come, or those of a list."""
+
+        def convert(value: Any) -> Any:
+            each = _counted(converter)
+            if isinstance(value, Items):
+                value.convert = functools.partial(self._converted_item, name, each)
+                return value
+            if not isinstance(value, (list, tuple, set, frozenset)):
+                raise Mismatch(f"expected a stream or a list, got {type(value).__name__}")
+            return [each(item) for item in value]
+
+        return convert
+
+    def _converted_item(self, name: str, converter: Converter, item: Any) -> Any:
+        """The method runs already: this is raised to it."""
+        try:
+            return self._converted(name, converter, item)
+        except Misgiven as error:
+            raise TypeError(message_of(error)) from None
+
+
+def _item_of(annotation: Any) -> Any:
+    """What is in the brackets of an iterator; Any for something else, which may take more than a stream."""
+    kinds = [kind for kind in alternatives(annotation) if kind is not types.NoneType]
+    items = get_args(kinds[0]) if len(kinds) == 1 and get_origin(kinds[0]) in _ITERATORS else ()
+    return items[0] if items else Any
+
+
+def _or_none(converter: Converter) -> Converter:
+    return lambda value: None if value is None else converter(value)
+
+
+def _of_word(converter: Converter) -> Converter:
+    def convert(word: Any) -> Any:
+        try:
+            return converter(word)
+        except Mismatch as error:
+            if not isinstance(word, str):
+                raise
+            mismatch = error
+        try:
+            typed = _JSON.get(word) if word in _JSON else msgspec.json.decode(word)
+        except (ValueError, RecursionError):  # no JSON
+            with contextlib.suppress(Mismatch):
+                return converter(word.encode(errors="surrogateescape"))
+            raise mismatch from None
+        return converter(typed)
+
+    return convert
+
+
+_JSON = {"True": True, "False": False, "None": None}  # as Python has it
+
+
+def _counted(converter: Converter) -> Converter:
+    count = -1
+
+    def convert(value: Any) -> Any:
+        nonlocal count
+        count += 1
+        try:
+            return converter(value)
+        except Mismatch as error:
+            raise Mismatch(error.why, f"[{count}]{error.path}") from None
+
+    return convert
+
+
+def evaluated(annotation: Any, function: object) -> Any:
+    """What an annotation that is written as a text means, where the function was written. Raises Unsupported."""
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    inner = inspect.unwrap(inner)
+    if isinstance(inner, type):
+        inner = vars(inner).get("__init__", inner)
+    elif not inspect.isroutine(inner):
+        inner = type(inner).__call__
+    names = getattr(inner, "__globals__", None)
+    if names is None:
+        names = vars(sys.modules.get(getattr(inner, "__module__", ""), types.SimpleNamespace()))
+    try:
+        hints = get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}), names, include_extras=True)
+    except Exception as error:
+        raise Unsupported(f"{name_of(error)}: {message_of(error)}") from None
+    return hints["it"]
