@@ -160,7 +160,7 @@ def test_it_is_read_again_when_it_has_changed(path: Path, caplog: pytest.LogCapt
     path.write_text("[identities")
     clock.now += 1
     assert rights.permits("guest", "move") is True
-    assert "goes on to hold" in caplog.messages[-1]
+    assert "its last usable state stays in use" in caplog.messages[-1]
     clock.now += 1
     assert rights.permits("guest", "move") is True
     assert len(caplog.messages) == 2  # told once
@@ -300,3 +300,10 @@ def test_a_server_goes_by_it(path: Path) -> None:
         with pytest.raises(zerorpc.UnknownMethod):
             guest.move()
         assert list(alice._zerorpc_inspect()["methods"]) == ["get_heat", "move"]
+
+
+def test_a_key_that_is_none_is_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "rights.toml"
+    path.write_text('[identities.alice]\nkeys = ["alice.key"]\nroles = []\n[roles]\n')
+    with pytest.raises(ValueError, match=r"the keys of alice: 'alice\.key': a key in Z85 has 40 characters, not 9"):
+        zerorpc.RightsFile(path)

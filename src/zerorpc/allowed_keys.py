@@ -86,10 +86,13 @@ class AllowedKeys:
 
         Arguments: ``curve``, the server's; ``name``, by which the client is known from then on. None: it says its name
         itself, and with that gets the rights of whoever has this name. Raises ValueError if ``curve`` is a client's, or
-        for what can't be a name.
+        for a name that can't be one, or has a key already.
         """
         if name is not None:
             _check_name(name)
+            taken = os.path.join(self.folder, name + _ENDING)
+            if os.path.exists(taken):
+                raise ValueError(f"{name} has a key already: remove {taken}, or choose another name")
         if curve.server is not None:
             raise ValueError("pair() needs the server's curve, zerorpc.Curve(secret_key)")
         from zerorpc.pairing import Pairing  # what makes codes takes a while to import

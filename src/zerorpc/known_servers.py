@@ -158,6 +158,11 @@ def own_keys(make: bool = False) -> KeyPair | None:
     return KeyPair(public, secret)
 
 
+def own_path() -> str:
+    """The file with the user's own public key."""
+    return os.path.join(settings_folder(), "me.key")
+
+
 def settings_folder() -> str:
     """Where a user's keys and known servers are."""
     return os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "zerorpc")

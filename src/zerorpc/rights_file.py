@@ -14,6 +14,7 @@ import msgspec
 from zerorpc.callers import Caller, Certificate
 from zerorpc.exposure import Patterns
 from zerorpc.given import path_of
+from zerorpc.keys import decode_z85
 from zerorpc.logs import Logger
 
 __all__ = ["RightsFile"]
@@ -65,7 +66,7 @@ class RightsFile:
     The file names identities and roles::
 
         [identities.alice]
-        keys = ["n%3}@pODKX#KI:]t{8Bi2tF5r!f&]^hQdH7O9h@A"]    # by CURVE, in Z85
+        keys = ["kuM=iuKeY!)GKi0AKikJgv/oQCkPguO5I.ujph17"]    # by CURVE, in Z85
         certificates = ["alice.example", "spiffe://lab/alice"]  # by TLS: the common name, or one of the other names
         uids = [1000]                                           # by ipc or inproc, on Linux
         roles = ["operator"]
@@ -87,8 +88,8 @@ class RightsFile:
     Roles may list the methods that they may call, unless ``list`` is false: to those without it, what they may not call
     doesn't exist.
 
-    The file is read again when it has changed, within a second. One that can't be used is told in the log, and what it
-    said before goes on to hold until it can. An identity that is taken out may call nothing any more; new connections
+    The file is read again when it has changed, within a second. If it can't be used, the log says so, and its last
+    usable state stays in use. An identity that is taken out may call nothing any more; new connections
     are refused.
 
     Raises OSError for a file that can't be read, and ValueError for one that makes no sense, here. Safe in any thread.
@@ -110,6 +111,10 @@ class RightsFile:
         """Whether an identity may call a method. An ``Authorizer``."""
         return self._now().permits(identity, method)
 
+    def __contains__(self, identity: object) -> bool:
+        """Whether the file has an identity of this name."""
+        return identity in self._now().identities
+
     def _now(self) -> _Rights:
         now = self._clock()
         if now - self._looked >= _LOOK_EVERY:
@@ -126,7 +131,7 @@ class RightsFile:
         except (OSError, ValueError) as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                logger.error("what %s said before goes on to hold: %s", self._path, error)
+                logger.error("%s can't be used, and its last usable state stays in use: %s", self._path, error)
         else:
             self._problem = ""
             logger.info("%s was read again", self._path)
@@ -139,17 +144,17 @@ class _Rights:
     """What one state of the file says."""
 
     def __init__(self, file: _File) -> None:
-        self._identities = file.identities
+        self.identities: dict[str, _Identity] = file.identities
         self._roles = {name: _patterns(role) for name, role in file.roles.items()}
         self._known: dict[tuple[str, str], bool] = {}  # of methods that have been asked for
 
     def identity_of(self, caller: Caller) -> str | None:
-        return next((name for name, identity in self._identities.items() if identity.fits(caller)), None)
+        return next((name for name, identity in self.identities.items() if identity.fits(caller)), None)
 
     def permits(self, identity: str, method: str) -> bool:
         found = self._known.get((identity, method))
         if found is None:
-            one = self._identities.get(identity)
+            one = self.identities.get(identity)
             found = one is not None and any(self._roles[role].admit(method) for role in one.roles)
             if len(self._known) < 10_000:  # names are the server's own: of those that don't exist nobody is asked
                 self._known[identity, method] = found
@@ -184,6 +189,11 @@ def _read(path: str) -> tuple[_State, _Rights]:
     except (ValueError, RecursionError) as error:  # msgspec's, tomllib's, UnicodeDecodeError
         raise ValueError(f"{path}: {error}") from None
     for name, identity in said.identities.items():
+        for key in identity.keys:
+            try:
+                decode_z85(key)
+            except ValueError as error:
+                raise ValueError(f"{path}: the keys of {name}: {key[:80]!r}: {error}") from None
         for role in identity.roles:
             if role not in said.roles:
                 raise ValueError(f"{path}: {name} has the role {role}, which the file doesn't define")

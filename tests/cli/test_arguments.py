@@ -43,6 +43,9 @@ def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--conn {0} echo", [HERE], [], "echo", []),
         ("--server {0} time", [HERE], [], "time", []),
         ("--server --bind {0} --bind ipc://s time", [], [HERE, "ipc://s"], "time", []),
+        ("--server --bind {0} --pair time", [], [HERE], "time", []),
+        ("--server --pair --bind {0} time", [], [HERE], "time", []),
+        ("--server --pair-as alice --bind {0} time", [], [HERE], "time", []),
         ("--server --bind {0} --connect ipc://s time", ["ipc://s"], [HERE], "time", []),
     ],
 )
@@ -54,6 +57,29 @@ def test_words_get_their_meaning(
     assert (arguments.command, arguments.params) == (command, params)
     assert arguments.server == ("--server" in line)
     assert arguments.json == ("-j" in line.partition("-- ")[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{0} --allow-keys folder add", "--allow-keys is for servers"),
+        ("{0} --pair add", "--pair is for servers"),
+        ("{0} --pair-as alice add", "--pair-as is for servers"),
+        ("{0} --rights rights.toml add", "--rights is for servers"),
+        ("--server --bind {0} --user alice time", "--user is for clients"),
+        ("--server --bind {0} --tls-cert tls.pem time", "--tls-cert does nothing at {0}, which is in clear"),
+        ("--server --bind {0} --tls-ca ca.pem time", "--tls-ca does nothing at {0}, which is in clear"),
+        ("{0} --tls-ca ca.pem add", "--tls-ca does nothing at {0}, which is in clear"),
+    ],
+)
+def test_what_would_protect_nothing_is_refused(line: str, problem: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(line.format(HERE).split())
+    assert caught.value.problem == problem.format(HERE)
+
+
+def test_tls_at_one_address_of_several() -> None:
+    assert parse(["--server", "--bind", HERE, "--bind", f"tls+{HERE}", "--tls-cert", "tls.pem", "time"]).tls is not None
 
 
 def test_an_empty_parameter_stays_a_parameter() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import zerorpc
+from tests.certificates import certificates
 from tests.service.running import PATIENCE, Program, serving, unused_port
 from zerorpc import allowed_keys
 from zerorpc.cli import main
@@ -132,6 +133,8 @@ def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
 WRONG = {
     "two addresses": (["tcp://a:1", "tcp://b:1"], "one address at a time"),
     "TLS": (["tls+tcp://a:1"], "TLS has certificates in the place of keys"),
+    "a code in the place of an address": (["--pair", "tcp://a:1"], "no address given"),
+    "nothing to forget": (["--forget"], "no address given"),
     "no address": (["robot"], "no scheme, such as tcp://"),
     "two lines": (["ipc://a\nb"], "an address in one line"),
     "no code": (["--pair", "1234", "tcp://a:1"], "a pairing code has 12 letters and digits"),
@@ -246,8 +249,22 @@ def test_where_names_have_rights_the_server_says_who_pairs(tmp_path: Path, capsy
     flags = ["--server", "--bind", "tcp://127.0.0.1:0", "--rights", str(tmp_path / "rights.toml"), "time"]
     assert main([*flags, "--pair"]) == 2
     assert "a client that pairs would choose its name, and so its rights" in capsys.readouterr().err
-    assert main([*flags, "--pair-as", "no name"]) == 2
+    assert main([*flags, "--pair-as", "bob"]) == 2
+    assert "rights.toml has no identity bob: who pairs could call nothing" in capsys.readouterr().err
+    assert main(["--server", "--bind", "tcp://127.0.0.1:0", "--pair-as", "no name", "time"]) == 2
     assert "a name has letters, digits" in capsys.readouterr().err
+
+
+def test_a_name_that_has_a_key_is_not_given_again(
+    endpoint: str, keys: zerorpc.AllowedKeys, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_certificates(Path(keys.folder), "alice", OTHER)
+    with pytest.raises(ValueError, match="alice has a key already: remove"):
+        keys.pair(CURVE, name="alice")
+    code = keys.pair(CURVE, name="bob")
+    write_certificates(Path(keys.folder), "bob", KeyPair.generate())  # meanwhile
+    assert main(["trust", "--pair", code, endpoint]) == 0
+    assert "it knows you as bob-2" in told(capsys)
 
 
 # Calls
@@ -255,7 +272,45 @@ def test_where_names_have_rights_the_server_says_who_pairs(tmp_path: Path, capsy
 
 def test_a_call_to_a_server_that_wants_keys_says_what_to_do(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([endpoint, "add"]) == 1
-    assert told(capsys).endswith(f"it has a key: zerorpc trust {endpoint}\n")
+    assert told(capsys).endswith(f"type: zerorpc trust {endpoint}, or add --curve-server with its public key\n")
+    named = endpoint.replace("127.0.0.1", "localhost")  # what is to be trusted is what is typed
+    assert main([named, "add"]) == 1
+    shown = told(capsys)
+    assert f"{named} is encrypted by keys, and you have none for it" in shown
+    assert f"type: zerorpc trust {named}, or" in shown
+
+
+def test_inside_of_tls_keys_come_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({}, bind="tls+tcp://127.0.0.1:0", tls=certificates().serves, curve=CURVE) as server:
+        assert main(["--tls-ca", certificates().ca, server.endpoints[0], "add"]) == 1
+    shown = told(capsys)
+    assert shown.endswith("\nadd --curve-server with its public key\n")
+    assert "zerorpc trust" not in shown
+
+
+def test_a_server_that_is_trusted_and_is_another_one_now_is_refused_loudly(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that doesn't tell its key, as nobody is asked who they are; and one that doesn't encrypt any more."""
+    with serving({}, curve=CURVE) as server:
+        endpoint = server.endpoints[0]
+        KnownServers().trust(endpoint, OTHER.public)
+        assert main([endpoint, "add"]) == 1
+        shown = told(capsys)
+        assert f"{endpoint} HAS ANOTHER KEY, AND DOESN'T SAY WHICH. Nothing was sent to it.\n" in shown
+        assert f"trusted: {fingerprint(OTHER.public)}\n" in shown
+        assert f"zerorpc trust --replace --key server.key {endpoint}\n" in shown
+    with serving({}) as server:
+        endpoint = server.endpoints[0]
+        KnownServers().trust(endpoint, OTHER.public)
+        assert main([endpoint, "add"]) == 1
+        shown = told(capsys)
+        assert f"{endpoint} DOES NOT ENCRYPT ANY MORE. Nothing was sent to it.\n" in shown
+        assert f"zerorpc trust --forget {endpoint}\n" in shown
+
+
+def test_a_wrong_key_is_told_when_it_is_trusted(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["trust", "--key", encode_z85(OTHER.public), endpoint]) == 0
+    shown = told(capsys)
+    assert f"it has another key than this one: type zerorpc trust --forget {endpoint}, and ask its owner" in shown
 
 
 def test_a_damaged_list_stops_calls(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

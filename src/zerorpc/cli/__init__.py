@@ -54,7 +54,7 @@ def _run(argv: Sequence[str]) -> int:
     except errors.HandshakeFailed as error:
         from zerorpc.cli.trusted import explained
 
-        note(explained(error) or f"{program_name()}: {one_line(error)}")
+        note(explained(error, argv) or f"{program_name()}: {one_line(error)}")
         return FAILURE
     except (errors.EndpointError, errors.SerializationError) as error:
         note(f"{program_name()}: {one_line(error)}")

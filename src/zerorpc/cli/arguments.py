@@ -130,7 +130,7 @@ def curve_of(key_file: object, server_key: str | None) -> Curve | None:
 def parse_with(parser: Parser, argv: Iterable[str], arguments: argparse.Namespace) -> list[str]:
     """Fill in the flags and return the words; or answer the shell, if it asks for completions."""
     _complete_in_shell(parser)
-    options, words = separate(argv, parser.options_with_value)
+    options, words = separate(argv, parser.options_with_value, parser.options_alone)
     parser.parse_args(options, arguments)
     return words
 
@@ -151,8 +151,10 @@ def command_of(argv: Sequence[str]) -> str | None:
 # First the flags are told from the words…
 
 
-def separate(argv: Iterable[str], with_value: Iterable[str]) -> tuple[list[str], list[str]]:
+def separate(argv: Iterable[str], with_value: Iterable[str], alone: Iterable[str] = ()) -> tuple[list[str], list[str]]:
     """Split a command line into its flags, each with its value, and its words, each in the order typed.
+
+    A long flag may be shortened, but one that is ``alone``, such as --pair, is no shorter form of --pair-as.
 
     argparse can't: it takes words after a flag for superfluous, differently from release to release. What
     follows ``--`` is words, and so are negative numbers.
@@ -167,7 +169,8 @@ def separate(argv: Iterable[str], with_value: Iterable[str]) -> tuple[list[str],
             words.append(token)
         else:
             options.append(token)
-            if token in with_value or (token.startswith("--") and any(name.startswith(token) for name in with_value)):
+            shortened = token.startswith("--") and token not in alone
+            if token in with_value or (shortened and any(name.startswith(token) for name in with_value)):
                 options.extend(itertools.islice(rest, 1))
                 _join_key(options)
     return options, words
@@ -195,11 +198,35 @@ def place_words(arguments: Arguments, words: Sequence[str]) -> None:
         arguments.connect = [remaining.pop(0)]
     arguments.command = remaining.pop(0) if remaining else None
     arguments.params = remaining
+    _check_roles(arguments)
     if arguments.server and arguments.command is None:
         raise UsageError("nothing to serve: no module given", _how_to_start(server=True))
     if arguments.server and remaining:
         problem = f'only one module can be served, and "{remaining[0]}" came after "{arguments.command}"'
         raise UsageError(problem, _how_to_start(server=True))
+
+
+def _check_roles(arguments: Arguments) -> None:
+    """Raises UsageError for what would do nothing, and without which a user may believe to be safe."""
+    others = (
+        {"--user": arguments.user}
+        if arguments.server
+        else {
+            "--rights": arguments.rights,
+            "--allow-keys": arguments.allow_keys,
+            "--pair": arguments.pair,
+            "--pair-as": arguments.pair_as,
+        }
+    )
+    for flag, given in others.items():
+        if given:
+            raise UsageError(f"{flag} is for {'clients' if arguments.server else 'servers'}", f"leave out {flag}")
+    addresses = [*arguments.connect, *arguments.bind]
+    files = {"--tls-cert": arguments.tls_cert, "--tls-key": arguments.tls_key, "--tls-ca": arguments.tls_ca}
+    given_files = [flag for flag, file in files.items() if file]
+    if given_files and not any(address.startswith("tls+tcp://") for address in addresses):
+        problem = f"{given_files[0]} does nothing at {addresses[0]}, which is in clear"
+        raise UsageError(problem, "write tls+tcp:// in place of tcp://")
 
 
 def _how_to_start(server: bool) -> str:
@@ -265,8 +292,8 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     add("--user", metavar="name", help="user by PLAIN; the password is asked for, or in ZERORPC_PASSWORD (client only)")
     add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
     add("--allow-keys", metavar="folder", help="let in who has one of the public keys there, by CURVE (server only)")
-    add("--pair-as", metavar="name", help="the same, and by which name the client is known then; with --rights")
     add("--pair", action="store_true", help="show a code by which one more client gets its key there (server only)")
+    add("--pair-as", metavar="name", help="--pair, for a client that is known by this name from then on")
     for name in server:
         if name not in client and server[name].unit != "function":
             add_setting(parser, name, server[name], getattr(ServerSettings(), name), "server only")
@@ -334,13 +361,14 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         self.options_with_value: list[str] = []
+        self.options_alone: list[str] = []
         super().__init__(**options)
 
     def add_argument(self, *names: str, **options: Any) -> argparse.Action:
         """Those that are added to a group are not seen: here all of them are flags."""
         added = super().add_argument(*names, **options)
-        if added.nargs != 0:
-            self.options_with_value += added.option_strings
+        names_of_kind = self.options_alone if added.nargs == 0 else self.options_with_value
+        names_of_kind += added.option_strings
         return added
 
     def error(self, message: str) -> NoReturn:

@@ -81,6 +81,9 @@ def _allowed_keys(arguments: Arguments, rights: RightsFile | None) -> AllowedKey
     """
     if arguments.pair_as is not None:
         arguments.pair = True
+        if rights is not None and arguments.pair_as not in rights:
+            problem = f"{arguments.rights} has no identity {arguments.pair_as}: who pairs could call nothing"
+            raise UsageError(problem, f"add it to {arguments.rights}: see RightsFile in the guide, Who may call")
     elif arguments.pair and rights is not None:
         raise UsageError(
             "a client that pairs would choose its name, and so its rights", "say who it is: --pair-as name"

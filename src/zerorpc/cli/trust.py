@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from zerorpc.cli.arguments import Parser, UsageError, parse_with, program_name
 from zerorpc.cli.printing import note, one_line, write
-from zerorpc.cli.trusted import changed_key
+from zerorpc.cli.trusted import OTHER_KEY, changed_key
 from zerorpc.cli.values import seconds
 from zerorpc.curve import Curve
 from zerorpc.errors import EndpointError, HandshakeFailed, RemoteError
@@ -68,6 +68,8 @@ def trust(argv: Sequence[str]) -> int:
         _check_address(words[0])
     try:
         if not words:
+            if any((arguments.pair, arguments.key, arguments.fingerprint, arguments.replace, arguments.forget)):
+                raise UsageError("no address given", f"type: {program_name()} trust [options] tcp://robot:4242")
             return _list(servers)
         return _trust(servers, words[0], arguments)
     except (ValueError, ModuleNotFoundError) as error:
@@ -173,16 +175,19 @@ def _confirmed(address: str, key: bytes) -> bool:
 def _try(address: str, key: bytes, timeout: float) -> None:
     """Tell whether the server lets us in."""
     from zerorpc import Client
-    from zerorpc.known_servers import own_keys
+    from zerorpc.known_servers import own_keys, own_path
 
     own = own_keys()
     try:
         with Client(address, curve=Curve(None if own is None else own.secret, key), timeout=timeout) as client:
             client("_zerorpc_ping")
     except HandshakeFailed as error:
+        if OTHER_KEY in str(error):
+            note(f"it has another key than this one: type {program_name()} trust --forget {address}, and ask its owner")
+            return
         note(f"it doesn't let you in yet: {one_line(error)}")
         if own is not None:
-            note(f"your key, for its owner: {encode_z85(own.public)}")
+            note(f"its owner needs your key: {own_path()}, to be put into the folder of --allow-keys")
         else:
             note(f"its owner can give you a pairing code: {program_name()} trust --pair code {address}")
     except RemoteError:
@@ -201,6 +206,9 @@ def _pair(servers: KnownServers, address: str, code: str, arguments: TrustArgume
     try:
         with Client(address, curve=Curve(visitor.secret, server.public), timeout=arguments.timeout) as client:
             key, name = client("pair", arguments.name or _our_name(), own.public)
+    except RemoteError as error:  # another one was quicker, or the owner has said a name that is taken
+        note(f"{address}: {error.msg.partition(chr(10))[0]}")
+        return 1
     except HandshakeFailed:
         note(f"{address} doesn't know this code: it is mistyped, or was used already, or is too old")
         return 1
