@@ -45,7 +45,7 @@ class Robot:
 
     in_process = staticmethod(moved_in_process)
 
-    def has_timeout(self, x: int, timeout: float = 9.0, slots: int = 8, async_: bool = False) -> Any:
+    def has_timeout(self, x: int, timeout: float | None = 9.0, slots: int = 8, async_: bool = False) -> Any:
         return [x, timeout, slots, async_]
 
     def takes_any(self, *args: Any, **kwargs: Any) -> Any:

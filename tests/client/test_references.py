@@ -201,7 +201,7 @@ class Service:
         self.waits.wait(PATIENCE)
         return zerorpc.by_reference(Calculator())
 
-    async def take_out(self, functions: list[Function]) -> None:
+    async def take_out(self, functions: list[Any]) -> None:
         self.kept.append(functions.pop())
         self.begun.set()
         await asyncio.to_thread(self.waits.wait, PATIENCE)

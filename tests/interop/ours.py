@@ -60,7 +60,7 @@ class AsyncService(Service):
         """Return the value as it came."""
         return value
 
-    async def fail(self, message: str) -> None:
+    async def fail(self, message: Any) -> None:
         raise ValueError(message)
 
     async def unserialisable(self) -> object:

@@ -26,6 +26,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import dataclasses
+import datetime
+import enum
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -35,7 +38,7 @@ import pytest
 import zerorpc
 import zerorpc.testing
 from tests.client.ways import EACH_WAY, Way
-from tests.interop.either_peer import EACH_CLIENT
+from tests.interop.either_peer import EACH_CLIENT, ERRORS
 from tests.interop.ours import our_server
 from tests.interop.programs import PATIENCE
 from tests.interop.test_keywords_and_options import refused
@@ -193,6 +196,40 @@ def test_their_list_is_a_stream_to_our_method(start_client: Any) -> None:
     with our_server(TakesStreams(), bind=TCP) as server, start_client("--connect", server.endpoints[0]) as client:
         assert client.call("total", [1, 2, 3]) == client.call("atotal", [1, 2, 3]) == 6
         assert client.call("chat", ["a", "b"]) == ["A", "B"]
+
+
+class Axis(enum.Enum):
+    X = "x"
+    Y = "y"
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    y: float = 0.0
+
+
+class Typed:
+    def step(self, axis: Axis, n: int) -> str:
+        return f"{n} of {axis.name}"
+
+    async def path(self, points: list[Point], begin: datetime.date) -> list[Any]:
+        return [[point.x, point.y] for point in points] + [begin.year]
+
+
+@EACH_CLIENT
+def test_annotations_are_heeded_for_them_too(start_client: Any) -> None:
+    with our_server(Typed(), bind=TCP) as server, start_client("--connect", server.endpoints[0]) as client:
+        assert client.call("step", "y", 3) == "3 of Y"
+        assert client.call("path", [{"x": 1}, {"x": 2.5, "y": 3}], "2026-11-27") == [[1, 0], [2.5, 3], 2026]
+        for args, why in (
+            (("z", 3), "step(): axis: expected Axis ('x', 'y'), got 'z'"),
+            (("x", "3"), "step(): n: expected int, got str"),
+        ):
+            with pytest.raises(ERRORS) as caught:
+                client.call("step", *args)
+            assert "TypeError" in str(caught.value)
+            assert caught.value.message == why
 
 
 def test_the_newest_item_only_is_refused_and_the_stream_goes_on(older: str) -> None:

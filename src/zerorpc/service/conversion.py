@@ -92,7 +92,8 @@ def _as_function(value: Any) -> Any:
 # What msgspec knows
 
 _BUILTIN = (bytes, bytearray, memoryview)  # MessagePack has these; msgspec would take a text for base64
-_SCALARS = (bool, int, float, str, bytes)
+_AS_THEY_ARE = (bool, int, float, str, bytes, list, dict)
+_PLAIN: dict[Any, Any] = {list[Any]: list, dict[Any, Any]: dict}
 
 
 def _problem(annotation: Any) -> str | None:
@@ -118,7 +119,8 @@ def _of_msgspec(annotation: Any) -> Converter:
         except RecursionError:
             raise Mismatch("it is nested too deeply") from None
 
-    if annotation not in _SCALARS:
+    annotation = _PLAIN.get(annotation, annotation)
+    if annotation not in _AS_THEY_ARE:
         return convert
     return lambda value: value if type(value) is annotation else convert(value)
 

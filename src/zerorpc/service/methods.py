@@ -9,7 +9,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
-from zerorpc.service.schema import Schema
+from zerorpc.service.schema import Schema, showing
 from zerorpc.service.stream_parameters import stream_parameters, with_iterators
 from zerorpc.shown import name_of, readable
 
@@ -206,7 +206,7 @@ class Method:
     @property
     def doc(self) -> str | None:
         try:
-            doc = getattr(_innermost(self.functor), "__doc__", None)
+            doc = getattr(_innermost(self.entered), "__doc__", None)
             return readable(inspect.cleandoc(doc)) if isinstance(doc, str) else None
         except BaseException as error:  # a property of a program's may raise anything
             return f"<it can't be shown: {name_of(error)}>"
@@ -291,23 +291,20 @@ def _streaming(functor: Callable[..., Any]) -> Callable[..., Any]:
 def _checked(functor: Callable[..., Any], schema: Schema) -> Callable[..., Any]:
     """A method whose result is compared with its annotation."""
 
-    @functools.wraps(functor)
     def checked(*args: object, **kwargs: object) -> Any:
         return schema.check_result(functor(*args, **kwargs))
 
-    return checked
+    return showing(checked, functor)
 
 
 def _achecked(functor: Callable[..., Any], schema: Schema) -> Callable[..., Any]:
-    @functools.wraps(functor)
     async def checked(*args: object, **kwargs: object) -> Any:
         return schema.check_result(await functor(*args, **kwargs))
 
-    return checked
+    return showing(checked, functor)
 
 
 def _checked_items(functor: Callable[..., Any], schema: Schema) -> Callable[..., Any]:
-    @functools.wraps(functor)
     def checked(*args: object, **kwargs: object) -> Iterator[Any]:
         items = functor(*args, **kwargs)
         try:
@@ -318,17 +315,16 @@ def _checked_items(functor: Callable[..., Any], schema: Schema) -> Callable[...,
             if close is not None:
                 close()
 
-    return checked
+    return showing(checked, functor)
 
 
 def _achecked_items(functor: Callable[..., Any], schema: Schema) -> Callable[..., Any]:
-    @functools.wraps(functor)
     async def checked(*args: object, **kwargs: object) -> AsyncIterator[Any]:
         async with contextlib.aclosing(functor(*args, **kwargs)) as items:
             async for item in items:
                 yield schema.check_result(item)
 
-    return checked
+    return showing(checked, functor)
 
 
 _Around: TypeAlias = "tuple[Kind, Callable[[Callable[..., Any]], Callable[..., Any]] | None]"

@@ -31,7 +31,7 @@ from zerorpc.service.conversion import Converter, Mismatch, Unsupported, alterna
 from zerorpc.service.stream_parameters import Items
 from zerorpc.shown import message_of, name_of
 
-__all__ = ["Misgiven", "Misreturned", "Schema"]
+__all__ = ["Misgiven", "Misreturned", "Schema", "showing"]
 
 logger: Logger = Logger("zerorpc.server")
 
@@ -80,8 +80,8 @@ class Schema:
         try:
             annotation = evaluated(parameter.annotation, function)
             converter = converter_of(_item_of(annotation) if streams else annotation)
-        except Unsupported as error:
-            logger.info("%s takes anything as %s: %s", self._name, name, error)
+        except BaseException as error:  # an annotation is a program's object, which may raise anything
+            logger.info("%s takes anything as %s: %s", self._name, name, message_of(error))
             return
         if converter is None:
             return
@@ -106,8 +106,8 @@ class Schema:
             if yields and not iterates:  # @stream: what it returns has items
                 annotation = (*get_args(annotation), Any)[0]
             self.result = converter_of(_item_of(annotation) if iterates else annotation)
-        except Unsupported as error:
-            logger.info("%s may return anything: %s", self._name, error)
+        except BaseException as error:  # as in ``_add``
+            logger.info("%s may return anything: %s", self._name, message_of(error))
 
     @property
     def arguments(self) -> bool:
@@ -171,12 +171,11 @@ class Schema:
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The method with its arguments converted first."""
 
-        @functools.wraps(function)
         def converted(*args: Any, **kwargs: Any) -> Any:
             args, kwargs = self.convert(args, kwargs)  # type: ignore[assignment]
             return function(*args, **kwargs)
 
-        return converted
+        return showing(converted, function)
 
     def _of_each(self, name: str, converter: Converter) -> Converter:
         """For a parameter that takes a stream: its items as they come, or those of a list."""
@@ -205,6 +204,14 @@ def _item_of(annotation: Any) -> Any:
     kinds = [kind for kind in alternatives(annotation) if kind is not types.NoneType]
     items = get_args(kinds[0]) if len(kinds) == 1 and get_origin(kinds[0]) in _ITERATORS else ()
     return items[0] if items else Any
+
+
+def showing(wrapper: Callable[..., Any], wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    """``functools.wraps``, also for a program's own callable, whose attributes may raise anything."""
+    with contextlib.suppress(BaseException):
+        functools.update_wrapper(wrapper, wrapped)
+    wrapper.__wrapped__ = wrapped  # type: ignore[attr-defined]
+    return wrapper
 
 
 def _or_none(converter: Converter) -> Converter:
@@ -262,6 +269,6 @@ def evaluated(annotation: Any, function: object) -> Any:
         names = vars(sys.modules.get(getattr(inner, "__module__", ""), types.SimpleNamespace()))
     try:
         hints = get_type_hints(types.SimpleNamespace(__annotations__={"it": annotation}), names, include_extras=True)
-    except Exception as error:
+    except BaseException as error:
         raise Unsupported(f"{name_of(error)}: {message_of(error)}") from None
     return hints["it"]
