@@ -9,6 +9,7 @@ import decimal
 import enum
 import ipaddress
 import pathlib
+import sys
 import typing
 import uuid
 import zoneinfo
@@ -299,6 +300,23 @@ def test_an_array_comes_as_lists() -> None:
     anything = converter_of(np.ndarray)
     assert anything is not None
     assert anything([1, 2]).dtype.kind == "i"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 has no type aliases of its own")
+def test_an_alias_is_what_it_stands_for() -> None:
+    names: dict[str, Any] = {}
+    exec("type Number = int\ntype Pair[T] = tuple[T, T]\ntype Pairs = list[Pair[Number]]", names)
+    for annotation, value, made in (
+        (names["Number"], 3, 3),
+        (names["Pair"][float], [1, 2], (1.0, 2.0)),
+        (names["Pairs"], [[1, 2]], [(1, 2)]),
+        (names["Pair"][int] | None, None, None),
+    ):
+        convert = converter_of(annotation)
+        assert convert is not None
+        assert convert(value) == made
+        with pytest.raises(Mismatch):
+            convert("3")
 
 
 @pytest.mark.parametrize("annotation", ["the voltage", 3, list[int | pathlib.Path], list[Motor], typing.Self])

@@ -54,6 +54,7 @@ def converter_of(annotation: Any) -> Converter | None:
 
     A value that is one already passes. Raises Unsupported for what is no type, and for types that can't be checked.
     """
+    annotation = _unaliased(annotation)
     if isinstance(annotation, TypeVar):
         return _of_type_variable(annotation)
     origin = get_origin(annotation)
@@ -75,6 +76,15 @@ def converter_of(annotation: Any) -> Converter | None:
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return _of_enum(annotation)
     raise Unsupported(problem)
+
+
+def _unaliased(annotation: Any) -> Any:
+    """What an alias stands for (PEP 695: ``type Name = ...``, as NumPy's NDArray is on Python 3.12 and later)."""
+    alias = get_origin(annotation) or annotation
+    if type(alias).__name__ != "TypeAliasType":
+        return annotation
+    args = get_args(annotation)
+    return _unaliased(alias.__value__[args] if args else alias.__value__)
 
 
 def _of_type_variable(variable: Any) -> Converter | None:
