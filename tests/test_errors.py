@@ -122,7 +122,8 @@ def test_the_guide_shows_the_tree() -> None:
 def test_what_a_server_says_itself_is_a_remote_error() -> None:
     """So that programs that catch RemoteError, and look at its name, go on working."""
     assert set(errors.SERVER_ERRORS) == {
-        "UnknownMethod", "PermissionDenied", "WrongArguments", "ServerOverloaded", "ServerStopping", "WorkerDied",
+        "UnknownMethod", "PermissionDenied", "WrongArguments", "InvalidArguments", "ServerOverloaded",
+        "ServerStopping", "WorkerDied",
     }  # fmt: skip
     for name, kind in errors.SERVER_ERRORS.items():
         assert kind.__name__ == name

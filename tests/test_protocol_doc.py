@@ -128,6 +128,7 @@ METADATA = {"trace": "abc", "key": b"\x00\xff"}
             lambda client: zerorpc.options(client, async_=True, deadline=2.5, metadata=METADATA).add(1, right=2),
             '"_zpc_timeout": 2.5}',
         ),
+        (lambda client: zerorpc.options(client, async_=True, words=True).add("1", "2"), '"words": true'),
     ],
 )
 def test_what_a_client_asks(client_and_server: tuple[zerorpc.Client, RawPeer], use: Use, shown: str) -> None:

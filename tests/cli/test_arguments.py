@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from zerorpc.cli.arguments import UsageError, parse, program_name
+from zerorpc.cli.arguments import parse
+from zerorpc.cli.usage import UsageError, program_name
 
 HERE = "tcp://127.0.0.1:4242"
 

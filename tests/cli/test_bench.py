@@ -17,8 +17,9 @@ from tests.cli.programs import Outcome, Program
 from tests.interop.programs import old_server
 from zerorpc.cli import bench as bench_module
 from zerorpc.cli import main
-from zerorpc.cli.arguments import UsageError, command_of
+from zerorpc.cli.arguments import command_of
 from zerorpc.cli.bench import PING, parse
+from zerorpc.cli.usage import UsageError
 
 HERE = "tcp://127.0.0.1:4242"
 BRIEFLY = ("--warmup", "0", "--duration", "0.1")

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from zerorpc.cli.arguments import UsageError, parse
+from zerorpc.cli.arguments import parse
 from zerorpc.cli.harmless import check_harmless, gives_away_the_machine
 from zerorpc.cli.loading import load, make_current_folder_importable
+from zerorpc.cli.usage import UsageError
 
 HARMFUL = [
     "asyncio", "bdb", "builtins", "bz2", "code", "codeop", "compileall", "ctypes", "dbm", "fileinput", "ftplib", "glob",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from zerorpc.cli.arguments import UsageError, parse
+from zerorpc.cli.arguments import parse
 from zerorpc.cli.links import open_links
+from zerorpc.cli.usage import UsageError
 
 
 class FakeSocket:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.service.running import serving
 from zerorpc.cli import main
-from zerorpc.cli.arguments import build_parser
+from zerorpc.cli.flags import build_parser
 from zerorpc.cli.listing import METHODS_MAX, describe, show_service
 from zerorpc.errors import LostRemote, ProtocolError, RemoteError
 

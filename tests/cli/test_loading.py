@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zerorpc.cli.arguments import UsageError
 from zerorpc.cli.loading import BrokenService, load, make_current_folder_importable
+from zerorpc.cli.usage import UsageError
 
 SERVICE = '''
 """A module to serve."""

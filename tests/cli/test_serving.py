@@ -12,7 +12,8 @@ import pytest
 
 import zerorpc
 from zerorpc.cli import main
-from zerorpc.cli.arguments import UsageError, parse
+from zerorpc.cli.arguments import parse
+from zerorpc.cli.usage import UsageError
 from zerorpc.keys import KeyPair, encode_z85, write_certificates
 from zerorpc.settings import ServerSettings, checked, declared
 

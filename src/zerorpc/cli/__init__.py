@@ -17,9 +17,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from zerorpc import __version__, errors
-from zerorpc.cli.arguments import UsageError, command_of, parse, program_name
+from zerorpc.cli.arguments import command_of, parse
 from zerorpc.cli.loading import BrokenService
 from zerorpc.cli.printing import OutputClosed, note, one_line, write
+from zerorpc.cli.usage import UsageError, program_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

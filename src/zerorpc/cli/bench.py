@@ -17,20 +17,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, cast
 
-from zerorpc.cli.arguments import (
-    Parser,
-    UsageError,
-    add_setting,
-    add_tls_flags,
-    parse_with,
-    program_name,
-    tls_of,
-)
+from zerorpc.cli.arguments import parse_with, tls_of
 from zerorpc.cli.bench_load import SECOND, Load
 from zerorpc.cli.bench_report import Subject, number, print_json, print_text
 from zerorpc.cli.calling import decode_parameters
+from zerorpc.cli.flags import Parser, add_setting, add_tls_flags
 from zerorpc.cli.printing import note, write
 from zerorpc.cli.trusted import curve_for
+from zerorpc.cli.usage import UsageError, program_name
 from zerorpc.cli.values import count, seconds
 from zerorpc.errors import RemoteError
 from zerorpc.settings import ClientSettings, declared

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.arguments import UsageError
 from zerorpc.cli.links import open_links
 from zerorpc.cli.printing import show, show_stream
+from zerorpc.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from zerorpc import Plain

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.arguments import UsageError
+from zerorpc.cli.usage import UsageError
 from zerorpc.exposure import is_public
 
 if TYPE_CHECKING:

@@ -6,8 +6,10 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.arguments import Parser, UsageError, parse_with, program_name
+from zerorpc.cli.arguments import parse_with
+from zerorpc.cli.flags import Parser
 from zerorpc.cli.printing import note, one_line, write
+from zerorpc.cli.usage import UsageError, program_name
 from zerorpc.keys import KeyPair, encode_z85, write_certificates
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from zerorpc.cli.arguments import UsageError, program_name
 from zerorpc.cli.printing import note
 from zerorpc.cli.trusted import curve_for
+from zerorpc.cli.usage import UsageError, program_name
 from zerorpc.exposure import is_public
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import sys
 from types import CoroutineType, FrameType, ModuleType
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.arguments import UsageError
+from zerorpc.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

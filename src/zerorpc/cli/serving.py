@@ -6,11 +6,11 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
-from zerorpc.cli.arguments import UsageError, program_name
 from zerorpc.cli.harmless import check_harmless
 from zerorpc.cli.links import open_links
 from zerorpc.cli.loading import HOW_TO_NAME, load, make_current_folder_importable
 from zerorpc.cli.printing import note, one_line
+from zerorpc.cli.usage import UsageError, program_name
 from zerorpc.keys import fingerprint
 from zerorpc.settings import ServerSettings, declared
 

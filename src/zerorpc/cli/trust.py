@@ -9,9 +9,11 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.arguments import Parser, UsageError, parse_with, program_name
+from zerorpc.cli.arguments import parse_with
+from zerorpc.cli.flags import Parser
 from zerorpc.cli.printing import note, one_line, write
 from zerorpc.cli.trusted import OTHER_KEY, changed_key
+from zerorpc.cli.usage import UsageError, program_name
 from zerorpc.cli.values import seconds
 from zerorpc.curve import Curve
 from zerorpc.errors import EndpointError, HandshakeFailed, RemoteError

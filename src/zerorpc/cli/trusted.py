@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.arguments import UsageError, program_name
 from zerorpc.cli.printing import one_line
+from zerorpc.cli.usage import UsageError, program_name
 from zerorpc.curve import Curve
 from zerorpc.errors import EndpointError
 from zerorpc.keys import decode_z85, fingerprint

@@ -31,7 +31,7 @@ from zerorpc.shown import message_of, name_of, text_of
 
 __all__ = ["Converter", "Mismatch", "Unsupported", "alternatives", "converter_of"]
 
-Converter: TypeAlias = Callable[[Any], Any]  # raises Mismatch
+Converter: TypeAlias = Callable[[object], object]  # raises Mismatch
 
 
 class Mismatch(Exception):
@@ -49,7 +49,7 @@ class Unsupported(Exception):
     """Nothing can be told of whether a value is what this annotation says."""
 
 
-def converter_of(annotation: Any) -> Converter | None:
+def converter_of(annotation: object) -> Converter | None:
     """What makes a value that came from elsewhere into one that the annotation describes; None if that is any value.
 
     A value that is one already passes. Raises Unsupported for what is no type, and for types that can't be checked.
@@ -78,22 +78,22 @@ def converter_of(annotation: Any) -> Converter | None:
     raise Unsupported(problem)
 
 
-def _unaliased(annotation: Any) -> Any:
+def _unaliased(annotation: object) -> Any:
     """What an alias stands for (PEP 695: ``type Name = ...``, as NumPy's NDArray is on Python 3.12 and later)."""
-    alias = get_origin(annotation) or annotation
+    alias: Any = get_origin(annotation) or annotation
     if type(alias).__name__ != "TypeAliasType":
         return annotation
     args = get_args(annotation)
     return _unaliased(alias.__value__[args] if args else alias.__value__)
 
 
-def _of_type_variable(variable: Any) -> Converter | None:
+def _of_type_variable(variable: TypeVar) -> Converter | None:
     if variable.__constraints__:
         return converter_of(functools.reduce(operator.or_, variable.__constraints__))
     return None if variable.__bound__ is None else converter_of(variable.__bound__)
 
 
-def _as_function(value: Any) -> Any:
+def _as_function(value: object) -> Any:
     if callable(value):
         return value
     raise Mismatch(f"expected a function, got {_kind(value)}")
@@ -106,7 +106,7 @@ _AS_THEY_ARE = (bool, int, float, str, bytes, list, dict)
 _PLAIN: dict[Any, Any] = {list[Any]: list, dict[Any, Any]: dict}
 
 
-def _problem(annotation: Any) -> str | None:
+def _problem(annotation: object) -> str | None:
     """Why msgspec can't tell whether a value is of this type; None if it can."""
     try:
         msgspec.msgpack.Decoder(annotation)
@@ -117,11 +117,11 @@ def _problem(annotation: Any) -> str | None:
     return None if inner is None else f"{text_of(inner)} has no form in MessagePack"
 
 
-def _of_msgspec(annotation: Any) -> Converter:
+def _of_msgspec(annotation: object) -> Converter:
     # msgspec remembers of a Struct how its fields are converted, and of no other type: 1 us instead of 9 for a union
     box: Any = msgspec.defstruct("Box", [("value", annotation)], array_like=True)
 
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> Any:
         try:
             return msgspec.convert((value,), box, dec_hook=_natural, builtin_types=_BUILTIN).value
         except msgspec.ValidationError as error:
@@ -141,7 +141,7 @@ _OURS = {"array": "list", "object": "dict", "null": "None"}
 _LONGEST = 300  # characters of a reason: msgspec quotes the value
 
 
-def _told(error: msgspec.ValidationError, annotation: Any, value: Any) -> Mismatch:
+def _told(error: msgspec.ValidationError, annotation: object, value: Any) -> Mismatch:
     """In our words: where msgspec says ``Expected `int`, got `str` - at `$[0].x` ``."""
     text, _, where = message_of(error).rpartition(" - at `")
     of_key, _, path = where.removesuffix("`").rpartition("$[0]")
@@ -153,9 +153,9 @@ def _told(error: msgspec.ValidationError, annotation: Any, value: Any) -> Mismat
     return Mismatch(f"of a key: {why}" if of_key else why, path)
 
 
-def _natural(kind: Any, value: Any) -> Any:
+def _natural(kind: object, value: object) -> Any:
     """What msgspec asks for a type that it doesn't know. Raises TypeError, which it tells with the path."""
-    origin = get_origin(kind) or kind
+    origin: Any = get_origin(kind) or kind
     if isinstance(value, origin):
         return value
     if _is_of_numpy(origin):
@@ -197,7 +197,7 @@ def _forms() -> dict[type, type | tuple[type, ...]]:
 # What it doesn't know
 
 
-def _is_own_class(kind: Any) -> bool:
+def _is_own_class(kind: object) -> bool:
     """A program's class, that is neither data nor has a natural form: an object of it can only be lent."""
     if not isinstance(kind, type) or get_origin(kind) is not None or issubclass(kind, tuple(_forms())):
         return False
@@ -208,7 +208,7 @@ def _is_own_class(kind: Any) -> bool:
 
 
 def _of_own_class(kind: type) -> Converter:
-    def check(value: Any) -> Any:
+    def check(value: object) -> Any:
         if isinstance(value, (RemoteFunction, RemoteObject)):
             return value
         with contextlib.suppress(TypeError):  # of a Protocol: nobody can tell
@@ -219,7 +219,7 @@ def _of_own_class(kind: type) -> Converter:
     return check
 
 
-def _of_union(annotation: Any) -> Converter | None:
+def _of_union(annotation: object) -> Converter | None:
     """Of types that msgspec doesn't tell apart, the first that takes the value as it is, or else that takes it."""
     members = get_args(annotation)
     converters = [converter_of(member) for member in members]
@@ -228,7 +228,7 @@ def _of_union(annotation: Any) -> Converter | None:
     if len(known) < len(converters):
         return None
 
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> Any:
         if type(value) in classes:
             return value
         for converter in known:
@@ -242,7 +242,7 @@ def _of_union(annotation: Any) -> Converter | None:
 def _of_enum(kind: type[enum.Enum]) -> Converter:
     """One with other values than only texts or only whole numbers."""
 
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> Any:
         for form in (value, tuple(value)) if isinstance(value, list) else (value,):
             with contextlib.suppress(Exception):  # ValueError, or what an own _missing_ raises
                 return kind(form)
@@ -251,7 +251,7 @@ def _of_enum(kind: type[enum.Enum]) -> Converter:
     return convert
 
 
-def _not_among(kind: type[enum.Enum], value: Any) -> str:
+def _not_among(kind: type[enum.Enum], value: object) -> str:
     values = ", ".join(reprlib.repr(member.value) for member in itertools.islice(kind, 20))
     return f"expected {kind.__name__} ({values}), got {reprlib.repr(value)}"
 
@@ -259,7 +259,7 @@ def _not_among(kind: type[enum.Enum], value: Any) -> str:
 # pydantic, numpy and annotated-types. None is imported before somebody annotates with it.
 
 
-def _is_of_pydantic(annotation: Any) -> bool:
+def _is_of_pydantic(annotation: object) -> bool:
     """Whether pydantic has to say what a value is: it stands in the annotation."""
     return "pydantic" in sys.modules and any(
         hasattr(part, "__get_pydantic_core_schema__")
@@ -270,15 +270,15 @@ def _is_of_pydantic(annotation: Any) -> bool:
 
 
 @functools.cache
-def _of_pydantic(annotation: Any) -> Converter:
+def _of_pydantic(annotation: object) -> Converter:
     import pydantic
 
     try:
-        adapter: Any = pydantic.TypeAdapter(annotation)
+        adapter: Any = pydantic.TypeAdapter(annotation)  # type: ignore[arg-type]  # any form of one
     except Exception as error:
         raise Unsupported(message_of(error)) from None
 
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> Any:
         try:
             return adapter.validate_python(value)
         except pydantic.ValidationError as error:
@@ -289,12 +289,12 @@ def _of_pydantic(annotation: Any) -> Converter:
     return convert
 
 
-def _is_of_numpy(kind: Any) -> bool:
+def _is_of_numpy(kind: object) -> bool:
     return isinstance(kind, type) and kind.__module__.partition(".")[0] == "numpy"
 
 
 @functools.cache
-def _of_numpy(annotation: Any) -> Converter:
+def _of_numpy(annotation: object) -> Converter:
     """An array comes as lists of numbers, a scalar as a number."""
     import numpy as np
 
@@ -306,7 +306,7 @@ def _of_numpy(annotation: Any) -> Converter:
     else:
         forms, make = (bool, int, float, complex), kind
 
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> Any:
         if isinstance(value, kind):
             return value
         if not isinstance(value, forms):
@@ -319,16 +319,17 @@ def _of_numpy(annotation: Any) -> Converter:
     return convert
 
 
-def _as_array(np: Any, scalar: Any, value: Any) -> Any:
+def _as_array(np: Any, scalar: Any, value: object) -> Any:
     array = np.asarray(value)
     if array.dtype.kind not in "biufc" and array.size:
         raise ValueError(f"expected numbers, got {array.dtype}")
     return array if scalar is None else array.astype(scalar, casting="same_kind", copy=False)
 
 
-def _with_limits(annotation: Any) -> Any:
+def _with_limits(annotation: object) -> Any:
     """The same with limits in msgspec's words."""
-    origin, args = get_origin(annotation), get_args(annotation)
+    origin: Any = get_origin(annotation)
+    args = get_args(annotation)
     if origin is Annotated:
         limits = [limit for each in args[1:] for limit in _limits_of(each)]
         inner = _with_limits(args[0])
@@ -343,7 +344,7 @@ def _with_limits(annotation: Any) -> Any:
     return origin[changed]
 
 
-def _limits_of(metadata: Any) -> Iterator[msgspec.Meta]:
+def _limits_of(metadata: object) -> Iterator[msgspec.Meta]:
     if isinstance(metadata, msgspec.Meta):
         yield metadata
     elif type(metadata).__module__ == "annotated_types":
@@ -363,12 +364,12 @@ _WORDS = {name: name for name in ("gt", "ge", "lt", "le", "multiple_of", "min_le
 _UNIONS = (Union, types.UnionType)
 
 
-def alternatives(annotation: Any) -> tuple[Any, ...]:
+def alternatives(annotation: object) -> tuple[Any, ...]:
     """What a union is of; any other annotation alone."""
     return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
 
 
-def _parts(annotation: Any) -> Iterator[Any]:
+def _parts(annotation: object) -> Iterator[Any]:
     """An annotation and all that stands in it."""
     yield annotation
     if get_origin(annotation) is Literal:
@@ -379,11 +380,11 @@ def _parts(annotation: Any) -> Iterator[Any]:
         yield from _parts(part)
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def _name(annotation: Any) -> str:
+def _name(annotation: object) -> str:
     if annotation is types.NoneType:
         return "None"
     return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else text_of(annotation)

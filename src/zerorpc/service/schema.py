@@ -21,6 +21,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -55,7 +56,7 @@ class Schema:
     def __init__(
         self,
         name: str,
-        function: Callable[..., Any],
+        function: Callable[..., object],
         streams: Mapping[str, str] = types.MappingProxyType({}),
         yields: bool = False,
     ) -> None:
@@ -99,7 +100,7 @@ class Schema:
             if parameter.kind is not parameter.POSITIONAL_ONLY:
                 self.named[name] = converter
 
-    def _add_result(self, written: Any, function: Callable[..., Any], yields: bool) -> None:
+    def _add_result(self, written: object, function: Callable[..., object], yields: bool) -> None:
         try:
             annotation = evaluated(written, function)
             iterates = get_origin(annotation) in _ITERATORS
@@ -114,7 +115,7 @@ class Schema:
         """Whether there is an argument to be checked."""
         return bool(self.positional or self.named or self.rest or self.rest_named)
 
-    def convert(self, args: list[Any] | tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def convert(self, args: Sequence[object], kwargs: dict[str, object]) -> tuple[list[object], dict[str, object]]:
         """What the method gets. Raises Misgiven for the first argument that isn't what its annotation says.
 
         Whether all are there, and no more, is the method's own business.
@@ -150,7 +151,7 @@ class Schema:
             schema.rest_named = _of_word(self.rest_named)
         return schema
 
-    def _converted(self, name: str, converter: Converter, value: Any) -> Any:
+    def _converted(self, name: str, converter: Converter, value: object) -> Any:
         try:
             return converter(value)
         except Mismatch as error:
@@ -159,7 +160,7 @@ class Schema:
             why = f"{name}: {name_of(error)}: {message_of(error)}"
         raise Misgiven(f"{self._name}(): {why}")
 
-    def check_result(self, value: Any) -> Any:
+    def check_result(self, value: object) -> Any:
         """A result, or an item of one that streams, as it is. Raises Misreturned for what the annotation excludes."""
         try:
             if self.result is not None:
@@ -168,10 +169,10 @@ class Schema:
             raise Misreturned(f"{self._name}(): the result{error.path}: {error.why}") from None
         return value
 
-    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def around(self, function: Callable[..., object]) -> Callable[..., Any]:
         """The method with its arguments converted first."""
 
-        def converted(*args: Any, **kwargs: Any) -> Any:
+        def converted(*args: object, **kwargs: object) -> Any:
             args, kwargs = self.convert(args, kwargs)  # type: ignore[assignment]
             return function(*args, **kwargs)
 
@@ -180,7 +181,7 @@ class Schema:
     def _of_each(self, name: str, converter: Converter) -> Converter:
         """For a parameter that takes a stream: its items as they come, or those of a list."""
 
-        def convert(value: Any) -> Any:
+        def convert(value: object) -> Any:
             each = _counted(converter)
             if isinstance(value, Items):
                 value.convert = functools.partial(self._converted_item, name, each)
@@ -191,7 +192,7 @@ class Schema:
 
         return convert
 
-    def _converted_item(self, name: str, converter: Converter, item: Any) -> Any:
+    def _converted_item(self, name: str, converter: Converter, item: object) -> Any:
         """The method runs already: this is raised to it."""
         try:
             return self._converted(name, converter, item)
@@ -199,14 +200,14 @@ class Schema:
             raise TypeError(message_of(error)) from None
 
 
-def _item_of(annotation: Any) -> Any:
+def _item_of(annotation: object) -> Any:
     """What is in the brackets of an iterator; Any for something else, which may take more than a stream."""
     kinds = [kind for kind in alternatives(annotation) if kind is not types.NoneType]
     items = get_args(kinds[0]) if len(kinds) == 1 and get_origin(kinds[0]) in _ITERATORS else ()
     return items[0] if items else Any
 
 
-def showing(wrapper: Callable[..., Any], wrapped: Callable[..., Any]) -> Callable[..., Any]:
+def showing(wrapper: Callable[..., object], wrapped: Callable[..., object]) -> Callable[..., Any]:
     """``functools.wraps``, also for a program's own callable, whose attributes may raise anything."""
     with contextlib.suppress(BaseException):
         functools.update_wrapper(wrapper, wrapped)
@@ -219,7 +220,7 @@ def _or_none(converter: Converter) -> Converter:
 
 
 def _of_word(converter: Converter) -> Converter:
-    def convert(word: Any) -> Any:
+    def convert(word: object) -> Any:
         try:
             return converter(word)
         except Mismatch as error:
@@ -243,7 +244,7 @@ _JSON = {"True": True, "False": False, "None": None}  # as Python has it
 def _counted(converter: Converter) -> Converter:
     count = -1
 
-    def convert(value: Any) -> Any:
+    def convert(value: object) -> Any:
         nonlocal count
         count += 1
         try:
@@ -254,7 +255,7 @@ def _counted(converter: Converter) -> Converter:
     return convert
 
 
-def evaluated(annotation: Any, function: object) -> Any:
+def evaluated(annotation: object, function: object) -> Any:
     """What an annotation that is written as a text means, where the function was written. Raises Unsupported."""
     inner: Any = function
     while isinstance(inner, functools.partial):
