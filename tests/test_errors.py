@@ -37,6 +37,7 @@ TREE = {
     errors.ServerOverloaded: (errors.RemoteError, errors.ServerOverloaded("ServerOverloaded", "why", None, ran=False)),
     errors.ServerStopping: (errors.RemoteError, errors.ServerStopping("ServerStopping", "why", None, ran=False)),
     errors.WorkerDied: (errors.RemoteError, errors.WorkerDied("WorkerDied", "why", "Traceback ...", method="f")),
+    errors.InvalidResult: (TypeError, errors.InvalidResult("the result of f: expected int, got str")),
     errors.SerializationError: (TypeError, errors.SerializationError("no")),
     errors.NotSupported: (TypeError, errors.NotSupported("no keyword arguments")),
     errors.ProtocolError: (Exception, errors.ProtocolError("no")),

@@ -18,6 +18,7 @@ from zerorpc.errors import (
     EndpointError,
     HandshakeFailed,
     InvalidArguments,
+    InvalidResult,
     LostRemote,
     NotSupported,
     PermissionDenied,
@@ -36,10 +37,14 @@ from zerorpc.errors import (
 if TYPE_CHECKING:
     from zerorpc.allowed_keys import AllowedKeys
     from zerorpc.callers import Authenticator, Authorizer, Caller
+    from zerorpc.client.async_call import AsyncStream, Call
     from zerorpc.client.asynchronous import AsyncClient
+    from zerorpc.client.background import AsyncResult
     from zerorpc.client.blocking import Client
     from zerorpc.client.every import every
     from zerorpc.client.options import CallView, options
+    from zerorpc.client.stream import Stream
+    from zerorpc.client.typed import typed
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.curve import Curve
     from zerorpc.known_servers import known_server
@@ -64,8 +69,11 @@ __all__ = [
     "AllowedKeys",
     "Answers",
     "AsyncClient",
+    "AsyncResult",
+    "AsyncStream",
     "Authenticator",
     "Authorizer",
+    "Call",
     "CallView",
     "Caller",
     "Cancelled",
@@ -78,6 +86,7 @@ __all__ = [
     "EndpointError",
     "HandshakeFailed",
     "InvalidArguments",
+    "InvalidResult",
     "Limits",
     "LostRemote",
     "NotSupported",
@@ -96,6 +105,7 @@ __all__ = [
     "Server",
     "ServerOverloaded",
     "ServerStopping",
+    "Stream",
     "Subscriber",
     "TimeoutExpired",
     "Tls",
@@ -119,6 +129,7 @@ __all__ = [
     "rep",
     "stream",
     "takes_stream",
+    "typed",
 ]
 
 # Where those under TYPE_CHECKING really come from
@@ -126,8 +137,11 @@ _MODULES = {
     "AllowedKeys": "zerorpc.allowed_keys",
     "Answers": "zerorpc.settings",
     "AsyncClient": "zerorpc.client.asynchronous",
+    "AsyncResult": "zerorpc.client.background",
+    "AsyncStream": "zerorpc.client.async_call",
     "Authenticator": "zerorpc.callers",
     "Authorizer": "zerorpc.callers",
+    "Call": "zerorpc.client.async_call",
     "CallView": "zerorpc.client.options",
     "Caller": "zerorpc.callers",
     "Client": "zerorpc.client.blocking",
@@ -144,6 +158,7 @@ _MODULES = {
     "Retry": "zerorpc.settings",
     "RightsFile": "zerorpc.rights_file",
     "Server": "zerorpc.server.server",
+    "Stream": "zerorpc.client.stream",
     "Subscriber": "zerorpc.one_way.puller",
     "Tls": "zerorpc.tls",
     "by_reference": "zerorpc.remote_objects",
@@ -160,6 +175,7 @@ _MODULES = {
     "rep": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",
     "takes_stream": "zerorpc.service.stream_parameters",
+    "typed": "zerorpc.client.typed",
 }
 
 if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds

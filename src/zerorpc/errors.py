@@ -18,6 +18,7 @@
     │   ├── ServerOverloaded                    the method's turn would come too late
     │   ├── ServerStopping                      the server is shutting down
     │   └── WorkerDied                          the process of a @zerorpc.process method ended
+    ├── InvalidResult        (TypeError)        it isn't what the annotation of a typed client says
     ├── SerializationError   (TypeError)        a value that can't be sent
     ├── NotSupported         (TypeError)        the call needs what an older peer can't do
     └── ProtocolError        (RuntimeError)     the peer sent what the protocol doesn't allow
@@ -41,6 +42,7 @@ __all__ = [
     "EndpointError",
     "HandshakeFailed",
     "InvalidArguments",
+    "InvalidResult",
     "LostRemote",
     "NotSupported",
     "PermissionDenied",
@@ -253,6 +255,15 @@ SERVER_ERRORS: dict[str, type[RemoteError]] = {
         WorkerDied,
     )
 }
+
+
+class InvalidResult(ZeroRPCError, TypeError):
+    """What came isn't what the annotation says, of the class that was given to ``zerorpc.typed``.
+
+    The text names the part that isn't, and says why. ``ran`` is True.
+    """
+
+    ran: bool | None = True
 
 
 class SerializationError(ZeroRPCError, TypeError):

@@ -12,6 +12,7 @@ import pytest
 import zerorpc
 from tests.service.running import joined
 from tests.service.services import remote_error
+from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import argspec, describe
 
@@ -191,7 +192,8 @@ def evil() -> Iterator[zerorpc.Client]:
 def test_inspect_answers_for_all_methods(evil: zerorpc.Client) -> None:
     told = evil._zerorpc_inspect()["methods"]
     assert set(told) == {*EVIL_METHODS, "healthy"}
-    assert told["healthy"] == describe(Method("healthy", full))
+    assert told["healthy"] == {**describe(Method("healthy", full)), "schema": json_schema(Method("healthy", full))}
+    assert all("arguments" in each["schema"] for name, each in told.items() if "schema" in each)
     assert told["default"]["doc"] == "Says what it got."
     assert told["default"]["args"][0] == {"name": "first", "type": "int"}
     assert told["default"]["args"][1]["default"] == "<it can't be shown: RuntimeError>"

@@ -75,6 +75,10 @@ def _dispatch(argv: Sequence[str]) -> int:
         from zerorpc.cli.keygen import keygen
 
         return keygen(argv[1:])
+    if command == "schema":
+        from zerorpc.cli.schema import schema
+
+        return schema(argv[1:])
     if command == "trust":
         from zerorpc.cli.trust import trust
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from zerorpc import Curve
 
-COMMANDS = ("bench", "keygen", "trust")
+COMMANDS = ("bench", "keygen", "schema", "trust")
 
 
 class Arguments(argparse.Namespace):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from zerorpc.cli.printing import show, show_stream
 from zerorpc.cli.usage import UsageError
 
 if TYPE_CHECKING:
-    from zerorpc import Plain
+    from zerorpc import Client, Plain
     from zerorpc.cli.arguments import Arguments
 
 EXPOSURE = "anyone who reaches this port can take the call and answer it"
@@ -25,7 +26,26 @@ def call(arguments: Arguments) -> int:
     found before anything is connected.
     """
     parameters = decode_parameters(arguments.params, arguments.json)
-    from zerorpc import Client, options
+    from zerorpc import options
+
+    with connected(arguments) as client:
+        if arguments.command is None or arguments.inspect:
+            from zerorpc.cli.listing import show_service
+
+            return show_service(client, arguments.command, arguments.inspect, arguments.print_json)
+        caller = client if arguments.json else options(client, words=True)
+        result = caller(arguments.command, *parameters)
+        if isinstance(result, Iterator):
+            show_stream(result, arguments.print_json)
+        else:
+            show(result, arguments.print_json)
+    return 0
+
+
+@contextlib.contextmanager
+def connected(arguments: Arguments) -> Iterator[Client]:
+    """A client of what the command line names. Raises UsageError, and what its constructor raises."""
+    from zerorpc import Client
 
     with Client(
         timeout=arguments.timeout,
@@ -38,17 +58,7 @@ def call(arguments: Arguments) -> int:
     ) as client:
         client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE)
-        if arguments.command is None or arguments.inspect:
-            from zerorpc.cli.listing import show_service
-
-            return show_service(client, arguments.command, arguments.inspect, arguments.print_json)
-        caller = client if arguments.json else options(client, words=True)
-        result = caller(arguments.command, *parameters)
-        if isinstance(result, Iterator):
-            show_stream(result, arguments.print_json)
-        else:
-            show(result, arguments.print_json)
-    return 0
+        yield client
 
 
 def _plain(arguments: Arguments) -> Plain | None:

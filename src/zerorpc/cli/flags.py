@@ -19,6 +19,7 @@ examples:
   %(prog)s tcp://127.0.0.1:4242 strftime %%Y/%%m/%%d      call a method with text
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
+  %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s keygen robot                                make keys for CURVE
   %(prog)s trust tcp://robot:4242                      trust a server's key
 """
@@ -32,6 +33,7 @@ def build_parser() -> Parser:
         "       %(prog)s [options] --server --bind address module\n"
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
         "       %(prog)s keygen name\n"
+        "       %(prog)s schema [options] address\n"
         "       %(prog)s trust [options] [address]",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,

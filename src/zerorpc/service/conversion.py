@@ -29,7 +29,16 @@ import msgspec
 from zerorpc.remote_objects import RemoteFunction, RemoteObject
 from zerorpc.shown import message_of, name_of, text_of
 
-__all__ = ["Converter", "Mismatch", "Unsupported", "alternatives", "converter_of"]
+__all__ = [
+    "Converter",
+    "Mismatch",
+    "Unsupported",
+    "alternatives",
+    "converter_of",
+    "is_of_pydantic",
+    "unaliased",
+    "with_limits",
+]
 
 Converter: TypeAlias = Callable[[object], object]  # raises Mismatch
 
@@ -54,19 +63,19 @@ def converter_of(annotation: object) -> Converter | None:
 
     A value that is one already passes. Raises Unsupported for what is no type, and for types that can't be checked.
     """
-    annotation = _unaliased(annotation)
+    annotation = unaliased(annotation)
     if isinstance(annotation, TypeVar):
         return _of_type_variable(annotation)
     origin = get_origin(annotation)
     if any(part is Any or part is object for part in alternatives(annotation)):
         return None
-    if _is_of_pydantic(annotation):
+    if is_of_pydantic(annotation):
         return _of_pydantic(annotation)
     if _is_of_numpy(origin or annotation):
         return _of_numpy(annotation)
     if Callable in (origin, annotation):
         return _as_function
-    translated = _with_limits(annotation)
+    translated = with_limits(annotation)
     if _is_own_class(translated):
         return _of_own_class(translated)
     if (problem := _problem(translated)) is None:
@@ -78,13 +87,13 @@ def converter_of(annotation: object) -> Converter | None:
     raise Unsupported(problem)
 
 
-def _unaliased(annotation: object) -> Any:
+def unaliased(annotation: object) -> Any:
     """What an alias stands for (PEP 695: ``type Name = ...``, as NumPy's NDArray is on Python 3.12 and later)."""
     alias: Any = get_origin(annotation) or annotation
     if type(alias).__name__ != "TypeAliasType":
         return annotation
     args = get_args(annotation)
-    return _unaliased(alias.__value__[args] if args else alias.__value__)
+    return unaliased(alias.__value__[args] if args else alias.__value__)
 
 
 def _of_type_variable(variable: TypeVar) -> Converter | None:
@@ -259,7 +268,7 @@ def _not_among(kind: type[enum.Enum], value: object) -> str:
 # pydantic, numpy and annotated-types. None is imported before somebody annotates with it.
 
 
-def _is_of_pydantic(annotation: object) -> bool:
+def is_of_pydantic(annotation: object) -> bool:
     """Whether pydantic has to say what a value is: it stands in the annotation."""
     return "pydantic" in sys.modules and any(
         hasattr(part, "__get_pydantic_core_schema__")
@@ -326,17 +335,17 @@ def _as_array(np: Any, scalar: Any, value: object) -> Any:
     return array if scalar is None else array.astype(scalar, casting="same_kind", copy=False)
 
 
-def _with_limits(annotation: object) -> Any:
+def with_limits(annotation: object) -> Any:
     """The same with limits in msgspec's words."""
     origin: Any = get_origin(annotation)
     args = get_args(annotation)
     if origin is Annotated:
         limits = [limit for each in args[1:] for limit in _limits_of(each)]
-        inner = _with_limits(args[0])
+        inner = with_limits(args[0])
         return functools.reduce(lambda kind, limit: Annotated[kind, limit], limits, inner)
     if not args or origin is Literal or origin is collections.abc.Callable:
         return annotation
-    changed = tuple(map(_with_limits, args))
+    changed = tuple(map(with_limits, args))
     if changed == args:
         return annotation
     if origin in _UNIONS:

@@ -7,7 +7,7 @@ import enum
 import functools
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from zerorpc.service.schema import Schema, showing
 from zerorpc.service.stream_parameters import stream_parameters, with_iterators
@@ -51,20 +51,37 @@ class DecoratorBase:
         return self._functor
 
 
-class rep(DecoratorBase):  # noqa: N801 - a decorator, and the name that programs use
-    """``@zerorpc.rep``: the method answers with one reply. A generator's items are sent as one list.
+if TYPE_CHECKING:  # a decorated function keeps its signature for type checkers
 
-    Other methods do so without it. Put it above other decorators; below one it has no effect.
-    """
+    def rep(functor: _F) -> _F:
+        """``@zerorpc.rep``: the method answers with one reply. A generator's items are sent as one list.
 
+        Other methods do so without it. Put it above other decorators; below one it has no effect.
+        """
+        return functor
 
-class stream(DecoratorBase):  # noqa: N801 - a decorator, and the name that programs use
-    """``@zerorpc.stream``: each item of the iterable that the method returns is sent as it comes.
+    def stream(functor: _F) -> _F:
+        """``@zerorpc.stream``: each item of the iterable that the method returns is sent as it comes.
 
-    Generators and async generators stream without it. Put it above other decorators; below one it has no effect.
-    """
+        Generators and async generators stream without it. Put it above other decorators; below one it has no effect.
+        """
+        return functor
 
-    streams = True
+else:
+
+    class rep(DecoratorBase):  # noqa: N801 - a decorator, and the name that programs use
+        """``@zerorpc.rep``: the method answers with one reply. A generator's items are sent as one list.
+
+        Other methods do so without it. Put it above other decorators; below one it has no effect.
+        """
+
+    class stream(DecoratorBase):  # noqa: N801 - a decorator, and the name that programs use
+        """``@zerorpc.stream``: each item of the iterable that the method returns is sent as it comes.
+
+        Generators and async generators stream without it. Put it above other decorators; below one it has no effect.
+        """
+
+        streams = True
 
 
 def on_loop(function: _F) -> _F:

@@ -13,6 +13,7 @@ from zerorpc.protocol.inquiry import TELL
 from zerorpc.protocol.packing import pack
 from zerorpc.scope import Served, current_scope
 from zerorpc.service.collecting import collect
+from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method, on_loop
 from zerorpc.service.signatures import argspec, describe
 
@@ -24,6 +25,16 @@ logger: Logger = Logger("zerorpc.server")
 def _served() -> Served | None:
     scope = current_scope()
     return None if scope is None else scope.answers
+
+
+def _described(method: Method) -> dict[str, Any]:
+    schema = json_schema(method)
+    return describe(method) if schema is None else {**describe(method), "schema": schema}
+
+
+def _without_schema(described: dict[str, Any]) -> dict[str, Any]:
+    """What our clients go by before they repeat a call."""
+    return {name: {key: told[key] for key in told if key != "schema"} for name, told in described.items()}
 
 
 class Registry:
@@ -60,7 +71,7 @@ class Registry:
                 "name": self.name,
                 "methods": {name: told for name, told in self._describe().items() if not name.startswith("_")},
             },
-            TELL: lambda: {"methods": self._describe(), "answers": self.answers},
+            TELL: lambda: {"methods": _without_schema(self._describe()), "answers": self.answers},
         }
 
     def _describe(self) -> dict[str, Any]:
@@ -71,7 +82,7 @@ class Registry:
         """
         packed = self._described
         if packed is None:
-            packed = bytes(pack({name: describe(method) for name, method in self.methods.items()}))
+            packed = bytes(pack({name: _described(method) for name, method in self.methods.items()}))
             self._described = packed
         described: dict[str, Any] = decode(packed)
         return {name: described[name] for name in self._seen()}

@@ -32,7 +32,7 @@ from zerorpc.service.conversion import Converter, Mismatch, Unsupported, alterna
 from zerorpc.service.stream_parameters import Items
 from zerorpc.shown import message_of, name_of
 
-__all__ = ["Misgiven", "Misreturned", "Schema", "showing"]
+__all__ = ["ITERATORS", "Misgiven", "Misreturned", "Schema", "evaluated", "showing"]
 
 logger: Logger = Logger("zerorpc.server")
 
@@ -45,7 +45,7 @@ class Misreturned(TypeError):
     """A result isn't."""
 
 
-_ITERATORS = (Iterator, Iterable, Generator, AsyncIterator, AsyncIterable, AsyncGenerator)
+ITERATORS = (Iterator, Iterable, Generator, AsyncIterator, AsyncIterable, AsyncGenerator)
 
 
 class Schema:
@@ -65,7 +65,8 @@ class Schema:
         self.named: dict[str, Converter] = {}
         self.rest: tuple[int, str, Converter] | None = None  # *args: from which place on
         self.rest_named: Converter | None = None  # **kwargs
-        self.result: Converter | None = None
+        self.result: Converter | None = None  # of each item, if it
+        self.iterates: bool = yields
         try:
             signature = inspect.signature(function)
         except BaseException:  # Python can't tell, as of some built-ins; or a program's own raises
@@ -103,7 +104,8 @@ class Schema:
     def _add_result(self, written: object, function: Callable[..., object], yields: bool) -> None:
         try:
             annotation = evaluated(written, function)
-            iterates = get_origin(annotation) in _ITERATORS
+            iterates = get_origin(annotation) in ITERATORS
+            self.iterates = yields or iterates
             if yields and not iterates:  # @stream: what it returns has items
                 annotation = (*get_args(annotation), Any)[0]
             self.result = converter_of(_item_of(annotation) if iterates else annotation)
@@ -203,7 +205,7 @@ class Schema:
 def _item_of(annotation: object) -> Any:
     """What is in the brackets of an iterator; Any for something else, which may take more than a stream."""
     kinds = [kind for kind in alternatives(annotation) if kind is not types.NoneType]
-    items = get_args(kinds[0]) if len(kinds) == 1 and get_origin(kinds[0]) in _ITERATORS else ()
+    items = get_args(kinds[0]) if len(kinds) == 1 and get_origin(kinds[0]) in ITERATORS else ()
     return items[0] if items else Any
 
 

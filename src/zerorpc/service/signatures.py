@@ -11,7 +11,7 @@ from zerorpc.protocol.events import encode
 from zerorpc.service.methods import Method
 from zerorpc.shown import LONGEST, text_of
 
-__all__ = ["argspec", "cannot_begin", "describe", "misfit", "no_array", "own_parameters"]
+__all__ = ["argspec", "cannot_begin", "describe", "misfit", "no_array", "own_parameters", "sendable"]
 
 _T = TypeVar("_T")
 
@@ -111,7 +111,7 @@ def _arguments(signature: inspect.Signature) -> list[dict[str, Any]]:
 def _argument(parameter: inspect.Parameter) -> dict[str, Any]:
     described: dict[str, Any] = {"name": _STARS.get(parameter.kind, "") + parameter.name}
     if parameter.default is not parameter.empty:
-        described["default"] = _sendable(parameter.default)
+        described["default"] = sendable(parameter.default)
     if parameter.annotation is not parameter.empty:
         described["type"] = text_of(parameter.annotation, _annotation)
     return described
@@ -127,13 +127,13 @@ def _annotation(annotation: object) -> str:
 def _argspec(signature: inspect.Signature) -> list[Any]:
     parameters = signature.parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    defaults = [_sendable(p.default) for p in positional if p.default is not p.empty]
+    defaults = [sendable(p.default) for p in positional if p.default is not p.empty]
     varargs = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
     keywords = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), None)
     return [[p.name for p in positional], varargs, keywords, defaults or None]
 
 
-def _sendable(value: object) -> Any:
+def sendable(value: object) -> Any:
     """A default as it is, or described where MessagePack has no form for it, or one that is too long."""
     try:
         if len(encode({}, "", value)) <= LONGEST:

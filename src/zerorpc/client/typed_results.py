@@ -1,0 +1,68 @@
+"""What the calls of a typed client give: values and items, as the annotations have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from zerorpc.client.stream import Stream
+from zerorpc.errors import InvalidResult
+from zerorpc.service.conversion import Mismatch
+from zerorpc.service.schema import Schema
+
+__all__ = ["Results"]
+
+
+class Results:
+    """What the calls of one method return, as its annotation has it; of an iterator's annotation that is each item."""
+
+    def __init__(self, name: str, schema: Schema) -> None:
+        self._name = name
+        self._convert = schema.result
+        self.iterates: bool = schema.iterates
+
+    def of(self, outcome: object) -> Any:
+        """Of a call that was made."""
+        if isinstance(outcome, Stream):
+            return _TypedStream(outcome, self)
+        return self.value(outcome)
+
+    def value(self, value: object) -> Any:
+        """Raises InvalidResult for one that isn't what the annotation says."""
+        if self.iterates and isinstance(value, list):  # the server sends all items at once
+            return [self.item(each) for each in value]
+        return self.item(value)
+
+    def item(self, value: object) -> Any:
+        """Of a stream."""
+        if self._convert is None:
+            return value
+        try:
+            return self._convert(value)
+        except Mismatch as error:
+            problem = InvalidResult(f"the result of {self._name}{error.path}: {error.why}")
+            problem.method = self._name
+            raise problem from None
+
+
+class _TypedStream(Iterator[Any]):
+    """A stream whose items are converted. All else is the stream's."""
+
+    def __init__(self, stream: Stream, results: Results) -> None:
+        self._stream = stream
+        self._results = results
+
+    def __next__(self) -> Any:
+        return self._results.item(next(self._stream))
+
+    def latest(self) -> _TypedStream:
+        return _TypedStream(self._stream.latest(), self._results)
+
+    def __enter__(self) -> _TypedStream:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stream.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
