@@ -49,6 +49,7 @@ def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
         (errors.AddressInUse("ipc://s"), 1, ["zerorpc: address already in use: ipc://s"]),
         (PermissionError(13, "Permission denied"), 1, ["zerorpc: [Errno 13] Permission denied"]),
         (errors.SerializationError("2**64 is too large"), 2, ["zerorpc: 2**64 is too large"]),
+        (errors.InvalidResult("the result of f: expected int"), 1, ["zerorpc: the result of f: expected int"]),
         (errors.NotSupported("f: no metadata"), 1, ["zerorpc: f: no metadata"]),
         (errors.Cancelled("given up"), 1, ["zerorpc: given up"]),
         (

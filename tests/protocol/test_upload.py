@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.pairs import Clock, Pair, call, item, new_ids, old_server, reply
+from tests.protocol.pairs import Clock, Pair, call, item, new_ids, old_server, pack, reply
 from zerorpc.errors import LostRemote, NotSupported
 from zerorpc.protocol.channel import ClientChannel, ClientState
 from zerorpc.protocol.events import DONE, ERR, LATEST, STREAM, VERSION, encode
@@ -193,3 +193,25 @@ def test_a_sender_hears_that_a_refused_call_has_no_other_attempt() -> None:
     channel.settle()
     assert channel.over
     assert sender.woken == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "finished", "fails"), [(STREAM, False, True), (STREAM, True, False), ("x", False, False)]
+)
+def test_an_item_that_can_not_be_read_fails_its_call(name: str, finished: bool, fails: bool) -> None:
+    """Unless the method has answered, and misses nothing; another event that can't be read is nobody's."""
+    pair = Pair()
+    channel, there = uploading(pair)
+    there.accept_items()
+    pair.exchange()
+    there.finished = finished
+    header = pack({"message_id": b"m", "v": VERSION, "response_to": channel.message_id})
+    pair.client.connection.send_delimited(b"\x93" + header + pack(name) + b"\xa1\xff")  # a text that is no UTF-8
+    _, touched = pair.exchange()
+    assert touched == ([there] if fails else [])
+    assert there.closed is fails
+    assert channel.over is fails
+    if fails:
+        assert channel.reply is not None
+        assert channel.reply.name == ERR
+        assert channel.reply.args[1].startswith("an item of an argument of echo can't be taken: ")

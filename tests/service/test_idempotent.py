@@ -56,7 +56,7 @@ def test_it_is_published_and_what_is_not_marked_looks_as_before() -> None:
     with joined(Shop()) as client:
         methods = client._zerorpc_inspect()["methods"]
         assert {name for name, told in methods.items() if told.get("idempotent")} == methods.keys() - {"order"}
-        assert methods["order"].keys() == {"args", "doc", "streams"}
+        assert methods["order"].keys() == {"args", "doc", "streams", "schema"}
         assert client.price("four") == 4
         assert client.items() == [1]
 

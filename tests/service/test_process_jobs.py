@@ -95,6 +95,14 @@ def test_they_are_described_like_others(client: zerorpc.Client) -> None:
         "args": [{"name": "value", "default": None, "type": "Any"}],
         "doc": "The same again.",
         "streams": False,
+        "schema": {
+            "arguments": {
+                "type": "object",
+                "properties": {"value": {"default": None}},
+                "additionalProperties": False,
+            },
+            "result": {},
+        },
     }
 
 
