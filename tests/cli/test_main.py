@@ -85,6 +85,7 @@ def test_every_error_of_ours_is_in_that_table() -> None:
         "HandshakeFailed",
         "CertificateError",
         "SerializationError",
+        "InvalidResult",
         "EndpointError",
         "NotSupported",
         "Cancelled",
