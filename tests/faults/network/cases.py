@@ -153,7 +153,7 @@ def black_hole(scene: Scene) -> Figures:
     client = scene.call((*USUAL, *large))
     at = scene.cable.spoil(largest=600)
     client.go()
-    wait(12, at)  # a large call costs the connection up to 5 s, with those that are behind it; then come small ones
+    wait(25, at)  # a large call costs the connection up to 5 s, with those that are behind it; then come small ones
     healed = scene.cable.heal()
     report = scene.report_of(client)
     figures = report.check(LOSES)
