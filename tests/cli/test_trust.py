@@ -96,7 +96,12 @@ def test_a_key_that_is_here_already(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_a_changed_key_is_refused_loudly(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     KnownServers().trust(endpoint, OTHER.public)
-    for command in ([endpoint, "add", "1", "2"], ["bench", endpoint], ["trust", "--yes", endpoint]):
+    for command in (
+        [endpoint, "add", "1", "2"],
+        [f"--connect={endpoint}", "add", "1", "2"],
+        ["bench", endpoint],
+        ["trust", "--yes", endpoint],
+    ):
         assert main(command) == 1
         shown = told(capsys)
         assert f"THE KEY OF {endpoint} HAS CHANGED. Nothing was sent to it.\n" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 import enum
@@ -144,6 +145,8 @@ def test_with_options(client: zerorpc.Client) -> None:
     assert patient.where() == Point(1.0, 2.0)
     with pytest.raises(TypeError, match="options are for a Client"):
         zerorpc.typed(object(), Stage)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="not for async_=True"):
+        zerorpc.typed(zerorpc.options(client, async_=True), Stage)
     with pytest.raises(TypeError, match="needs the class whose methods are called"):
         zerorpc.typed(client, lambda: 1)
 
@@ -167,5 +170,12 @@ def test_an_async_client(endpoint: str) -> None:
                 [item async for item in stage.lies_later()]
             given_up: Any = stage.where()
             given_up.close()
+            tasks = [asyncio.create_task(stage.where()), asyncio.create_task(stage.step(Axis.X))]
+            assert await asyncio.gather(*tasks) == [Point(1.0, 2.0), Axis.X]
+            cancelled = asyncio.create_task(stage.where())
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            assert await asyncio.wait_for(stage.where(), PATIENCE) == Point(1.0, 2.0)
 
     run(calls())

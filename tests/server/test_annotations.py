@@ -74,6 +74,13 @@ class Stage:
     def starts(self, done: Callable[[str], None]) -> None:
         done("now")
 
+    def scaled(self, by: int, numbers: Iterator[int]) -> int:
+        return sum(by * number for number in numbers)
+
+    def repeats(self, tell: Callable[[int], None], times: int) -> None:
+        for n in range(times):
+            tell(n)
+
     def nothing(self) -> int:
         return "text"  # type: ignore[return-value]
 
@@ -313,8 +320,31 @@ def test_results_of_lists_and_of_processes() -> None:
             client.text_as_number()
         assert client.step("x", 1) == ["X", 1]
     with joined(Results(), check_results=True) as client:
-        with pytest.raises(zerorpc.RemoteError, match=r"the result"):
+        with pytest.raises(zerorpc.RemoteError, match=r"the result\[0\]: expected int, got str"):
             client.numbers_as_list()
+
+
+class Right:
+    @zerorpc.rep
+    def as_list(self) -> Iterator[int]:
+        yield 1
+
+    def iterator(self) -> Iterator[int]:
+        return iter([1, 2])
+
+    async def iterator_on_loop(self) -> Iterator[int]:
+        return iter([1, 2])
+
+    @zerorpc.stream
+    def pairs(self) -> tuple[int, str]:
+        return 1, "a"
+
+
+def test_right_results_of_each_form_pass() -> None:
+    with joined(Right(), check_results=True) as client:
+        assert client.as_list() == [1]
+        assert list(client.iterator()) == list(client.iterator_on_loop()) == [1, 2]
+        assert list(client.pairs()) == [1, "a"]
 
 
 @pytest.mark.parametrize("how", ["run", "serve"])
@@ -353,6 +383,15 @@ def test_words_become_what_the_annotations_say(client: zerorpc.Client) -> None:
             typed.step(*args)
         assert caught.value.msg.startswith(f"step(): {why}")
         assert caught.value.ran is False
+
+
+def test_words_beside_a_stream_and_beside_a_function(client: zerorpc.Client) -> None:
+    typed = zerorpc.options(client, words=True)
+    assert typed.scaled("2", iter([1, 2, 3])) == 12
+    assert typed.scaled("2", "[1, 2]") == 6
+    told: list[Any] = []
+    typed.repeats(told.append, "3")
+    assert told == [0, 1, 2]
 
 
 def test_a_word_may_be_bytes_or_text() -> None:

@@ -94,6 +94,11 @@ class Model(pydantic.BaseModel):
     tags: list[str] = []
 
 
+@dataclasses.dataclass
+class Holds:
+    model: Model
+
+
 class Box(msgspec.Struct, Generic[T]):
     inside: T
 
@@ -197,6 +202,8 @@ TAKEN: list[tuple[Any, Any, Any]] = [
     (Moves, LENT, LENT),
     (np.float32, 1.5, np.float32(1.5)),
     (np.int64, 3, np.int64(3)),
+    (list[np.float32], [1], [np.float32(1)]),
+    (Holds, {"model": {"n": 1}}, Holds(Model(n=1))),
 ]
 
 EXCLUDED: list[tuple[Any, Any, str]] = [
@@ -252,6 +259,11 @@ EXCLUDED: list[tuple[Any, Any, str]] = [
     (Motor | int, "a", ": expected Motor | int, got str"),
     (np.float32, "a", ": expected float32, got str"),
     (NDArray[np.int32], [1.5], ": "),
+    (NDArray[np.int8], [300], ": a number is too large for int8"),
+    (np.int64, 1.5, ": expected int64, got float"),
+    (np.int64, True, ": expected int64, got bool"),
+    (list[np.float32], ["a"], "[0]: expected float32, got str"),
+    (Holds, {"model": {"n": "many"}}, ".model: n input should be a valid integer"),
     (NDArray[np.float32], [["a"]], ": expected numbers, got <U1"),
     (NDArray[np.float32], 3, ": expected ndarray, got int"),
 ]

@@ -43,7 +43,8 @@ def explained(error: HandshakeFailed, typed: Sequence[str]) -> str | None:
     """
     from zerorpc.known_servers import KnownServers
 
-    addresses = [word for word in typed if "://" in word]
+    values = [word.partition("=")[2] if word.startswith("--") else word for word in typed]  # --connect=tcp://a:1
+    addresses = [value for value in values if "://" in value]
     address = addresses[0] if len(addresses) == 1 else error.endpoint
     if address is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Generator
+from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
 from zerorpc.client.async_call import AsyncStream, Call
@@ -21,12 +21,13 @@ class AsyncResults(Results):
         return _TypedStream(value, self) if isinstance(value, AsyncStream) else super().value(value)
 
 
-class _TypedCall(Awaitable[Any]):
-    """A call, to be awaited or iterated over."""
+class _TypedCall(Coroutine[Any, Any, Any]):
+    """A call, to be awaited or iterated over, or given to ``asyncio.create_task``."""
 
     def __init__(self, call: Call, results: AsyncResults) -> None:
         self._call = call
         self._results = results
+        self._steps: Generator[Any, Any, Any] | None = None  # once it is driven as a coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
         outcome = yield from self._call.__await__()
@@ -40,8 +41,23 @@ class _TypedCall(Awaitable[Any]):
         async for item in self._call:
             yield self._results.item(item)
 
+    def send(self, value: object, /) -> Any:
+        """For event loops, as a coroutine's."""
+        if self._steps is None:
+            self._steps = self.__await__()
+        return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """For event loops, as a coroutine's. Before the first step it gives the call up."""
+        if self._steps is None:
+            self._call.close()
+            self._steps = self.__await__()
+        return self._steps.throw(*error)
+
     def close(self) -> None:
         """Give the call up, if it is still under way."""
+        if self._steps is not None:
+            self._steps.close()
         self._call.close()
 
     def __repr__(self) -> str:

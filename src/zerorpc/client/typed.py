@@ -36,6 +36,8 @@ def typed(client: HasCore, kind: Callable[..., _T]) -> _T:
     if not inspect.isclass(kind):
         raise TypeError(f"typed() needs the class whose methods are called, not {kind!r}")
     view = options(client)
+    if view._options.in_background:
+        raise TypeError("typed() is not for async_=True: its calls give AsyncResults, which the class knows nothing of")
     make_results: Callable[[str, Schema], Results] = Results
     if "async_" not in view._core.old_spelling:  # of an AsyncClient: blocking programs don't import asyncio
         from zerorpc.client.async_typed import AsyncResults

@@ -7,7 +7,7 @@ from typing import Any
 
 from zerorpc.client.stream import Stream
 from zerorpc.errors import InvalidResult
-from zerorpc.service.conversion import Mismatch
+from zerorpc.service.conversion import Converter, Mismatch
 from zerorpc.service.schema import Schema
 
 __all__ = ["Results"]
@@ -18,7 +18,7 @@ class Results:
 
     def __init__(self, name: str, schema: Schema) -> None:
         self._name = name
-        self._convert = schema.result
+        self._schema = schema
         self.iterates: bool = schema.iterates
 
     def of(self, outcome: object) -> Any:
@@ -29,16 +29,16 @@ class Results:
 
     def value(self, value: object) -> Any:
         """Raises InvalidResult for one that isn't what the annotation says."""
-        if self.iterates and isinstance(value, list):  # the server sends all items at once
-            return [self.item(each) for each in value]
-        return self.item(value)
+        return self._converted(self._schema.whole, value)
 
     def item(self, value: object) -> Any:
         """Of a stream."""
-        if self._convert is None:
-            return value
+        convert = self._schema.result
+        return value if convert is None else self._converted(convert, value)
+
+    def _converted(self, convert: Converter, value: object) -> Any:
         try:
-            return self._convert(value)
+            return convert(value)
         except Mismatch as error:
             problem = InvalidResult(f"the result of {self._name}{error.path}: {error.why}")
             problem.method = self._name

@@ -142,17 +142,18 @@ class RpcDoor:
                 f"the method has a parameter {', '.join(taken)} of its own, and the client took it for an option of "
                 "the call: on zerorpc.options(client, …) all keywords are the method's"
             )
-        if call.words and method.schema is not None and type(invocation.args) is list:
-            invocation.args, invocation.kwargs = method.schema.for_words.convert(invocation.args, call.kwargs or {})
-            if type(channel.event) is WireEvent:
-                channel.event.args = invocation.args  # for hooks
         if call.key is not None and (call.stream is not None or call.lends):
             return "a call with an idempotency key can't be repeated with an argument that streams, or is a function"
         if call.lends and (problem := self._borrow(invocation, method)) is not None:
             return problem
-        if call.stream is None:
-            return None
-        return self._take_stream(invocation, method, call.stream)
+        if call.stream is not None and (problem := self._take_stream(invocation, method, call.stream)) is not None:
+            return problem
+        if call.words and method.schema is not None and type(invocation.args) is list:  # last: the others replace them
+            kwargs = invocation.kwargs or {}
+            invocation.args, invocation.kwargs = method.schema.for_words.convert(invocation.args, kwargs)
+            if type(channel.event) is WireEvent:
+                channel.event.args = invocation.args  # for hooks
+        return None
 
     def _borrow(self, invocation: RpcInvocation, method: Method) -> str | None:
         """Put what stands for the caller's functions and objects in their places; or why that can't be."""

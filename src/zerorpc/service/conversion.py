@@ -19,26 +19,17 @@ import itertools
 import operator
 import re
 import reprlib
-import sys
 import types
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 
 import msgspec
 
 from zerorpc.remote_objects import RemoteFunction, RemoteObject
+from zerorpc.service.annotations import UNIONS, alternatives, is_of_pydantic, parts, unaliased, with_limits
 from zerorpc.shown import message_of, name_of, text_of
 
-__all__ = [
-    "Converter",
-    "Mismatch",
-    "Unsupported",
-    "alternatives",
-    "converter_of",
-    "is_of_pydantic",
-    "unaliased",
-    "with_limits",
-]
+__all__ = ["Converter", "Mismatch", "Unsupported", "converter_of"]
 
 Converter: TypeAlias = Callable[[object], object]  # raises Mismatch
 
@@ -80,20 +71,11 @@ def converter_of(annotation: object) -> Converter | None:
         return _of_own_class(translated)
     if (problem := _problem(translated)) is None:
         return _of_msgspec(translated)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         return _of_union(annotation)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return _of_enum(annotation)
     raise Unsupported(problem)
-
-
-def unaliased(annotation: object) -> Any:
-    """What an alias stands for (PEP 695: ``type Name = ...``, as NumPy's NDArray is on Python 3.12 and later)."""
-    alias: Any = get_origin(annotation) or annotation
-    if type(alias).__name__ != "TypeAliasType":
-        return annotation
-    args = get_args(annotation)
-    return unaliased(alias.__value__[args] if args else alias.__value__)
 
 
 def _of_type_variable(variable: TypeVar) -> Converter | None:
@@ -121,7 +103,7 @@ def _problem(annotation: object) -> str | None:
         msgspec.msgpack.Decoder(annotation)
     except Exception as error:  # also what can't be evaluated in the classes that the annotation names
         return message_of(error)
-    inner = next((part for part in _parts(annotation) if _is_own_class(part)), None)
+    inner = next((part for part in parts(annotation) if _is_own_class(part)), None)
     # a function or object of the caller's may stand for it, which msgspec would refuse
     return None if inner is None else f"{text_of(inner)} has no form in MessagePack"
 
@@ -167,8 +149,11 @@ def _natural(kind: object, value: object) -> Any:
     origin: Any = get_origin(kind) or kind
     if isinstance(value, origin):
         return value
-    if _is_of_numpy(origin):
-        return _of_numpy(kind)(value)
+    if _is_of_numpy(origin) or is_of_pydantic(kind):  # in a class of another kind
+        try:
+            return (_of_numpy if _is_of_numpy(origin) else _of_pydantic)(kind)(value)
+        except Mismatch as error:
+            raise TypeError(f"{error.path.lstrip('.')} {error.why}".lstrip()) from None
     for base, forms in _forms().items():
         if issubclass(origin, base) and isinstance(value, forms):
             try:
@@ -209,6 +194,8 @@ def _forms() -> dict[type, type | tuple[type, ...]]:
 def _is_own_class(kind: object) -> bool:
     """A program's class, that is neither data nor has a natural form: an object of it can only be lent."""
     if not isinstance(kind, type) or get_origin(kind) is not None or issubclass(kind, tuple(_forms())):
+        return False
+    if _is_of_numpy(kind):
         return False
     try:
         return isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.CustomType)
@@ -268,16 +255,6 @@ def _not_among(kind: type[enum.Enum], value: object) -> str:
 # pydantic, numpy and annotated-types. None is imported before somebody annotates with it.
 
 
-def is_of_pydantic(annotation: object) -> bool:
-    """Whether pydantic has to say what a value is: it stands in the annotation."""
-    return "pydantic" in sys.modules and any(
-        hasattr(part, "__get_pydantic_core_schema__")
-        or hasattr(part, "__pydantic_validator__")
-        or (type(part).__module__ or "").partition(".")[0] == "pydantic"
-        for part in _parts(annotation)
-    )
-
-
 @functools.cache
 def _of_pydantic(annotation: object) -> Converter:
     import pydantic
@@ -308,17 +285,18 @@ def _of_numpy(annotation: object) -> Converter:
     import numpy as np
 
     kind: Any = get_origin(annotation) or annotation
-    scalars = [part for part in _parts(annotation) if isinstance(part, type) and issubclass(part, np.generic)]
+    scalars = [part for part in parts(annotation) if isinstance(part, type) and issubclass(part, np.generic)]
     if issubclass(kind, np.ndarray):
         forms: tuple[type, ...] = (list,)
         make: Converter = functools.partial(_as_array, np, scalars[0] if scalars else None)
     else:
-        forms, make = (bool, int, float, complex), kind
+        make = kind  # which would cut 1.5 to 1
+        forms = (bool,) if issubclass(kind, np.bool_) else (int,) if issubclass(kind, np.integer) else (int, float)
 
     def convert(value: object) -> Any:
         if isinstance(value, kind):
             return value
-        if not isinstance(value, forms):
+        if not isinstance(value, forms) or (type(value) is bool and bool not in forms):
             raise Mismatch(f"expected {kind.__name__}, got {_kind(value)}")
         try:
             return make(value)
@@ -332,61 +310,15 @@ def _as_array(np: Any, scalar: Any, value: object) -> Any:
     array = np.asarray(value)
     if array.dtype.kind not in "biufc" and array.size:
         raise ValueError(f"expected numbers, got {array.dtype}")
-    return array if scalar is None else array.astype(scalar, casting="same_kind", copy=False)
-
-
-def with_limits(annotation: object) -> Any:
-    """The same with limits in msgspec's words."""
-    origin: Any = get_origin(annotation)
-    args = get_args(annotation)
-    if origin is Annotated:
-        limits = [limit for each in args[1:] for limit in _limits_of(each)]
-        inner = with_limits(args[0])
-        return functools.reduce(lambda kind, limit: Annotated[kind, limit], limits, inner)
-    if not args or origin is Literal or origin is collections.abc.Callable:
-        return annotation
-    changed = tuple(map(with_limits, args))
-    if changed == args:
-        return annotation
-    if origin in _UNIONS:
-        return functools.reduce(operator.or_, changed)
-    return origin[changed]
-
-
-def _limits_of(metadata: object) -> Iterator[msgspec.Meta]:
-    if isinstance(metadata, msgspec.Meta):
-        yield metadata
-    elif type(metadata).__module__ == "annotated_types":
-        names = {_WORDS[name]: getattr(metadata, name) for name in _WORDS if getattr(metadata, name, None) is not None}
-        if names.get("min_length") == 0:
-            del names["min_length"]
-        if names:
-            yield msgspec.Meta(**names)
-
-
-_WORDS = {name: name for name in ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length")}
+    if scalar is None:
+        return array
+    made = array.astype(scalar, casting="same_kind", copy=False)
+    if made.dtype.kind in "iu" and not np.array_equal(made, array):  # it would have wrapped around
+        raise ValueError(f"a number is too large for {scalar.__name__}")
+    return made
 
 
 # What both are told with
-
-
-_UNIONS = (Union, types.UnionType)
-
-
-def alternatives(annotation: object) -> tuple[Any, ...]:
-    """What a union is of; any other annotation alone."""
-    return get_args(annotation) if get_origin(annotation) in _UNIONS else (annotation,)
-
-
-def _parts(annotation: object) -> Iterator[Any]:
-    """An annotation and all that stands in it."""
-    yield annotation
-    if get_origin(annotation) is Literal:
-        return
-    for part in get_args(annotation):
-        if isinstance(part, list):  # the arguments of a Callable
-            continue
-        yield from _parts(part)
 
 
 def _kind(value: object) -> str:

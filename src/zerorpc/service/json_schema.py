@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from zerorpc.service.conversion import alternatives, is_of_pydantic, unaliased, with_limits
+from zerorpc.service.annotations import alternatives, is_of_pydantic, unaliased, with_limits
 from zerorpc.service.methods import Method
 from zerorpc.service.schema import ITERATORS, evaluated
 from zerorpc.service.signatures import sendable

@@ -326,7 +326,7 @@ def _checked_items(functor: Callable[..., Any], schema: Schema) -> Callable[...,
         items = functor(*args, **kwargs)
         try:
             for item in items:
-                yield schema.check_result(item)
+                yield schema.check_item(item)
         finally:
             close = getattr(items, "close", None)
             if close is not None:
@@ -339,7 +339,7 @@ def _achecked_items(functor: Callable[..., Any], schema: Schema) -> Callable[...
     async def checked(*args: object, **kwargs: object) -> AsyncIterator[Any]:
         async with contextlib.aclosing(functor(*args, **kwargs)) as items:
             async for item in items:
-                yield schema.check_result(item)
+                yield schema.check_item(item)
 
     return showing(checked, functor)
 

@@ -28,7 +28,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from zerorpc.logs import Logger
-from zerorpc.service.conversion import Converter, Mismatch, Unsupported, alternatives, converter_of
+from zerorpc.service.annotations import alternatives
+from zerorpc.service.conversion import Converter, Mismatch, Unsupported, converter_of
 from zerorpc.service.stream_parameters import Items
 from zerorpc.shown import message_of, name_of
 
@@ -83,7 +84,8 @@ class Schema:
             annotation = evaluated(parameter.annotation, function)
             converter = converter_of(_item_of(annotation) if streams else annotation)
         except BaseException as error:  # an annotation is a program's object, which may raise anything
-            logger.info("%s takes anything as %s: %s", self._name, name, message_of(error))
+            tell = logger.info if isinstance(error, Unsupported) else logger.warning
+            tell("%s takes anything as %s: %s", self._name, name, message_of(error))
             return
         if converter is None:
             return
@@ -107,10 +109,11 @@ class Schema:
             iterates = get_origin(annotation) in ITERATORS
             self.iterates = yields or iterates
             if yields and not iterates:  # @stream: what it returns has items
-                annotation = (*get_args(annotation), Any)[0]
+                annotation = get_args(annotation)[0] if get_origin(annotation) in (list, set, frozenset) else Any
             self.result = converter_of(_item_of(annotation) if iterates else annotation)
         except BaseException as error:  # as in ``_add``
-            logger.info("%s may return anything: %s", self._name, message_of(error))
+            tell = logger.info if isinstance(error, Unsupported) else logger.warning
+            tell("%s may return anything: %s", self._name, message_of(error))
 
     @property
     def arguments(self) -> bool:
@@ -162,11 +165,25 @@ class Schema:
             why = f"{name}: {name_of(error)}: {message_of(error)}"
         raise Misgiven(f"{self._name}(): {why}")
 
+    def whole(self, value: object) -> Any:
+        """A result, converted. Of an iterator's annotation it may be a list of the items; an iterator is left alone."""
+        if self.result is None or (self.iterates and not isinstance(value, list)):
+            return value
+        return (
+            list(map(_counted(self.result), value)) if isinstance(value, list) and self.iterates else self.result(value)
+        )
+
     def check_result(self, value: object) -> Any:
-        """A result, or an item of one that streams, as it is. Raises Misreturned for what the annotation excludes."""
+        """A result, as it is. Raises Misreturned for what the annotation excludes."""
+        return self._checked(self.whole, value)
+
+    def check_item(self, item: object) -> Any:
+        """The same for an item of what streams."""
+        return item if self.result is None else self._checked(self.result, item)
+
+    def _checked(self, converter: Converter, value: object) -> Any:
         try:
-            if self.result is not None:
-                self.result(value)
+            converter(value)
         except Mismatch as error:
             raise Misreturned(f"{self._name}(): the result{error.path}: {error.why}") from None
         return value
@@ -230,7 +247,7 @@ def _of_word(converter: Converter) -> Converter:
                 raise
             mismatch = error
         try:
-            typed = _JSON.get(word) if word in _JSON else msgspec.json.decode(word)
+            typed = _JSON[word] if word in _JSON else msgspec.json.decode(word)
         except (ValueError, RecursionError):  # no JSON
             with contextlib.suppress(Mismatch):
                 return converter(word.encode(errors="surrogateescape"))
