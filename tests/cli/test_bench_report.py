@@ -136,7 +136,7 @@ def test_what_a_reader_has_to_know(capsys: pytest.CaptureFixture[str]) -> None:
     load.interrupted = True
     assert "interrupted: these are the figures until then" in said(load)
     load.unfinished = 3
-    assert "3 more had not ended 1 s after the end; their latencies are missing" in said(load)
+    assert "3 more had not ended 5 s after the end; their latencies are missing" in said(load)
     load.cpu = 0.97
     assert "this program kept 97% of a core busy" in said(load)
 

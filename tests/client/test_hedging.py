@@ -17,7 +17,8 @@ from tests.service.running import PATIENCE, eventually, run, serving
 class Service:
     """Answers when it is released; an attempt above the first at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_begun: threading.Event | None = None) -> None:
+        self.first_begun = first_begun  # at whichever server: later attempts wait for it
         self.begun = threading.Event()
         self.cancelled = threading.Event()
         self.attempts: list[int] = []
@@ -28,7 +29,11 @@ class Service:
         self.begun.set()
         try:
             if attempt == 1:
+                if self.first_begun is not None:
+                    self.first_begun.set()
                 await asyncio.sleep(PATIENCE)
+            while self.first_begun is not None and not self.first_begun.is_set():
+                await asyncio.sleep(0.001)
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -95,7 +100,8 @@ EACH = pytest.mark.parametrize("way", [blocking, background, on_loop])
 @EACH
 @pytest.mark.parametrize(("method", "answer"), [("price", "a price"), ("prices", list(range(300)))])
 def test_the_first_answer_counts_and_the_loser_is_cancelled(way: Any, method: str, answer: Any) -> None:
-    first, second = Service(), Service()
+    first_begun = threading.Event()
+    first, second = Service(first_begun), Service(first_begun)
     with serving(first) as one, serving(second) as other:
         endpoints = [one.endpoints[0], other.endpoints[0]]
         assert way(endpoints, lambda client: client(method), hedge=0.02) == answer

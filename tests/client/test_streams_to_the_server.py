@@ -69,6 +69,10 @@ class Service:
         async for word in words:
             yield word.upper()
 
+    async def areads_one(self, numbers: AsyncIterator[int]) -> None:
+        await anext(numbers)
+        await asyncio.sleep(PATIENCE)
+
     def first(self, words: Iterator[Any], count: int = 1) -> list[Any]:
         return [next(words) for _ in range(count)]
 
@@ -408,6 +412,43 @@ def test_an_item_that_cannot_be_sent(service: Service, endpoint: str, way: Way) 
 def test_what_the_method_raises_ends_the_iterator(endpoint: str, way: Way) -> None:
     with pytest.raises(zerorpc.RemoteError, match="on purpose"):
         way(endpoint, lambda client: client.fails(iter(range(10**9))))
+
+
+def test_a_generator_that_waits_for_credit_is_closed_with_its_call(endpoint: str) -> None:
+    """At once, and not when it is collected, perhaps much later."""
+    sent: list[int] = []
+    ended = threading.Event()
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            for number in itertools.count():
+                sent.append(number)
+                yield number
+        finally:
+            ended.set()
+
+    async def waits() -> bool:
+        before = len(sent)
+        await asyncio.sleep(0.05)
+        return len(sent) == before > 0
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
+            call = asyncio.ensure_future(client.areads_one(numbers()))
+            while not await waits():
+                pass
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert ended.is_set()
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("how", ["cancelled", "closed"])

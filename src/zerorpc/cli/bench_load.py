@@ -26,7 +26,7 @@ from zerorpc.errors import RemoteError, SerializationError
 
 SECOND = 1_000_000_000
 PROGRESS_EVERY = 0.5  # seconds
-GRACE = 1.0  # seconds that calls under way get after the end; a service that answers at all has answered by then
+GRACE = 5.0  # seconds that calls under way get after the end: the slowest are those that a report must not lack
 KINDS_KEPT = 20  # of errors: a service may put anything into their names, and memory has to stay bounded
 LONGEST_KIND, LONGEST_MESSAGE = 200, 1000  # characters
 OTHER_ERRORS = "other errors"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, Protocol
 
 from zerorpc.client.uploads import END, in_chunks, tell_failure
@@ -42,6 +42,7 @@ class TaskUpload:
 
     async def _run(self) -> None:
         channel, loop = self._channel, self._core.loop
+        items: AsyncIterator[Any] | None = None
         try:
             await self._wait_for_room()  # if the source raises, the server has to be there to be told
             source, self._upload.source = self._upload.source, None
@@ -62,6 +63,9 @@ class TaskUpload:
         except BaseException as error:
             tell_failure(channel, error, loop.time())
             self._flush()
+        finally:
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()  # now, and not when it is collected
 
     async def _wait_for_room(self) -> None:
         while not self._channel.may_send(self._core.loop.time()):
