@@ -50,7 +50,7 @@ ALIASES = {"__main__": "cli"}
 
 PURE = {"calls", "protocol", "zmtp"}
 IMPURE = {"asyncio", "concurrent", "multiprocessing", "queue", "select", "selectors", "threading", "uvloop"}
-IMPURE |= {"logging", "os", "random", "secrets", "signal", "socket", "ssl", "subprocess", "time", "uuid"}
+IMPURE |= {"logging", "os", "random", "secrets", "signal", "socket", "ssl", "subprocess", "time"}
 IMPURE_ROOMS = {"logs", "runtime"}
 
 

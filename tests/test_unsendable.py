@@ -86,7 +86,6 @@ UNSENDABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "reversed": (lambda: octets[::-1], "memoryview: .*not C-contiguous"),
     "strided numbers": (lambda: memoryview(array.array("d", [1, 2, 3, 4]))[::2], "memoryview: .*not C-contiguous"),
     "released": (released, ".*released memoryview"),
-    "array": (lambda: array.array("i", [1, 2]), "a value of type array can't be sent"),
     "like numpy's": (Array, "a value of type Array can't be sent: only integer scalar arrays"),
     "index raises": (
         lambda: Index(ZeroDivisionError("x")),
@@ -96,13 +95,11 @@ UNSENDABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "index silent": (lambda: Index(ValueError()), "a value of type Index can't be sent: ValueError"),
     "index unprintable": (lambda: Index(Unprintable()), "a value of type Index can't be sent: Unprintable"),
     "index is a text": (lambda: Index("text"), "a value of type Index can't be sent: .*returned non-int"),
-    "index is too large": (lambda: Index(2**64), "can't serialize ints"),
     "class raises": (Class, "a value of type Class can't be sent: LookupError: .*no class"),
     "mapping": (Mapping, "a value of type Mapping can't be sent"),
     "dataclass": (lambda: Data(object()), "a value of type object can't be sent"),
     "struct": (lambda: Struct(object()), "a value of type object can't be sent"),
     "enum": (lambda: Enum.MEMBER, "a value of type object can't be sent"),
-    "complex": (lambda: 1j, "a value of type complex can't be sent"),
     "a class": (lambda: Data, "a value of type type can't be sent"),
     "generator": (lambda: (n for n in ()), "a value of type generator can't be sent"),
 }
@@ -185,8 +182,6 @@ def assert_found(pattern: str, text: str) -> None:
     [
         (octets, bytes(range(16))),
         (octets[2:5], b"\2\3\4"),
-        (octets.cast("B", (4, 4)), bytes(range(16))),
-        (memoryview(array.array("H", [1, 1])), memoryview(array.array("H", [1, 1])).tobytes()),
         (octets[:0], b""),
     ],
 )

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from zerorpc.one_way.puller import Puller, Subscriber
     from zerorpc.one_way.pusher import Publisher, Pusher
     from zerorpc.plain import Plain
+    from zerorpc.protocol.values import register_type
     from zerorpc.remote_objects import RemoteFunction, RemoteObject, by_reference, release
     from zerorpc.rights_file import RightsFile
     from zerorpc.scope import deadline
@@ -125,6 +126,7 @@ __all__ = [
     "on_loop",
     "options",
     "process",
+    "register_type",
     "release",
     "rep",
     "stream",
@@ -171,6 +173,7 @@ _MODULES = {
     "on_loop": "zerorpc.service.methods",
     "options": "zerorpc.client.options",
     "process": "zerorpc.service.methods",
+    "register_type": "zerorpc.protocol.values",
     "release": "zerorpc.remote_objects",
     "rep": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",

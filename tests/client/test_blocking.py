@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -87,7 +88,7 @@ def test_a_remote_error(client: zerorpc.Client) -> None:
     assert client.echo("still") == "still"
 
 
-@pytest.mark.parametrize("value", [object(), {object(): 1}, 2**64, -(2**63) - 1, socket.socket])
+@pytest.mark.parametrize("value", [object(), {object(): 1}, [Fraction(1)], {Fraction(1)}, socket.socket])
 def test_arguments_that_cant_be_sent_are_an_error_here(client: zerorpc.Client, value: Any) -> None:
     with pytest.raises(zerorpc.SerializationError, match="the arguments of echo can't be sent") as caught:
         client.echo(value)

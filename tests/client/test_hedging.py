@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, eventually, run, serving
+from tests.service.running import PATIENCE, eventually, eventually_async, run, serving
 
 
 class Service:
@@ -32,8 +32,8 @@ class Service:
                 if self.first_begun is not None:
                     self.first_begun.set()
                 await asyncio.sleep(PATIENCE)
-            while self.first_begun is not None and not self.first_begun.is_set():
-                await asyncio.sleep(0.001)
+            if self.first_begun is not None:
+                await eventually_async(self.first_begun.is_set)
         except asyncio.CancelledError:
             self.cancelled.set()
             raise

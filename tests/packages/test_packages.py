@@ -79,7 +79,7 @@ def with_extra(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Venv:
 
 def test_it_brings_what_it_needs_and_no_more(library: Venv) -> None:
     found = {each["name"] for each in json.loads(library.run("python", "-m", "pip", "list", "--format", "json"))}
-    assert found - {"pip", "setuptools"} == {"zerorpc", "msgspec", "uvloop"}
+    assert found - {"pip", "setuptools"} == {"zerorpc", "msgspec", "ormsgpack", "uvloop"}
     library.run("python", "-m", "pip", "check")
 
 

@@ -13,7 +13,7 @@ from msgspec.msgpack import decode
 
 from zerorpc.errors import SerializationError
 from zerorpc.protocol.events import decode_usual, encode, encode_item, encode_ok
-from zerorpc.protocol.packing import LARGE_OCTETS, bin_head, pack
+from zerorpc.protocol.packing import LARGE_OCTETS, bin_head
 from zerorpc.zmtp import frames
 
 MESSAGE_ID = b"m" * 32
@@ -50,13 +50,6 @@ def test_what_is_too_much_is_refused(kind: Callable[[int], Any], monkeypatch: py
 def test_a_view_that_is_not_contiguous_is_no_value() -> None:
     with pytest.raises(SerializationError):
         encode_ok(MESSAGE_ID, ID, memoryview(bytes(4 * LARGE_OCTETS))[::2])
-
-
-def test_values_of_their_own_kinds_are_packed_too() -> None:
-    class Text(str):
-        __slots__ = ()
-
-    assert decode(pack([Text("a"), 1])) == ["a", 1]
 
 
 PROGRAM = """

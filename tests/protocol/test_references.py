@@ -9,12 +9,13 @@ import pytest
 from msgspec.msgpack import Ext
 
 from tests.protocol.pairs import Clock, Pair, call, old_server, pack, reply
-from zerorpc.errors import LostRemote, ProtocolError
+from zerorpc.errors import LostRemote, ProtocolError, SerializationError
 from zerorpc.protocol.call_header import read_call_header
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.events import CALL_KEY, STREAM, VERSION, Reply, encode
+from zerorpc.protocol.events import CALL_KEY, STREAM, VERSION, Reply, encode, encode_with
 from zerorpc.protocol.flow import Outflow
-from zerorpc.protocol.lent import CallBack, LentToCall, decode_request, encode_lending
+from zerorpc.protocol.lent import CallBack, LentToCall, decode_request
+from zerorpc.protocol.packing import Forms
 from zerorpc.protocol.references import (
     AT_ONCE,
     CALL_BACK,
@@ -277,7 +278,7 @@ def lend_by(there: ServerChannel, name: str, args: Any, last: bool = True) -> Le
         numbers.append(number)
         return reference
 
-    message = LendingMessage(encode_lending((there.peer.event_header(there), name, args), lend))
+    message = LendingMessage(encode(there.peer.event_header(there), name, args, True, lend))
     message.numbers = numbers
     there.send(message, last=last)
     return message
@@ -380,12 +381,14 @@ def test_a_request_with_references() -> None:
     def lend(value: object) -> Ext | None:
         return lent.lend("len", {})[1] if value is len else None
 
-    data = encode_lending((header, "f", [len, Ext(5, b"x")]), lend)
+    forms = Forms(True, lend)
+    said = {**header[CALL_KEY], "kwargs": forms.of(header[CALL_KEY]["kwargs"])}
+    data = encode_with(forms, {**header, CALL_KEY: said}, "f", [len, Ext(5, b"x")])
     args, kwargs = decode_request(data, lambda reference: reference.number)
     assert (args[0], kwargs) == (2, {"f": 1, "n": 1})
     assert args[1].code == 5
-    with pytest.raises(TypeError, match="can't be sent"):
-        encode_lending(object(), lend)
+    with pytest.raises(SerializationError, match="can't be sent"):
+        encode({}, "f", object(), True, lend)
     for nonsense in (b"", pack(1), pack([{}, "f", Ext(REFERENCE, b"")])):
         with pytest.raises(ValueError, match="the arguments can't be decoded"):
             decode_request(nonsense, lambda reference: reference)

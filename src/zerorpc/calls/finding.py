@@ -15,6 +15,7 @@ __all__ = ["KEYWORDS", "REFERENCES", "STREAMS", "Finding"]
 
 KEYWORDS = "keyword arguments"  # the one need of a call that an older server may be able to meet
 STREAMS = "streams from the client"
+VALUES = "values of type "  # and which (``Forms.needs``)
 REFERENCES = "functions and objects passed by reference"
 
 
@@ -102,6 +103,11 @@ class Finding:
         its methods' parameters. What else a call may need fails it.
         """
         server = peer.name or "the other end"
+        if channel.terms.for_older is not None:
+            channel.data = channel.terms.for_older
+            channel.terms = structs.replace(channel.terms, for_older=None, needs=without_values(channel.terms.needs))
+            if not channel.terms.needs:
+                return True
         missing = [need for need in channel.terms.needs if need != KEYWORDS]
         try:
             if missing:
@@ -127,6 +133,11 @@ class Finding:
         if budget is None:
             budget = self._budgets[share, per_second] = Budget(share, per_second)
         return budget
+
+
+def without_values(needs: tuple[str, ...]) -> tuple[str, ...]:
+    """The others."""
+    return tuple(need for need in needs if not need.startswith(VALUES))
 
 
 def _lacking(channel: ClientChannel, server: str, what: str) -> NotSupported:

@@ -80,7 +80,7 @@ class Agreed(NamedTuple):
             attempts = _attempts(self.retry or _NO_RETRY, "key" in self.said, self.hedge)
         limit = None if self.left == inf else self.left
         peer, hold = (None, None) if self.on is None else (self.on.peer, self.on.hold)
-        return Terms(self.needs, now + self.left, limit, self.item_timeout, attempts, peer, hold)
+        return Terms(self.needs, None, now + self.left, limit, self.item_timeout, attempts, peer, hold)
 
 
 _NO_RETRY = Retry(attempts=1)  # whose budget is that of hedges, too

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import threading
 import weakref
 from collections.abc import Mapping
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.msgpack import Ext
 
+from zerorpc.calls.finding import REFERENCES
 from zerorpc.errors import Cancelled, SerializationError
 from zerorpc.protocol.channel import ClientChannel
-from zerorpc.protocol.events import CALL_KEY
-from zerorpc.protocol.lent import LentToCall, encode_lending
-from zerorpc.protocol.packing import unsendable
+from zerorpc.protocol.events import CALL_KEY, encode_with
+from zerorpc.protocol.lent import LentToCall
+from zerorpc.protocol.packing import Forms, Lend, unsendable
 from zerorpc.protocol.references import OUTCOME
 from zerorpc.remote_objects import ByReference, name_if_function
 from zerorpc.scope import Cancellable
 from zerorpc.shown import message_of, name_of, traceback_of
 
-__all__ = ["Within", "lend", "not_sent", "tell_outcome"]
+__all__ = ["Packed", "Within", "not_sent", "pack_specially", "tell_outcome"]
 
 
-def lend(
-    method: str, header: dict[str, object], called: str, args: tuple[object, ...]
-) -> tuple[LentToCall | None, bytes]:
-    """Pack a request that has values which don't travel as they are; what was lent, if something was.
+class Packed(NamedTuple):
+    """A request that has values which don't travel as they are."""
 
-    Raises SerializationError, naming the method, for what can be neither sent nor lent.
-    """
+    data: bytes
+    lent: LentToCall | None
+    needs: tuple[str, ...]  # what its server has to be able to do
+    for_older: bytes | None = None  # the same for one that isn't, if there is such
+
+
+def pack_specially(method: str, header: dict[str, object], called: str | bytes, args: object) -> Packed:
+    """Raises SerializationError, naming the method, for what can be neither sent nor lent."""
     lent = LentToCall()
     call: Any = header.get(CALL_KEY) or {}
 
@@ -46,16 +52,34 @@ def lend(
         return lent.lend(name, {name: value})[1]
 
     try:
-        data = encode_lending((header, called, args), lend_one)
-        if not lent.objects:
-            return None, data
-        lent = LentToCall()  # again, with what tells the server
-        return lent, encode_lending(({**header, CALL_KEY: {**call, "lends": True}}, called, args), lend_one)
+        forms, data = _pack(header, called, args, True, lend_one)
+        if lent.objects:
+            lent = LentToCall()  # again, with what tells the server
+            forms, data = _pack({**header, CALL_KEY: {**call, "lends": True}}, called, args, True, lend_one)
+            return Packed(data, lent, (REFERENCES, *forms.needs))
+        return Packed(data, None, forms.needs, _for_older(header, called, args) if forms.only_numbers else None)
     except Exception as error:
         why = unsendable(error)
         if isinstance(why, SerializationError) and _NO_FORM.match(str(why)):
             why = SerializationError(f"{why}; zerorpc.by_reference(object) passes an object without sending it")
         raise not_sent(method, why) from None
+
+
+def _for_older(header: dict[str, object], called: str | bytes, args: object) -> bytes | None:
+    with contextlib.suppress(Exception):
+        return _pack(header, called, args, False)[1]
+    return None
+
+
+def _pack(
+    header: dict[str, object], called: str | bytes, args: object, natural: bool, lend: Lend | None = None
+) -> tuple[Forms, bytes]:
+    """Keyword arguments stand in the header."""
+    forms = Forms(natural, lend)
+    call = header.get(CALL_KEY)
+    if isinstance(call, dict) and "kwargs" in call:
+        header = {**header, CALL_KEY: {**call, "kwargs": forms.of(call["kwargs"])}}
+    return forms, encode_with(forms, header, called, args)
 
 
 _NO_FORM = re.compile(r"a value of type (?!int\b)\S+ can't be sent$")

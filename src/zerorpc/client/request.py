@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from zerorpc.calls.dispatch import Calls
-from zerorpc.calls.finding import REFERENCES, STREAMS
+from zerorpc.calls.finding import STREAMS
 from zerorpc.calls.retry import attempts_of, take_twin
 from zerorpc.client.agreed import Agreed
-from zerorpc.client.lending import lend, not_sent
+from zerorpc.client.lending import Packed, not_sent, pack_specially
 from zerorpc.client.options import CallOptions
 from zerorpc.client.uploads import take_stream
 from zerorpc.compat.context import Context
@@ -48,7 +48,7 @@ from zerorpc.protocol.events import (
     too_large,
 )
 from zerorpc.protocol.liveness import FOREVER
-from zerorpc.protocol.packing import LARGE_OCTETS, SIZED, encode_usual, pack
+from zerorpc.protocol.packing import PLAIN, encode_quickly, encode_usual, quick_kwargs
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.remote_method import method_name
 from zerorpc.scope import Scope, current_scope
@@ -125,17 +125,19 @@ class Request:
                 caller.calls.check_unused(message_id)
         else:
             called, looked_at = name, args
-        upload = lent = None
+        upload = special = None
         try:
+            told = header if not kwargs else _with_quick_kwargs(header)
             for arg in looked_at:
-                if type(arg) in SIZED and (type(arg) is memoryview or len(arg) > LARGE_OCTETS):
-                    data: Buffer = pack((header, called, args))
+                if type(arg) not in PLAIN:
+                    data: Buffer = encode_quickly(told, called, looked_at)
                     break
             else:
-                data = encode_usual((header, called, args))
+                data = encode_usual((told, called, args))
         except Exception:
             upload, args = take_stream(name, header, args)
-            lent, data = lend(name, header, called, args)
+            special = pack_specially(name, header, called, args)
+            data = special.data
         if len(data) > frames.MESSAGE_MAX:
             raise not_sent(name, too_large(len(data)))
         deadline = FOREVER if timeout is None else now + timeout
@@ -145,13 +147,20 @@ class Request:
         if upload is not None:
             self.channel.upload = upload
             self.channel.terms = structs.replace(self.channel.terms, needs=(*self.channel.terms.needs, STREAMS))
-        if lent is not None:
-            if agreed is not None and agreed.hedge:
-                raise TypeError(f"{name}: a call that passes functions can't be hedged: both attempts would call them")
-            self.channel.lent = lent
-            self.channel.terms = structs.replace(self.channel.terms, needs=(*self.channel.terms.needs, REFERENCES))
+        if special is not None and special.needs:
+            self._go_specially(special, agreed)
         if scope is not None and not (options is not None and options.detached):
             self._end_with(scope)
+
+    def _go_specially(self, special: Packed, agreed: Agreed | None) -> None:
+        """A server has to be able to take it."""
+        channel, name = self.channel, self.channel.method
+        if special.lent is not None:
+            if agreed is not None and agreed.hedge:
+                raise TypeError(f"{name}: a call that passes functions can't be hedged: both attempts would call them")
+            channel.lent = special.lent
+        needs = (*channel.terms.needs, *special.needs)
+        channel.terms = structs.replace(channel.terms, needs=needs, for_older=special.for_older)
 
     def _end_with(self, scope: Scope) -> None:
         """Be given up together with the call that the running code answers."""
@@ -328,6 +337,14 @@ class PatternChannel:
 
 
 _STREAM = ReqStream()
+
+
+def _with_quick_kwargs(header: dict[str, object]) -> dict[str, object]:
+    """Unless a hook has put something else there."""
+    call = header.get(CALL_KEY)
+    if not isinstance(call, dict) or not isinstance(call.get("kwargs"), dict):
+        return header
+    return {**header, CALL_KEY: {**call, "kwargs": quick_kwargs(call["kwargs"])}}
 
 
 def _metadata(header: Mapping[str, object], kind: str) -> dict[str, str | bytes]:

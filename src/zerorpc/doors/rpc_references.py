@@ -12,23 +12,20 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from msgspec import Raw
 from msgspec.msgpack import Ext
 
 from zerorpc.errors import Cancelled, Closed, RemoteError, SerializationError, TimeoutExpired
-from zerorpc.protocol.events import Buffer, encode, too_large
-from zerorpc.protocol.lent import decode_request, encode_lending
-from zerorpc.protocol.packing import pack, unsendable
+from zerorpc.protocol.events import Buffer, encode
+from zerorpc.protocol.lent import decode_request
 from zerorpc.protocol.patterns import remote_error
 from zerorpc.protocol.references import CALL_BACK, FORGET, RELEASE, LendingMessage, Outcome, Pending, Reference
-from zerorpc.protocol.server_channel import RequestBringer, ServerChannel
+from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.remote_objects import ByReference, Lease, RemoteFunction, RemoteObject, name_if_function
 from zerorpc.runtime.loops import running_loop
 from zerorpc.scope import CURRENT
 from zerorpc.service.collecting import collect
 from zerorpc.service.methods import Method
 from zerorpc.transport.aio_link import AioLink
-from zerorpc.zmtp import frames
 
 __all__ = ["LoopLease", "ThreadLease", "borrow_arguments", "encode_with_references", "lent_method"]
 
@@ -40,25 +37,10 @@ def encode_with_references(channel: ServerChannel, header: dict[str, object], na
     """Pack an event, perhaps with functions or objects in it. Raises SerializationError for what can't be sent at all,
     and for those where the caller can't take them.
     """
-    try:
-        return encode(header, name, args)
-    except SerializationError:
-        call = channel.call
-        if channel.peer.level < 1 or (call is not None and call.key is not None):
-            raise
-    return _encode_lending(channel.peer, Raw(_encoded_header(header)), name, args)
-
-
-def _encoded_header(header: dict[str, object]) -> bytes:
-    """In itself: nothing is lent there."""
-    try:
-        return bytes(pack(header))
-    except Exception as error:
-        raise unsendable(error) from None
-
-
-def _encode_lending(peer: RequestBringer, header: Raw, name: str, args: object) -> bytes:
-    lent = peer.lent
+    peer, call = channel.peer, channel.call
+    natural = peer.level >= 1
+    if not natural or (call is not None and call.key is not None):
+        return encode(header, name, args, natural)
     numbers: list[int] = []
 
     def lend(value: Any) -> Ext | None:
@@ -68,19 +50,19 @@ def _encode_lending(peer: RequestBringer, header: Raw, name: str, args: object) 
             methods = {name: Method(name, value)}
         else:
             return None
-        number, reference = lent.lend(name, methods)
+        number, reference = peer.lent.lend(name, methods)
         numbers.append(number)
         return reference
 
     try:
-        message = LendingMessage(encode_lending((header, name, args), lend))
-    except Exception as error:
-        lent.release(numbers)
-        raise unsendable(error) from None
+        data = encode(header, name, args, natural, lend)
+    except BaseException:
+        peer.lent.release(numbers)
+        raise
+    if not numbers:
+        return data
+    message = LendingMessage(data)
     message.numbers = numbers
-    if len(message) > frames.MESSAGE_MAX:
-        lent.take_back([message])
-        raise too_large(len(message))
     return message
 
 

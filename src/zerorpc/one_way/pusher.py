@@ -6,6 +6,7 @@ Used from blocking code they work on a background loop (``io_thread``); entered 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable
 from typing import ClassVar, Self
@@ -14,8 +15,10 @@ from zerorpc.compat.context import Context
 from zerorpc.curve import Curve, curve_or_none
 from zerorpc.errors import SerializationError
 from zerorpc.one_way.outbox import LINGER, Outbox
+from zerorpc.one_way.send_queue import OursOnly
 from zerorpc.plain import Plain, plain_or_none
-from zerorpc.protocol.events import VERSION, encode
+from zerorpc.protocol.events import VERSION, encode, encode_with
+from zerorpc.protocol.packing import Forms
 from zerorpc.remote_method import RemoteMethod, method_name
 from zerorpc.socket_base import SocketBase
 from zerorpc.tls import TlsGiven, tls_or_none
@@ -79,7 +82,7 @@ class Pusher(SocketBase):
         name, context = method if type(method) is str else method_name(method), self._context
         header = {**context.hook_get_task_context(), "message_id": context.new_msgid(), "v": VERSION}
         try:
-            data = encode(header, name, args)
+            data = _packed(header, name, args)
         except SerializationError as error:
             unsendable = SerializationError(f"the arguments of {name} can't be sent: {error}")
             unsendable.method, unsendable.ran = name, False
@@ -107,6 +110,19 @@ class Pusher(SocketBase):
         core = self.__dict__.get("_core")
         if core is not None and not sys.is_finalizing():
             core.abandon()
+
+
+def _packed(header: dict[str, object], name: str, args: tuple[object, ...]) -> bytes:
+    forms = Forms(natural=True)
+    data = encode_with(forms, header, name, args)
+    if not forms.needs:
+        return data
+    special = OursOnly(data)
+    special.needs, special.for_older = forms.needs, None
+    if forms.only_numbers:
+        with contextlib.suppress(SerializationError):
+            special.for_older = encode(header, name, args)
+    return special
 
 
 class Publisher(Pusher):

@@ -7,13 +7,23 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 
+from zerorpc.logs import Logger
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.zmtp import SocketType
 
-__all__ = ["QUEUED_MAX", "SendQueue"]
+__all__ = ["QUEUED_MAX", "OursOnly", "SendQueue"]
+
+logger: Logger = Logger("zerorpc.transport")
 
 QUEUED_MAX = 1000  # messages that wait: libzmq's default high-water mark
 _LARGE = 64 * 1024  # octets of a message that is written at once, so that it shows whether the peer keeps up
+
+
+class OursOnly(bytes):
+    """A packed event that an older peer can't take, or only as ``for_older``."""
+
+    needs: tuple[str, ...]
+    for_older: bytes | None
 
 
 class SendQueue:
@@ -64,12 +74,13 @@ class SendQueue:
         """Send what waits, as far as peers take it."""
         used = set()
         while self._waiting:
-            links = self._choose()
+            data = self._waiting[0]
+            links = self._choose(self._able(data))
             if links is None:
                 break
-            data = self._waiting.popleft()
+            self._waiting.popleft()
             for link in links:
-                if link.peer.send(data):
+                if link.peer.send(_for(link, data)):
                     used.add(link)
                     if len(data) >= _LARGE:
                         link.flush()
@@ -80,15 +91,27 @@ class SendQueue:
         if self._emptied is not None and not self._waiting:
             self._emptied.set()
 
-    def _choose(self) -> list[AioLink] | None:
+    def _able(self, data: bytes) -> list[AioLink]:
+        """Those that understand a message."""
+        if type(data) is not OursOnly or data.for_older is not None:
+            return list(self.links)
+        able = [link for link in self.links if link.peer.level >= 1]
+        if len(able) < len(self.links) and (self._socket_type is SocketType.PUB or not able):
+            name = next(link.name for link in self.links if link.peer.level < 1)
+            logger.error(
+                "an event is not sent to %s, a peer of an older protocol: it has %s", name, ", ".join(data.needs)
+            )
+        return able
+
+    def _choose(self, able: list[AioLink]) -> list[AioLink] | None:
         """Where the next message goes: to everybody who keeps up, or to the next in turn. None: it waits."""
         if self._socket_type is SocketType.PUB:
-            return [link for link in self.links if link.peer.writable]
+            return [link for link in able if link.peer.writable]
         for _ in range(len(self.links)):
             self.links.rotate(-1)
-            if self.links[-1].peer.writable:
+            if self.links[-1].peer.writable and self.links[-1] in able:
                 return [self.links[-1]]
-        return None
+        return None if able or not self.links else []
 
     def tell_room(self) -> None:
         """Call all who wait for room: there is some, or there never will be."""
@@ -106,3 +129,8 @@ class SendQueue:
 
     def __repr__(self) -> str:
         return f"<SendQueue {self._socket_type.value} waiting={len(self._waiting)} links={len(self.links)}>"
+
+
+def _for(link: AioLink, data: bytes) -> bytes:
+    older = data.for_older if type(data) is OursOnly and link.peer.level < 1 else None
+    return data if older is None else older

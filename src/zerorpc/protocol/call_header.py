@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, NO_ID, RETRY_AFTER_KEY, TIMEOUT_KEY, Buffer
 from zerorpc.protocol.packing import pack
+from zerorpc.protocol.values import value_of
 
 __all__ = [
     "KEY_MAX",
@@ -63,7 +64,7 @@ def read_call_header(raw: Raw) -> CallHeader:
     return header
 
 
-_decoder = msgspec.msgpack.Decoder(CallHeader)
+_decoder = msgspec.msgpack.Decoder(CallHeader, ext_hook=value_of)
 
 
 class _Parts(msgspec.Struct, array_like=True):

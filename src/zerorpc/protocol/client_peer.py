@@ -244,7 +244,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         if name == MORE and channel.reply is not None and channel.reply.header.version < VERSION:
             name = HEARTBEAT  # before version 3 heartbeats carried the credit
         header = {"message_id": self._new_id(), "v": VERSION, "response_to": channel.message_id}
-        self._send(encode(header, name, args))
+        self._send(encode(header, name, args, self.level >= 1))
 
     def _send(self, data: Buffer) -> None:
         if self.tap is not None:

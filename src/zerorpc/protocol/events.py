@@ -15,10 +15,24 @@ from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.limits import Limits
-from zerorpc.protocol.packing import LARGE_OCTETS, SIZED, bin_head, encode_usual, pack, problem_of, unsendable
+from zerorpc.protocol.packing import (
+    LARGE_OCTETS,
+    PLAIN,
+    SIZED,
+    Forms,
+    Lend,
+    bin_head,
+    encode_usual,
+    octets,
+    pack,
+    problem_of,
+    quick,
+    unsendable,
+)
 from zerorpc.protocol.raw_strings import decode_raw_strings, split_event
 from zerorpc.protocol.references import find_references
 from zerorpc.protocol.shape import LARGE, checked, shape_problem
+from zerorpc.protocol.values import value_of
 from zerorpc.zmtp import frames
 
 __all__ = [
@@ -59,6 +73,7 @@ __all__ = [
     "encode",
     "encode_item",
     "encode_ok",
+    "encode_with",
     "too_large",
 ]
 
@@ -166,10 +181,19 @@ class Event:
 # Out
 
 
-def encode(header: Mapping[str, object], name: str, args: object) -> bytes:
-    """Pack one event. Raises SerializationError when a value has no MessagePack form, or all are too large."""
+def encode(
+    header: Mapping[str, object], name: str, args: object, natural: bool = False, lend: Lend | None = None
+) -> bytes:
+    """Pack one event, whose receiver may be one of ours (``Forms``). Raises SerializationError when a value has no form
+    that it could be sent in, or all are too large.
+    """
+    return encode_with(Forms(natural, lend), header, name, args)
+
+
+def encode_with(forms: Forms, header: Mapping[str, object] | Raw, name: str | bytes, args: object) -> bytes:
+    """The same; ``forms`` tells afterwards what the event has."""
     try:
-        data = bytes(pack((header, name, args)))
+        data = forms.pack(header, name, args)
     except Exception as error:
         raise unsendable(error) from error
     if len(data) > frames.MESSAGE_MAX:
@@ -178,9 +202,12 @@ def encode(header: Mapping[str, object], name: str, args: object) -> bytes:
 
 
 def encode_ok(message_id: bytes, response_to: Raw, value: object) -> bytes:
-    """``encode({"message_id": …, "v": 3, "response_to": …}, OK, [value])`` for an id of 32 octets, in less time."""
-    if type(value) in SIZED and (type(value) is memoryview or len(value) > LARGE_OCTETS):  # type: ignore[arg-type]
-        return _encode_large((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL), value)
+    """``encode({"message_id": …, "v": 3, "response_to": …}, OK, [value])`` for an id of 32 octets, in less time.
+
+    Raises SerializationError also for what ``quick`` leaves to ``encode``.
+    """
+    if type(value) not in PLAIN:
+        return _encode_other((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL), value)
     try:
         data = b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _OK_TAIL, encode_usual(value)))
     except Exception as error:
@@ -192,8 +219,8 @@ def encode_ok(message_id: bytes, response_to: Raw, value: object) -> bytes:
 
 def encode_item(message_id: bytes, response_to: Raw, value: object) -> bytes:
     """The same for STREAM."""
-    if type(value) in SIZED and (type(value) is memoryview or len(value) > LARGE_OCTETS):  # type: ignore[arg-type]
-        return _encode_large((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL), value)
+    if type(value) not in PLAIN:
+        return _encode_other((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL), value)
     try:
         data = b"".join((_REPLY_HEAD, message_id, _REPLY_MIDDLE, response_to, _STREAM_TAIL, encode_usual(value)))
     except Exception as error:
@@ -203,13 +230,15 @@ def encode_item(message_id: bytes, response_to: Raw, value: object) -> bytes:
     return data
 
 
-def _encode_large(head: tuple[bytes, ...], value: Any) -> bytes:
-    """Octets are joined as they are, and refused before that if they are too much."""
+def _encode_other(head: tuple[bytes, ...], value: object) -> bytes:
+    """What isn't PLAIN. Large octets are joined as they are, and refused before that if they are too much."""
     try:
-        if type(value) is bytes:
+        if type(value) not in SIZED:
+            parts = (*head, quick(value))
+        elif isinstance(value, bytes) and len(value) > LARGE_OCTETS:
             parts = (*head, bin_head(len(value)), value)
         else:
-            parts = (*head, bytes(pack(value)))
+            parts = (*head, bytes(pack(octets(value))))
         size = sum(map(len, parts))
         if size <= frames.MESSAGE_MAX:
             return b"".join(parts)
@@ -233,7 +262,7 @@ _STREAM_TAIL = encode_usual(STREAM)
 # In
 
 # ``decode`` without its second try, for where a call costs: they raise one of DECODE_ERRORS instead.
-decode_usual: Callable[[Buffer], WireEvent] = msgspec.msgpack.Decoder(WireEvent).decode
+decode_usual: Callable[[Buffer], WireEvent] = msgspec.msgpack.Decoder(WireEvent, ext_hook=value_of).decode
 # A reply with references raises HasReferences, too: its peer decodes it again (``references.borrowing``).
 decode_reply: Callable[[Buffer], Reply] = msgspec.msgpack.Decoder(Reply, ext_hook=find_references).decode
 DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, OverflowError, MemoryError)
@@ -295,6 +324,7 @@ class _HeaderOnly(msgspec.Struct, array_like=True):
 _header_decoder = msgspec.msgpack.Decoder(_HeaderOnly)
 _raw_map_decoder = msgspec.msgpack.Decoder(dict[Any, Raw])
 _any_decoder = msgspec.msgpack.Decoder()
+_args_decoder = msgspec.msgpack.Decoder(ext_hook=value_of)
 
 
 def _decode_by_parts(data: bytes, refused: str | None = None) -> WireEvent | BadEvent:
@@ -352,7 +382,7 @@ def _lenient_name(raw: bytes) -> tuple[str, str | None]:
 
 def _lenient_args(raw: bytes, version: int) -> object:
     try:
-        return _any_decoder.decode(raw)
+        return _args_decoder.decode(raw)
     except UnicodeDecodeError:
         if version >= VERSION:
             raise

@@ -1,6 +1,6 @@
-"""Lending: packing a message that has functions and objects in it, and what a caller has lent to one of its calls.
+"""What a caller has lent to one of its calls.
 
-The server's half of the latter is ``references.Pending`` (docs/protocol.md, References).
+The server's half is ``references.Pending`` (docs/protocol.md, References).
 """
 
 from __future__ import annotations
@@ -9,23 +9,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
-from msgspec.msgpack import Encoder, Ext
 
 from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, Buffer
-from zerorpc.protocol.packing import pack, plain
 from zerorpc.protocol.references import CALLS_MAX, FORGET, RELEASE, Borrow, Lent, Table, borrowing
 
-__all__ = ["CallBack", "Hand", "LentToCall", "decode_request", "encode_lending"]
-
-
-def encode_lending(message: object, lend: Callable[[object], Ext | None]) -> bytes:
-    """Pack a message; ``lend`` says what stands for a value, or None for one that isn't lent. Raises as ``encode``."""
-
-    def stand_in(value: object) -> object:
-        lent = lend(value)
-        return plain(value) if lent is None else lent
-
-    return bytes(pack(message, Encoder(enc_hook=stand_in)))
+__all__ = ["CallBack", "Hand", "LentToCall", "decode_request"]
 
 
 class _Lending(msgspec.Struct):

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import msgspec
 from msgspec.msgpack import Decoder, Encoder, Ext
 
+from zerorpc.protocol.values import value_of
+
 __all__ = [
     "AT_ONCE",
     "CALLS_MAX",
@@ -67,18 +69,18 @@ class HasReferences(ValueError):
     """A message has references, and somebody has to know whose: it is to be decoded again, by ``borrowing``."""
 
 
-def find_references(code: int, data: memoryview) -> Ext:
-    """As a decoder's hook: raises HasReferences for one, and leaves other extension types as they are."""
+def find_references(code: int, data: memoryview) -> object:
+    """As a decoder's hook: raises HasReferences for one, and reads other extension types."""
     if code == REFERENCE:
         raise HasReferences
-    return Ext(code, bytes(data))
+    return value_of(code, data)
 
 
 def borrowing(kind: Any, borrow: Borrow) -> Decoder[Any]:
     """A decoder that has ``borrow`` make what stands for each reference."""
 
     def hook(code: int, data: memoryview) -> object:
-        return borrow(_read(data)) if code == REFERENCE else Ext(code, bytes(data))
+        return borrow(_read(data)) if code == REFERENCE else value_of(code, data)
 
     return Decoder(kind, ext_hook=hook)
 

@@ -26,6 +26,7 @@ class Terms(Struct, frozen=True):
     """What hardly any call goes by."""
 
     needs: tuple[str, ...] = ()  # what only a peer of extension level 1 can do: the features' names, for an error
+    for_older: bytes | None = None  # the packed request for one that lacks these, if it takes it in another form
     stream_until: float = inf  # the deadline of a stream's end
     limit: float | None = None  # s, of which that was made
     item_timeout: float | None = None  # s that the reader waits for one item

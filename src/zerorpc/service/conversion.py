@@ -11,6 +11,7 @@ list for a tuple or set. Nothing else is guessed: a text is no number.
 
 from __future__ import annotations
 
+import array
 import collections
 import contextlib
 import enum
@@ -19,6 +20,7 @@ import itertools
 import operator
 import re
 import reprlib
+import sys
 import types
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, get_args, get_origin
@@ -116,6 +118,9 @@ def _of_msgspec(annotation: object) -> Converter:
         try:
             return msgspec.convert((value,), box, dec_hook=_natural, builtin_types=_BUILTIN).value
         except msgspec.ValidationError as error:
+            plainer = _without_arrays(value)
+            if plainer is not value:
+                return convert(plainer)
             raise _told(error, annotation, value) from None
         except RecursionError:
             raise Mismatch("it is nested too deeply") from None
@@ -287,15 +292,16 @@ def _of_numpy(annotation: object) -> Converter:
     kind: Any = get_origin(annotation) or annotation
     scalars = [part for part in parts(annotation) if isinstance(part, type) and issubclass(part, np.generic)]
     if issubclass(kind, np.ndarray):
-        forms: tuple[type, ...] = (list,)
-        make: Converter = functools.partial(_as_array, np, scalars[0] if scalars else None)
+        forms: tuple[type, ...] = (list, array.array, memoryview)
+        make: Converter = functools.partial(_as_array, scalars[0] if scalars else None)
     else:
         make = kind  # which would cut 1.5 to 1
         forms = (bool,) if issubclass(kind, np.bool_) else (int,) if issubclass(kind, np.integer) else (int, float)
 
     def convert(value: object) -> Any:
         if isinstance(value, kind):
-            return value
+            return make(value) if kind is np.ndarray else value
+        value = value.item() if isinstance(value, np.generic) else value
         if not isinstance(value, forms) or (type(value) is bool and bool not in forms):
             raise Mismatch(f"expected {kind.__name__}, got {_kind(value)}")
         try:
@@ -306,16 +312,33 @@ def _of_numpy(annotation: object) -> Converter:
     return convert
 
 
-def _as_array(np: Any, scalar: Any, value: object) -> Any:
-    array = np.asarray(value)
-    if array.dtype.kind not in "biufc" and array.size:
-        raise ValueError(f"expected numbers, got {array.dtype}")
+def _as_array(scalar: type | None, value: object) -> Any:
+    import numpy as np
+
+    given = np.asarray(value)
+    kind: type = given.dtype.type
+    if (scalar is None and given is value) or (scalar is not None and issubclass(kind, scalar)):
+        return given
+    if given.dtype.kind not in "biufc" and given.size:
+        raise ValueError(f"expected numbers, got {given.dtype}")
     if scalar is None:
-        return array
-    made = array.astype(scalar, casting="same_kind", copy=False)
-    if made.dtype.kind in "iu" and not np.array_equal(made, array):  # it would have wrapped around
+        return given
+    made: Any = given.astype(scalar, casting="same_kind", copy=False)
+    if made.dtype.kind in "iu" and not np.array_equal(made, given):  # it would have wrapped around
         raise ValueError(f"a number is too large for {scalar.__name__}")
     return made
+
+
+def _without_arrays(value: object) -> object:
+    """With lists and numbers in place of arrays and of NumPy's numbers; the value itself if it has none."""
+    np: Any = sys.modules.get("numpy")
+    if isinstance(value, array.array) or (np is not None and isinstance(value, (np.ndarray, np.generic))):
+        return value.tolist()
+    parts: Any = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    plainer = [_without_arrays(part) for part in parts]
+    if all(new is old for new, old in zip(plainer, parts, strict=True)):
+        return value
+    return dict(zip(value, plainer, strict=True)) if isinstance(value, dict) else plainer
 
 
 # What both are told with

@@ -167,7 +167,8 @@ class Conversation:
 
     def reply(self, name: str, args: object, last: bool, **header: object) -> None:
         channel = self.channel
-        channel.send(encode({**channel.peer.event_header(channel), **header}, name, args), last)
+        natural = channel.peer.level >= 1
+        channel.send(encode({**channel.peer.event_header(channel), **header}, name, args, natural), last)
         self._link.flush_soon()
 
     def fail(self, error: tuple[str, str, str | None], ran: bool | None, kind: str | None) -> None:

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 SOURCE = Path(__file__).parents[3] / "src"
 VENV = venvs.FOLDER / "wsgi"
 PACKAGES = ["gunicorn[gevent]==27.0.1", "gevent==26.9.0", "pyuwsgi==2.0.30.post1"]  # pyuwsgi is uWSGI, built
-PACKAGES += ["msgspec", "uvloop"]  # what zerorpc itself needs there
+PACKAGES += ["msgspec", "ormsgpack", "uvloop"]  # what zerorpc itself needs there
 
 WRONG = re.compile(r"traceback|exception|error|segfault|killed by signal|DAMN|timeout", re.IGNORECASE)
 

@@ -1,0 +1,247 @@
+"""Every value arrives as what it is, or not at all, whichever way it goes."""
+
+from __future__ import annotations
+
+import queue
+import select
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+import zerorpc
+from tests.client.value_types import NATURAL, NUMBERS, Direction, Point, same
+from tests.client.ways import EACH_WAY, EITHER_CLIENT, Way
+from tests.service.running import PATIENCE, RawPeer, eventually, on_thread, serving
+from zerorpc.protocol.events import decode
+from zerorpc.protocol.packing import Forms
+from zerorpc.zmtp import SocketType
+
+ALL = {**NATURAL, **NUMBERS}
+PLACES: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda value: value,
+    "in a list": lambda value: [value, 1],
+    "in a map": lambda value: {"key": value},
+    "in a tuple in a map": lambda value: {1: [(value,)]},
+}
+
+
+class Service:
+    def echo(self, value: Any) -> Any:
+        return value
+
+    async def aecho(self, *, value: Any) -> Any:
+        return value
+
+    def items(self, value: Any) -> Iterator[Any]:
+        yield value
+        yield [value]
+
+    @zerorpc.rep
+    def kept(self, value: Any) -> Any:
+        return value
+
+    async def each(self, values: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for value in values:
+            yield value
+
+    def apply(self, function: Callable[[Any], Any], value: Any) -> Any:
+        return function(value)
+
+    @zerorpc.process
+    def process(self, value: Any) -> Any:
+        return value
+
+
+def listed(value: Any) -> Any:
+    """As it arrives: tuples are lists, but for those in sets and keys."""
+    if isinstance(value, list | tuple):
+        return [listed(part) for part in value]
+    return {key: listed(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with serving(Service()) as server:
+        yield server.endpoints[0]
+
+
+@EACH_WAY
+@pytest.mark.parametrize("kind", ALL)
+def test_a_value_arrives_as_what_it_is(endpoint: str, way: Way, kind: str) -> None:
+    for place, make in PLACES.items():
+        value = make(ALL[kind])
+        if "memoryview" in kind and place != "itself":
+            continue  # its octets, as the guide has it
+        for use in (lambda client, v=value: client.echo(v), lambda client, v=value: client.aecho(value=v)):
+            assert same(way(endpoint, use), listed(value)), place
+
+
+@EITHER_CLIENT
+@pytest.mark.parametrize("kind", ALL)
+def test_an_item_a_result_of_rep_and_of_a_worker_process(endpoint: str, way: Way, kind: str) -> None:
+    value = ALL[kind]
+    assert same(way(endpoint, lambda client: client.items(value))[0], value)
+    assert same(way(endpoint, lambda client: client.kept(value)), value)
+    if "memoryview" not in kind:  # can't be pickled
+        assert same(way(endpoint, lambda client: client.process(value)), value)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_items_of_an_argument_and_what_lent_functions_get_and_give(endpoint: str, kind: str) -> None:
+    value = ALL[kind]
+    given: list[Any] = []
+
+    def function(it: Any) -> Any:
+        given.append(it)
+        return it
+
+    with zerorpc.Client(endpoint, timeout=PATIENCE) as client:
+        assert same(list(client.each(iter([value, 1]))), [value, 1])
+        assert same(client.apply(function, value), value)
+    assert same(given, [value])
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_puller_and_a_subscriber(kind: str) -> None:
+    value = ALL[kind]
+    for sending, taking in ((zerorpc.Pusher, zerorpc.Puller), (zerorpc.Publisher, zerorpc.Subscriber)):
+        taken: queue.Queue[Any] = queue.Queue()
+        taker = taking({"take": taken.put})
+        with sending() as sender, on_thread(taker):
+            taker.connect(sender.bind("tcp://127.0.0.1:0")[0])
+
+            def arrived(sender: zerorpc.Pusher = sender, taken: queue.Queue[Any] = taken) -> bool:
+                sender.take(value)
+                return not taken.empty()
+
+            eventually(arrived)
+            assert same(taken.get(), value)
+
+
+def test_a_one_way_peer_of_an_older_protocol_gets_what_it_can_take(caplog: pytest.LogCaptureFixture) -> None:
+    for kind, sender in ((SocketType.PULL, zerorpc.Pusher()), (SocketType.SUB, zerorpc.Publisher())):
+        with sender:
+            sender.first()  # it is at work from now on
+            older = RawPeer.to(sender.bind("tcp://127.0.0.1:0")[0], kind)
+            if kind is SocketType.SUB:
+                older.connection.send_subscribe(b"")
+                older._flush()
+
+            def told(sender: zerorpc.Pusher = sender) -> bool:
+                sender.m({1})
+                return "an event is not sent to" in caplog.text
+
+            eventually(told)
+            assert "values of type set (it takes a list)" in caplog.text
+
+            def subscribed(sender: zerorpc.Pusher = sender, older: RawPeer = older) -> bool:
+                sender.probe()
+                return bool(select.select([older.sock], [], [], 0.01)[0])
+
+            eventually(subscribed)
+            sender.m(np.float64(1.5), np.int8(3))
+            sender.last()
+            events = [older.next_event()]
+            while events[-1].name != "last":
+                events.append(older.next_event())
+            assert [event.args for event in events if event.name == "m"] == [[1.5, 3]]
+            older.sock.close()
+        caplog.clear()
+
+
+def test_what_stays_as_it_is_between_all_peers(endpoint: str) -> None:
+    with zerorpc.Client(endpoint) as client:
+        assert same(client.echo(Direction.UP), "up")
+        assert same(client.echo([Direction.UP, {Direction.UP: 1}]), ["up", {"up": 1}])
+        assert same(client.echo(bytearray(b"x")), b"x")
+        assert same(client.echo({"m": memoryview(b"xyz")[1:]}), {"m": b"yz"})
+        unknown = client.echo([msgspec.msgpack.Ext(5, b"x")])[0]
+        assert (unknown.code, unknown.data) == (5, b"x")
+
+
+def test_an_array_that_arrives_is_the_program_s_own(endpoint: str) -> None:
+    with zerorpc.Client(endpoint) as client:
+        array = client.echo(np.zeros(3))
+        array += 1
+        assert array.tolist() == [1, 1, 1]
+
+
+def test_arrays_of_objects_are_refused(endpoint: str) -> None:
+    with zerorpc.Client(endpoint) as client, pytest.raises(zerorpc.SerializationError, match="arrays of objects"):
+        client.echo(np.array([object()]))
+
+
+def test_octets_that_are_no_value_fail_their_call_only(endpoint: str) -> None:
+    with zerorpc.Client(endpoint) as client:
+        for code, data in (
+            (69, b"yesterday"),
+            (65, b"\x91"),
+            (67, b"\x91\x01"),
+            (74, b"short"),
+            (77, b"\x00\x02\x92\xa2|O\x91\x01"),
+            (77, b"\x00\x00"),
+            (75, b""),
+            (63, b"\x01"),
+        ):
+            with pytest.raises(zerorpc.RemoteError, match=f"a value of extension type {code} can't be read"):
+                client.echo(msgspec.msgpack.Ext(code, data))
+        assert client.echo(1) == 1
+
+
+# Types of a program's own
+
+
+def test_registering_a_type() -> None:
+    class Other: ...
+
+    with pytest.raises(ValueError, match="code 63 was registered for Point"):
+        zerorpc.register_type(63, Other, repr, repr)
+    with pytest.raises(ValueError, match="Point was registered with code 63"):
+        zerorpc.register_type(62, Point, repr, repr)
+    with pytest.raises(ValueError, match="set was registered with code 65"):
+        zerorpc.register_type(62, set, repr, repr)
+    for code in (-1, 64, True, "1"):
+        with pytest.raises(ValueError, match="a code is a number from 0 to 63"):
+            zerorpc.register_type(code, Other, repr, repr)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a class is needed"):
+        zerorpc.register_type(1, "Other", repr, repr)  # type: ignore[arg-type]
+
+
+def test_a_class_that_is_derived_from_a_registered_one_is_not_it(endpoint: str) -> None:
+    class Derived(Point): ...
+
+    with zerorpc.Client(endpoint) as client, pytest.raises(zerorpc.SerializationError, match="Derived can't be sent"):
+        client.echo(Derived(1, 2))
+
+
+def test_what_its_functions_raise_is_told(endpoint: str) -> None:
+    class Odd:
+        pass
+
+    def refuse(value: object) -> object:
+        raise LookupError("odd")
+
+    zerorpc.register_type(62, Odd, refuse, refuse)
+    with zerorpc.Client(endpoint) as client:
+        with pytest.raises(zerorpc.SerializationError, match="LookupError: odd"):
+            client.echo([Odd()])
+        with pytest.raises(zerorpc.RemoteError, match="extension type 62 can't be read: LookupError: odd"):
+            client.echo(msgspec.msgpack.Ext(62, b"\x01"))
+
+
+# Without NumPy
+
+
+def test_numbers_of_numpy_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [np.float64(1.5), np.float32(0.5), np.int8(-3), np.uint64(2**63), np.bool_(True), np.complex64(1j)]
+    data = Forms(natural=True).pack({}, "m", [*numbers, np.array([7], ">i4")[0]])
+    others = [Forms(natural=True).pack({}, "m", [value]) for value in (np.zeros(2), np.datetime64("2026", "Y"))]
+    monkeypatch.setitem(sys.modules, "numpy", None)  # type: ignore[arg-type]
+    event = decode(data)
+    assert same(getattr(event, "args", event), [1.5, 0.5, -3, 2**63, True, 1j, 7])
+    for each in others:
+        assert "pip install 'zerorpc[numpy]'" in getattr(decode(each), "problem", "")
