@@ -15,7 +15,7 @@ from tests.interop import venvs
 
 VENV = venvs.FOLDER / "zerorpc-0.6.3"
 PACKAGES = ["zerorpc==0.6.3", "gevent", "msgpack", "pyzmq"]
-PACKAGES += ["msgspec"]  # for test_gevent.py, which runs our own client beside gevent
+PACKAGES += ["msgspec", "ormsgpack"]  # for test_gevent.py, which runs our own client beside gevent
 STAMP = venvs.stamp_of(VENV)
 TELLING_VENV = venvs.FOLDER / "zerorpc-0.6.3-telling"
 TELLING = ("3.10", "3.9", "3.8")  # later ones lack what 0.6.3 asks for its methods' parameters
