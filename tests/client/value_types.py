@@ -73,6 +73,7 @@ NATURAL: dict[str, Any] = {
     "decimal nan": Decimal("NaN"),
     "uuid": uuid.UUID(int=2**128 - 1),
     "map of dates": {DAY: 1, (1, DAY): [2], "text": {2**70: None}},
+    "map of tuples with dates": {(1, DAY): 2},
     "own type": Point(1, [DAY, {2}]),
     "own type as a key": {Point(1, 2): Point(Point(3, 4), 5)},
     "array": array.array("d", [1.5, -math.inf]),

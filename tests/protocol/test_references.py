@@ -338,7 +338,7 @@ def test_a_reference_that_makes_no_sense_ends_the_call(fields: Any) -> None:
     assert isinstance(channel.error, ProtocolError)
     assert not found
     with pytest.raises(ValueError, match="a reference that can't be read"):
-        borrowing(object, lambda _: None).decode(pack(Ext(REFERENCE, pack(fields))))
+        borrowing(object, lambda _: None, pack(Ext(REFERENCE, pack(fields))))
 
 
 def test_what_is_never_sent_is_not_lent() -> None:

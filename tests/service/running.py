@@ -22,6 +22,7 @@ import pytest
 
 import zerorpc
 from zerorpc.protocol.events import WireEvent, decode, encode
+from zerorpc.protocol.framed import FramedEvent
 from zerorpc.transport.endpoints import parse, resolve
 from zerorpc.zmtp import Connection, SocketType, State
 
@@ -164,7 +165,8 @@ class RawPeer:
             self._receive()
 
     def send(self, header: dict[str, Any], name: Any, args: Any) -> None:
-        self.send_data(encode(header, name, args))
+        data = encode(header, name, args)
+        self.send_data(data.in_band() if isinstance(data, FramedEvent) else data)
 
     def send_data(self, data: bytes) -> None:
         self.connection.send_message([b"", data])

@@ -10,6 +10,7 @@ import msgspec
 
 from zerorpc.errors import NotSupported
 from zerorpc.protocol.events import CALL_KEY, Buffer
+from zerorpc.protocol.framed import FramedEvent
 from zerorpc.protocol.packing import pack
 
 __all__ = ["Published", "bound_by_position"]
@@ -22,6 +23,8 @@ def bound_by_position(request: Buffer, published: Published, server: str) -> byt
 
     Raises NotSupported, which names the method, the parameter and the server, where that can't be done.
     """
+    if isinstance(request, FramedEvent):
+        request = request.in_band()
     header, method, args = msgspec.msgpack.decode(request)
     kwargs: dict[str, Any] = header.pop(CALL_KEY)["kwargs"]
     parameters = _parameters(published.get(method))

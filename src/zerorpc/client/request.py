@@ -48,7 +48,7 @@ from zerorpc.protocol.events import (
     too_large,
 )
 from zerorpc.protocol.liveness import FOREVER
-from zerorpc.protocol.packing import PLAIN, encode_quickly, encode_usual, quick_kwargs
+from zerorpc.protocol.packing import PLAIN, encode_quickly, encode_usual
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.remote_method import method_name
 from zerorpc.scope import Scope, current_scope
@@ -127,13 +127,15 @@ class Request:
             called, looked_at = name, args
         upload = special = None
         try:
-            told = header if not kwargs else _with_quick_kwargs(header)
-            for arg in looked_at:
-                if type(arg) not in PLAIN:
-                    data: Buffer = encode_quickly(told, called, looked_at)
-                    break
+            if kwargs:
+                data: Buffer = encode_quickly(header, called, looked_at)
             else:
-                data = encode_usual((told, called, args))
+                for arg in looked_at:
+                    if type(arg) not in PLAIN:
+                        data = encode_quickly(header, called, looked_at)
+                        break
+                else:
+                    data = encode_usual((header, called, args))
         except Exception:
             upload, args = take_stream(name, header, args)
             special = pack_specially(name, header, called, args)
@@ -337,14 +339,6 @@ class PatternChannel:
 
 
 _STREAM = ReqStream()
-
-
-def _with_quick_kwargs(header: dict[str, object]) -> dict[str, object]:
-    """Unless a hook has put something else there."""
-    call = header.get(CALL_KEY)
-    if not isinstance(call, dict) or not isinstance(call.get("kwargs"), dict):
-        return header
-    return {**header, CALL_KEY: {**call, "kwargs": quick_kwargs(call["kwargs"])}}
 
 
 def _metadata(header: Mapping[str, object], kind: str) -> dict[str, str | bytes]:

@@ -23,6 +23,7 @@ from zerorpc.errors import WorkerDied, WrongArguments
 from zerorpc.logs import Logger
 from zerorpc.protocol.call_header import readdressed
 from zerorpc.protocol.events import ERR, RAN_KEY, decode_header, encode
+from zerorpc.protocol.framed import FramedEvent
 from zerorpc.protocol.references import Pending
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.runtime.side_thread import SideThread
@@ -258,6 +259,8 @@ class KeyedChannel(_KeyedFields, eq=False):
             data = encode(
                 {**self.peer.event_header(self), RAN_KEY: True}, ERR, ("TypeError", why, f"{_HEAD}TypeError: {why}\n")
             )
+        if isinstance(data, FramedEvent):
+            data = data.in_band()  # it may be kept in a file
         self.end(data, decode_header(data).get(RAN_KEY) is not False)
 
 

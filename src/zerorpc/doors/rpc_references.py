@@ -16,6 +16,7 @@ from msgspec.msgpack import Ext
 
 from zerorpc.errors import Cancelled, Closed, RemoteError, SerializationError, TimeoutExpired
 from zerorpc.protocol.events import Buffer, encode
+from zerorpc.protocol.framed import FramedEvent
 from zerorpc.protocol.lent import decode_request
 from zerorpc.protocol.patterns import remote_error
 from zerorpc.protocol.references import CALL_BACK, FORGET, RELEASE, LendingMessage, Outcome, Pending, Reference
@@ -63,6 +64,8 @@ def encode_with_references(channel: ServerChannel, header: dict[str, object], na
         return data
     message = LendingMessage(data)
     message.numbers = numbers
+    if isinstance(data, FramedEvent):
+        message.buffers = data.buffers
     return message
 
 

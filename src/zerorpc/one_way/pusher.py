@@ -17,7 +17,7 @@ from zerorpc.errors import SerializationError
 from zerorpc.one_way.outbox import LINGER, Outbox
 from zerorpc.one_way.send_queue import OursOnly
 from zerorpc.plain import Plain, plain_or_none
-from zerorpc.protocol.events import VERSION, encode, encode_with
+from zerorpc.protocol.events import VERSION, encode_with
 from zerorpc.protocol.packing import Forms
 from zerorpc.remote_method import RemoteMethod, method_name
 from zerorpc.socket_base import SocketBase
@@ -113,7 +113,7 @@ class Pusher(SocketBase):
 
 
 def _packed(header: dict[str, object], name: str, args: tuple[object, ...]) -> bytes:
-    forms = Forms(natural=True)
+    forms = Forms(natural=True, in_band=True)
     data = encode_with(forms, header, name, args)
     if not forms.needs:
         return data
@@ -121,7 +121,7 @@ def _packed(header: dict[str, object], name: str, args: tuple[object, ...]) -> b
     special.needs, special.for_older = forms.needs, None
     if forms.only_numbers:
         with contextlib.suppress(SerializationError):
-            special.for_older = encode(header, name, args)
+            special.for_older = encode_with(Forms(natural=False, in_band=True), header, name, args)
     return special
 
 

@@ -17,12 +17,12 @@ import msgspec
 
 from zerorpc.protocol.forms import ARRAY, MEMORYVIEW, NDARRAY, NUMPY_SCALAR, Form
 
-__all__ = ["FORMS", "READ", "numpy_form"]
+__all__ = ["FORMS", "READ", "made_of", "numpy_form"]
 
 
-def _packed(description: list[object], octets: bytes | memoryview) -> bytes:
+def _head(description: list[object]) -> bytes:
     head = _encode(description)
-    return b"".join((len(head).to_bytes(2, "big"), head, octets))
+    return len(head).to_bytes(2, "big") + head
 
 
 _encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
@@ -37,18 +37,30 @@ def _parts(data: memoryview) -> tuple[list[Any], memoryview]:
     return description, data[size:]
 
 
+def made_of(code: int, description: memoryview, octets: bytes | bytearray) -> object:
+    """A value whose octets came by themselves, in memory that is nobody else's if it can be written to."""
+    make = _MAKE.get(code)
+    if make is None:
+        raise ValueError(f"octets of type {code}")
+    return make(_parts(description)[0], memoryview(octets))
+
+
+def _form(code: int, split: Callable[[Any], tuple[bytes, bytes]], instead: str) -> Form:
+    return Form(code, lambda value, _: b"".join(split(value)), instead, split)
+
+
 # array.array and memoryview
 
 
-def _of_array(value: array.array[Any], _: object) -> bytes:
+def _of_array(value: array.array[Any]) -> tuple[bytes, bytes]:
     if sys.byteorder == "big":
         value = value[:]
         value.byteswap()
-    return _packed([value.typecode, value.itemsize], memoryview(value).cast("B"))
+    return _head([value.typecode, value.itemsize]), value.tobytes()
 
 
-def _array(data: memoryview) -> array.array[Any]:
-    (code, size), octets = _parts(data)
+def _array(description: list[Any], octets: memoryview) -> array.array[Any]:
+    code, size = description
     # a C long has 4 octets here and 8 there
     codes = next((codes for codes in ("bhilq", "BHILQ") if code in codes), code)
     fitting = [each for each in codes if array.array(each).itemsize == size]
@@ -61,33 +73,30 @@ def _array(data: memoryview) -> array.array[Any]:
     return made
 
 
-def _of_memoryview(value: memoryview, _: object) -> bytes:
+def _of_memoryview(value: memoryview) -> tuple[bytes, bytes]:
     if not value.c_contiguous:
         raise BufferError("memoryview: underlying buffer is not C-contiguous")
-    return _packed([value.format, list(value.shape or ()), sys.byteorder], value.tobytes())
+    return _head([value.format, list(value.shape or ()), sys.byteorder]), value.tobytes()
 
 
-def _memoryview(data: memoryview) -> memoryview:
-    (form, shape, order), octets = _parts(data)
+def _memoryview(description: list[Any], octets: memoryview) -> memoryview:
+    form, shape, order = description
     if order != sys.byteorder:
         raise ValueError(f"a memoryview of a machine of {order}-endian numbers")
     if math.prod(shape) == 0:
         raise ValueError("it is empty")
-    return memoryview(bytes(octets)).cast(form, shape)
+    return memoryview(octets if not octets.readonly else bytes(octets)).cast(form, shape)
 
 
 # NumPy
 
 
-def _of_ndarray(value: Any, _: object) -> bytes:
-    import numpy as np
-
-    description = [_described(value), list(value.shape)]
-    return _packed(description, np.ascontiguousarray(value).reshape(-1).view(np.uint8).data if value.size else b"")
+def _of_ndarray(value: Any) -> tuple[bytes, bytes]:
+    return _head([_described(value), list(value.shape)]), value.tobytes()
 
 
 def _of_numpy_scalar(value: Any, _: object) -> bytes:
-    return _packed([_described(value)], value.tobytes())
+    return _head([_described(value)]) + bytes(value.tobytes())
 
 
 def _described(value: Any) -> object:
@@ -98,7 +107,7 @@ def _described(value: Any) -> object:
     return dtype_to_descr(value.dtype)
 
 
-_NDARRAY = Form(NDARRAY, _of_ndarray, "its tolist()")
+_NDARRAY = _form(NDARRAY, _of_ndarray, "its tolist()")
 _SCALAR = Form(NUMPY_SCALAR, _of_numpy_scalar, "its item()")
 
 
@@ -107,14 +116,17 @@ def numpy_form(kind: type) -> Form | None:
     return _NDARRAY if kind is np.ndarray else _SCALAR if issubclass(kind, np.generic) else None
 
 
-def _ndarray(data: memoryview) -> Any:
+def _ndarray(description: list[Any], octets: memoryview) -> Any:
     try:
         import numpy as np
     except ImportError:
         raise ValueError("it is an array of NumPy, which isn't installed: pip install 'zerorpc[numpy]'") from None
-    (described, shape), octets = _parts(data)
+    described, shape = description
     dtype = _dtype(described)
-    return np.frombuffer(octets, dtype).reshape(shape).copy() if octets else np.empty(shape, dtype)
+    if not octets:
+        return np.empty(shape, dtype)
+    made = np.frombuffer(octets, dtype).reshape(shape)
+    return made.copy() if octets.readonly else made
 
 
 def _numpy_scalar(data: memoryview) -> Any:
@@ -155,12 +167,25 @@ def _number(described: object, octets: memoryview) -> Any:
 
 
 FORMS: dict[type, Form] = {
-    array.array: Form(ARRAY, _of_array, "its tolist()"),
-    memoryview: Form(MEMORYVIEW, _of_memoryview, "its tobytes()"),
+    array.array: _form(ARRAY, _of_array, "its tolist()"),
+    memoryview: _form(MEMORYVIEW, _of_memoryview, "its tobytes()"),
 }
-READ: dict[int, Callable[[memoryview], object]] = {
+_MAKE: dict[int, Callable[[list[Any], memoryview], object]] = {
     ARRAY: _array,
     MEMORYVIEW: _memoryview,
     NDARRAY: _ndarray,
-    NUMPY_SCALAR: _numpy_scalar,
 }
+
+
+def _whole(make: Callable[[list[Any], memoryview], object]) -> Callable[[memoryview], object]:
+    """From the description and the octets in one piece, a part of the event."""
+
+    def read(data: memoryview) -> object:
+        description, octets = _parts(data)
+        return make(description, octets.toreadonly())
+
+    return read
+
+
+READ: dict[int, Callable[[memoryview], object]] = {code: _whole(make) for code, make in _MAKE.items()}
+READ[NUMPY_SCALAR] = _numpy_scalar

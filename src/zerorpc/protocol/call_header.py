@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from zerorpc.protocol.events import CALL_KEY, DECODE_ERRORS, NO_ID, RETRY_AFTER_KEY, TIMEOUT_KEY, Buffer
+from zerorpc.protocol.framed import FramedEvent, hook_with, with_buffers
 from zerorpc.protocol.packing import pack
 from zerorpc.protocol.values import value_of
 
@@ -49,10 +50,13 @@ class CallHeader(msgspec.Struct):
     within: Raw = NO_ID  # the id of the call whose function makes this one, while that waits for it
 
 
-def read_call_header(raw: Raw) -> CallHeader:
-    """Decode the key's value. Raises ValueError, which says what is wrong with it."""
+def read_call_header(raw: Raw, event: Buffer = b"") -> CallHeader:
+    """Decode the key's value, in an event. Raises ValueError, which says what is wrong with it."""
     try:
-        header = _decoder.decode(raw)
+        if isinstance(event, FramedEvent):
+            header = msgspec.msgpack.Decoder(CallHeader, ext_hook=hook_with(event.buffers)).decode(raw)
+        else:
+            header = _decoder.decode(raw)
     except DECODE_ERRORS as error:
         raise ValueError(f"{CALL_KEY} in its header: {error}") from None
     for name, value in (header.metadata or {}).items():
@@ -87,7 +91,7 @@ def with_time_left(request: Buffer, first: float | None, all_of_it: float, attem
     """The same packed request, sent later than when it was packed: ``first`` seconds are left for the first reply, and
     ``all_of_it`` for the whole call, if it has such a limit. ``attempt`` is its number. Everything else stays as it is.
     """
-    parts = _parts_decoder.decode(request)
+    parts = _parts_decoder.decode(bytes(request))
     header = parts.header
     header[TIMEOUT_KEY] = first
     call = header.get(CALL_KEY)
@@ -95,21 +99,25 @@ def with_time_left(request: Buffer, first: float | None, all_of_it: float, attem
         call["deadline"] = all_of_it
     if attempt > 1:
         header[CALL_KEY] = {**call, "attempt": attempt} if isinstance(call, dict) else {"attempt": attempt}
-    return bytes(pack((header, parts.name, parts.args)))
+    return _again(request, (header, parts.name, parts.args))
+
+
+def _again(event: Buffer, parts: object) -> bytes:
+    return with_buffers(pack(parts), event.buffers if isinstance(event, FramedEvent) else ())
 
 
 def renumbered(request: Buffer, message_id: object, attempt: int) -> bytes:
     """The same packed request with an id of its own, as a further attempt."""
-    parts = _parts_decoder.decode(request)
+    parts = _parts_decoder.decode(bytes(request))
     call = parts.header.get(CALL_KEY)
     said = {**(call if isinstance(call, dict) else {}), "attempt": attempt}
-    return bytes(pack(({**parts.header, "message_id": message_id, CALL_KEY: said}, parts.name, parts.args)))
+    return _again(request, ({**parts.header, "message_id": message_id, CALL_KEY: said}, parts.name, parts.args))
 
 
 def readdressed(reply: bytes, header: dict[str, Any]) -> bytes:
     """A packed reply as one to another request: ``header`` has what differs. The request's id may be unreadable."""
-    parts = _reply_decoder.decode(reply)
-    return bytes(pack(({**parts.header, **header}, parts.name, parts.args)))
+    parts = _reply_decoder.decode(bytes(reply))
+    return _again(reply, ({**parts.header, **header}, parts.name, parts.args))
 
 
 def retry_after(header: dict[str, Any]) -> float | None:

@@ -41,8 +41,10 @@ from zerorpc.protocol.events import (
     decode_id,
     decode_reply,
     encode,
+    problem_beside,
 )
 from zerorpc.protocol.flow import LARGE_ITEM
+from zerorpc.protocol.framed import FramedEvent, with_buffers
 from zerorpc.protocol.inquiry import INSPECT, TELL, Inquiry
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
@@ -100,6 +102,9 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         data = message[-1]
         event: Reply | WireEvent | BadEvent
         try:
+            if len(message) > 2 and self.level >= 1:  # its large octets are behind it
+                data = with_buffers(message[1], message[2:])
+                raise HasReferences  # perhaps
             event = decode_reply(data if len(data) <= LARGE else checked(data, self.limits.values))
             message_id = event.header.response_to
         except DECODE_ERRORS as why:
@@ -318,13 +323,16 @@ def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
 
 def _decode_again(peer: ClientPeer, data: Buffer, why: Exception) -> Reply | WireEvent | BadEvent:
     """A reply that isn't a usual one: it has references, or its parts are to be made the best of."""
-    event = decode(data, peer.limits.values)
+    values_max = peer.limits.values
     if type(why) is not HasReferences or peer.borrow is None or peer.level < 1:
-        return event
+        return decode(data, values_max)
+    if isinstance(data, FramedEvent) and problem_beside(data, values_max) is not None:
+        return decode(data, values_max)
     try:
-        reply: Reply = borrowing(Reply, functools.partial(peer.borrow, peer)).decode(data)
+        reply: Reply = borrowing(Reply, functools.partial(peer.borrow, peer), data)
         return reply
     except DECODE_ERRORS as error:
+        event = decode(data, values_max)
         return BadEvent(event.header, event.name, str(error))
 
 

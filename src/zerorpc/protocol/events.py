@@ -15,17 +15,17 @@ from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.limits import Limits
+from zerorpc.protocol.framed import FramedEvent, hook_with, with_buffers
 from zerorpc.protocol.packing import (
-    LARGE_OCTETS,
+    CALL_KEY,
     PLAIN,
     SIZED,
     Forms,
     Lend,
-    bin_head,
     encode_usual,
     octets,
-    pack,
     problem_of,
+    put_aside,
     quick,
     unsendable,
 )
@@ -74,13 +74,13 @@ __all__ = [
     "encode_item",
     "encode_ok",
     "encode_with",
+    "problem_beside",
     "too_large",
 ]
 
 VERSION = 3
 TIMEOUT_KEY = "_zpc_timeout"  # a request's header: seconds that its caller waits for the first reply, nil for ever,
 USUAL_TIMEOUT = 30  # absent if it is what every client of zerorpc waits when it isn't told otherwise
-CALL_KEY = "_zpc_call"  # a request's header: a map of what it says besides (``call_header``)
 RAN_KEY = "_zpc_ran"  # an ERR's header, to peers of extension level 1: whether the method ran, nil if that isn't known;
 ERROR_KEY = "_zpc_error"  # the same, if the server itself refused: which of ``errors.SERVER_ERRORS`` it is
 RETRY_AFTER_KEY = "_zpc_retry_after"  # and of a ServerOverloaded: seconds after which to try again, as a float
@@ -231,20 +231,19 @@ def encode_item(message_id: bytes, response_to: Raw, value: object) -> bytes:
 
 
 def _encode_other(head: tuple[bytes, ...], value: object) -> bytes:
-    """What isn't PLAIN. Large octets are joined as they are, and refused before that if they are too much."""
+    """What isn't PLAIN. Large octets stand beside it."""
+    beside: list[bytes] = []
     try:
-        if type(value) not in SIZED:
-            parts = (*head, quick(value))
-        elif isinstance(value, bytes) and len(value) > LARGE_OCTETS:
-            parts = (*head, bin_head(len(value)), value)
+        if isinstance(value, (bytes, bytearray, memoryview)) and type(value) in SIZED:
+            packed = encode_usual(put_aside(octets(value), beside))
         else:
-            parts = (*head, bytes(pack(octets(value))))
-        size = sum(map(len, parts))
-        if size <= frames.MESSAGE_MAX:
-            return b"".join(parts)
+            packed = quick(value)
+        data = with_buffers(b"".join((*head, packed)), beside)
     except Exception as error:
         raise unsendable(error) from error
-    raise too_large(size)
+    if len(data) > frames.MESSAGE_MAX:
+        raise too_large(len(data))
+    return data
 
 
 def too_large(size: int) -> SerializationError:
@@ -270,6 +269,8 @@ DECODE_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, RecursionError, Ov
 
 def decode(data: Buffer, values_max: int = Limits().values) -> WireEvent | BadEvent:
     """Unpack one event; a BadEvent if just the header makes sense. Raises ProtocolError if not even that."""
+    if isinstance(data, FramedEvent):
+        return _decode_framed(data, values_max)
     problem = shape_problem(data, values_max) if len(data) > LARGE else None
     if type(data) is frames.Oversized:
         problem = data.why
@@ -277,6 +278,27 @@ def decode(data: Buffer, values_max: int = Limits().values) -> WireEvent | BadEv
         with contextlib.suppress(*DECODE_ERRORS):
             return decode_usual(data)
     return _decode_by_parts(bytes(data), problem)
+
+
+def _decode_framed(data: FramedEvent, values_max: int) -> WireEvent | BadEvent:
+    plain = bytes(data)
+    problem = problem_beside(data, values_max)
+    if problem is None:
+        try:
+            event: WireEvent = msgspec.msgpack.Decoder(WireEvent, ext_hook=hook_with(data.buffers)).decode(plain)
+            return event
+        except DECODE_ERRORS as error:
+            problem = f"the arguments can't be decoded: {problem_of(error)}"
+    return _decode_by_parts(plain, problem)
+
+
+def problem_beside(data: FramedEvent, values_max: int) -> str | None:
+    """Why an event with buffers is not to be decoded; None if it is."""
+    for buffer in data.buffers:
+        if type(buffer) is frames.Oversized:
+            return buffer.why
+    plain = bytes(data)
+    return shape_problem(plain, values_max) if len(plain) > LARGE else None
 
 
 def decode_id(octets: Raw) -> object:
@@ -307,6 +329,8 @@ def decode_header(data: Buffer) -> dict[str, Any]:
     What has no meaning in it, such as a text that isn't UTF-8, is left out; and everything, if it is no header at all
     or takes too long to go through.
     """
+    if isinstance(data, FramedEvent):
+        data = bytes(data)
     try:
         return _header_decoder.decode(data if len(data) <= LARGE else checked(data)).header
     except DECODE_ERRORS:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 __all__ = [
     "ARRAY",
+    "BUFFER",
     "COMPLEX",
     "DATE",
     "DATETIME",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 INT, SET, FROZENSET, MAP, COMPLEX, DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID = range(64, 75)
-ARRAY, MEMORYVIEW, NDARRAY, NUMPY_SCALAR = range(75, 79)
+ARRAY, MEMORYVIEW, NDARRAY, NUMPY_SCALAR, BUFFER = range(75, 80)
 
 Nested: TypeAlias = Callable[[object], bytes]  # packs what is inside of a value
 
@@ -37,3 +38,4 @@ class Form(NamedTuple):
     code: int  # of the extension type
     encode: Callable[[Any, Nested], bytes]
     instead: str  # what an older peer takes, in its place
+    split: Callable[[Any], tuple[bytes, bytes]] | None = None  # of buffers: a description, and the octets

@@ -33,7 +33,7 @@ class _LendingRequest(msgspec.Struct, array_like=True):
 def decode_request(data: Buffer, borrow: Borrow) -> tuple[Any, dict[str, Any] | None]:
     """The arguments of a request, with what ``borrow`` makes of each reference. Raises ValueError if that can't be."""
     try:
-        request: _LendingRequest = borrowing(_LendingRequest, borrow).decode(data)
+        request: _LendingRequest = borrowing(_LendingRequest, borrow, data)
     except DECODE_ERRORS as error:
         raise ValueError(f"the arguments can't be decoded: {error}") from None
     return request.args, request.header.call.kwargs

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import NoneType
 from typing import Any, TypeAlias
 
@@ -27,29 +27,32 @@ from msgspec.msgpack import Ext
 from zerorpc.errors import SerializationError
 from zerorpc.protocol.data_classes import fields_of
 from zerorpc.protocol.forms import INT, NUMPY_SCALAR, Form
+from zerorpc.protocol.framed import ASIDE_MAX, aside, with_buffers
 from zerorpc.protocol.values import form_of, map_form
 from zerorpc.shown import message_of, name_of
 
 __all__ = [
+    "CALL_KEY",
     "LARGE_OCTETS",
     "PLAIN",
     "SIZED",
     "Forms",
     "Lend",
-    "bin_head",
     "encode_quickly",
     "encode_usual",
     "octets",
     "pack",
     "problem_of",
+    "put_aside",
     "quick",
-    "quick_kwargs",
     "unsendable",
 ]
 
+CALL_KEY = "_zpc_call"  # a request's header: a map of what it says besides (``call_header``)
 PLAIN = frozenset((str, int, float, bool, NoneType))  # what ``encode_usual`` packs as what it is
 LARGE_OCTETS = 16 * 1024  # octets, from which on another copy costs more than ``encode``
-SIZED = frozenset((bytes, bytearray, memoryview))  # of a memoryview len() may raise
+_SIZED = (bytes, bytearray, memoryview)
+SIZED = frozenset(_SIZED)  # of a memoryview len() may raise
 
 
 def plain(value: Any) -> Any:
@@ -89,11 +92,6 @@ _encoder = msgspec.msgpack.Encoder(enc_hook=plain)  # of ids, and of what hooks 
 encode_usual: Callable[[object], bytes] = _encoder.encode
 
 
-def bin_head(size: int) -> bytes:
-    """What stands in front of so many octets: in 16 or 32 bits how many there are."""
-    return b"\xc5" + size.to_bytes(2, "big") if size < 1 << 16 else b"\xc6" + size.to_bytes(4, "big")
-
-
 # Lists and maps
 
 
@@ -113,24 +111,37 @@ def quick(value: object) -> bytes:
     return ormsgpack.packb(value, None, _STOP)
 
 
-def encode_quickly(header: object, name: object, args: Sequence[object]) -> bytes | bytearray:
-    """An event whose arguments aren't all PLAIN. Raises as ``quick``."""
-    packed = [_quickly(arg) for arg in args]
-    large = any(type(arg) in SIZED and len(arg) > LARGE_OCTETS for arg in packed)  # type: ignore[arg-type]
-    return (pack if large else encode_usual)((header, name, packed))
+def encode_quickly(header: Mapping[str, object], name: object, args: Iterable[object]) -> bytes:
+    """A request with arguments that aren't PLAIN, or with keyword arguments, which stand in the header.
+
+    Raises as ``quick``.
+    """
+    beside: list[bytes] = []
+    call = header.get(CALL_KEY)
+    if isinstance(call, dict) and isinstance(call.get("kwargs"), dict):
+        kwargs = {name: _quickly(value, beside) for name, value in call["kwargs"].items()}
+        header = {**header, CALL_KEY: {**call, "kwargs": kwargs}}
+    return with_buffers(encode_usual((header, name, [_quickly(arg, beside) for arg in args])), beside)
 
 
-def quick_kwargs(kwargs: Mapping[str, object]) -> dict[str, object]:
-    """Keyword arguments for an event's header. Raises as ``quick``."""
-    return {name: _quickly(value) for name, value in kwargs.items()}
-
-
-def _quickly(value: object) -> object:
+def _quickly(value: object, beside: list[bytes]) -> object:
     kind = type(value)
-    return value if kind in PLAIN else octets(value) if kind in SIZED else Raw(quick(value))
+    if kind in PLAIN:
+        return value
+    if kind in SIZED and isinstance(value, _SIZED):
+        return put_aside(octets(value), beside)
+    return Raw(quick(value))
 
 
-def octets(value: object) -> object:
+def put_aside(value: bytes | bytearray | memoryview, beside: list[bytes]) -> object:
+    """What stands for octets in an event: they go ``beside`` it, if they are large."""
+    if len(value) <= LARGE_OCTETS or len(beside) >= ASIDE_MAX:
+        return value
+    beside.append(bytes(value))
+    return aside(len(beside) - 1)
+
+
+def octets(value: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
     """A value that is SIZED. Raises TypeError for one that is more than octets."""
     if isinstance(value, memoryview) and not is_plain(value):
         raise TypeError("a memoryview of more than octets")
@@ -156,10 +167,12 @@ class Forms:
     ``used`` has those that the message has got, by the names of their types.
     """
 
-    def __init__(self, natural: bool, lend: Lend | None = None) -> None:
+    def __init__(self, natural: bool, lend: Lend | None = None, in_band: bool = False) -> None:
         self._natural = natural
         self._lend = lend
         self.used: dict[str, Form] = {}
+        self.beside: list[bytes] = []  # large octets, which go beside the event
+        self._inside = in_band  # large octets stay where they are: inside of a form, too
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -173,7 +186,7 @@ class Forms:
 
     def pack(self, header: object, name: object, args: object) -> bytes:
         """An event. Raises what its values' own code raises, and what goes through ``unsendable``."""
-        return bytes(pack((header, name, self.of(args))))
+        return with_buffers(pack((header, name, self.of(args))), self.beside)
 
     def of(self, value: object) -> Any:
         """A value that MessagePack has."""
@@ -184,29 +197,34 @@ class Forms:
             return value if _are_plain(value) else [self.of(each) for each in value]
         if kind is dict and isinstance(value, dict):
             return value if _are_plain(value) and _are_plain(value.values()) else self._map(value)
-        if kind in SIZED and (not isinstance(value, memoryview) or is_plain(value)):
-            return value
+        if kind in SIZED and isinstance(value, _SIZED) and (not isinstance(value, memoryview) or is_plain(value)):
+            return value if self._inside else put_aside(value, self.beside)
         return self._other(value, kind)
 
     def _map(self, value: dict[object, object]) -> object:
         pairs = [(self._key(key), self.of(each)) for key, each in value.items()]
-        if not any(isinstance(key, Ext) for key, _ in pairs):
+        if not any(_has_form(key) for key, _ in pairs):
             return dict(pairs)
         if not self._natural:
             raise TypeError("a map whose keys MessagePack lacks can't be sent to a peer of an older protocol")
         return map_form(pairs, self._nested)
 
     def _key(self, key: object) -> Any:
-        formed = self.of(key)
-        return tuple(formed) if isinstance(formed, list) else formed
+        inside, self._inside = self._inside, True
+        try:
+            formed = self.of(key)
+        finally:
+            self._inside = inside
+        return tuple(map(self._key, formed)) if isinstance(formed, (list, tuple)) else formed
 
     def _nested(self, value: object) -> bytes:
         """What is inside of a form. Nothing is lent there."""
-        lend, self._lend = self._lend, None
+        lend, inside = self._lend, self._inside
+        self._lend, self._inside = None, True
         try:
             return bytes(pack(self.of(value)))
         finally:
-            self._lend = lend
+            self._lend, self._inside = lend, inside
 
     def _other(self, value: object, kind: type) -> Any:
         lent = None if self._lend is None else self._lend(value)
@@ -221,16 +239,26 @@ class Forms:
         if not self._natural:
             return _for_older(value, form)
         self.used[_name_of(kind)] = form
-        return (
-            self.of(value.value) if isinstance(value, enum.Enum) else Ext(form.code, form.encode(value, self._nested))
-        )
+        if isinstance(value, enum.Enum):
+            return self.of(value.value)
+        if form.split is None:
+            return Ext(form.code, form.encode(value, self._nested))
+        description, octets = form.split(value)
+        if len(octets) <= LARGE_OCTETS or self._inside or len(self.beside) >= ASIDE_MAX:
+            return Ext(form.code, description + octets)
+        self.beside.append(octets)
+        return aside(len(self.beside) - 1, form.code, description)
 
 
 def _are_plain(values: Collection[object]) -> bool:
     kinds = set(map(type, values))
-    return kinds <= PLAIN and (
-        int not in kinds or all(-(1 << 63) <= value < 1 << 64 for value in values if isinstance(value, int))
-    )
+    if not kinds <= PLAIN:
+        return False
+    return int not in kinds or all(-(1 << 63) <= value < 1 << 64 for value in values if isinstance(value, int))
+
+
+def _has_form(key: object) -> bool:
+    return isinstance(key, Ext) or (isinstance(key, tuple) and any(map(_has_form, key)))
 
 
 _ENUM = Form(-1, lambda value, nested: nested(value.value), "its value")  # an annotation makes it one again

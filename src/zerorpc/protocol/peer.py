@@ -170,6 +170,7 @@ class Peer(Generic[C, T]):
         self.liveness.agreed(self.level)
         if self.level >= 1:
             self.connection.leave_out_delimiters()
+            self.connection.takes_buffers = True
         if self.connection.socket_type.subscribes:
             self.connection.send_subscribe(b"")
 

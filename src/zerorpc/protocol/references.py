@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import msgspec
 from msgspec.msgpack import Decoder, Encoder, Ext
 
+from zerorpc.protocol.framed import FramedEvent, hook_with
 from zerorpc.protocol.values import value_of
 
 __all__ = [
@@ -76,13 +77,14 @@ def find_references(code: int, data: memoryview) -> object:
     return value_of(code, data)
 
 
-def borrowing(kind: Any, borrow: Borrow) -> Decoder[Any]:
-    """A decoder that has ``borrow`` make what stands for each reference."""
+def borrowing(kind: Any, borrow: Borrow, data: bytes | bytearray) -> Any:
+    """Decode an event, with what ``borrow`` makes of each reference."""
+    value = hook_with(data.buffers if isinstance(data, FramedEvent) else ())
 
-    def hook(code: int, data: memoryview) -> object:
-        return borrow(_read(data)) if code == REFERENCE else value_of(code, data)
+    def hook(code: int, octets: memoryview) -> object:
+        return borrow(_read(octets)) if code == REFERENCE else value(code, octets)
 
-    return Decoder(kind, ext_hook=hook)
+    return Decoder(kind, ext_hook=hook).decode(bytes(data) if isinstance(data, FramedEvent) else data)
 
 
 _fields_decoder = Decoder(tuple[int, str | None])
@@ -98,7 +100,7 @@ def _read(data: memoryview) -> Reference:
 Table: TypeAlias = "Mapping[str, Any]"  # what is callable of one object, by name: the room above says how
 
 
-class LendingMessage(bytes):
+class LendingMessage(FramedEvent):
     """A packed event, and the numbers of what it lends: it may never be sent."""
 
     numbers: list[int]

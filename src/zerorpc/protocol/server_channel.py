@@ -111,7 +111,7 @@ class ServerChannel(Struct, eq=False):
         if header.call is NO_ID:
             return
         try:
-            self.call = call = read_call_header(header.call)
+            self.call = call = read_call_header(header.call, self.data)
         except ValueError as error:
             self.event = BadEvent(header, self.name, str(error))
             return

@@ -33,6 +33,7 @@ from zerorpc.protocol.events import (
     decode_usual,
     encode,
 )
+from zerorpc.protocol.framed import FramedEvent, with_buffers
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
 from zerorpc.protocol.references import OUTCOME, RELEASE, Lent
@@ -81,18 +82,23 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         self.routing_id: bytes = own_id if type(own_id) is bytes else str(own_id).encode()
 
     def receive_message(self, message: Message, now: float, touched: list[ServerChannel]) -> None:
+        decode_it: Callable[[Buffer], WireEvent | BadEvent]
         if len(message) == 2 and not message[0]:  # the usual [b"", data] has no routing frames
-            data, routing = message[1], None
+            data, routing, decode_it = message[1], None, decode_usual
+        elif self.level >= 1 and not message[0] and len(message) > 1:  # its large octets are behind it
+            data, routing, decode_it = with_buffers(message[1], message[2:]), None, decode
         else:
-            data, routing = message[-1], _routing(message)
+            data, routing, decode_it = message[-1], _routing(message), decode_usual
         event: WireEvent | BadEvent
         try:
-            event = decode_usual(data if len(data) <= LARGE else checked(data, self.limits.values))
+            event = decode_it(data if len(data) <= LARGE else checked(data, self.limits.values))
         except DECODE_ERRORS:
             try:
                 event = decode(data, self.limits.values)
             except ProtocolError:
                 return  # without a header there is nobody to answer
+        except ProtocolError:
+            return
         header = event.header
         if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
             message_id = b"" + header.message_id  # as bytes() does it, in half of the time
@@ -221,7 +227,8 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         if channel.routing is None:
             self.connection.send_delimited(data)
         else:
-            self.connection.send_message([*channel.routing, b"", data])
+            whole = data.in_band() if isinstance(data, FramedEvent) else data
+            self.connection.send_message([*channel.routing, b"", whole])
         if last:
             self.channels.pop(channel.key, None)
 

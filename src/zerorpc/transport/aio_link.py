@@ -223,6 +223,8 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
                         self._transport.write(b"".join(output))
                     elif not self._transport.is_closing():  # asyncio's writelines() doesn't look, since Python 3.12
                         self._transport.writelines(output)
+            except MemoryError:  # of asyncio's copies: nobody knows what of it was sent
+                self.abort(LostRemote(f"{self.name}: no memory was left to send what waits"))
             finally:
                 self._writing = False
             if not peer.writable and self.unsent > peer.limits.unsent:

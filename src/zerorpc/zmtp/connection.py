@@ -75,6 +75,7 @@ class Connection(Sender):
         self.quick: bool = False  # in traffic, and messages are what the decoder makes of them
         self.news: bool = False  # an error or a PING came, or it is asking; whoever has looked sets it back
         self.subscriptions: Subscriptions = Subscriptions(limits.subscriptions)  # the peer's, when we publish
+        self.takes_buffers: bool = False
         self._ping_context: bytes | None = None
         self._mechanism = mechanism()
         self._seals = self._mechanism.seals

@@ -19,6 +19,7 @@ __all__ = [
     "SHORT_DELIMITED",
     "Frame",
     "FrameDecoder",
+    "Framed",
     "Limits",
     "Message",
     "Oversized",
@@ -43,6 +44,19 @@ class Oversized(bytes):
     """The first octets of a frame that makes a message larger than it may be; the others were not kept."""
 
     why: str = ""
+
+
+class Framed(bytes):
+    """The body of a message behind which further frames go, to a peer that takes them. Its length is that of all."""
+
+    buffers: Sequence[Frame] = ()
+
+    def in_band(self) -> bytes:
+        """A body that has all in it, for a peer that doesn't."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return bytes.__len__(self) + sum(map(len, self.buffers))
 
 
 class FrameDecoder:
@@ -190,8 +204,10 @@ class FrameDecoder:
         if self._too_large:
             start, end = (self._filled, _HEAD) if self._filled < _HEAD else (_HEAD, len(body))
             return memoryview(body)[start : min(end, start + self.missing)]
-        if self._filled == len(body):
-            body += bytes(min(self._end, _BODY_AHEAD * self._filled) - self._filled)
+        if self._filled == len(body):  # grown in place it would be zeroed apart and copied: twice the time
+            self.body = bytearray(min(self._end, _BODY_AHEAD * self._filled))
+            self.body[: self._filled] = body
+            body = self.body
         return memoryview(body)[self._filled :]
 
     def body_filled(self, count: int, out: list[Message | Command]) -> None:

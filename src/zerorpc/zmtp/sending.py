@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from zerorpc.zmtp.commands import Command
-from zerorpc.zmtp.frames import DELIMITED, Frame, encode_delimited, encode_message
+from zerorpc.zmtp.frames import DELIMITED, Frame, Framed, encode_delimited, encode_message
 from zerorpc.zmtp.greeting import Greeting
 from zerorpc.zmtp.mechanisms import Mechanism
 
@@ -42,6 +42,7 @@ class Sender:
         "output",
         "peer_greeting",
         "state",
+        "takes_buffers",
     )
 
     _mechanism: Mechanism
@@ -52,6 +53,7 @@ class Sender:
     output: list[Frame]
     peer_greeting: Greeting | None
     state: State
+    takes_buffers: bool  # whether the peer understands frames behind a ``Framed`` body
 
     # Each message is made first and then queued in one step, since a finalizer or a signal handler may come at any
     # moment, and send a message of its own.
@@ -74,10 +76,18 @@ class Sender:
             self.output.append(frame)
         elif self._seals:
             self._send_sealed_delimited(body)
+        elif isinstance(body, Framed) and body.buffers:
+            self._send_framed(body)
         else:
             frames: list[Frame] = []
             encode_delimited(body, frames)
             self.output.extend(frames)
+
+    def _send_framed(self, body: Framed) -> None:
+        if self.takes_buffers:
+            self.send_message((b"", bytes(body), *body.buffers))
+        else:
+            self.send_delimited(body.in_band())
 
     def send_ping(self, ttl: float = 0.0, context: bytes = b"") -> None:
         """Ask for a PONG; ``ttl`` in seconds (a hint when to give us up, 0 for none), ``context`` comes back."""
@@ -118,6 +128,9 @@ class Sender:
 
     def _send_sealed_delimited(self, body: Frame) -> None:
         """The same for ``[b"", body]``, for less."""
+        if isinstance(body, Framed) and body.buffers:
+            self._send_framed(body)
+            return
         if self._sealing or self.state is not _TRAFFIC:
             self._send_sealed((b"", body))
             return

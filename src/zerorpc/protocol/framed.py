@@ -1,0 +1,81 @@
+"""Large octets of an event beside it, in frames of their own: they are not copied into it, nor out of it.
+
+In the event stands an extension type that says which frame it is, and what its octets are. Only values that are an
+argument, a result, an item, or in lists and maps of these are taken out, and only between our peers; whoever sends to
+an older one puts them back (``in_band``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.msgpack import Ext
+
+from zerorpc.protocol import buffers
+from zerorpc.protocol.forms import BUFFER
+from zerorpc.protocol.values import value_of
+from zerorpc.zmtp.frames import Frame, Framed
+
+__all__ = ["ASIDE_MAX", "FIRST", "FramedEvent", "aside", "hook_with", "with_buffers"]
+
+ASIDE_MAX = 16  # buffers of an event: a peer takes no message of many frames
+
+
+class FramedEvent(Framed):
+    """A packed event and its ``buffers``. Its length is that of all."""
+
+    def in_band(self) -> bytes:
+        """The event with its large octets in it. Raises ValueError for what doesn't make sense."""
+
+        def hook(code: int, data: memoryview) -> object:
+            if code != BUFFER:
+                return Ext(code, bytes(data))
+            octets, kind, description = _found(data, self.buffers)
+            return Ext(kind, b"".join((description, octets))) if kind else _as_bytes(octets)
+
+        return bytes(_pack(msgspec.msgpack.Decoder(ext_hook=hook).decode(bytes(self))))
+
+
+_pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+
+
+def with_buffers(data: bytes | bytearray, aside: Sequence[Frame]) -> bytes:
+    """An event with its buffers; as it is if there are none."""
+    if not aside:
+        return bytes(data)
+    made = FramedEvent(data)
+    made.buffers = aside
+    return made
+
+
+def aside(place: int, code: int = 0, description: bytes | memoryview = b"") -> Ext:
+    """What stands for the buffer at that place: bytes, or what the ``code`` and ``description`` make of it."""
+    return Ext(BUFFER, b"".join((place.to_bytes(2, "big"), bytes((code,)), description)))
+
+
+FIRST: bytes = msgspec.msgpack.encode(aside(0))
+
+
+def hook_with(found: Sequence[Frame]) -> Callable[[int, memoryview], object]:
+    """As a decoder's hook: ``value_of`` for an event that has these buffers."""
+
+    def hook(code: int, data: memoryview) -> object:
+        if code != BUFFER:
+            return value_of(code, data)
+        octets, kind, description = _found(data, found)
+        return buffers.made_of(kind, description, octets) if kind else _as_bytes(octets)
+
+    return hook if found else value_of
+
+
+def _found(data: memoryview, found: Sequence[Frame]) -> tuple[Frame, int, memoryview]:
+    place = int.from_bytes(data[:2], "big")
+    if len(data) < 3 or place >= len(found):
+        raise ValueError("it refers to a frame that isn't there")
+    return found[place], data[2], data[3:]
+
+
+def _as_bytes(octets: Frame) -> bytes:
+    return octets if type(octets) is bytes else bytes(octets)

@@ -1,0 +1,138 @@
+"""Large octets in frames of their own: which, how they look, and what is no such message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec.msgpack import Ext
+
+import zerorpc
+from tests.protocol.pairs import Pair
+from tests.service.running import PATIENCE, RawPeer, serving
+from zerorpc.keys import KeyPair
+from zerorpc.protocol.call_header import renumbered, with_time_left
+from zerorpc.protocol.events import BadEvent, WireEvent, decode, decode_header, encode
+from zerorpc.protocol.framed import ASIDE_MAX, FramedEvent, aside, with_buffers
+from zerorpc.protocol.packing import LARGE_OCTETS
+from zerorpc.zmtp.frames import Oversized
+
+LARGE = bytes(range(256)) * 65
+ARRAY = np.arange(10_000, dtype=np.int32).reshape(100, 100)
+
+
+def event(args: Any, natural: bool = True) -> FramedEvent:
+    made = encode({"message_id": b"1", "v": 3}, "m", args, natural)
+    assert isinstance(made, FramedEvent)
+    return made
+
+
+def args_of(data: bytes) -> Any:
+    decoded = decode(data)
+    assert isinstance(decoded, WireEvent)
+    return decoded.args
+
+
+def test_what_is_large_stands_beside_the_event() -> None:
+    made = event([LARGE, bytes(LARGE_OCTETS), {"in": [LARGE]}, ARRAY])
+    assert made.buffers == [LARGE, LARGE, ARRAY.tobytes()]
+    assert len(made) == len(bytes(made)) + 2 * len(LARGE) + 40_000
+    assert len(bytes(made)) < LARGE_OCTETS + 200
+    first, small, inside, array = args_of(made)
+    assert (first, small, inside) == (LARGE, bytes(LARGE_OCTETS), {"in": [LARGE]})
+    assert type(first) is bytes
+    assert (array == ARRAY).all()
+
+
+def test_an_array_is_in_the_memory_that_it_came_in() -> None:
+    made = event([ARRAY])
+    received = bytearray(made.buffers[0])
+    array = args_of(with_buffers(bytes(made), [received]))[0]
+    array[0, 0] = 7
+    assert received[0] == 7
+    array = args_of(made)[0]  # in bytes, which are somebody else's as well
+    array[0, 0] = 8
+    assert made.buffers[0][0] == 0
+
+
+def test_no_more_than_so_many() -> None:
+    made = event([LARGE] * (ASIDE_MAX + 2))
+    assert len(made.buffers) == ASIDE_MAX
+    assert args_of(made) == [LARGE] * (ASIDE_MAX + 2)
+
+
+def test_what_is_inside_of_another_type_stays_there() -> None:
+    data = encode({}, "m", [{frozenset([LARGE])}, {(1, LARGE): ARRAY}], True)
+    assert type(data) is FramedEvent
+    assert len(data.buffers) == 1  # the array
+    nested, keyed = args_of(data)
+    assert nested == {frozenset([LARGE])}
+    assert list(keyed) == [(1, LARGE)]
+
+
+def test_for_an_older_peer_it_is_one_piece_again() -> None:
+    made = event([LARGE, ["x", LARGE]], natural=False)
+    whole = made.in_band()
+    assert type(whole) is bytes
+    assert msgspec.msgpack.decode(whole)[2] == [LARGE, ["x", LARGE]]
+    assert (args_of(event([ARRAY, 1]).in_band())[0] == ARRAY).all()
+
+
+def test_a_request_that_is_sent_again_has_them_too() -> None:
+    for again in (with_time_left(event([LARGE]), 1.0, 2.0, 2), renumbered(event([LARGE]), b"2", 2)):
+        assert args_of(again) == [LARGE]
+        assert decode_header(again)["_zpc_call"]["attempt"] == 2
+
+
+@pytest.mark.parametrize(
+    ("stand_in", "buffers", "why"),
+    [
+        (aside(1), [LARGE], "a frame that isn't there"),
+        (Ext(79, b"\0"), [LARGE], "a frame that isn't there"),
+        (aside(0, 5), [LARGE], "octets of type 5"),
+        (aside(0, 77, b"\0\0"), [LARGE], "decode|truncated"),
+        (aside(0), [Oversized(b"x")], ""),
+    ],
+)
+def test_nonsense_fails_its_call(stand_in: Ext, buffers: list[bytes], why: str) -> None:
+    made = with_buffers(msgspec.msgpack.encode([{"message_id": b"1", "v": 3}, "m", [stand_in]]), buffers)
+    decoded = decode(made)
+    assert isinstance(decoded, BadEvent)
+    assert bytes(decoded.header.message_id) == b"\xc4\x011"
+
+
+def test_peers_of_ours_send_and_take_them() -> None:
+    pair = Pair()
+    channel, there = pair.call("echo", LARGE)
+    assert there.args == [LARGE]
+    there.send(encode(there.peer.event_header(there), "OK", [LARGE], True), last=True)
+    pair.exchange()
+    assert channel.reply is not None
+    assert channel.reply.args == [LARGE]
+
+
+def test_a_server_and_a_client_of_an_older_peer_send_none() -> None:
+    with serving({"echo": lambda value: value}) as server, RawPeer.to(server.endpoints[0]) as older:
+        older.send({"message_id": b"1", "v": 3}, "echo", [LARGE])  # in one piece
+        assert older.next_event().args == [LARGE]
+
+
+def test_with_curve() -> None:
+    keys, mine = KeyPair.generate(), KeyPair.generate()
+    with serving({"echo": lambda value: value}, curve=zerorpc.Curve(keys.secret)) as server:
+        curve = zerorpc.Curve(mine.secret, keys.public)
+        with zerorpc.Client(server.endpoints[0], curve=curve, timeout=PATIENCE) as client:
+            assert client.echo([LARGE, LARGE]) == [LARGE, LARGE]
+            assert (client.echo(ARRAY) == ARRAY).all()
+
+
+def test_an_answer_that_is_kept_by_its_key_has_all_in_it(tmp_path: Path) -> None:
+    with (
+        serving({"echo": lambda value: [value, value]}, answers=tmp_path / "answers") as server,
+        zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client,
+    ):
+        for _ in range(2):
+            assert zerorpc.options(client, key="k").echo(LARGE) == [LARGE, LARGE]
