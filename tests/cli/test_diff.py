@@ -57,6 +57,12 @@ def test_what_is_added_breaks_nobody(old: str, capsys: pytest.CaptureFixture[str
     assert "nothing that would break a caller" in said.err
 
 
+def test_what_is_not_told_is_named(old: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({"step": max, "stop": lambda: None}) as server:
+        assert main(["diff", old, server.endpoints[0]]) == 1  # its result isn't told either
+    assert "what these take isn't told, and so isn't compared: step\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"methods": 3}', '{"methods": {"a": {"parameters": [3]}}}'])
 def test_a_file_that_schema_did_not_print(
     text: str, old: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

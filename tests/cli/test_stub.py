@@ -48,6 +48,16 @@ class Fields(TypedDict):
 Odd = TypedDict("Odd", {"a-b": int, "class": NotRequired[Point]})
 
 
+@dataclasses.dataclass
+class Visit:
+    """Its fields are called like types."""
+
+    date: datetime.date
+    until: datetime.date
+    list: list[str]
+    more: list[str]
+
+
 class Pair(NamedTuple):
     n: int
     when: datetime.date
@@ -74,6 +84,9 @@ class Service:
         return [{"at": datetime.datetime(2026, 11, 27)}]
 
     def literal(self, way: Literal["up", 1] = "up", axis: Axis = Axis.X, text: str | None = None) -> None: ...
+
+    def visit(self, visit: Visit) -> Visit:
+        return visit
 
     def untyped(self, a, b=3, *c, **d):  # type: ignore[no-untyped-def]
         return a
@@ -181,7 +194,7 @@ def test_it_says_what_the_service_says(endpoint: str, capsys: pytest.CaptureFixt
     assert "a: time, b: timedelta = ..., c: bytes = ...) -> _list[Fields]: ..." in text
     assert "    def untyped(self, a: Any, b: Any = 3, *c: Any, **d: Any) -> Any: ..." in text
     assert 'Axis: TypeAlias = Literal["x", "y"]' in text
-    assert "axis: Axis = ..., text: str | None = None) -> None: ..." in text
+    assert 'axis: Axis = "x", text: str | None = None) -> None: ...' in text
 
 
 @pytest.mark.usefixtures("no_module")
@@ -224,6 +237,16 @@ def test_a_typed_client_works_with_it(endpoint: str, capsys: pytest.CaptureFixtu
 def test_what_can_not_be_meant(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stub", *words]) == 2
     assert problem in capsys.readouterr().err
+
+
+def test_what_a_server_says_of_itself_may_make_no_sense(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({"f": len}) as server:
+        nonsense = {"methods": {"f": {"schema": {"parameters": [{"name": "a", "kind": "upside down"}]}}}}
+        server._core.registry.answering["_zerorpc_inspect"].functor = lambda: nonsense
+        assert main(["stub", server.endpoints[0]]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "says of itself can't be read: 'upside down' is not a valid Kind" in said.err
 
 
 def test_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import copy
+import typing
 from typing import Any
 
 import pytest
 
 from zerorpc.cli.described import read_service
 from zerorpc.cli.schema import schema_of
+from zerorpc.cli.schema_diff import differences
 from zerorpc.cli.stub_text import stub_of
 
 
@@ -118,6 +121,26 @@ def test_of_nested_things_there_is_an_end() -> None:
     for _ in range(200):
         deep = {"type": "array", "items": deep}
     stub({"f": told(deep)})
+
+
+def test_of_references_to_references_there_is_an_end() -> None:
+    def pair(name: str) -> dict[str, Any]:
+        reference = {"$ref": f"#/$defs/{name}"}
+        return {"type": "array", "prefixItems": [reference, reference], "minItems": 2}
+
+    definitions = {f"d{n}": pair(f"d{n + 1}") for n in range(40)}
+    described = told({"$ref": "#/$defs/d0"}, definitions, a={"$ref": "#/$defs/d0"})
+    assert 10_000 < len(stub({"f": described})) < 1_000_000
+    service = read_service(schema_of({"methods": {"f": described}}))
+    again = read_service(schema_of({"methods": {"f": copy.deepcopy(described)}}))
+    assert "too large to be compared" in str(differences(service, again)[0])
+
+
+@pytest.mark.parametrize("text", ["a'b", 'a"b', "'\"", "\U0001f600", "\u202e", "\x00", "\\"])
+def test_texts_are_themselves(text: str) -> None:
+    names: dict[str, Any] = {}
+    exec(stub({"f": told({"type": "null"}, a={"enum": [text]})}), names)
+    assert typing.get_type_hints(names["Stage"].f)["a"] == typing.Literal[text]
 
 
 EVIL = 'x"""\nimport os; os.boom()\n\\"""\x1b[2J\\'

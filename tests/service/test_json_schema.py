@@ -176,6 +176,15 @@ def test_times_in_what_has_fields() -> None:
     assert told["Point"]["properties"]["x"] == NUMBER
 
 
+def test_defaults_are_what_callers_could_send() -> None:
+    def method(axis: Axis = Axis.Y, path: pathlib.Path = pathlib.Path("x"), n: int = 3) -> None: ...
+
+    told = of(method)["arguments"]["properties"]
+    assert told["axis"] == {"$ref": "#/$defs/Axis", "default": "y"}
+    assert told["path"] == TEXT
+    assert told["n"] == {**WHOLE, "default": 3}
+
+
 def test_streams_both_ways() -> None:
     def takes(numbers: Iterator[int]) -> Iterator[Point]:
         yield from ()

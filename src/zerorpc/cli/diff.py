@@ -54,9 +54,16 @@ def diff(argv: Sequence[str]) -> int:
     found = differences(old, new)
     for each in found:
         write(harmless(line(str(each))) + "\n")
+    untold = [name for name in old.methods if name in new.methods and not (_tells(old, name) and _tells(new, name))]
+    if untold:
+        note(f"what these take isn't told, and so isn't compared: {line(', '.join(untold))}")
     if not found:
         note("nothing that would break a caller")
     return 1 if found else 0
+
+
+def _tells(service: Service, name: str) -> bool:
+    return service.methods[name].parameters is not None
 
 
 def _read(side: str, arguments: Arguments) -> Service:

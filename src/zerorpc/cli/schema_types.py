@@ -17,6 +17,8 @@ _SAYS_NOTHING = {"description", "title", "default", "examples", "$ref", "discrim
 _AT_LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _AT_MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _EXACT = ("format", "contentEncoding", "pattern", "multipleOf", "uniqueItems")  # a date travels as a date, and no text
+_DEEPEST = 100  # of what stands in what
+_MOST = 10_000  # comparisons of one parameter: from reference to reference a short schema could be an endless walk
 _TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 
 
@@ -32,29 +34,47 @@ class Typed(NamedTuple):
         return Typed(mapping(schema), self.definitions, self.is_new)
 
 
-def excess(one: Typed, other: Typed, seen: tuple[tuple[int, int], ...] = ()) -> str | None:
+class _Walk:
+    """Which pairs of schemas are being compared: one that leads back to itself is as good as its other parts."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[int, int]] = []
+        self.left = _MOST
+
+
+def excess(one: Typed, other: Typed, walk: _Walk | None = None) -> str | None:
     """Where a value of ``one`` may not be one of ``other``, and why: ``[].x: number became integer``. None: nowhere.
 
     One of the two is the new one. If that is ``other``, these are arguments, and a key of a map that it would drop is
     found too; if it is ``one``, they are results, and so is a key that is gone.
     """
     here, there = target(one.schema, one.definitions), target(other.schema, other.definitions)
-    if (id(here), id(there)) in seen or not told(there):
+    walk = walk or _Walk()
+    if (id(here), id(there)) in walk.pairs or not told(there):
         return None
-    seen = (*seen, (id(here), id(there)))
-    first, second = one.at(here), other.at(there)
+    walk.left -= 1
+    if walk.left < 0 or len(walk.pairs) > _DEEPEST:
+        return ": it is too large to be compared"
+    walk.pairs.append((id(here), id(there)))
+    found = _of_unions(one.at(here), other.at(there), walk)
+    walk.pairs.pop()
+    return found
+
+
+def _of_unions(first: Typed, second: Typed, walk: _Walk) -> str | None:
+    here, there = first.schema, second.schema
     options = _options(here)
     if options:
-        found = next((found for each in options if (found := excess(first.at(each), second, seen))), None)
+        found = next((found for each in options if (found := excess(first.at(each), second, walk))), None)
         return _not(first, second) if found is not None and found.startswith(":") else found
     options = _options(there)
     if options:
-        problems = [excess(first, second.at(each), seen) for each in options]
+        problems = [excess(first, second.at(each), walk) for each in options]
         if None in problems:
             return None
         alike = [each for each, option in zip(problems, options, strict=True) if _alike(first, second.at(option))]
         return alike[0] if len(alike) == 1 else _not(first, second)
-    return _of_one_type(first, second, seen)
+    return _of_one_type(first, second, walk)
 
 
 def told(schema: Schema) -> bool:
@@ -73,7 +93,7 @@ def _alike(one: Typed, other: Typed) -> bool:
     return here.get("type") in ("object", "array") and here.get("type") == there.get("type")
 
 
-def _of_one_type(one: Typed, other: Typed, seen: tuple[tuple[int, int], ...]) -> str | None:
+def _of_one_type(one: Typed, other: Typed, walk: _Walk) -> str | None:
     here, there = one.schema, other.schema
     values, allowed = _values(here), _values(there)
     if values is not None:
@@ -85,9 +105,9 @@ def _of_one_type(one: Typed, other: Typed, seen: tuple[tuple[int, int], ...]) ->
     if any(here.get(word) != there.get(word) for word in _EXACT):
         return _not(one, other)
     if kinds[0] == "array":
-        return _of_arrays(one, other, seen) or _limits(one, other)
+        return _of_arrays(one, other, walk) or _limits(one, other)
     if kinds[0] == "object":
-        return _of_maps(one, other, seen) or _limits(one, other)
+        return _of_maps(one, other, walk) or _limits(one, other)
     return _limits(one, other)
 
 
@@ -120,25 +140,25 @@ def _or_none(limit: object) -> str:
     return "none" if limit is None else str(limit)
 
 
-def _of_arrays(one: Typed, other: Typed, seen: tuple[tuple[int, int], ...]) -> str | None:
+def _of_arrays(one: Typed, other: Typed, walk: _Walk) -> str | None:
     parts, wanted = sequence(one.schema.get("prefixItems")), sequence(other.schema.get("prefixItems"))
     if wanted or parts:
         if wanted and len(parts) != len(wanted):
             return _not(one, other)
         for place, part in enumerate(parts):
             whole = wanted[place] if wanted else other.schema.get("items")
-            if found := excess(one.at(part), other.at(whole), seen):
+            if found := excess(one.at(part), other.at(whole), walk):
                 return f"[{place}]{found}"
         return None
-    found = excess(one.at(one.schema.get("items")), other.at(other.schema.get("items")), seen)
+    found = excess(one.at(one.schema.get("items")), other.at(other.schema.get("items")), walk)
     return f"[]{found}" if found else None
 
 
-def _of_maps(one: Typed, other: Typed, seen: tuple[tuple[int, int], ...]) -> str | None:
+def _of_maps(one: Typed, other: Typed, walk: _Walk) -> str | None:
     fields, wanted = mapping(one.schema.get("properties")), mapping(other.schema.get("properties"))
     values = other.schema.get("additionalProperties")
     if "properties" not in other.schema:
-        return _of_keyed(one, other, seen, fields)
+        return _of_keyed(one, other, walk, fields)
     required = sequence(other.schema.get("required"))
     for name, schema in wanted.items():
         if name not in fields:
@@ -149,7 +169,7 @@ def _of_maps(one: Typed, other: Typed, seen: tuple[tuple[int, int], ...]) -> str
             continue
         if name in required and not _surely(name, one):
             return f".{name}: {'may be missing now' if one.is_new else 'has to be there now'}"
-        if found := excess(one.at(fields[name]), other.at(schema), seen):
+        if found := excess(one.at(fields[name]), other.at(schema), walk):
             return f".{name}{found}"
     if one.is_new or isinstance(values, dict):
         return None
@@ -162,16 +182,16 @@ def _surely(name: str, typed: Typed) -> bool:
     return name in sequence(typed.schema.get("required")) or (typed.is_new and "default" in schema)
 
 
-def _of_keyed(one: Typed, other: Typed, seen: tuple[tuple[int, int], ...], fields: Schema) -> str | None:
+def _of_keyed(one: Typed, other: Typed, walk: _Walk, fields: Schema) -> str | None:
     """``other`` is a map with any keys."""
     if one.schema.get("x-keys") != other.schema.get("x-keys"):
         return _not(one, other)
     values = other.at(other.schema.get("additionalProperties"))
     if "properties" not in one.schema:
-        found = excess(one.at(one.schema.get("additionalProperties")), values, seen)
+        found = excess(one.at(one.schema.get("additionalProperties")), values, walk)
         return f"[]{found}" if found else None
     return next(
-        (f".{name}{found}" for name, each in fields.items() if (found := excess(one.at(each), values, seen))), None
+        (f".{name}{found}" for name, each in fields.items() if (found := excess(one.at(each), values, walk))), None
     )
 
 

@@ -9,7 +9,7 @@ from zerorpc.cli.arguments import parse_addresses
 from zerorpc.cli.calling import connected
 from zerorpc.cli.described import read_service
 from zerorpc.cli.flags import build_client_parser
-from zerorpc.cli.printing import write
+from zerorpc.cli.printing import note, one_line, write
 from zerorpc.cli.schema import ask, schema_of
 from zerorpc.cli.stub_text import stub_of
 from zerorpc.cli.usage import UsageError, program_name
@@ -48,5 +48,10 @@ def stub(argv: Sequence[str]) -> int:
     arguments.connect = words
     with connected(arguments) as client:
         told = ask(client)
-    write(stub_of(read_service(schema_of(told)), name))
+    try:
+        text = stub_of(read_service(schema_of(told)), name)
+    except (ValueError, RecursionError) as error:
+        note(f"{program_name()}: what {words[0]} says of itself can't be read: {one_line(error)}")
+        return 1
+    write(text)
     return 0

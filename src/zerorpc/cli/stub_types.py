@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING
 
 from zerorpc.cli.described import mapping, referred, sequence
@@ -25,6 +26,7 @@ _FORMATS = {
 }
 _PLAIN = {"boolean": "bool", "integer": "int", "number": "float", "string": "str"}
 _DEEPEST = 50  # of what stands in what: Python reads no deeper brackets than 100
+_MOST = 10_000  # references that are written out: from one to the next a short schema could become an endless text
 
 
 class Types:
@@ -34,13 +36,14 @@ class Types:
         self.classes: list[str] = []
         self._names = names
         self._known: dict[str, str] = {}  # by the definition and all that it refers to
+        self._left = _MOST
 
     def of(self, schema: Schema, definitions: Schema, depth: int = 0) -> str:
         """The type of what has this schema."""
-        if depth > _DEEPEST:
+        if depth > _DEEPEST or self._left < 0:
             return self._names.imported("Any")
         if isinstance(schema.get("$ref"), str):
-            return self._of_reference(referred(str(schema["$ref"])), definitions)
+            return self._of_reference(referred(str(schema["$ref"])), definitions, depth)
         options = sequence(schema.get("anyOf")) or sequence(schema.get("oneOf"))
         if isinstance(schema.get("type"), list):
             options = [{**schema, "type": each} for each in sequence(schema["type"])]
@@ -84,14 +87,15 @@ class Types:
         values = self.of(mapping(schema.get("additionalProperties")), definitions, depth + 1)
         return f"{self._names.imported('dict')}[{self.of(keys, definitions, depth + 1)}, {values}]"
 
-    def _of_reference(self, name: str, definitions: Schema) -> str:
+    def _of_reference(self, name: str, definitions: Schema, depth: int) -> str:
         schema = mapping(definitions.get(name))
         if "properties" in schema or "enum" in schema:
             return self._once(str(schema.get("title") or name), schema, definitions)
         if "$ref" in schema or not told(schema):
             return self._names.imported("Any")
+        self._left -= 1
         without = {key: value for key, value in definitions.items() if key != name}  # it may refer to itself
-        return self.of(schema, without)
+        return self.of(schema, without, depth + 1)
 
     def _of_values(self, values: list[object]) -> str:
         """A Literal can have no floats."""
@@ -120,7 +124,8 @@ class Types:
             kind = self.of(mapping(each), definitions)
             fields[str(field)] = kind if field in required else f"{self._names.imported('NotRequired')}[{kind}]"
         base = self._names.imported("TypedDict")
-        if all(is_name(field) and not field.startswith("__") for field in fields):
+        hidden = set(re.findall(r"\w+", " ".join(fields.values())))  # by a field of that name, in a class
+        if all(is_name(field) and not field.startswith("__") and field not in hidden for field in fields):
             lines = [f"    {field}: {kind}" for field, kind in fields.items()] or ["    pass"]
             return "\n".join([f"class {name}({base}):", *lines])
         pairs = ", ".join(f"{literal(field)}: {literal(kind)}" for field, kind in fields.items())
@@ -147,7 +152,8 @@ def _reached(schema: Schema, definitions: Schema) -> dict[str, object]:
 def literal(value: object) -> str:
     """A plain value as Python writes it; ``...`` for any other, and for a text too long to be read."""
     if isinstance(value, str) and len(value) <= 1000:
-        return json.dumps(value).replace("\x7f", "\\u007f")
+        shown = repr(f"'{value}")  # with double quotes, unless there are some in it
+        return f'"{shown[2:]}' if shown[0] == '"' else repr(value)
     plain = value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value))
     return repr(value) if plain else "..."
 

@@ -55,8 +55,9 @@ def _arguments(method: Method, signature: inspect.Signature, definitions: dict[s
         if parameter.kind is parameter.VAR_POSITIONAL or name in method.takes:
             schema = {"type": "array", "items": schema}
         if parameter.default is not parameter.empty:
-            default = sendable(parameter.default)
-            schema = {**schema, "default": default} if _is_json(default) else schema
+            default = parameter.default.value if isinstance(parameter.default, enum.Enum) else parameter.default
+            told_as_it_is = sendable(default) is default  # and not described
+            schema = {**schema, "default": default} if told_as_it_is and _is_json(default) else schema
         elif parameter.kind is not parameter.VAR_POSITIONAL:
             required.append(name)
         properties[name] = schema
