@@ -85,6 +85,9 @@ class Service:
 
     def literal(self, way: Literal["up", 1] = "up", axis: Axis = Axis.X, text: str | None = None) -> None: ...
 
+    def list_all(self, some: list[Point], more: list[Point] | None = None) -> dict[str, Point]:
+        return {"a": some[0]}
+
     def visit(self, visit: Visit) -> Visit:
         return visit
 
@@ -107,7 +110,8 @@ def blocking(client: zerorpc.Client) -> None:
     far: float = stage.step("x", 3, origin={"x": 1.0})
     points: list[Point] = list(stage.count(3))
     total: int = stage.total([1, 2])
-    print(far, points[0]["x"], total, stage.untyped(1, 2, 3, d=4), stage.list("a"))
+    stage.step("x", origin=points[0])
+    print(far, points[0]["axis"], total, stage.untyped(1, 2, 3, d=4), stage.list("a"))
     stage.stepp("x")  # mistake: no such method
     stage.step("z")  # mistake: no such axis
     stage.step("x", "3")  # mistake: a text is no number
@@ -116,13 +120,14 @@ def blocking(client: zerorpc.Client) -> None:
     stage.step("x", origin={"y": 1.0})  # mistake: no such key
     stage.total(["a"])  # mistake: the items are numbers
     text: str = stage.step("x")  # mistake: the result is a number
-    print(text)
+    print(text, stage.list_all([{"x": 1.0}], points)["a"])
+    stage.list_all([{"x": 1.0, "z": 3}])  # mistake: no such key
 
 
 async def on_loop(client: zerorpc.AsyncClient, numbers: AsyncIterator[int]) -> None:
     stage = zerorpc.typed(client, AsyncStage)
     far: float = await stage.step("y")
-    print(far, [point["x"] async for point in stage.count(3)], await stage.total(numbers))
+    print(far, [point["axis"] async for point in stage.count(3)], await stage.total(numbers))
     await stage.stepp("x")  # mistake: no such method
     await stage.step(3)  # mistake: a number is no axis
     wrong: list[str] = [point async for point in stage.count(3)]  # mistake: the items are points
@@ -184,10 +189,10 @@ def test_it_says_what_the_service_says(endpoint: str, capsys: pytest.CaptureFixt
     text = written(endpoint, capsys)
     assert "class MyStage(Protocol):" in text
     assert "class AsyncMyStage(Protocol):" in text
-    assert (
-        "    async def step(self, axis: Axis, n: int = 1, *, speed: float = 1.5, origin: Point | None = None) -> float:"
-        in text
-    )
+    assert "    async def step(self, axis: Axis, n: int = 1, *, speed: float = 1.5, " in text
+    assert "origin: Point | PointArgument | None = None) -> float:" in text
+    assert "class Point(TypedDict):\n    x: float\n    axis: Axis\n    below: _list[Point]\n" in text
+    assert "    below: NotRequired[Sequence[Point | PointArgument]]\n" in text
     assert "    def count(self, stop: int) -> AsyncIterator[Point]: ..." in text
     assert "    def total(self, numbers: Iterable[int]) -> int: ..." in text
     assert "*ids: UUID, **costs: Decimal) -> dict[int, set[str]]: ..." in text
@@ -198,7 +203,9 @@ def test_it_says_what_the_service_says(endpoint: str, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.usefixtures("no_module")
-def test_a_typed_client_works_with_it(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_typed_client_works_with_it(
+    endpoint: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     module = loaded(written(endpoint, capsys, "--name", "Stage"))
     doc = module["Stage"].step.__doc__
     assert [line.strip() for line in doc.strip().splitlines()] == [
@@ -212,6 +219,7 @@ def test_a_typed_client_works_with_it(endpoint: str, capsys: pytest.CaptureFixtu
             1: {"a"}
         }
         assert stage.times(datetime.time(1)) == [{"at": datetime.datetime(2026, 11, 27)}]
+        assert not caplog.records, "its annotations can be read"
         with pytest.raises(AttributeError, match="did you mean 'step'"):
             stage.stepp("x")
 

@@ -136,6 +136,20 @@ def test_of_references_to_references_there_is_an_end() -> None:
     assert "too large to be compared" in str(differences(service, again)[0])
 
 
+def test_what_is_only_taken_has_one_class() -> None:
+    fields = {"a": {"type": "integer"}, "b": {"type": "integer", "default": 1}}
+    point = {"title": "Point", "type": "object", "properties": fields, "required": ["a"]}
+    line = {"title": "Line", "type": "object", "properties": {"end": {"$ref": "#/$defs/Point"}}, "required": ["end"]}
+    definitions = {"Point": point, "Line": line}
+    of_point, of_line = {"$ref": "#/$defs/Point"}, {"$ref": "#/$defs/Line"}
+    text = stub({"f": told({"type": "null"}, definitions, a=of_line)})
+    assert "class Point(TypedDict):\n    a: int\n    b: NotRequired[int]\n" in text
+    assert "def f(self, a: Line) -> None: ..." in text
+    text = stub({"f": told({"type": "null"}, definitions, a=of_line), "g": told(of_point, definitions)})
+    assert "class Line(TypedDict):\n    end: Point | PointArgument\n" in text
+    assert "def g(self) -> Point: ..." in text
+
+
 @pytest.mark.parametrize("text", ["a'b", 'a"b', "'\"", "\U0001f600", "\u202e", "\x00", "\\"])
 def test_texts_are_themselves(text: str) -> None:
     names: dict[str, Any] = {}

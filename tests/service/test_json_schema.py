@@ -150,6 +150,7 @@ def test_what_says_nothing() -> None:
 class Visit:
     at: datetime.datetime
     before: Visit | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 class Stay(NamedTuple):
@@ -170,6 +171,7 @@ def test_times_in_what_has_fields() -> None:
 
     told = of(method)["$defs"]
     assert told["Visit"]["properties"]["at"] == WHEN
+    assert told["Visit"]["properties"]["notes"] == {"type": "array", "items": TEXT, "default": []}
     assert told["Stay"]["prefixItems"] == [WHEN, POINT]
     assert told["Left"]["properties"]["at"] == WHEN
     assert told["Right"]["properties"]["at"] == {"type": "string", "format": "time"}

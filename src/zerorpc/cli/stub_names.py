@@ -16,6 +16,8 @@ _MODULES = {
     "AsyncIterator": "collections.abc",
     "Iterable": "collections.abc",
     "Iterator": "collections.abc",
+    "Mapping": "collections.abc",
+    "Sequence": "collections.abc",
     "Decimal": "decimal",
     "UUID": "uuid",
     "date": "datetime",

@@ -26,6 +26,8 @@ def stub_of(service: Service, name: str | None = None) -> str:
     wanted = name or class_name(service.name)
     blocking, other = names.new(wanted), names.new(f"Async{wanted}")
     types = Types(names)
+    for each in shown.values():
+        types.expect(each.result, each.definitions)
     hidden = [each for each in service.methods if each not in shown]
     bodies = [
         _class(blocking, "Client", types, names, shown, hidden, _blocking),
@@ -48,7 +50,7 @@ def _class(
     lines = [f"class {name}({names.imported('Protocol')}):"]
     lines.append(f'    """For ``zerorpc.typed(client, {name})`` with {"an" if client[0] == "A" else "a"} {client}."""')
     for method in methods.values():
-        result = types.of(method.result, method.definitions)
+        result = types.returned(method.result, method.definitions)
         start, returned = form(method, result, names)
         parameters, why = _parameters(method, types, names, client == "AsyncClient")
         lines.append("")
@@ -102,7 +104,7 @@ def _parameter(
     parameter: Parameter, definitions: Schema, types: Types, names: Names, is_async: bool, optional: bool
 ) -> str:
     schema, name = parameter.schema, parameter.name
-    kind = types.of(schema, definitions)
+    kind = types.taken(schema, definitions)
     if parameter.kind in (Kind.VAR_POSITIONAL, Kind.VAR_KEYWORD):
         return f"{parameter.shown}: {kind}"
     if parameter.streams:

@@ -1,5 +1,5 @@
 """What msgspec leaves out of a JSON Schema and callers in other programs need: which texts are times, and which keys a
-map has that are no texts.
+map has that are no texts, and which fields are empty by default.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ __all__ = ["KEYS", "tell_formats"]
 
 KEYS = "x-keys"  # of a map: the schema of its keys. JSON has only texts there, and MessagePack has any
 _FORMATS = {inspect.DateTimeType: "date-time", inspect.TimeType: "time"}  # as pydantic has them, with a zone or without
+_EMPTY = (list, dict)  # makers of defaults
 
 _Definitions: TypeAlias = "dict[str, object]"
 
@@ -57,7 +58,10 @@ def _tell_fields(kind: Any, schema: dict[str, Any], definitions: _Definitions, s
         if "prefixItems" in found:
             _tell(field.type, found["prefixItems"][place], definitions, seen)
         else:
-            _tell(field.type, found.get("properties", {}).get(field.encode_name), definitions, seen)
+            told = found.get("properties", {}).get(field.encode_name)
+            _tell(field.type, told, definitions, seen)
+            if isinstance(told, dict) and field.default_factory in _EMPTY:
+                told.setdefault("default", field.default_factory())
 
 
 def _options(kind: inspect.Type, schema: dict[str, Any], definitions: _Definitions) -> Iterator[dict[str, Any]]:
