@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import zerorpc
 from tests.service.running import serving, unused_port
 from zerorpc.cli import main
+from zerorpc.keys import KeyPair
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +82,19 @@ def test_what_can_not_be_read(old: str, tmp_path: Path, capsys: pytest.CaptureFi
     for new in (str(tmp_path / "missing.json"), str(tmp_path), "ftp://a:1", nobody):
         assert main(["diff", "--timeout", "0.05", old, new]) == 2
         assert f"zerorpc: {new} can't be read: " in capsys.readouterr().err
+
+
+def test_a_server_that_wants_keys_says_what_to_do(
+    old: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with serving({"step": step}, curve=zerorpc.Curve(KeyPair.generate().secret)) as server:
+        endpoint = server.endpoints[0]
+        assert main(["diff", old, endpoint]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.endswith(f"type: zerorpc trust {endpoint}, or add --curve-server with its public key\n")
 
 
 @pytest.mark.parametrize("words", [[], ["old.json"], ["a", "b", "c"]])

@@ -166,6 +166,10 @@ class Right(msgspec.Struct, tag=True):
     at: datetime.time
 
 
+class Sparse(msgspec.Struct, omit_defaults=True):
+    a: int = 1
+
+
 def test_times_in_what_has_fields() -> None:
     def method(a: list[Visit], b: Stay, c: Left | Right | int) -> Visit | None: ...
 
@@ -176,6 +180,12 @@ def test_times_in_what_has_fields() -> None:
     assert told["Left"]["properties"]["at"] == WHEN
     assert told["Right"]["properties"]["at"] == {"type": "string", "format": "time"}
     assert told["Point"]["properties"]["x"] == NUMBER
+
+
+def test_a_key_that_may_be_missing_from_results_has_no_default() -> None:
+    def method() -> Sparse: ...
+
+    assert of(method)["$defs"]["Sparse"]["properties"] == {"a": WHOLE}
 
 
 def test_defaults_are_what_callers_could_send() -> None:

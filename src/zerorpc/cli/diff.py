@@ -10,7 +10,7 @@ from zerorpc.cli.arguments import parse_addresses
 from zerorpc.cli.calling import connected
 from zerorpc.cli.described import read_service
 from zerorpc.cli.flags import build_client_parser
-from zerorpc.cli.printing import harmless, note, one_line, write
+from zerorpc.cli.printing import note, one_line, write
 from zerorpc.cli.schema import ask, schema_of
 from zerorpc.cli.schema_diff import differences
 from zerorpc.cli.usage import UsageError, program_name
@@ -51,9 +51,11 @@ def diff(argv: Sequence[str]) -> int:
     if len(words) != 2:
         raise UsageError("an old and a new one are needed", f"type: {program_name()} diff old.json tcp://robot:4242")
     old, new = (_read(word, arguments) for word in words)
+    if old is None or new is None:
+        return 2
     found = differences(old, new)
     for each in found:
-        write(harmless(line(str(each))) + "\n")
+        write(f"{line(str(each))}\n")
     untold = [name for name in old.methods if name in new.methods and not (_tells(old, name) and _tells(new, name))]
     if untold:
         note(f"what these take isn't told, and so isn't compared: {line(', '.join(untold))}")
@@ -66,15 +68,16 @@ def _tells(service: Service, name: str) -> bool:
     return service.methods[name].parameters is not None
 
 
-def _read(side: str, arguments: Arguments) -> Service:
+def _read(side: str, arguments: Arguments) -> Service | None:
+    """None for a server that won't have us, once the user is told what to do. Raises UsageError."""
     remedy = f"a file that {program_name()} schema has printed is needed, or the address of a running server"
     try:
         return read_service(_of_server(side, arguments) if "://" in side else _of_file(side))
     except HandshakeFailed as error:
         from zerorpc.cli.trusted import explained
 
-        problem, _, advice = (explained(error, [side]) or one_line(error)).partition("\n")
-        raise UsageError(f"{side} can't be read: {problem}", advice or remedy) from None
+        note(explained(error, [side]) or f"{program_name()}: {one_line(error)}")
+        return None
     except (ZeroRPCError, OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{side} can't be read: {one_line(error)}", remedy) from None
 

@@ -60,8 +60,17 @@ def _tell_fields(kind: Any, schema: dict[str, Any], definitions: _Definitions, s
         else:
             told = found.get("properties", {}).get(field.encode_name)
             _tell(field.type, told, definitions, seen)
-            if isinstance(told, dict) and field.default_factory in _EMPTY:
-                told.setdefault("default", field.default_factory())
+            if isinstance(told, dict):
+                _tell_default(kind, field, told)
+
+
+def _tell_default(kind: Any, field: inspect.Field, told: dict[str, Any]) -> None:
+    """What has a default is in every result, and callers rely on it. Not so where the class has it left out."""
+    config = getattr(kind.cls, "__struct_config__", None)
+    if config is not None and config.omit_defaults:
+        told.pop("default", None)
+    elif field.default_factory in _EMPTY:
+        told.setdefault("default", field.default_factory())
 
 
 def _options(kind: inspect.Type, schema: dict[str, Any], definitions: _Definitions) -> Iterator[dict[str, Any]]:
