@@ -6,7 +6,8 @@ played in order:
 - ``python`` whose first line is ``# name.py``: written to that file; any other is run. What is printed has to contain
   the comments that follow ``print(...)`` on the same line, in order.
 - ``console``: each line after ``$`` is run; the lines below it have to be among what it says, in order, where ``...``
-  stands for anything, and a date or time for any other. A command with an error among them has to fail, others not.
+  stands for anything, and a date or time for any other. A command with an error among them, or a change that would
+  break a caller, has to fail, others not. A line with ``>`` is for a shell.
 - After ``<!-- keeps running -->`` a command goes on while the rest is played. Then it is asked to end, unless it has
   ended, and what it said is looked at.
 
@@ -43,7 +44,7 @@ BLOCK = re.compile(
     r"^(?P<keeps><!-- keeps running -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
-FAILS = re.compile(r"^(\w+Error|zerorpc-client): ", re.MULTILINE)
+FAILS = re.compile(r"^(\w+Error: |zerorpc-client: |WIRE |SOURCE )", re.MULTILINE)
 CHANGING = (
     (re.compile(r"\b\d{4}/\d\d/\d\d\b"), "<date>"),
     (re.compile(r"\[\d{4}(, \d+){8}\]"), "<time>"),
@@ -195,7 +196,7 @@ def play(block: Block, surroundings: Surroundings) -> None:
 
 
 def play_command(line: str, expected: str, keeps_running: bool, surroundings: Surroundings) -> None:
-    command = shlex.split(line)
+    command = shlex.split(line) if ">" not in line else ["sh", "-c", line]
     if command[0] == "make":  # would run this test again; that there is such a target can be seen
         subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
         return

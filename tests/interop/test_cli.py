@@ -117,6 +117,15 @@ def test_our_program_lists_the_old_methods(old_endpoint: str) -> None:
     assert set(methods) == {name for name in dir(Service) if not name.startswith("_")}
 
 
+def test_our_program_writes_a_stub_of_the_old_methods(old_endpoint: str, tmp_path: Path) -> None:
+    text = printed_by(*OUR_CLI, "stub", old_endpoint)
+    compile(text, "stub", "exec")
+    assert '    def add(self, *args: Any, **kwargs: Any) -> Any:\n        """Add two numbers."""\n' in text
+    (tmp_path / "old.json").write_text(printed_by(*OUR_CLI, "schema", old_endpoint))
+    same = run(*OUR_CLI, "diff", str(tmp_path / "old.json"), old_endpoint)
+    assert (same.returncode, same.stdout) == (0, "")
+
+
 def test_our_program_shows_one_old_method(old_endpoint: str) -> None:
     printed = printed_by(*OUR_CLI, "-?", old_endpoint, "echo")
     assert printed.startswith("[cooler]\necho(")

@@ -8,7 +8,7 @@ import datetime
 import enum
 import pathlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jsonschema
 import msgspec
@@ -48,6 +48,7 @@ class Motor:
 
 
 POINT = {"$ref": "#/$defs/Point"}
+WHEN = {"type": "string", "format": "date-time"}
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 TOLD: list[tuple[Any, Any]] = [
     (int, WHOLE),
@@ -60,6 +61,16 @@ TOLD: list[tuple[Any, Any]] = [
     (Point, POINT),
     (dict[str, list[Point]], {"type": "object", "additionalProperties": {"type": "array", "items": POINT}}),
     (datetime.date, {"type": "string", "format": "date"}),
+    (datetime.datetime, WHEN),
+    (datetime.time, {"type": "string", "format": "time"}),
+    (datetime.datetime | None, {"anyOf": [WHEN, {"type": "null"}]}),
+    (list[datetime.datetime], {"type": "array", "items": WHEN}),
+    (
+        tuple[int, datetime.datetime],
+        {"type": "array", "minItems": 2, "maxItems": 2, "items": False} | {"prefixItems": [WHOLE, WHEN]},
+    ),
+    (dict[int, datetime.datetime], {"type": "object", "additionalProperties": WHEN, "x-keys": WHOLE}),
+    (dict[Axis, int], {"type": "object", "additionalProperties": WHOLE, "x-keys": {}}),
     (Annotated[int, msgspec.Meta(ge=3)], {"type": "integer", "minimum": 3}),
     (Annotated[int, pydantic.Field(gt=3)], {"type": "integer", "exclusiveMinimum": 3}),
     (Model, {"title": "Model", "type": "object", "properties": {"n": {"title": "N", **WHOLE}}, "required": ["n"]}),
@@ -111,6 +122,12 @@ def test_the_arguments_by_name() -> None:
         "required": ["points"],
         "additionalProperties": {"type": "string", "format": "date"},
     }
+    assert told["parameters"] == [
+        {"name": "points", "kind": "positional-only"},
+        {"name": "more", "kind": "variadic positional"},
+        {"name": "speed", "kind": "keyword-only"},
+        {"name": "marks", "kind": "variadic keyword"},
+    ]
     assert told["$defs"]["Point"]["required"] == ["x"]
     assert told["result"] == {"type": "null"}
 
@@ -123,9 +140,61 @@ def test_what_says_nothing() -> None:
             "properties": {"a": {}, "b": {}, "c": {"default": None}},  # JSON has no octets
             "required": ["a"],
             "additionalProperties": False,
-        }
+        },
+        "parameters": [{"name": name, "kind": "positional or keyword"} for name in "abc"],
     }
     assert json_schema(Method("max", max)) is None
+
+
+@dataclasses.dataclass
+class Visit:
+    at: datetime.datetime
+    before: Visit | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+class Stay(NamedTuple):
+    begin: datetime.datetime
+    point: Point
+
+
+class Left(msgspec.Struct, tag=True):
+    at: datetime.datetime
+
+
+class Right(msgspec.Struct, tag=True):
+    at: datetime.time
+
+
+class Sparse(msgspec.Struct, omit_defaults=True):
+    a: int = 1
+
+
+def test_times_in_what_has_fields() -> None:
+    def method(a: list[Visit], b: Stay, c: Left | Right | int) -> Visit | None: ...
+
+    told = of(method)["$defs"]
+    assert told["Visit"]["properties"]["at"] == WHEN
+    assert told["Visit"]["properties"]["notes"] == {"type": "array", "items": TEXT, "default": []}
+    assert told["Stay"]["prefixItems"] == [WHEN, POINT]
+    assert told["Left"]["properties"]["at"] == WHEN
+    assert told["Right"]["properties"]["at"] == {"type": "string", "format": "time"}
+    assert told["Point"]["properties"]["x"] == NUMBER
+
+
+def test_a_key_that_may_be_missing_from_results_has_no_default() -> None:
+    def method() -> Sparse: ...
+
+    assert of(method)["$defs"]["Sparse"]["properties"] == {"a": WHOLE}
+
+
+def test_defaults_are_what_callers_could_send() -> None:
+    def method(axis: Axis = Axis.Y, path: pathlib.Path = pathlib.Path("x"), n: int = 3) -> None: ...
+
+    told = of(method)["arguments"]["properties"]
+    assert told["axis"] == {"$ref": "#/$defs/Axis", "default": "y"}
+    assert told["path"] == TEXT
+    assert told["n"] == {**WHOLE, "default": 3}
 
 
 def test_streams_both_ways() -> None:
@@ -138,6 +207,7 @@ def test_streams_both_ways() -> None:
 
     for told in (of(takes), of(atakes)):
         assert told["arguments"]["properties"] == {"numbers": {"type": "array", "items": WHOLE}}
+        assert told["parameters"] == [{"name": "numbers", "kind": "positional or keyword", "streams": True}]
         assert told["result"] == POINT, "of each item"
     assert of(zerorpc.rep(takes))["result"] == {"type": "array", "items": POINT}
     assert of(zerorpc.stream(lambda: [1]))["arguments"]["properties"] == {}

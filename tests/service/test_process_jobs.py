@@ -101,6 +101,7 @@ def test_they_are_described_like_others(client: zerorpc.Client) -> None:
                 "properties": {"value": {"default": None}},
                 "additionalProperties": False,
             },
+            "parameters": [{"name": "value", "kind": "positional or keyword"}],
             "result": {},
         },
     }

@@ -23,7 +23,7 @@ from zerorpc.cli.printing import OutputClosed, note, one_line, write
 from zerorpc.cli.usage import UsageError, program_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
 
@@ -67,22 +67,8 @@ def _run(argv: Sequence[str]) -> int:
 
 def _dispatch(argv: Sequence[str]) -> int:
     command = command_of(argv)
-    if command == "bench":
-        from zerorpc.cli.bench import bench
-
-        return bench(argv[1:])
-    if command == "keygen":
-        from zerorpc.cli.keygen import keygen
-
-        return keygen(argv[1:])
-    if command == "schema":
-        from zerorpc.cli.schema import schema
-
-        return schema(argv[1:])
-    if command == "trust":
-        from zerorpc.cli.trust import trust
-
-        return trust(argv[1:])
+    if command is not None:
+        return _command(command)(argv[1:])
     try:
         arguments = parse(argv)
     except SystemExit:  # the help is printed, as far as stdout's buffer
@@ -100,6 +86,32 @@ def _dispatch(argv: Sequence[str]) -> int:
     from zerorpc.cli.calling import call
 
     return call(arguments)
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    if name == "bench":
+        from zerorpc.cli.bench import bench
+
+        return bench
+    if name == "diff":
+        from zerorpc.cli.diff import diff
+
+        return diff
+    if name == "keygen":
+        from zerorpc.cli.keygen import keygen
+
+        return keygen
+    if name == "schema":
+        from zerorpc.cli.schema import schema
+
+        return schema
+    if name == "stub":
+        from zerorpc.cli.stub import stub
+
+        return stub
+    from zerorpc.cli.trust import trust
+
+    return trust
 
 
 def _log_to_stderr(debug: bool) -> None:

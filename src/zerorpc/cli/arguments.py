@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from zerorpc import Curve
 
-COMMANDS = ("bench", "keygen", "schema", "trust")
+COMMANDS = ("bench", "diff", "keygen", "schema", "stub", "trust")
 
 
 class Arguments(argparse.Namespace):
@@ -90,6 +90,19 @@ def parse(argv: Sequence[str]) -> Arguments:
     if not arguments.version:
         place_words(arguments, words)
     return arguments
+
+
+def parse_addresses(parser: Parser, argv: Sequence[str]) -> tuple[Arguments, list[str]]:
+    """Understand the command line of a command whose words are addresses, or files; they are returned.
+
+    Raises UsageError when it is wrong, and SystemExit once argparse has printed the help.
+    """
+    arguments = Arguments()
+    words = parse_with(parser, argv, arguments)
+    arguments.server, arguments.connect, arguments.bind = False, [], []
+    arguments.curve = curve_of(arguments.curve, arguments.curve_server)
+    _check_tls(arguments, [word for word in words if "://" in word])
+    return arguments, words
 
 
 def curve_of(key_file: object, server_key: str | None) -> Curve | None:
@@ -200,10 +213,14 @@ def _check_roles(arguments: Arguments) -> None:
     for flag, given in others.items():
         if given:
             raise UsageError(f"{flag} is for {'clients' if arguments.server else 'servers'}", f"leave out {flag}")
-    addresses = [*arguments.connect, *arguments.bind]
+    _check_tls(arguments, [*arguments.connect, *arguments.bind])
+
+
+def _check_tls(arguments: Arguments, addresses: Sequence[str]) -> None:
+    """The same for the files of TLS."""
     files = {"--tls-cert": arguments.tls_cert, "--tls-key": arguments.tls_key, "--tls-ca": arguments.tls_ca}
     given_files = [flag for flag, file in files.items() if file]
-    if given_files and not any(address.startswith("tls+tcp://") for address in addresses):
+    if given_files and addresses and not any(address.startswith("tls+tcp://") for address in addresses):
         problem = f"{given_files[0]} does nothing at {addresses[0]}, which is in clear"
         raise UsageError(problem, "write tls+tcp:// in place of tcp://")
 

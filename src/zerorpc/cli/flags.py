@@ -20,6 +20,8 @@ examples:
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
+  %(prog)s stub tcp://127.0.0.1:4242                   the same as Python, for typed clients
+  %(prog)s diff old.json tcp://127.0.0.1:4242          what would break its callers
   %(prog)s keygen robot                                make keys for CURVE
   %(prog)s trust tcp://robot:4242                      trust a server's key
 """
@@ -32,8 +34,10 @@ def build_parser() -> Parser:
         usage="%(prog)s [options] address [method [parameter ...]]\n"
         "       %(prog)s [options] --server --bind address module\n"
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
+        "       %(prog)s diff [options] old new\n"
         "       %(prog)s keygen name\n"
         "       %(prog)s schema [options] address\n"
+        "       %(prog)s stub [options] address\n"
         "       %(prog)s trust [options] [address]",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,
@@ -61,6 +65,20 @@ def build_parser() -> Parser:
     return parser
 
 
+def build_client_parser(command: str, usage: str, description: str, epilog: str) -> Parser:
+    """The flags of a command that connects to servers; what more it has is its own to add."""
+    parser = Parser(
+        prog=f"{program_name()} {command}",
+        usage=f"%(prog)s {usage}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_client_flags(parser)
+    parser.add_argument("-d", "--debug", action="store_true", help="log every event that is sent or received")
+    return parser
+
+
 def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     repeatable = "can be repeated, and mixed with"
     add = parser.add_argument
@@ -68,7 +86,20 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     add("--bind", action="append", default=[], metavar="address", help=f"listen here; {repeatable} --connect")
     add("--ipc-mode", type=octal, metavar="mode", help="mode of the socket of each ipc path to listen at, such as 660")
     add("--ipc-owner", metavar="user:group", help="owner of it, group of it, or both")
+    _add_client_flags(parser)
+    add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
+    add("--allow-keys", metavar="folder", help="let in who has one of the public keys there, by CURVE (server only)")
+    add("--pair", action="store_true", help="show a code by which one more client gets its key there (server only)")
+    add("--pair-as", metavar="name", help="--pair, for a client that is known by this name from then on")
     client, server = declared(ClientSettings), declared(ServerSettings)
+    for name in server:
+        if name not in client and server[name].unit != "function":
+            add_setting(parser, name, server[name], getattr(ServerSettings(), name), "server only")
+
+
+def _add_client_flags(parser: argparse.ArgumentParser) -> None:
+    """What a client needs to reach a server, and servers have in part as well."""
+    add, client = parser.add_argument, declared(ClientSettings)
     add_setting(parser, "timeout", client["timeout"], ClientSettings().timeout, "client only")
     add_setting(parser, "heartbeat", client["heartbeat"], ClientSettings().heartbeat)
     add_setting(parser, "curve", client["curve"], None)
@@ -81,13 +112,6 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     add_tls_flags(parser)
     add("--limit", action="append", default=[], type=limit, metavar="name=number", help="of what a peer may take")
     add("--user", metavar="name", help="user by PLAIN; the password is asked for, or in ZERORPC_PASSWORD (client only)")
-    add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
-    add("--allow-keys", metavar="folder", help="let in who has one of the public keys there, by CURVE (server only)")
-    add("--pair", action="store_true", help="show a code by which one more client gets its key there (server only)")
-    add("--pair-as", metavar="name", help="--pair, for a client that is known by this name from then on")
-    for name in server:
-        if name not in client and server[name].unit != "function":
-            add_setting(parser, name, server[name], getattr(ServerSettings(), name), "server only")
 
 
 def add_tls_flags(parser: argparse.ArgumentParser) -> None:

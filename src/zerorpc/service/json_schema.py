@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from zerorpc.service.annotations import alternatives, is_of_pydantic, unaliased, with_limits
+from zerorpc.service.json_formats import tell_formats
 from zerorpc.service.methods import Method
 from zerorpc.service.schema import ITERATORS, evaluated
 from zerorpc.service.signatures import sendable
@@ -23,6 +24,8 @@ def json_schema(method: Method) -> dict[str, Any] | None:
 
     ``arguments`` is the schema of an object with the arguments by name, ``result`` that of the result, or of each item
     of a method that streams. References lead into ``$defs`` beside them. What nothing is known of may be anything: {}.
+    ``parameters`` tells what JSON Schema has no word for: their order, of which kind each is, in Python's words, and
+    which take a stream.
     """
     try:
         signature = inspect.signature(method.entered)
@@ -30,7 +33,7 @@ def json_schema(method: Method) -> dict[str, Any] | None:
         return None
     definitions: dict[str, object] = {}
     arguments = _arguments(method, signature, definitions)
-    told: dict[str, Any] = {"arguments": arguments}
+    told: dict[str, Any] = {"arguments": arguments, "parameters": _parameters(method, signature)}
     if signature.return_annotation is not signature.empty:
         told["result"] = _of_result(method, signature.return_annotation, definitions)
     if definitions:
@@ -52,13 +55,21 @@ def _arguments(method: Method, signature: inspect.Signature, definitions: dict[s
         if parameter.kind is parameter.VAR_POSITIONAL or name in method.takes:
             schema = {"type": "array", "items": schema}
         if parameter.default is not parameter.empty:
-            default = sendable(parameter.default)
-            schema = {**schema, "default": default} if _is_json(default) else schema
+            default = parameter.default.value if isinstance(parameter.default, enum.Enum) else parameter.default
+            told_as_it_is = sendable(default) is default  # and not described
+            schema = {**schema, "default": default} if told_as_it_is and _is_json(default) else schema
         elif parameter.kind is not parameter.VAR_POSITIONAL:
             required.append(name)
         properties[name] = schema
     told = {"type": "object", "properties": properties, "additionalProperties": others}
     return {**told, "required": required} if required else told
+
+
+def _parameters(method: Method, signature: inspect.Signature) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "kind": parameter.kind.description, **({"streams": True} if name in method.takes else {})}
+        for name, parameter in signature.parameters.items()
+    ]
 
 
 def _of_result(method: Method, annotation: object, definitions: dict[str, object]) -> Any:
@@ -106,6 +117,7 @@ def _of(annotation: object, definitions: dict[str, object]) -> Any:
         if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
             return {"title": annotation.__name__, "enum": [member.value for member in annotation]}
         return {}
+    tell_formats(translated, schema, found)
     definitions.update(found)
     return schema
 
