@@ -11,8 +11,8 @@ import pytest
 
 import zerorpc
 from zerorpc.cli import main
-from zerorpc.cli.calling import decode_parameters
 from zerorpc.cli.usage import UsageError
+from zerorpc.cli.words import decode_parameters
 
 
 class FakeClient:
