@@ -323,9 +323,9 @@ def test_remote_errors(run: Run, shared: str) -> None:
     unknown = run(shared, "nothing")
     assert (unknown.code, unknown.out) == (1, "")
     assert unknown.err.splitlines()[1:] == ['zerorpc-client: there is no method "nothing"']
-    assert run(shared, "ad").err.splitlines()[1:] == [
-        'zerorpc-client: there is no method "ad"; did you mean odd or add?'
-    ]
+    near = run(shared, "addd")
+    assert near.code == 1
+    assert near.err.splitlines()[1:] == ['zerorpc-client: there is no method "addd"; did you mean add?']
     wrong = run(shared, "boom", "now")
     assert wrong.code == 1
     assert wrong.err.splitlines()[1:] == [

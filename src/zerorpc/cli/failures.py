@@ -91,7 +91,7 @@ def _hint(error: BaseException, ask: Callable[..., object], method: str, words: 
     """How a TypeError may be avoided that comes of a number having arrived as text."""
     if not isinstance(error, errors.RemoteError) or error.name != "TypeError" or error.ran is False:
         return None
-    if not words.typed_values(None):
+    if words.as_json:
         return None
     try:
         values = words.typed_values(parameters_of(ask, method))

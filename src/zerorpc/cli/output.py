@@ -27,7 +27,7 @@ def check_output(arguments: Arguments) -> None:
     if mode is not None and stat.S_ISDIR(mode):
         raise UsageError(f"-o {arguments.output} is a folder", "name a file in it")
     needed = [arguments.output] if mode is not None else []
-    if mode is None or stat.S_ISREG(mode):
+    if mode is None or _is_replaceable(arguments.output, mode):
         needed.append(os.path.dirname(path))
     for each in needed:
         if not os.access(each, os.W_OK):
@@ -93,7 +93,7 @@ def _save(path: str, pieces: Iterator[bytes]) -> None:
 def _replacing(path: str) -> Iterator[BinaryIO]:
     """A file that takes the path's place when all is written, and is removed if anything goes wrong before."""
     mode = _mode(path)
-    if mode is not None and not stat.S_ISREG(mode):  # such as /dev/null: nothing may take its place
+    if mode is not None and not _is_replaceable(path, mode):
         with open(path, "wb") as device:
             yield device
         return
@@ -110,6 +110,11 @@ def _replacing(path: str) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise
+
+
+def _is_replaceable(path: str, mode: int) -> bool:
+    """Not so are /dev/null, and /dev/stdout, which may stand for a file that has no name any more."""
+    return stat.S_ISREG(mode) and os.path.exists(os.path.realpath(path))
 
 
 def _mode(path: str) -> int | None:

@@ -43,7 +43,7 @@ class Words:
     """
 
     def __init__(self, params: Sequence[str], literal: int = 0, as_json: bool = False) -> None:
-        self._as_json = as_json
+        self.as_json: bool = as_json
         self._stdin_is_read = False
         first_literal = len(params) - literal
         self._words = [self._read(number, text, number > first_literal) for number, text in enumerate(params, 1)]
@@ -59,9 +59,7 @@ class Words:
         return self._given
 
     def typed_values(self, parameters: Parameters | None) -> list[str]:
-        """The words that would be something else than text with --json, and that no annotation has converted."""
-        if self._as_json:
-            return []
+        """The words that were sent as text, that no annotation has converted, and that --json would have."""
         named = [] if parameters is None else [word for word in self._words if parameters.has(word.name)]
         unnamed = [word for word in self._words if word not in named]
         found = [(word.text.partition("=")[2], parameters and parameters.of_name(word.name)) for word in named]
@@ -74,18 +72,18 @@ class Words:
         name, equals, value = text.partition("=")
         if not (equals and name.isidentifier()):
             return Word(number, text, None, self._value(number, text))
-        if self._as_json and not _is_file(value):  # a word that begins with a name is no JSON itself
+        if self.as_json and not _is_file(value):  # a word that begins with a name is no JSON itself
             self._decoded(number, value)
         return Word(number, text, name, None)
 
     def _value(self, number: int, text: str) -> object:
         if _is_file(text):
             content = self._content(text.removeprefix("@"))
-            return self._decoded(number, _text_of(content, "and so no JSON")) if self._as_json else content
+            return self._decoded(number, _text_of(content, "and so no JSON")) if self.as_json else content
         return self._decoded(number, text[1:] if text.startswith("@@") else text)
 
     def _decoded(self, number: int, text: str) -> object:
-        return _decode_json(number, text) if self._as_json else _decode_text(number, text)
+        return _decode_json(number, text) if self.as_json else _decode_text(number, text)
 
     def _content(self, file: str) -> Content:
         if file == "-":
@@ -123,7 +121,7 @@ class Words:
         return args, kwargs
 
     def _unnamed(self, word: Word) -> object:
-        if self._as_json:
+        if self.as_json:
             raise UsageError(f"{word.text} is not JSON, and the method has no parameter {word.name} that is known")
         return _decode_text(word.number, word.text)
 
