@@ -26,8 +26,9 @@ hypothesis.settings.load_profile("zerorpc")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Whoever runs the tests may know servers, and have keys of their own.
+# Whoever runs the tests may know servers, have keys of their own, and call one server most often.
 os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "zerorpc-tests-without-settings")
+os.environ.pop("ZERORPC_ADDRESS", None)
 
 ROOT = Path(__file__).parents[1]
 

@@ -195,3 +195,56 @@ def test_a_key_that_begins_with_a_dash(form: list[str]) -> None:
 def test_a_flag_where_a_value_is_needed_is_told() -> None:
     with pytest.raises(UsageError, match="--curve-server: expected one argument"):
         parse(["--curve-server", "--json", "tcp://127.0.0.1:1"])
+
+
+@pytest.mark.parametrize(
+    ("line", "connect", "bind", "command", "params"),
+    [
+        ("", [HERE], [], None, []),
+        ("echo 1", [HERE], [], "echo", ["1"]),
+        ("-? echo", [HERE], [], "echo", []),
+        ("arm.lift tcp://a:1", [HERE], [], "arm.lift", ["tcp://a:1"]),
+        ("tcp://a:1 echo", ["tcp://a:1"], [], "echo", []),
+        ("ipc://s", ["ipc://s"], [], None, []),
+        ("a:1 echo", ["a:1"], [], "echo", []),  # it is told that the scheme is missing
+        ("--connect ipc://s echo", ["ipc://s"], [], "echo", []),
+        ("--bind ipc://s echo", [], ["ipc://s"], "echo", []),
+        ("--server ipc://s time", ["ipc://s"], [], "time", []),
+    ],
+)
+def test_the_usual_address(
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    connect: list[str],
+    bind: list[str],
+    command: str | None,
+    params: list[str],
+) -> None:
+    monkeypatch.setenv("ZERORPC_ADDRESS", HERE)
+    arguments = parse(line.split())
+    assert (arguments.connect, arguments.bind) == (connect, bind)
+    assert (arguments.command, arguments.params) == (command, params)
+
+
+def test_a_server_has_no_usual_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZERORPC_ADDRESS", HERE)
+    with pytest.raises(UsageError, match="no address given"):
+        parse(["--server"])
+
+
+@pytest.mark.parametrize(
+    ("line", "literal"), [("{0} m 1 2", 0), ("{0} m 1 -- 2 3", 2), ("-- {0} m 1", 1), ("{0} m --", 0), ("{0} -- m", 0)]
+)
+def test_parameters_that_stay_as_they_are(line: str, literal: int) -> None:
+    assert parse(line.format(HERE).split()).literal == literal
+
+
+@pytest.mark.parametrize("flag", ["-o file", "--raw", "--jsonl", "--watch 2"])
+def test_flags_of_calls_are_for_calls(flag: str) -> None:
+    name = flag.split(maxsplit=1)[0]
+    for line, whose in (("{0}", "calls"), ("-? {0} m", "calls"), ("--server {0} time", "clients")):
+        with pytest.raises(UsageError) as caught:
+            parse([*flag.split(), *line.format(HERE).split()])
+        assert caught.value.problem == f"{name} is for {whose}"
+    arguments = parse([*flag.split(), HERE, "m"])
+    assert any([arguments.output, arguments.raw, arguments.jsonl, arguments.watch])

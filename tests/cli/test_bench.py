@@ -75,6 +75,13 @@ def test_defaults() -> None:
     assert parse([HERE, "--rate", "5"]).concurrency == 1000
 
 
+def test_the_usual_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZERORPC_ADDRESS", HERE)
+    assert (parse([]).address, parse([]).method) == (HERE, PING)
+    assert (parse(["add", "1"]).address, parse(["add", "1"]).params) == (HERE, ["1"])
+    assert parse(["ipc://s", "add"]).address == "ipc://s"
+
+
 def test_flags_and_words_in_any_position() -> None:
     line = "--rate 1.5e3 {0} -c 7 add --json 1 --connections 3 -2 --duration 2 --warmup 0 --payload 64KiB"
     arguments = parse([*line.format(HERE).split(), "--timeout=1", "--heartbeat", "2", "--report", "json"])

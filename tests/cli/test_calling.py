@@ -11,8 +11,8 @@ import pytest
 
 import zerorpc
 from zerorpc.cli import main
-from zerorpc.cli.calling import decode_parameters
 from zerorpc.cli.usage import UsageError
+from zerorpc.cli.words import decode_parameters
 
 
 class FakeClient:
@@ -235,3 +235,15 @@ def test_limits(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> 
         assert "is no limit such as message=1000000; there are message, values," in capsys.readouterr().err
     assert main(["--limit", "message=1", "ipc:///tmp/x", "hello"]) == 2
     assert "the limit message has to be from 1024 to 134217728, not 1" in capsys.readouterr().err
+
+
+def test_the_usual_address_is_called(
+    answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZERORPC_ADDRESS", "ipc://usual")
+    answers["add"] = 3
+    assert main(["add", "1", "2"]) == 0
+    assert FakeClient.made.links == ["connect ipc://usual"]
+    answers["_zerorpc_inspect"] = {"name": "S", "methods": {}}
+    assert main(["schema"]) == 0
+    assert FakeClient.made.links == ["connect ipc://usual"]

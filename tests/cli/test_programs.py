@@ -203,10 +203,11 @@ def test_the_readme_from_top_to_bottom(start: Start, run: Run) -> None:
 
     failed = run(endpoint, "sleep", "3")
     assert (failed.code, failed.out) == (1, "")
-    connecting, traceback, *_, last = failed.err.splitlines()
+    connecting, traceback, *_, last, hint = failed.err.splitlines()
     assert connecting == f'Connecting to "{endpoint}"'
     assert traceback == "Traceback (most recent call last):"
     assert last == "TypeError: 'str' object cannot be interpreted as an integer"
+    assert hint == "3 was sent as text: add --json, or annotate the method's parameters"
 
     assert run("--json", endpoint, "sleep", "0.01") == (0, "None\n", f'Connecting to "{endpoint}"\n')
 
@@ -321,7 +322,10 @@ def test_remote_errors(run: Run, shared: str) -> None:
     assert failed.err.count("Traceback") == 1  # the remote one, and none of ours
     unknown = run(shared, "nothing")
     assert (unknown.code, unknown.out) == (1, "")
-    assert unknown.err.splitlines()[1:] == ["Traceback (most recent call last):", "NameError: nothing"]
+    assert unknown.err.splitlines()[1:] == ['zerorpc-client: there is no method "nothing"']
+    near = run(shared, "addd")
+    assert near.code == 1
+    assert near.err.splitlines()[1:] == ['zerorpc-client: there is no method "addd"; did you mean add?']
     wrong = run(shared, "boom", "now")
     assert wrong.code == 1
     assert wrong.err.splitlines()[1:] == [

@@ -94,6 +94,16 @@ def test_a_key_that_is_here_already(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert KnownServers().all() == {endpoint: SERVER.public}
 
 
+def test_a_changed_key_of_the_usual_server(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = endpoint.replace("127.0.0.1", "localhost")  # an error alone would have what that was resolved to
+    KnownServers().trust(named, OTHER.public)
+    monkeypatch.setenv("ZERORPC_ADDRESS", named)
+    assert main(["add", "1", "2"]) == 1
+    assert f"THE KEY OF {named} HAS CHANGED. Nothing was sent to it.\n" in told(capsys)
+
+
 def test_a_changed_key_is_refused_loudly(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
     KnownServers().trust(endpoint, OTHER.public)
     for command in (

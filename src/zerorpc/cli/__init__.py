@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from zerorpc import __version__, errors
 from zerorpc.cli.arguments import command_of, parse
+from zerorpc.cli.failures import report
 from zerorpc.cli.loading import BrokenService
-from zerorpc.cli.printing import OutputClosed, note, one_line, write
+from zerorpc.cli.printing import OutputClosed, note, write
 from zerorpc.cli.usage import UsageError, program_name
 
 if TYPE_CHECKING:
@@ -49,19 +50,11 @@ def _run(argv: Sequence[str]) -> int:
     except BrokenService as error:
         note(error.report())
         return FAILURE
-    except errors.RemoteError as error:
-        note(remote_report(error))
-        return FAILURE
-    except errors.HandshakeFailed as error:
-        from zerorpc.cli.trusted import explained
-
-        note(explained(error, argv) or f"{program_name()}: {one_line(error)}")
-        return FAILURE
     except (errors.EndpointError, errors.SerializationError) as error:
-        note(f"{program_name()}: {one_line(error)}")
+        note(report(error, argv))
         return USAGE
     except (errors.ZeroRPCError, OSError) as error:
-        note(f"{program_name()}: {one_line(error)}")
+        note(report(error, argv))
         return FAILURE
 
 
@@ -121,15 +114,3 @@ def _log_to_stderr(debug: bool) -> None:
     logging.basicConfig()
     if debug:
         logging.getLogger("zerorpc").setLevel(logging.DEBUG)
-
-
-def remote_report(error: errors.RemoteError) -> str:
-    """What a remote exception looks like here: its own traceback, whose last line names it.
-
-    A version 1 peer sends no traceback, and that of a peer in another language may lack the message.
-    """
-    summary = f"{error.name}: {error.msg}"
-    traceback = str(error.traceback or "").rstrip()
-    if traceback and str(error.msg) in traceback:
-        return traceback
-    return f"{traceback}\n{summary}".lstrip()

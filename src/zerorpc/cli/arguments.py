@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import re
 from typing import TYPE_CHECKING
 
 from zerorpc.cli.flags import Parser, build_parser
@@ -58,12 +59,17 @@ class Arguments(argparse.Namespace):
     pair_as: str | None
     json: bool
     print_json: bool
+    output: str | None
+    raw: bool
+    jsonl: bool
+    watch: float | None
     inspect: bool
     active_hb: bool
     debug: bool
     version: bool
     command: str | None
     params: list[str]
+    literal: int  # how many of the last words came after ``--``
 
     @property
     def tls(self) -> Tls | None:
@@ -122,7 +128,7 @@ def curve_of(key_file: object, server_key: str | None) -> Curve | None:
 def parse_with(parser: Parser, argv: Iterable[str], arguments: argparse.Namespace) -> list[str]:
     """Fill in the flags and return the words; or answer the shell, if it asks for completions."""
     _complete_in_shell(parser)
-    options, words = separate(argv, parser.options_with_value, parser.options_alone)
+    options, words, arguments.literal = separate(argv, parser.options_with_value, parser.options_alone)
     parser.parse_args(options, arguments)
     return words
 
@@ -143,8 +149,11 @@ def command_of(argv: Sequence[str]) -> str | None:
 # First the flags are told from the words…
 
 
-def separate(argv: Iterable[str], with_value: Iterable[str], alone: Iterable[str] = ()) -> tuple[list[str], list[str]]:
-    """Split a command line into its flags, each with its value, and its words, each in the order typed.
+def separate(
+    argv: Iterable[str], with_value: Iterable[str], alone: Iterable[str] = ()
+) -> tuple[list[str], list[str], int]:
+    """Split a command line into its flags, each with its value, and its words, each in the order typed; and count the
+    words after ``--``.
 
     A long flag may be shortened, but one that is ``alone``, such as --pair, is no shorter form of --pair-as.
 
@@ -153,10 +162,11 @@ def separate(argv: Iterable[str], with_value: Iterable[str], alone: Iterable[str
     """
     options: list[str] = []
     words: list[str] = []
+    literal: list[str] = []
     rest = iter(argv)
     for token in rest:
         if token == "--":
-            words.extend(rest)
+            literal.extend(rest)
         elif not token.startswith("-") or token == "-" or is_number(token):
             words.append(token)
         else:
@@ -165,7 +175,7 @@ def separate(argv: Iterable[str], with_value: Iterable[str], alone: Iterable[str
             if token in with_value or (shortened and any(name.startswith(token) for name in with_value)):
                 options.extend(itertools.islice(rest, 1))
                 _join_key(options)
-    return options, words
+    return options, [*words, *literal], len(literal)
 
 
 def _join_key(options: list[str]) -> None:
@@ -185,11 +195,13 @@ def place_words(arguments: Arguments, words: Sequence[str]) -> None:
     """
     remaining = list(words)
     if not (arguments.bind or arguments.connect):
+        remaining = remaining if arguments.server else with_address(words)
         if not remaining:
             raise UsageError("no address given", _how_to_start(arguments.server))
         arguments.connect = [remaining.pop(0)]
     arguments.command = remaining.pop(0) if remaining else None
     arguments.params = remaining
+    arguments.literal = min(arguments.literal, len(remaining))
     _check_roles(arguments)
     if arguments.server and arguments.command is None:
         raise UsageError("nothing to serve: no module given", _how_to_start(server=True))
@@ -198,10 +210,21 @@ def place_words(arguments: Arguments, words: Sequence[str]) -> None:
         raise UsageError(problem, _how_to_start(server=True))
 
 
+def with_address(words: Sequence[str]) -> list[str]:
+    """The words, and before them the address in ZERORPC_ADDRESS if there is one and they begin with none."""
+    usual = os.environ.get("ZERORPC_ADDRESS")
+    is_given = bool(words) and ("://" in words[0] or re.fullmatch(r"[^/]*:\d+", words[0]) is not None)
+    return [usual, *words] if usual and not is_given else list(words)
+
+
 def _check_roles(arguments: Arguments) -> None:
     """Raises UsageError for what would do nothing, and without which a user may believe to be safe."""
+    of_calls = {"-o": arguments.output, "--raw": arguments.raw, "--jsonl": arguments.jsonl, "--watch": arguments.watch}
+    if not arguments.server and (arguments.command is None or arguments.inspect):
+        for flag in filter(of_calls.get, of_calls):
+            raise UsageError(f"{flag} is for calls", f"name a method, or leave out {flag}")
     others = (
-        {"--user": arguments.user}
+        {"--user": arguments.user, **of_calls}
         if arguments.server
         else {
             "--rights": arguments.rights,

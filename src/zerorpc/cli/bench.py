@@ -17,15 +17,15 @@ import sys
 import time
 from typing import TYPE_CHECKING, cast
 
-from zerorpc.cli.arguments import parse_with, tls_of
+from zerorpc.cli.arguments import parse_with, tls_of, with_address
 from zerorpc.cli.bench_load import SECOND, Load
 from zerorpc.cli.bench_report import Subject, number, print_json, print_text
-from zerorpc.cli.calling import decode_parameters
 from zerorpc.cli.flags import Parser, add_setting, add_tls_flags
 from zerorpc.cli.printing import note, write
 from zerorpc.cli.trusted import curve_for
 from zerorpc.cli.usage import UsageError, program_name
 from zerorpc.cli.values import count, seconds
+from zerorpc.cli.words import decode_parameters
 from zerorpc.errors import RemoteError
 from zerorpc.settings import ClientSettings, declared
 
@@ -237,7 +237,7 @@ def parse(argv: Sequence[str]) -> BenchArguments:
     Raises UsageError when it is wrong, and SystemExit once argparse has printed the help.
     """
     arguments = BenchArguments()
-    words = parse_with(build_parser(), argv, arguments)
+    words = with_address(parse_with(build_parser(), argv, arguments))
     if not words:
         raise UsageError(
             "no address given", f"type: {program_name()} bench tcp://127.0.0.1:4242 [method [parameter ...]]"

@@ -8,9 +8,14 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from zerorpc.cli.failures import report_of_call
 from zerorpc.cli.links import open_links
-from zerorpc.cli.printing import show, show_stream
+from zerorpc.cli.output import check_output, put
+from zerorpc.cli.parameters import parameters_of
+from zerorpc.cli.printing import note
 from zerorpc.cli.usage import UsageError
+from zerorpc.cli.words import Words
+from zerorpc.errors import RemoteError
 
 if TYPE_CHECKING:
     from zerorpc import Client, Plain
@@ -25,20 +30,42 @@ def call(arguments: Arguments) -> int:
     Returns the exit code. Raises what zerorpc.Client raises, and UsageError for a wrong parameter, which is
     found before anything is connected.
     """
-    parameters = decode_parameters(arguments.params, arguments.json)
-    from zerorpc import options
-
-    with connected(arguments) as client:
-        if arguments.command is None or arguments.inspect:
+    method = None if arguments.inspect else arguments.command
+    if method is None:
+        with connected(arguments) as client:
             from zerorpc.cli.listing import show_service
 
             return show_service(client, arguments.command, arguments.inspect, arguments.print_json)
-        caller = client if arguments.json else options(client, words=True)
-        result = caller(arguments.command, *parameters)
-        if isinstance(result, Iterator):
-            show_stream(result, arguments.print_json)
-        else:
-            show(result, arguments.print_json)
+    words = Words(arguments.params, arguments.literal, arguments.json)
+    check_output(arguments)
+    with connected(arguments) as client:
+        return _call(client, method, words, arguments)
+
+
+def _call(client: Client, method: str, words: Words, arguments: Arguments) -> int:
+    from zerorpc import options
+
+    caller = options(client, words=not arguments.json)
+
+    def make() -> object:
+        args, kwargs = words.arguments(lambda: parameters_of(client, method))
+        return caller(method, *args, **kwargs)
+
+    def show(result: object) -> None:
+        put(result, arguments)
+
+    def report(error: BaseException) -> str:
+        return report_of_call(error, arguments.connect, client, method, words)
+
+    if arguments.watch is not None:
+        from zerorpc.cli.watching import watch
+
+        watch(" ".join([method, *arguments.params]), arguments.watch, make, show, report)
+    try:
+        show(make())
+    except RemoteError as error:
+        note(report(error))
+        return 1
     return 0
 
 
@@ -81,35 +108,3 @@ def _plain(arguments: Arguments) -> Plain | None:
         return Plain(user, password)
     except ValueError as error:
         raise UsageError(str(error)) from None
-
-
-def decode_parameters(params: list[str], as_json: bool) -> list[object]:
-    """Turn the words of the command line into values: JSON with --json, otherwise the text as it is."""
-    decode = _decode_json if as_json else _decode_text
-    return [decode(number, text) for number, text in enumerate(params, 1)]
-
-
-def _decode_json(number: int, text: str) -> object:
-    import json
-
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        import shlex
-
-        raise UsageError(
-            f"parameter {number} is not JSON: {text} ({error})",
-            f"for text, put its double quotes inside the shell's quotes: {shlex.quote(json.dumps(text))}",
-        ) from None
-
-
-def _decode_text(number: int, text: str) -> str:
-    """Text goes out as UTF-8; bytes of the command line that are none came to us as lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UsageError(
-            f"parameter {number} is not UTF-8: {text!r}",
-            "type it in UTF-8, or write it as JSON and use --json",
-        ) from None
-    return text

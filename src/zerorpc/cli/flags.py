@@ -18,6 +18,7 @@ examples:
   %(prog)s tcp://127.0.0.1:4242                        list what it offers
   %(prog)s tcp://127.0.0.1:4242 strftime %%Y/%%m/%%d      call a method with text
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
+  %(prog)s tcp://127.0.0.1:4242 put @a.jpg size=3      a file, and an argument by keyword
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s stub tcp://127.0.0.1:4242                   the same as Python, for typed clients
@@ -60,7 +61,8 @@ def build_parser() -> Parser:
         "params",
         nargs="*",
         metavar="parameter",
-        help="handed to the method; put -- before one that starts with a dash",
+        help="handed to the method: text, name=value, @file for what is in a file, - for standard input; what comes "
+        "after -- stays as it is",
     )
     return parser
 
@@ -157,6 +159,10 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print results as JSON; bytes become base64, NaN and infinities null",
     )
+    add("-o", "--output", metavar="file", help="write the result there: bytes and text as they are, the rest as JSON")
+    add("--raw", action="store_true", help="print bytes and text as they are, with nothing before or after them")
+    add("--jsonl", action="store_true", help="print each item of a stream, or of a list, as JSON in a line")
+    add("--watch", type=seconds, metavar="seconds", help="repeat the call every so many seconds, until Ctrl-C")
     add("-?", "--inspect", action="store_true", help="show a method's signature and whole documentation")
     add("-d", "--debug", action="store_true", help="log every event that is sent or received")
     add("--version", action="store_true", help="show the version")

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zerorpc.shown import block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
 
 # Longer values are laid out over several lines by pprint, at this width.
 LINE_WIDTH = 80
@@ -134,10 +136,19 @@ def write(text: str) -> None:
 
     Raises OutputClosed when the reader has gone, and OSError for what else can go wrong, such as a full disk.
     """
+    _write(_write_in_its_encoding, text)
+
+
+def write_octets(octets: bytes) -> None:
+    """The same for octets, which go out as they are."""
+    _write(_write_below_its_encoding, octets)
+
+
+def _write(put: Callable[[T], object], what: T) -> None:
     if sys.stdout is None:
         raise OSError("the result can't be written: stdout is closed")
     try:
-        _write_in_its_encoding(text)
+        put(what)
         sys.stdout.flush()
     except BrokenPipeError:
         _abandon_stdout()
@@ -153,6 +164,10 @@ def _write_in_its_encoding(text: str) -> None:
     except UnicodeEncodeError:
         encoding = sys.stdout.encoding
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _write_below_its_encoding(octets: bytes) -> None:
+    sys.stdout.buffer.write(octets)
 
 
 def _abandon_stdout() -> None:

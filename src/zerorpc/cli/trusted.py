@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from zerorpc.cli.printing import one_line
@@ -44,8 +45,8 @@ def explained(error: HandshakeFailed, typed: Sequence[str]) -> str | None:
     from zerorpc.known_servers import KnownServers
 
     values = [word.partition("=")[2] if word.startswith("--") else word for word in typed]  # --connect=tcp://a:1
-    addresses = [value for value in values if "://" in value]
-    address = addresses[0] if len(addresses) == 1 else error.endpoint
+    addresses = [value for value in values if "://" in value] or [os.environ.get("ZERORPC_ADDRESS", "")]
+    address = (addresses[0] if len(addresses) == 1 else "") or error.endpoint
     if address is None:
         return None
     try:

@@ -1,0 +1,103 @@
+"""What a user is told of a call that failed, and what may help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zerorpc import errors
+from zerorpc.cli.parameters import parameters_of
+from zerorpc.cli.printing import one_line
+from zerorpc.cli.usage import program_name
+from zerorpc.shown import line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from zerorpc.cli.words import Words
+
+NEAREST = 3  # names that are proposed for one that is wrong
+NAMES_MAX = 10_000  # among which they are looked for: each takes 10 µs
+
+
+def report(error: BaseException, typed: Sequence[str]) -> str:
+    """An error of ours in words; ``typed`` are those of the command line."""
+    if isinstance(error, errors.RemoteError):
+        return remote_report(error)
+    if isinstance(error, errors.HandshakeFailed):
+        from zerorpc.cli.trusted import explained
+
+        if (more := explained(error, typed)) is not None:
+            return more
+    return f"{program_name()}: {one_line(error)}"
+
+
+def remote_report(error: errors.RemoteError) -> str:
+    """What a remote exception looks like here: its own traceback, whose last line names it.
+
+    A version 1 peer sends no traceback, and that of a peer in another language may lack the message.
+    """
+    summary = f"{error.name}: {error.msg}"
+    traceback = str(error.traceback or "").rstrip()
+    if traceback and str(error.msg) in traceback:
+        return traceback
+    return f"{traceback}\n{summary}".lstrip()
+
+
+def report_of_call(
+    error: BaseException, typed: Sequence[str], ask: Callable[..., object], method: str, words: Words
+) -> str:
+    """The same for a call of ``method``, with what helps; ``ask`` is the client."""
+    if is_unknown(error, method):
+        return f"{program_name()}: {unknown_method(ask, method)}"
+    told = report(error, typed)
+    hint = _hint(error, ask, method, words)
+    return told if hint is None else f"{told}\n{hint}"
+
+
+def is_unknown(error: BaseException, method: str) -> bool:
+    """Whether there is no such method. A server of zerorpc 0.6 says it by a NameError."""
+    if isinstance(error, errors.UnknownMethod):
+        return True
+    return isinstance(error, errors.RemoteError) and (error.name, error.msg) == ("NameError", method)
+
+
+def unknown_method(ask: Callable[..., object], method: str) -> str:
+    """One line that says so, with the names that are nearest to it."""
+    problem = f'there is no method "{line(method)}"'
+    near = [line(name) for name in _nearest(method, _names(ask))]
+    if not near:
+        return problem
+    return f"{problem}; did you mean {' or '.join(filter(None, [', '.join(near[:-1]), near[-1]]))}?"
+
+
+def _names(ask: Callable[..., object]) -> list[str]:
+    try:
+        told = ask("_zerorpc_list")
+    except errors.ZeroRPCError:  # it doesn't tell them to everybody, or is gone
+        return []
+    return [name for name in told[:NAMES_MAX] if isinstance(name, str)] if isinstance(told, list) else []
+
+
+def _nearest(method: str, names: Sequence[str]) -> list[str]:
+    from difflib import get_close_matches
+
+    by_letters: dict[str, str] = {}
+    for name in names:
+        by_letters.setdefault(name.lower(), name)
+    return [by_letters[found] for found in get_close_matches(method.lower(), by_letters, NEAREST)]
+
+
+def _hint(error: BaseException, ask: Callable[..., object], method: str, words: Words) -> str | None:
+    """How a TypeError may be avoided that comes of a number having arrived as text."""
+    if not isinstance(error, errors.RemoteError) or error.name != "TypeError" or error.ran is False:
+        return None
+    if words.as_json:
+        return None
+    try:
+        values = words.typed_values(parameters_of(ask, method))
+    except errors.ZeroRPCError:
+        return None
+    if not values:
+        return None
+    what = "was" if len(values) == 1 else "were"
+    return f"{', '.join(map(line, values))} {what} sent as text: add --json, or annotate the method's parameters"

@@ -1,0 +1,149 @@
+"""Where results go: files, bytes as they are, and lines of JSON."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.running import serving
+from zerorpc.cli import main
+
+
+class Store:
+    def octets(self) -> bytes:
+        return b"\xff\n"
+
+    def text(self) -> str:
+        return "é"
+
+    def pair(self) -> list[object]:
+        return [1, {"a": b"x"}]
+
+    def chunks(self) -> Iterator[bytes]:
+        yield b"a\xff"
+        yield b"b"
+
+    def numbers(self, n: int) -> Iterator[int]:
+        yield from range(n)
+
+    def halfway(self) -> Iterator[bytes]:
+        yield b"half"
+        raise ValueError("no more")
+
+
+Call = Callable[[str], tuple[int, bytes]]
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
+    with serving(Store()) as server:
+        yield server.endpoints[0]
+
+
+@pytest.fixture
+def call(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> Call:
+    monkeypatch.chdir(tmp_path)
+
+    def call(line: str) -> tuple[int, bytes]:
+        return main([*line.split(), "--connect", store]), capfdbinary.readouterr().out
+
+    return call
+
+
+FORMS = [
+    ("octets", b"\xff\n"),
+    ("text", "é".encode()),
+    ("pair", b'[1, {"a": "eA=="}]\n'),
+    ("chunks", b"a\xffb"),
+    ("numbers 2", b"0\n1\n"),
+]
+
+
+@pytest.mark.parametrize(("line", "out"), FORMS)
+def test_raw(call: Call, line: str, out: bytes) -> None:
+    assert call(f"--raw {line}") == (0, out)
+
+
+@pytest.mark.parametrize(
+    ("line", "out"),
+    [
+        *FORMS,
+        ("--jsonl pair", b'1\n{"a": "eA=="}\n'),
+        ("-pj text", b'"\\u00e9"\n'),
+        ("-pj numbers 2", b"[0\n,1\n]\n"),
+        ("-pj numbers 0", b"[]\n"),
+    ],
+)
+def test_into_a_file(call: Call, line: str, out: bytes) -> None:
+    assert call(f"-o file {line}") == (0, b"")
+    assert Path("file").read_bytes() == out
+    assert os.listdir() == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("line", "out"),
+    [("numbers 2", b"0\n1\n"), ("pair", b'1\n{"a": "eA=="}\n'), ("text", b'"\\u00e9"\n'), ("octets", b'"/wo="\n')],
+)
+def test_lines_of_json(call: Call, line: str, out: bytes) -> None:
+    assert call(f"--jsonl {line}") == (0, out)
+
+
+def test_a_stream_that_breaks_leaves_the_file_as_it_was(call: Call) -> None:
+    assert call("-o file halfway")[0] == 1
+    assert os.listdir() == []
+    Path("file").write_bytes(b"before")
+    assert call("-o file halfway")[0] == 1
+    assert (os.listdir(), Path("file").read_bytes()) == (["file"], b"before")
+
+
+def test_a_write_that_breaks_leaves_the_file_as_it_was(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Path("file").write_bytes(b"before")
+    monkeypatch.setattr("os.replace", full)
+    assert call("-o file text")[0] == 1
+    assert (os.listdir(), Path("file").read_bytes()) == (["file"], b"before")
+
+
+def test_a_full_disk_is_said_in_a_line(store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-o", "/dev/full", store, "text"]) == 1
+    assert "the result can't be written to /dev/full: No space left on device" in capsys.readouterr().err
+
+
+def test_the_file_keeps_its_mode_and_links_stay(call: Call) -> None:
+    Path("file").touch(0o640)
+    Path("link").symlink_to("file")
+    assert call("-o link text") == (0, b"")
+    assert Path("link").is_symlink()
+    assert (Path("file").read_text(), stat.S_IMODE(os.stat("file").st_mode)) == ("é", 0o640)
+
+
+def test_a_device_stays_one(call: Call) -> None:
+    assert call("-o /dev/stdout text") == (0, "é".encode())
+    assert call("-o /dev/null text") == (0, b"")
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["-o", "."], "-o . is a folder"),
+        (["-o", "/nowhere/file"], "-o /nowhere/file: /nowhere doesn't exist"),
+        (["--raw", "-pj"], "--raw writes the result as it is, and --print-json as JSON"),
+        (["--raw", "--jsonl"], "--raw writes the result as it is, and --jsonl as JSON"),
+    ],
+)
+def test_what_cannot_be_written_is_found_before_the_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: list[str], problem: str
+) -> None:
+    monkeypatch.setattr("zerorpc.Client", None)
+    assert main([*flags, "ipc://nowhere", "text"]) == 2
+    assert problem in capsys.readouterr().err
