@@ -153,7 +153,7 @@ def test_without_a_method_the_service_is_listed(
 ) -> None:
     answers["_zerorpc_inspect"] = {"name": "S", "methods": {"m": {"args": [], "doc": None}}}
     assert main([*flags, "ipc://s"]) == 0
-    assert capsys.readouterr().out == ("[S]\nm()\n" if flags else "[S]\nm <undocumented>\n")
+    assert capsys.readouterr().out == ("[S]\nm()\n" if flags else "[S]\nm ()\n")
 
 
 def test_inspecting_a_method_does_not_call_it(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -258,7 +258,7 @@ def printed_by(*arguments: str) -> str:
 def test_our_program_lists_and_describes_nodes_methods(server: NodeProgram) -> None:
     header, *lines = printed_by(server.endpoint).splitlines()
     assert header == "[Object]"
-    assert ["add", "<undocumented>"] in [line.split() for line in lines]
+    assert ["add", "(left,", "right)"] in [line.split() for line in lines]
     assert "add(left, right)" in printed_by("-?", server.endpoint, "add").splitlines()
 
 
