@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ class FakeClient:
 
     answers: dict[str, Any]
     made: FakeClient
+    _core = SimpleNamespace(hub=SimpleNamespace())
 
     def __init__(self, **settings: object) -> None:
         type(self).made = self

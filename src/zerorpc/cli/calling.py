@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zerorpc.cli.links import open_links
 from zerorpc.cli.printing import show, show_stream
 from zerorpc.cli.usage import UsageError
+from zerorpc.cli.waiting import tell_of_waiting
 
 if TYPE_CHECKING:
     from zerorpc import Client, Plain
@@ -58,6 +59,7 @@ def connected(arguments: Arguments) -> Iterator[Client]:
     ) as client:
         client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE)
+        tell_of_waiting(client)
         yield client
 
 
