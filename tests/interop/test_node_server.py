@@ -262,6 +262,11 @@ def test_our_program_lists_and_describes_nodes_methods(server: NodeProgram) -> N
     assert "add(left, right)" in printed_by("-?", server.endpoint, "add").splitlines()
 
 
+def test_our_ping_and_health_know_node(server: NodeProgram) -> None:
+    assert printed_by("ping", "-c", "1", server.endpoint).startswith("answer from the service: seq=1 time=")
+    assert printed_by("health", server.endpoint).startswith(f"{server.endpoint} is healthy: ")
+
+
 def test_our_program_calls_node_and_prints_a_stream(server: NodeProgram) -> None:
     assert printed_by(server.endpoint, "echo", "Grüße") == "'Grüße'\n"
     assert json.loads(printed_by("--json", "--print-json", server.endpoint, "count", "3")) == [0, 1, 2]

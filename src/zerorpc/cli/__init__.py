@@ -75,6 +75,10 @@ def _dispatch(argv: Sequence[str]) -> int:
         from zerorpc.cli.keygen import keygen
 
         return keygen(argv[1:])
+    if command in ("ping", "health"):
+        from zerorpc.cli import pinging
+
+        return pinging.ping(argv[1:]) if command == "ping" else pinging.health(argv[1:])
     if command == "schema":
         from zerorpc.cli.schema import schema
 

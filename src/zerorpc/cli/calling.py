@@ -44,8 +44,11 @@ def call(arguments: Arguments) -> int:
 
 
 @contextlib.contextmanager
-def connected(arguments: Arguments) -> Iterator[Client]:
-    """A client of what the command line names. Raises UsageError, and what its constructor raises."""
+def connected(arguments: Arguments, told: bool = True) -> Iterator[Client]:
+    """A client of what the command line names; unless it is to be ``told``, nothing is said of connecting and waiting.
+
+    Raises UsageError, and what its constructor raises.
+    """
     from zerorpc import Client
 
     with Client(
@@ -58,8 +61,9 @@ def connected(arguments: Arguments) -> Iterator[Client]:
         limits=arguments.limits,
     ) as client:
         client.debug = arguments.debug
-        open_links(client, arguments, EXPOSURE)
-        tell_of_waiting(client)
+        open_links(client, arguments, EXPOSURE, told)
+        if told:
+            tell_of_waiting(client)
         yield client
 
 

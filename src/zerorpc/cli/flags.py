@@ -19,6 +19,8 @@ examples:
   %(prog)s tcp://127.0.0.1:4242 strftime %%Y/%%m/%%d      call a method with text
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
+  %(prog)s ping tcp://127.0.0.1:4242                   how long a call takes
+  %(prog)s health tcp://127.0.0.1:4242                 whether it answers
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s keygen robot                                make keys for CURVE
   %(prog)s trust tcp://robot:4242                      trust a server's key
@@ -32,7 +34,9 @@ def build_parser() -> Parser:
         usage="%(prog)s [options] address [method [parameter ...]]\n"
         "       %(prog)s [options] --server --bind address module\n"
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
+        "       %(prog)s health [options] address\n"
         "       %(prog)s keygen name\n"
+        "       %(prog)s ping [options] address\n"
         "       %(prog)s schema [options] address\n"
         "       %(prog)s trust [options] [address]",
         description="Call the methods of a remote service, or turn a Python module into one.",

@@ -78,10 +78,10 @@ def why_waiting(core: Any, links: Iterable[Any], now: float) -> str | None:
         return None
     left = max(1, round(max(each.deadline for each in late) - now))
     does = "waiting" if any(link.peer.ready for link in links) else "trying"
-    return f"{'; '.join(_states(core.hub, links))}; still {does}, for {left} s"
+    return f"{'; '.join(states(core.hub, links))}; still {does}, for {left} s"
 
 
-def _states(hub: Any, links: list[Any]) -> Iterator[str]:
+def states(hub: Any, links: Iterable[Any]) -> Iterator[str]:
     """How it stands with each endpoint."""
     yield from (f"nobody has connected to {text}" for text in hub.listeners)
     connected = {link.dialer: link for link in links if not link.closed}
