@@ -96,7 +96,9 @@ def _dispatch(argv: Sequence[str]) -> int:
         write(f"zerorpc {__version__}\n")
         return SUCCESS
     if arguments.debug or arguments.server:
-        _log_to_stderr(arguments.debug)
+        from zerorpc.cli.log_format import log_to_stderr
+
+        log_to_stderr(arguments.log_format, arguments.debug, arguments.log_calls)
     if arguments.server:
         from zerorpc.cli.serving import serve
 
@@ -104,15 +106,6 @@ def _dispatch(argv: Sequence[str]) -> int:
     from zerorpc.cli.calling import call
 
     return call(arguments)
-
-
-def _log_to_stderr(debug: bool) -> None:
-    """Let warnings through, and with --debug every event that zerorpc sends or receives."""
-    import logging
-
-    logging.basicConfig()
-    if debug:
-        logging.getLogger("zerorpc").setLevel(logging.DEBUG)
 
 
 def remote_report(error: errors.RemoteError) -> str:

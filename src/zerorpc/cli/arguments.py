@@ -48,6 +48,8 @@ class Arguments(argparse.Namespace):
     anyone_may_call: bool
     any_types: bool
     check_results: bool
+    log_calls: bool
+    log_format: str | None
     curve: Curve | None
     curve_server: str | None
     limit: list[tuple[str, int]]
@@ -195,6 +197,7 @@ def _check_roles(arguments: Arguments) -> None:
             "--allow-keys": arguments.allow_keys,
             "--pair": arguments.pair,
             "--pair-as": arguments.pair_as,
+            "--log-format": arguments.log_format,
         }
     )
     for flag, given in others.items():

@@ -138,6 +138,7 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         help="print results as JSON; bytes become base64, NaN and infinities null",
     )
     add("-?", "--inspect", action="store_true", help="show a method's signature and whole documentation")
+    add("--log-format", choices=("json", "text"), help="log lines with their time; json: an object each (server only)")
     add("-d", "--debug", action="store_true", help="log every event that is sent or received")
     add("--version", action="store_true", help="show the version")
 
