@@ -94,6 +94,16 @@ def test_nobody_comes_to_a_bound_address(tmp_path: Path, capsys: pytest.CaptureF
     assert f"nobody has connected to {endpoint}; still trying, for 1 s" in capsys.readouterr().err.splitlines()
 
 
+def test_a_worker_has_connected_to_a_bound_address() -> None:
+    waits = SimpleNamespace(answered=False, timeout=30.0, deadline=131.0)
+    peer = SimpleNamespace(ready=True, channels={b"id": waits})
+    worker = SimpleNamespace(dialer=None, closed=False, name="tcp://10.0.0.1:4711", peer=peer)
+    hub = SimpleNamespace(listeners={"tcp://10.0.0.9:1": None}, dialers={})
+    core = SimpleNamespace(calls=SimpleNamespace(waiting=[]), hub=hub)
+    told = "connected to tcp://10.0.0.1:4711, and greeted; no answer yet; still waiting, for 29 s"
+    assert why_waiting(core, [worker], now=102.0) == told
+
+
 def test_it_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     told = said_by("call", f"tcp://127.0.0.1:{unused_port()}", capsys)
     assert len([each for each in told if "still trying" in each]) == 1
@@ -123,6 +133,7 @@ def test_a_closed_stderr_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         ("not tried yet", "A doesn't answer"),
         ("the name 'a' can't be resolved: Not known", "the name 'a' isn't found (Not known)"),
         ("the peer speaks SSH, not ZMTP 3", "A: the peer speaks SSH, not ZMTP 3"),
+        ("[Errno 13] Permission denied", "A: Permission denied"),
         ("\x1b[2J", "A: \\x1b[2J"),
     ],
 )

@@ -83,8 +83,12 @@ def why_waiting(core: Any, links: Iterable[Any], now: float) -> str | None:
 
 def states(hub: Any, links: Iterable[Any]) -> Iterator[str]:
     """How it stands with each endpoint."""
-    yield from (f"nobody has connected to {text}" for text in hub.listeners)
-    connected = {link.dialer: link for link in links if not link.closed}
+    links = [link for link in links if not link.closed]
+    connected = {link.dialer: link for link in links}
+    if None in connected:  # to an address that is bound here
+        yield from (_connected(link.name, link.peer) for link in links if link.dialer is None)
+    else:
+        yield from (f"nobody has connected to {text}" for text in hub.listeners)
     for dialer in hub.dialers.values():
         addresses = list(getattr(dialer, "dialers", {}).values()) or [dialer]  # of a name, if they are known
         for each in addresses:
@@ -113,4 +117,4 @@ def failed(where: str, status: str) -> str:
     name, unresolved, why = status.partition(" can't be resolved: ")
     if unresolved:
         return f"{line(name)} isn't found ({line(why)})"
-    return f"{where}: {line(status)}"
+    return f"{where}: {line(_ERRNO.sub('', status))}"
