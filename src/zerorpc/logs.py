@@ -9,7 +9,7 @@ traceback has no control characters, and no line of a message begins where a lin
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
@@ -62,8 +62,9 @@ class Logger:
     def debug(self, message: str, *args: object) -> None:
         self._log(_DEBUG, message, args)
 
-    def info(self, message: str, *args: object) -> None:
-        self._log(_INFO, message, args)
+    def info(self, message: str, *args: object, extra: Mapping[str, object] | None = None) -> None:
+        """``extra`` becomes attributes of the record, for programs that read these."""
+        self._log(_INFO, message, args, extra=extra)
 
     def warning(self, message: str, *args: object) -> None:
         self._log(_WARNING, message, args)
@@ -85,7 +86,14 @@ class Logger:
             self._failed(error, "", ())
             return False
 
-    def _log(self, level: int, message: str, args: tuple[object, ...], failure: Shown | None = None) -> None:
+    def _log(
+        self,
+        level: int,
+        message: str,
+        args: tuple[object, ...],
+        failure: Shown | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
         try:
             logger = self._get()
             if not logger.isEnabledFor(level):
@@ -93,7 +101,8 @@ class Logger:
             shown = tuple(map(_shown, args))
             # 3: what records tell is the line of our caller's caller
             if failure is None:
-                logger.log(level, message, *shown, stacklevel=3)
+                told = None if extra is None else {name: _shown(value) for name, value in extra.items()}
+                logger.log(level, message, *shown, stacklevel=3, extra=told)
                 return
             text = _safe(failure)
             if not failure.usual:

@@ -351,6 +351,9 @@ class ServerSettings(NamedTuple):
     check_results: Annotated[
         bool, Setting(_yes_or_no, "results too have to be what the methods' annotations say, or are an error")
     ] = False
+    log_calls: Annotated[
+        bool, Setting(_yes_or_no, "log each call: who called which method, how long that took, and how it ended")
+    ] = False
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

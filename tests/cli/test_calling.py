@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ class FakeClient:
 
     answers: dict[str, Any]
     made: FakeClient
+    _core = SimpleNamespace(hub=SimpleNamespace())
 
     def __init__(self, **settings: object) -> None:
         type(self).made = self
@@ -153,7 +154,7 @@ def test_without_a_method_the_service_is_listed(
 ) -> None:
     answers["_zerorpc_inspect"] = {"name": "S", "methods": {"m": {"args": [], "doc": None}}}
     assert main([*flags, "ipc://s"]) == 0
-    assert capsys.readouterr().out == ("[S]\nm()\n" if flags else "[S]\nm <undocumented>\n")
+    assert capsys.readouterr().out == ("[S]\nm()\n" if flags else "[S]\nm ()\n")
 
 
 def test_inspecting_a_method_does_not_call_it(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

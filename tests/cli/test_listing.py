@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -65,16 +66,25 @@ VERSION_1 = FakeService(list=NAMES, help=HELP, args={"add": [["a", "b"], None, N
 LIST = """\
 [Math]
 add     Add two numbers.
-negate  <undocumented>
+negate  {}
 builtin builtin(x)
-none    <undocumented>
+none    {}
 """
 
 
-@pytest.mark.parametrize("service", [VERSION_3, VERSION_2, OLD_ON_NEW_PYTHON])
-def test_the_list_is_names_and_first_lines(capsys: pytest.CaptureFixture[str], service: FakeService) -> None:
+@pytest.mark.parametrize(
+    ("service", "undocumented"),
+    [
+        (VERSION_3, ("()", "(x=None, y='z')")),
+        (VERSION_2, ("()", "(x=None, y='z', *rest, **keywords)")),
+        (OLD_ON_NEW_PYTHON, ("<undocumented>", "<undocumented>")),
+    ],
+)
+def test_the_list_is_names_and_first_lines(
+    capsys: pytest.CaptureFixture[str], service: FakeService, undocumented: tuple[str, str]
+) -> None:
     assert show_service(service, None, signatures=False, as_json=False) == 0
-    assert capsys.readouterr().out == LIST
+    assert capsys.readouterr().out == LIST.format(*undocumented)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,10 @@ def test_inspecting_shows_signatures(
     capsys: pytest.CaptureFixture[str], service: FakeService, lines: list[str]
 ) -> None:
     assert show_service(service, None, signatures=True, as_json=False) == 0
-    assert capsys.readouterr().out.splitlines() == lines
+    head, add, *others = lines
+    expected = [head, add, "    Add two numbers.", *others]
+    expected.insert(expected.index("builtin(...)") + 1, "    builtin(x)")
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 @pytest.mark.parametrize("service", [VERSION_3, VERSION_2])
@@ -146,7 +159,7 @@ def test_a_strange_answer_is_followed_by_questions(answer: object) -> None:
 def test_odd_details_do_not_end_the_list() -> None:
     told = {"m": None, "n": {"args": ["x", {"name": b"\xff"}], "doc": b"d"}}
     methods = describe(FakeService(inspect={"name": "S", "methods": told})).methods
-    assert [tuple(method) for method in methods] == [("m", "(...)", ""), ("n", "(x, \ufffd)", "d")]
+    assert [tuple(method) for method in methods] == [("m", "(...)", "", ""), ("n", "(x, \ufffd)", "d", "")]
 
 
 deep: list[Any] = []
@@ -199,6 +212,43 @@ def test_only_remote_errors_lead_to_more_questions() -> None:
     assert service.asked == ["_zerorpc_inspect"]
 
 
+# What our own servers know of types
+
+
+def step(axis: str, n: int = 1, speed: float = 1.5) -> float:
+    """Move."""
+    return n * speed
+
+
+def positions(every: float) -> Iterator[int]:
+    yield 1
+
+
+def untyped(a, b=2):  # type: ignore[no-untyped-def]
+    pass
+
+
+def test_types_and_results_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({"step": step, "positions": positions, "untyped": untyped}, name="stage") as server:
+        assert main([server.endpoints[0]]) == 0
+        listed = capsys.readouterr().out
+        assert main(["-?", server.endpoints[0]]) == 0
+        inspected = capsys.readouterr().out
+        assert main(["-?", server.endpoints[0], "step"]) == 0
+        one = capsys.readouterr().out
+    assert listed == "[stage]\nstep      Move.\npositions (every: float) → streams int\nuntyped   (a, b=2)\n"
+    signature = "step(axis: str, n: int = 1, speed: float = 1.5) → float"
+    assert inspected == (f"[stage]\n{signature}\n    Move.\npositions(every: float) → streams int\nuntyped(a, b=2)\n")
+    assert one == f"[stage]\n{signature}\n\nMove.\n\n"
+
+
+def test_programs_get_pythons_arrow(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({"step": step}, name="stage") as server:
+        assert main(["-pj", server.endpoints[0]]) == 0
+    told = json.loads(capsys.readouterr().out)["methods"]["step"]
+    assert told["signature"] == "step(axis: str, n: int = 1, speed: float = 1.5) -> float"
+
+
 # Services that mean no good
 
 
@@ -230,8 +280,8 @@ def printed(capsys: pytest.CaptureFixture[str], service: Any, *, signatures: boo
 def test_each_method_is_one_harmless_line(
     capsys: pytest.CaptureFixture[str], service: FakeService, signatures: bool
 ) -> None:
-    head, method, end = printed(capsys, service, signatures=signatures)
-    assert (head + method).isprintable()
+    head, method, *docs, end = printed(capsys, service, signatures=signatures)
+    assert (head + method + "".join(docs)).isprintable()
     assert head.startswith(r"[x\x1b]0;owned\x07\x9b2J\x0d\nforged\tline\u202e\u2028[bold]")
     assert method.startswith(r"x\x1b]0;owned\x07")
     assert end == ""

@@ -56,7 +56,7 @@ def shop() -> Iterator[str]:
 
 def test_calls_lists_and_help_are_as_ever(run: Run, shop: str) -> None:
     assert run("-j", shop, "add", "1", "2").out == "3\n"
-    assert run(shop).out == "[Shop]\nadd <undocumented>\n"
+    assert run(shop).out == "[Shop]\nadd (a, b)\n"
     assert run("--help").out.startswith("usage: zerorpc [options] address")
 
 

@@ -126,6 +126,11 @@ def test_our_program_writes_a_stub_of_the_old_methods(old_endpoint: str, tmp_pat
     assert (same.returncode, same.stdout) == (0, "")
 
 
+def test_our_ping_and_health_know_the_old_server(old_endpoint: str) -> None:
+    assert printed_by(*OUR_CLI, "ping", "-c", "1", old_endpoint).startswith('answer from "cooler": seq=1 time=')
+    assert printed_by(*OUR_CLI, "health", old_endpoint).startswith(f"{old_endpoint} is healthy: ")
+
+
 def test_our_program_shows_one_old_method(old_endpoint: str) -> None:
     printed = printed_by(*OUR_CLI, "-?", old_endpoint, "echo")
     assert printed.startswith("[cooler]\necho(")

@@ -258,8 +258,13 @@ def printed_by(*arguments: str) -> str:
 def test_our_program_lists_and_describes_nodes_methods(server: NodeProgram) -> None:
     header, *lines = printed_by(server.endpoint).splitlines()
     assert header == "[Object]"
-    assert ["add", "<undocumented>"] in [line.split() for line in lines]
+    assert ["add", "(left,", "right)"] in [line.split() for line in lines]
     assert "add(left, right)" in printed_by("-?", server.endpoint, "add").splitlines()
+
+
+def test_our_ping_and_health_know_node(server: NodeProgram) -> None:
+    assert printed_by("ping", "-c", "1", server.endpoint).startswith("answer from the service: seq=1 time=")
+    assert printed_by("health", server.endpoint).startswith(f"{server.endpoint} is healthy: ")
 
 
 def test_our_program_calls_node_and_prints_a_stream(server: NodeProgram) -> None:

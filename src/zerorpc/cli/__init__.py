@@ -71,7 +71,9 @@ def _dispatch(argv: Sequence[str]) -> int:
         write(f"zerorpc {__version__}\n")
         return SUCCESS
     if arguments.debug or arguments.server:
-        _log_to_stderr(arguments.debug)
+        from zerorpc.cli.log_format import log_to_stderr
+
+        log_to_stderr(arguments.log_format, arguments.debug, arguments.log_calls)
     if arguments.server:
         from zerorpc.cli.serving import serve
 
@@ -94,6 +96,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.keygen import keygen
 
         return keygen
+    if name in ("ping", "health"):
+        from zerorpc.cli import pinging
+
+        return pinging.ping if name == "ping" else pinging.health
     if name == "schema":
         from zerorpc.cli.schema import schema
 
@@ -105,12 +111,3 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from zerorpc.cli.trust import trust
 
     return trust
-
-
-def _log_to_stderr(debug: bool) -> None:
-    """Let warnings through, and with --debug every event that zerorpc sends or receives."""
-    import logging
-
-    logging.basicConfig()
-    if debug:
-        logging.getLogger("zerorpc").setLevel(logging.DEBUG)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from zerorpc import Curve
 
-COMMANDS = ("bench", "diff", "keygen", "schema", "stub", "trust")
+COMMANDS = ("bench", "diff", "health", "keygen", "ping", "schema", "stub", "trust")
 
 
 class Arguments(argparse.Namespace):
@@ -49,6 +49,8 @@ class Arguments(argparse.Namespace):
     anyone_may_call: bool
     any_types: bool
     check_results: bool
+    log_calls: bool
+    log_format: str | None
     curve: Curve | None
     curve_server: str | None
     limit: list[tuple[str, int]]
@@ -231,6 +233,7 @@ def _check_roles(arguments: Arguments) -> None:
             "--allow-keys": arguments.allow_keys,
             "--pair": arguments.pair,
             "--pair-as": arguments.pair_as,
+            "--log-format": arguments.log_format,
         }
     )
     for flag, given in others.items():

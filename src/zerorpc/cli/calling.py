@@ -14,6 +14,7 @@ from zerorpc.cli.output import check_output, put
 from zerorpc.cli.parameters import parameters_of
 from zerorpc.cli.printing import note
 from zerorpc.cli.usage import UsageError
+from zerorpc.cli.waiting import tell_of_waiting
 from zerorpc.cli.words import Words
 from zerorpc.errors import RemoteError
 
@@ -70,8 +71,11 @@ def _call(client: Client, method: str, words: Words, arguments: Arguments) -> in
 
 
 @contextlib.contextmanager
-def connected(arguments: Arguments) -> Iterator[Client]:
-    """A client of what the command line names. Raises UsageError, and what its constructor raises."""
+def connected(arguments: Arguments, told: bool = True) -> Iterator[Client]:
+    """A client of what the command line names; unless it is to be ``told``, nothing is said of connecting and waiting.
+
+    Raises UsageError, and what its constructor raises.
+    """
     from zerorpc import Client
 
     with Client(
@@ -84,7 +88,9 @@ def connected(arguments: Arguments) -> Iterator[Client]:
         limits=arguments.limits,
     ) as client:
         client.debug = arguments.debug
-        open_links(client, arguments, EXPOSURE)
+        open_links(client, arguments, EXPOSURE, told)
+        if told:
+            tell_of_waiting(client)
         yield client
 
 

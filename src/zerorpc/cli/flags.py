@@ -20,6 +20,8 @@ examples:
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
   %(prog)s tcp://127.0.0.1:4242 put @a.jpg size=3      a file, and an argument by keyword
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
+  %(prog)s ping tcp://127.0.0.1:4242                   how long a call takes
+  %(prog)s health tcp://127.0.0.1:4242                 whether it answers
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s stub tcp://127.0.0.1:4242                   the same as Python, for typed clients
   %(prog)s diff old.json tcp://127.0.0.1:4242          what would break its callers
@@ -36,7 +38,9 @@ def build_parser() -> Parser:
         "       %(prog)s [options] --server --bind address module\n"
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
         "       %(prog)s diff [options] old new\n"
+        "       %(prog)s health [options] address\n"
         "       %(prog)s keygen name\n"
+        "       %(prog)s ping [options] address\n"
         "       %(prog)s schema [options] address\n"
         "       %(prog)s stub [options] address\n"
         "       %(prog)s trust [options] [address]",
@@ -164,6 +168,7 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
     add("--jsonl", action="store_true", help="print each item of a stream, or of a list, as JSON in a line")
     add("--watch", type=seconds, metavar="seconds", help="repeat the call every so many seconds, until Ctrl-C")
     add("-?", "--inspect", action="store_true", help="show a method's signature and whole documentation")
+    add("--log-format", choices=("json", "text"), help="log lines with their time; json: an object each (server only)")
     add("-d", "--debug", action="store_true", help="log every event that is sent or received")
     add("--version", action="store_true", help="show the version")
 

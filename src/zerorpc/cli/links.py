@@ -24,19 +24,21 @@ class Linkable(Protocol):
         """Connect there, now or as soon as somebody listens."""
 
 
-def open_links(socket: Linkable, arguments: Arguments, exposure: str) -> None:
-    """Bind and connect as the command line says, telling so on stderr.
+def open_links(socket: Linkable, arguments: Arguments, exposure: str, told: bool = True) -> None:
+    """Bind and connect as the command line says, telling so on stderr, if it is to be ``told``.
 
     `exposure` says what anybody on the network can do once a public interface is bound.
     """
     for endpoint in arguments.bind:
         bound = _bind(socket, endpoint, arguments)
         for shown in bound if _port_is_chosen(endpoint) else [endpoint]:
-            note(f'binding to "{shown}"')
+            if told:
+                note(f'binding to "{shown}"')
         if any(map(is_public, bound)) and not (arguments.anyone_may_call or _asks_who(endpoint, arguments)):
             note(f'warning: "{endpoint}" is open to the network: {exposure}')
     for endpoint in arguments.connect:
-        note(f'Connecting to "{endpoint}"')
+        if told:
+            note(f'Connecting to "{endpoint}"')
         known = None if arguments.server else curve_for(endpoint, arguments.curve)
         if known is not None and arguments.user is not None:
             remedy = f"leave out --user, or type: {program_name()} trust --forget {endpoint}"

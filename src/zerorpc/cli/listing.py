@@ -10,9 +10,11 @@ Peers describe themselves in three ways, oldest last:
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from zerorpc.cli.layout import UNKNOWN_SIGNATURE, Method, Service, format_all, format_one
 from zerorpc.cli.printing import harmless, note, show, write
+from zerorpc.cli.type_names import UNKNOWN, type_of
 from zerorpc.errors import ProtocolError, RemoteError
 from zerorpc.shown import line
 
@@ -23,27 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-UNDOCUMENTED = "<undocumented>"
-UNKNOWN_SIGNATURE = "(...)"
 UNKNOWN_SERVICE = "N/A"
 METHODS_MAX = 10_000  # that are shown; the oldest peers are asked two questions about each
-WIDTH_MAX = 80  # of the column of names: one long name makes all lines long
 LONGEST_NAME = 1000  # characters of a method's name that a question is put about
-
-
-class Method(NamedTuple):
-    """One method: its name, its parameters in parentheses and its documentation, empty when it has none."""
-
-    name: str
-    signature: str
-    doc: str
-
-
-class Service(NamedTuple):
-    """A service's name and its methods, in the order it tells them."""
-
-    name: str
-    methods: list[Method]
 
 
 def show_service(ask: Ask, method: str | None, signatures: bool, as_json: bool) -> int:
@@ -54,39 +38,13 @@ def show_service(ask: Ask, method: str | None, signatures: bool, as_json: bool) 
         return 1
     if as_json:
         show({"name": service.name, "methods": {m.name: _facts(m) for m in service.methods}}, as_json)
-    elif method is not None:
-        write(harmless(format_one(service)))
-    else:
-        write(format_all(service, signatures))
+        return 0
+    write(harmless(format_one(service)) if method is not None else format_all(service, signatures))
     return 0
 
 
 def _facts(method: Method) -> dict[str, str]:
-    return {"signature": method.name + method.signature, "doc": method.doc}
-
-
-def format_all(service: Service, signatures: bool) -> str:
-    """A line for each method: its signature, or its name and the first line of its documentation."""
-    lines = [f"[{line(service.name)}]"]
-    names = [line(method.name) for method in service.methods]
-    width = max((len(name) for name in names if len(name) <= WIDTH_MAX), default=0)
-    for name, method in zip(names, service.methods, strict=True):
-        if signatures:
-            lines.append(name + line(method.signature))
-        else:
-            lines.append(f"{name:{width}} {line(_first_line(method.doc))}")
-    return "\n".join(lines) + "\n"
-
-
-def _first_line(doc: str) -> str:
-    return next((each.strip() for each in doc.splitlines() if each.strip()), UNDOCUMENTED)
-
-
-def format_one(service: Service) -> str:
-    """Everything about the one method asked for."""
-    method = service.methods[0]
-    signature = line(method.name) + line(method.signature)
-    return f"[{line(service.name)}]\n{signature}\n\n{method.doc.strip() or UNDOCUMENTED}\n\n"
+    return {"signature": method.name + method.shown(" -> "), "doc": method.doc}
 
 
 def describe(ask: Ask, method: str | None = None, signatures: bool = True) -> Service:
@@ -121,7 +79,14 @@ def _first_of(found: Sequence[T]) -> Iterable[T]:
 def _from_map(told: dict[object, object]) -> Iterable[Method]:
     for name, details in told.items():
         facts = details if isinstance(details, dict) else {}
-        yield Method(_text(name), _parameters(facts.get("args")), _text(facts.get("doc")))
+        yield Method(_text(name), _parameters(facts.get("args")), _text(facts.get("doc")), _result(facts))
+
+
+def _result(facts: dict[object, object]) -> str:
+    """What a method of zerorpc 1 returns, as far as it says so. Of older servers nothing is known."""
+    schema = facts.get("schema")
+    kind = type_of(schema.get("result")) if isinstance(schema, dict) else UNKNOWN
+    return f"streams {kind}".rstrip() if facts.get("streams") is True else kind
 
 
 def _parameters(args: object) -> str:
@@ -134,8 +99,12 @@ def _parameters(args: object) -> str:
 def _parameter(arg: object) -> str:
     if not isinstance(arg, dict):
         return _text(arg)
-    name = _text(arg.get("name"))
-    return f"{name}={_literal(arg['default'])}" if "default" in arg else name
+    name, kind = _text(arg.get("name")), _text(arg.get("type"))
+    typed = f"{name}: {kind}" if kind else name
+    if "default" not in arg:
+        return typed
+    equals = " = " if kind else "="  # as PEP 8 has it
+    return f"{typed}{equals}{_literal(arg['default'])}"
 
 
 def _from_argspecs(told: list[object]) -> Iterable[Method]:

@@ -28,11 +28,22 @@ class OutputClosed(Exception):
     """Whoever read our stdout has gone: nobody waits for the rest."""
 
 
+_forms: list[Callable[[str], str]] = []  # of notes: a server's may have that of its log
+
+
+def note_as(form: Callable[[str], str]) -> None:
+    """Have each note written as ``form`` makes it, in one line."""
+    _forms[:] = [form]
+
+
 def note(text: str) -> None:
     """Tell the user something that is not the result. A stderr that can't be written to silences us only."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            sys.stderr.write(block(text, LONGEST_NOTE) + "\n")
+            shown = block(text, LONGEST_NOTE)
+            for form in _forms:
+                shown = form(shown)
+            sys.stderr.write(shown + "\n")
             sys.stderr.flush()
 
 

@@ -140,7 +140,9 @@ class KeyedCalls:
     def _end_with(self, run: _Run, answer: Callable[[RpcInvocation], None]) -> None:
         del self._open[run.key]
         for invocation in run.waiting:
-            if not invocation.closed:
+            if invocation.closed:
+                invocation.gone()
+            else:
                 answer(invocation)
                 invocation.flush_soon()
 

@@ -78,6 +78,15 @@ class RpcDoor:
         self._context = context
         self._heartbeat = heartbeat
         self._limits = limits
+        self._hooked: type[HookedInvocation] = HookedInvocation
+        self._plain: Callable[..., RpcInvocation] = RpcInvocation
+
+    def log_calls(self) -> None:
+        """From now on there is a line in the log for each call. Decided once, so that others pay nothing for it."""
+        from zerorpc.doors.logged_invocation import LoggedInvocation  # which most servers do without
+
+        self._hooked = LoggedInvocation
+        self._plain = functools.partial(LoggedInvocation, context=self._context)
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
         """New requests: let them run, or answer at once for what can't. Running ones that got credit or lost their
@@ -96,9 +105,9 @@ class RpcDoor:
                 name, args = event.name, None if bad else event.args  # type: ignore[union-attr]
                 method = link.peer.methods.get(name)
                 invocation = (
-                    HookedInvocation(method, name, args, channel, link, context)
+                    self._hooked(method, name, args, channel, link, context)
                     if context.hooks_server
-                    else RpcInvocation(method, name, args, channel, link)
+                    else self._plain(method, name, args, channel, link)
                 )
                 if (bad or channel.call is not None) and not self._heed_call(invocation):
                     continue

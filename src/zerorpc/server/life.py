@@ -145,6 +145,8 @@ class Service:
             settings.limits,
         )
         self.hub: AioHub = self.door.hub
+        if settings.log_calls:
+            self.door.log_calls()
         self.hub.proxied = settings.proxy_protocol
         self.hub.on_bound = Openness(settings.anyone_may_call).warn
         self.hub.tls = settings.tls

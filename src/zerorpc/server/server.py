@@ -69,6 +69,9 @@ class Server(SocketBase):
     - ``any_types``: take arguments of any type, also where a method's annotations say which type they have to be.
     - ``check_results``: compare results, and the items of streams, with the annotations too: one that differs is an
       error for the caller, who gets it in place of the result.
+    - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended. Its record has
+      ``caller``, ``method``, ``seconds`` since the request came, and ``outcome``: "ok", the name of an error, or
+      "gone" for a caller that waited no longer.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -100,6 +103,7 @@ class Server(SocketBase):
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
         any_types: bool = False,
         check_results: bool = False,
+        log_calls: bool = False,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -120,6 +124,7 @@ class Server(SocketBase):
             limits=limits,
             any_types=any_types,
             check_results=check_results,
+            log_calls=log_calls,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()

@@ -172,6 +172,9 @@ class _Door(_Progress, eq=False):
         """Send the last of it. Without ``flush`` the door does so: it is still handing requests in."""
         raise NotImplementedError
 
+    def gone(self) -> None:
+        """There will be no answer: its caller gave up, or is gone."""
+
     def flush_soon(self) -> None:
         """Send what was answered without a flush, and not while the door hands requests in."""
         raise NotImplementedError

@@ -192,6 +192,8 @@ class Runners:
         invocation.finished = True
         if data is not None:
             invocation.answer(data, flush)
+        else:
+            invocation.gone()
         if places.waiting or self.stopping or self._nested.running:
             self._let_others_run(invocation, places)
 
@@ -209,6 +211,7 @@ class Runners:
             invocation = waiting.request
             assert isinstance(invocation, Invocation)
             if invocation.closed:
+                invocation.gone()
                 continue
             if now > waiting.too_late:  # ``max_wait`` is over, or the patience of one of 0.6, which can't cancel
                 self._refuse(invocation, Refusal("; its turn has come too late", places.wait_now(now)))

@@ -24,6 +24,7 @@ class KeptHub(Hub):
     background: Background
     polling: Polling
     leading: Leading
+    on_look: Callable[[], None] | None = None  # the keeper calls it each time it looks in, without the lock
     _keeper: Keeper | None
     _keeper_interval: float
     _look_in_by: float
@@ -46,6 +47,8 @@ class KeptHub(Hub):
             if due and not over:
                 self.polling.accept_again()
                 self.mend()
+        if self.on_look is not None and due and not over:
+            self.on_look()
         self.background.finish()
         if not over and (due or self.background.open):
             self.leading.keep(self._goes_on, int(self._keeper_interval * 1000))

@@ -1,0 +1,73 @@
+"""The same for a server with ``log_calls``: when a call has ended, the log has a line about it."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from msgspec import field
+
+from zerorpc.doors.hooked_invocation import HookedInvocation
+from zerorpc.doors.keyed_calls import KeyedChannel
+from zerorpc.logs import Logger
+from zerorpc.protocol.events import ERR, decode
+from zerorpc.protocol.structs import quick_to_change
+from zerorpc.service.failure import Failure
+
+__all__ = ["LoggedInvocation"]
+
+logger: Logger = Logger("zerorpc.calls")
+
+_OK = "ok"
+_GONE = "gone"  # the caller is: it gave up, or its connection was lost
+
+
+class _Timed(HookedInvocation, eq=False, kw_only=True):
+    began: float = field(default_factory=monotonic)  # when it came, by ``time.monotonic()``
+    outcome: str = ""  # how it ended; empty until that is known
+
+
+@quick_to_change
+class LoggedInvocation(_Timed, eq=False):
+    """A request that is logged. Its outcome is noted where that is packed, and logged when it goes out."""
+
+    def result(self, value: object) -> bytes:
+        data = super().result(value)
+        self.outcome = _OK
+        return data
+
+    def done(self) -> bytes:
+        data = super().done()
+        self.outcome = _OK
+        return data
+
+    def failure(self, failure: Failure) -> bytes:
+        self.outcome = failure.name if failure.refused is None else failure.refused.__name__
+        return super().failure(failure)
+
+    def failure_in_short(self, name: str) -> bytes:
+        self.outcome = name
+        return super().failure_in_short(name)
+
+    def answer(self, data: bytes, flush: bool = True) -> None:
+        gone = self.closed
+        super().answer(data, flush)
+        if not isinstance(self.channel, KeyedChannel):  # that is the run for a key: the calls with it are answered next
+            self._log(_GONE if gone else self.outcome or _outcome_of(data))
+
+    def gone(self) -> None:
+        self._log(_GONE)
+
+    def _log(self, outcome: str) -> None:
+        seconds = monotonic() - self.began
+        where = self.peer or "?"
+        caller = where if self.identity is None else f"{self.identity} at {where}"
+        facts = {"caller": caller, "method": self.name, "seconds": round(seconds, 6), "outcome": outcome}
+        logger.info("%s %s %.3f ms %s", caller, self.name, seconds * 1000, outcome, extra=facts)
+
+
+def _outcome_of(data: bytes) -> str:
+    """Of an answer that was packed for another call with the same key."""
+    event = decode(data)
+    if event.name != ERR:
+        return _OK
+    return str(event.args[0]) if isinstance(event.args, list) and event.args else ERR  # type: ignore[union-attr]

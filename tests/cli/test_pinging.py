@@ -1,0 +1,216 @@
+"""``zerorpc ping`` and ``zerorpc health``."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import zerorpc
+from tests.cli.test_calling import FakeClient, answers
+from tests.service.running import eventually, serving, unused_port
+from zerorpc.cli import main
+from zerorpc.cli.pinging import RoundTrips
+from zerorpc.errors import HandshakeFailed, LostRemote, RemoteError, ServerStopping, UnknownMethod
+
+__all__ = ["answers"]
+
+TRIP = re.compile(r'answer from "cooler": seq=(\d) time=\d+\.\d{3} ms')
+
+
+@pytest.fixture(autouse=True)
+def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["zerorpc"])
+
+
+@pytest.fixture(scope="module")
+def cooler() -> Iterator[str]:
+    with serving({"m": lambda: 1}, name="cooler") as server:
+        yield server.endpoints[0]
+
+
+def test_each_round_trip_has_a_line_and_a_summary_follows(cooler: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ping", cooler, "-c", "3", "-i", "0.01"]) == 0
+    *trips, where, counts, times = capsys.readouterr().out.splitlines()
+    assert [match[1] for match in map(TRIP.fullmatch, trips) if match] == ["1", "2", "3"]
+    assert where == f"--- {cooler} ---"
+    assert re.fullmatch(r"3 calls, 3 answered, 0% lost, \d+ ms", counts)
+    shortest, mean, longest, deviation = map(float, re.findall(r"\d+\.\d{3}", times))
+    assert times.startswith("round trip min/avg/max/mdev = ")
+    assert shortest <= mean <= longest
+    assert deviation <= longest
+
+
+def test_nothing_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+    assert main(["ping", "--timeout", "0.3", "-c", "2", "-i", "0", endpoint]) == 1
+    *lost, where, counts = capsys.readouterr().out.splitlines()
+    assert lost == [f"no answer: seq={n} nothing listens at {endpoint} (connection refused)" for n in (1, 2)]
+    assert where == f"--- {endpoint} ---"
+    assert counts.startswith("2 calls, 0 answered, 100% lost, ")
+
+
+def test_one_of_several_is_lost(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    told = iter([["pong", "s"], ["pong", "s"], LostRemote("gone"), ["pong", ""], RemoteError("Odd", "x", None)])
+
+    def answer() -> Any:
+        value = next(told)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    answers["_zerorpc_ping"] = answer
+    assert main(["ping", "-c", "4", "-i", "0", "ipc://s"]) == 0
+    first, second, third, fourth, _, counts, _ = capsys.readouterr().out.splitlines()
+    assert first.startswith('answer from "s": seq=1 ')
+    assert second == "no answer: seq=2 gone"
+    assert third.startswith("answer from the service: seq=3 ")
+    assert fourth.startswith("answer from a service that says Odd: seq=4 ")
+    assert counts.startswith("4 calls, 3 answered, 25% lost")
+
+
+@pytest.mark.parametrize(("before", "code"), [(2, 0), (0, 1)])
+def test_ctrl_c_ends_it_with_the_summary(
+    answers: dict[str, Any], capsys: pytest.CaptureFixture[str], before: int, code: int
+) -> None:
+    def answer() -> Any:
+        if len(FakeClient.made.calls) > before + 1:
+            raise KeyboardInterrupt
+        return ["pong", "s"]
+
+    answers["_zerorpc_ping"] = answer
+    if not before:
+        answers["_zerorpc_ping"] = KeyboardInterrupt()
+    assert main(["ping", "-i", "0", "ipc://s"]) == code
+    out = capsys.readouterr().out
+    assert f"{before} calls, {before} answered, 0% lost" in out
+    assert FakeClient.made.closed
+
+
+def test_the_interval_is_from_one_begin_to_the_next(
+    answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [100.0]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(round(seconds, 3))
+        clock[0] += seconds
+
+    def answer() -> list[str]:
+        clock[0] += 0.25
+        return ["pong", "s"]
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    answers["_zerorpc_ping"] = answer
+    assert main(["ping", "-c", "3", "-i", "2", "ipc://s"]) == 0
+    assert slept == [0, 1.5, 1.75]  # the first of them is called twice
+
+
+def test_a_name_cannot_command_the_terminal(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["_zerorpc_ping"] = ["pong", "\x1b[2J"]
+    assert main(["ping", "-c", "1", "ipc://s"]) == 0
+    assert capsys.readouterr().out.startswith('answer from "\\x1b[2J": seq=1')
+
+
+def test_the_figures() -> None:
+    trips = RoundTrips()
+    trips.times, trips.lost = [0.001, 0.003], 1
+    assert trips.summary("A", 2.5) == (
+        "--- A ---\n3 calls, 2 answered, 33.3% lost, 2500 ms\n"
+        "round trip min/avg/max/mdev = 1.000/2.000/3.000/1.000 ms\n"
+    )
+
+
+# zerorpc health
+
+
+def test_a_service_that_answers_is_healthy(cooler: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["health", cooler]) == 0
+    captured = capsys.readouterr()
+    assert re.fullmatch(rf"{cooler} is healthy: it answered in \d+\.\d{{3}} ms\n", captured.out)
+    assert captured.err == ""
+
+
+def test_nobody_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint = f"tcp://127.0.0.1:{unused_port()}"
+    assert main(["health", endpoint, "--timeout", "0.3"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == f"{endpoint} is not healthy: nothing listens at {endpoint} (connection refused)\n"
+    assert captured.err == ""
+
+
+def test_a_server_that_shuts_down_is_not_healthy(capsys: pytest.CaptureFixture[str]) -> None:
+    free, began = threading.Event(), threading.Event()
+
+    def m() -> None:
+        began.set()
+        free.wait()
+
+    with serving({"m": m}, grace=30) as server:
+        endpoint = server.endpoints[0]
+        with zerorpc.Client(endpoint) as client:
+            result = client("m", async_=True)
+            assert began.wait(30)
+            server.stop()
+            eventually(lambda: not server.endpoints or main(["health", endpoint, "--timeout", "0.2"]))
+            capsys.readouterr()
+            assert main(["health", endpoint, "--timeout", "0.2"]) == 1
+            assert f"{endpoint} is not healthy: " in capsys.readouterr().out
+            free.set()
+            result.get()
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [
+        (ServerStopping("ServerStopping", "the server is shutting down", None), 1, "not healthy: ServerStopping"),
+        (LostRemote("gone"), 1, "not healthy: gone"),
+        (UnknownMethod("NameError", "_zerorpc_ping", None), 0, "healthy: it answered in "),
+    ],
+)
+def test_what_counts_as_an_answer(
+    answer: Exception, code: int, told: str, answers: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers["_zerorpc_ping"] = answer
+    assert main(["health", "ipc://s"]) == code
+    assert capsys.readouterr().out.startswith(f"ipc://s is {told}")
+
+
+# Both
+
+
+@pytest.mark.parametrize("command", ["ping", "health"])
+def test_a_server_that_refuses_us(command: str, answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["_zerorpc_ping"] = HandshakeFailed("its key is unknown")
+    assert main([command, "ipc://s"]) == 1
+    assert "its key is unknown" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["ping", "health"])
+def test_wrong_command_lines(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command]) == 2
+    assert main([command, "ipc://s", "m"]) == 2
+    assert f"type: zerorpc {command} tcp://robot:4242" in capsys.readouterr().err
+    assert main([command, "--help"]) == 0
+    assert f"usage: zerorpc {command} [options] address" in capsys.readouterr().out
+
+
+def test_the_patience_can_be_chosen(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["_zerorpc_ping"] = ["pong", "s"]
+    assert main(["health", "ipc://s"]) == 0
+    assert FakeClient.made.settings["timeout"] == 3
+    assert main(["health", "ipc://s", "--timeout", "7"]) == 0
+    assert FakeClient.made.settings["timeout"] == 7
+
+
+def test_a_method_may_be_called_ping(answers: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answers["ping"] = "from the method"
+    assert main(["ping", "--connect", "ipc://s"]) == 0
+    assert capsys.readouterr().out == "'from the method'\n"
