@@ -60,7 +60,7 @@ def test_a_method_called_bench_can_be_called_as_ever(capsys: pytest.CaptureFixtu
     assert main(["bench", "--timeout", "0.01", "--connect", "ipc:///nobody/listens/here"]) == 1
     assert "_zerorpc_ping" not in capsys.readouterr().err
     assert main(["bench", "--connect", "nowhere"]) == 2
-    assert "bad endpoint 'nowhere'" in capsys.readouterr().err
+    assert "'nowhere' is no endpoint" in capsys.readouterr().err
 
 
 # …and what is meant.

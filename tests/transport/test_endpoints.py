@@ -71,7 +71,7 @@ def test_abstract_ipc() -> None:
         ("tcp://host:1 ", "the port '1 '"),
         ("tcp://host:٤٢", "the port '٤٢'"),
         ("tcp://host:" + "9" * 5000, "is not a number from 0 to 65535"),
-        ("ipc://" + "x" * 200, "longer than the 10"),
+        ("ipc://" + "x" * 200, "longer than 10"),
         ("ipc:///tmp/\0", "the path has a null character"),
     ],
 )
