@@ -284,6 +284,13 @@ def test_workers_do_the_boss_s_work(surroundings: Surroundings) -> None:
     assert run_example(surroundings, "workers", "boss", endpoint) == ["[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]"]
 
 
+@pytest.mark.parametrize("arguments", [(), ("nobody",)])
+def test_an_example_that_needs_an_argument_says_so(surroundings: Surroundings, arguments: tuple[str, ...]) -> None:
+    command = surroundings.start(*example("workers", *arguments))
+    assert command.finish() == 2
+    assert command.said == "usage: python workers.py worker|boss [endpoint]\n"
+
+
 def test_news_are_read(surroundings: Surroundings) -> None:
     assert run_example(surroundings, "news") == ["page 1: zerorpc made anew", "page 2: gevent no longer needed"]
 
