@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 from zerorpc.client.request import Caller, Request
@@ -13,7 +13,7 @@ from zerorpc.errors import ZeroRPCError
 from zerorpc.protocol.channel import STATE_STREAMING, CallCarrier
 from zerorpc.protocol.events import STREAM
 
-__all__ = ["AsyncStream", "Call"]
+__all__ = ["AsyncStream", "Call", "items_of"]
 
 
 class LoopCaller(Caller, Protocol):
@@ -71,10 +71,10 @@ class Call(Request, Coroutine[Any, Any, Any]):
             raise
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """The items: of the stream, or of the list that the method returned."""
+        """The items: of the stream, or of the list that the method returned. TypeError for a dict, a text, a number."""
         result = await self
         if not isinstance(result, AsyncStream):
-            for item in result if result is not None else ():  # Node sends OK [nil] for an empty stream
+            for item in items_of(result, self.channel.method) if result is not None else ():  # Node: an empty stream
                 yield item
             return
         inbox = result._inbox
@@ -147,6 +147,17 @@ class Call(Request, Coroutine[Any, Any, Any]):
 
     def __repr__(self) -> str:
         return f"<Call {self.channel!r}>"
+
+
+def items_of(value: object, method: str) -> Iterable[Any]:
+    """What a method returned instead of a stream, where a stream was expected. TypeError for what is no list of items.
+
+    Python would iterate over a dict's keys, and a text's characters: hardly what was meant.
+    """
+    if isinstance(value, Iterable) and not isinstance(value, (Mapping, str, bytes, bytearray)):
+        return value
+    kind = type(value).__name__
+    raise TypeError(f"{method} returned {kind}, and no stream of items: await it, as in `await client.{method}(…)`")
 
 
 class _Unclaimed(weakref.ref[Call]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
-from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.async_call import AsyncStream, Call, items_of
 from zerorpc.client.typed_results import Results
 
 __all__ = ["AsyncResults"]
@@ -35,7 +35,7 @@ class _TypedCall(Coroutine[Any, Any, Any]):
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         if not self._results.iterates:
-            for each in await self:
+            for each in items_of(await self, self._call.channel.method):
                 yield each
             return
         async for item in self._call:
