@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from zerorpc.client.request import Caller, Request
 from zerorpc.errors import ZeroRPCError
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import STATE_STREAMING, CallCarrier
 from zerorpc.protocol.events import STREAM
 
@@ -26,7 +27,7 @@ class LoopCaller(Caller, Protocol):
         """Send what the peer has to send, unless it is lost."""
 
 
-class Call(Request, Coroutine[Any, Any, Any]):
+class Call(NotPicklable, Request, Coroutine[Any, Any, Any]):
     """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
 
     It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine, and awaited again for
@@ -179,7 +180,7 @@ class _Unclaimed(weakref.ref[Call]):
         """As a waiter: there are further items, and still nobody awaits them."""
 
 
-class AsyncStream:
+class AsyncStream(NotPicklable):
     """The items of a streaming method, as an async iterator.
 
     Closing it (or dropping it, or leaving ``async for`` over a Call early) frees what the stream holds here and at a

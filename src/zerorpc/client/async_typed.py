@@ -7,6 +7,7 @@ from typing import Any
 
 from zerorpc.client.async_call import AsyncStream, Call, items_of
 from zerorpc.client.typed_results import Results
+from zerorpc.not_picklable import NotPicklable
 
 __all__ = ["AsyncResults"]
 
@@ -21,7 +22,7 @@ class AsyncResults(Results):
         return _TypedStream(value, self) if isinstance(value, AsyncStream) else super().value(value)
 
 
-class _TypedCall(Coroutine[Any, Any, Any]):
+class _TypedCall(NotPicklable, Coroutine[Any, Any, Any]):
     """A call, to be awaited or iterated over, or given to ``asyncio.create_task``."""
 
     def __init__(self, call: Call, results: AsyncResults) -> None:
@@ -64,7 +65,7 @@ class _TypedCall(Coroutine[Any, Any, Any]):
         return f"<typed {self._call!r}>"
 
 
-class _TypedStream(AsyncIterator[Any]):
+class _TypedStream(NotPicklable, AsyncIterator[Any]):
     """A stream whose items are converted. All else is the stream's."""
 
     def __init__(self, stream: AsyncStream, results: AsyncResults) -> None:
