@@ -31,6 +31,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.service.running import unused_port
+from zerorpc import cli
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -199,6 +200,9 @@ def play_command(line: str, expected: str, keeps_running: bool, surroundings: Su
     if command[0] == "make":  # would run this test again; that there is such a target can be seen
         subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
         return
+    if command[:2] == [".", "venv/bin/activate"]:  # for a shell; these commands have a venv before them in PATH
+        assert (surroundings.folder / command[1]).is_file()
+        return
     if command[:2] == ["pip", "install"]:  # tests/packages do it, in fresh venvs
         assert set(re.findall(r"(?<=\[)[^],]+", line)) <= extras(), line
         return
@@ -245,6 +249,22 @@ def steady(text: str) -> str:
     for pattern, stands in CHANGING:
         text = pattern.sub(stands, text)
     return text
+
+
+def test_the_readme_installs_before_it_shows_anything() -> None:
+    titles = [section.title for section in sections() if section.page == "README.md"]
+    assert titles[:3] == ["Install", "A first service", "From the command line"]
+
+
+def test_the_readme_names_the_python_the_extras_and_the_exit_codes_that_there_are() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"CPython {project['requires-python'].removeprefix('>=')} or newer" in text
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == extras() - {"dev", "fuzz"}
+    for needed in project["dependencies"]:
+        assert f"[{re.split('[^a-z]', needed)[0]}](https://pypi.org/" in text
+    codes = {cli.SUCCESS, cli.FAILURE, cli.USAGE, cli.INTERRUPTED, cli.OUTPUT_CLOSED}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == codes
 
 
 # Examples
