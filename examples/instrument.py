@@ -49,11 +49,11 @@ class Camera:
         before, self._exposure = self._exposure, exposure
         return before
 
-    def picture(self) -> NDArray[np.uint16]:
-        """Take one."""
+    def picture(self, *, rows: int = ROWS, columns: int = COLUMNS) -> NDArray[np.uint16]:
+        """Take one, or only so much of it."""
         time.sleep(self._exposure.seconds)  # plain methods run on threads, and may wait
         most = 1000 * self._exposure.gain.value
-        return self._noise.integers(0, most, (ROWS, COLUMNS), dtype=np.uint16)
+        return self._noise.integers(0, most, (rows, columns), dtype=np.uint16)
 
     def live(self, count: int) -> Iterator[NDArray[np.uint16]]:
         """Take several. The next one is taken while this one travels."""
@@ -78,6 +78,7 @@ def measure(endpoint: str) -> None:
 
         picture = camera.picture()
         print("one picture:", picture.shape, picture.dtype, "mean", round(float(picture.mean()), -2))
+        print("a corner of one:", camera.picture(rows=2, columns=3).tolist())
         for number, shown in enumerate(camera.live(3)):
             print("live picture", number, shown.shape)
         print("against itself:", camera.flat(picture, picture).max())
