@@ -70,6 +70,7 @@ def show(terminal: Terminal) -> None:
     serve_a_module(terminal)
     reverse_the_roles(terminal)
     stream(terminal)
+    types_keywords_and_arrays(terminal)
     listen_twice(terminal)
     measure(terminal)
 
@@ -123,6 +124,21 @@ def stream(terminal: Terminal) -> None:
     terminal.say("Its items are printed as they arrive:")
     said = terminal.run(f"zerorpc-client --json {TCP} countdown 5")
     expect(said.splitlines()[-5:] == ["5", "4", "3", "2", "1"], "5 4 3 2 1")
+    terminal.say("In the first terminal:")
+    terminal.interrupt(server)
+
+
+def types_keywords_and_arrays(terminal: Terminal) -> None:
+    terminal.say("A camera, examples/instrument.py; its methods say what they take and return:")
+    server = terminal.start(f"zerorpc-client --server --bind {TCP} examples.instrument:Camera", until="serving")
+    terminal.say("Keywords are the method's own, and an array arrives as an array:")
+    calls = f"import zerorpc; print(zerorpc.Client('{TCP}').picture(rows=2, columns=3))"
+    said = terminal.run(f'python -c "{calls}"')
+    expect(re.fullmatch(r"\[\[( *\d+){3}\]\n \[( *\d+){3}\]\]\n", said), "two rows of three numbers")
+    terminal.say("A typed client: dataclasses and enums on both sides, and what doesn't fit is refused:")
+    said = terminal.run(f"python examples/instrument.py measure {TCP}")
+    for line in ("gain=<Gain.LOW: 1>", "one picture: (480, 640) uint16", "expected float, got str"):
+        expect(line in said, line)
     terminal.say("In the first terminal:")
     terminal.interrupt(server)
 

@@ -32,9 +32,17 @@ async def boss(endpoint: str) -> None:
         print(await asyncio.gather(*(client.square(number) for number in range(10))))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    role = sys.argv[1] if sys.argv[1:] else ""
     endpoint = sys.argv[2] if sys.argv[2:] else "tcp://127.0.0.1:4242"
-    if sys.argv[1] == "worker":
+    if role == "worker":
         worker(endpoint)
-    else:
+    elif role == "boss":
         asyncio.run(boss(endpoint))
+    else:
+        print("usage: python workers.py worker|boss [endpoint]", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

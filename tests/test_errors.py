@@ -16,7 +16,7 @@ import zerorpc
 from zerorpc import errors
 
 TREE = {
-    errors.EndpointError: (ValueError, errors.EndpointError("x", "why")),
+    errors.EndpointError: (ValueError, errors.EndpointError("x", "why", malformed=True)),
     errors.AddressInUse: (OSError, errors.AddressInUse("tcp://a:1")),
     errors.CertificateError: (ValueError, errors.CertificateError("why")),
     errors.Closed: (RuntimeError, errors.Closed("closed")),
@@ -69,7 +69,9 @@ def test_programs_of_zerorpc_06_find_them_in_exceptions() -> None:
 
 
 def test_what_they_say() -> None:
-    assert str(errors.EndpointError("nonsense", "no scheme")).startswith("bad endpoint 'nonsense': no scheme; accepted")
+    malformed = str(errors.EndpointError("nonsense", "it has no scheme", malformed=True))
+    assert malformed.startswith("'nonsense' is no endpoint: it has no scheme; accepted forms: tcp://")
+    assert str(errors.EndpointError("tcp://a:1", "not bound to it")) == "endpoint 'tcp://a:1': not bound to it"
     assert str(errors.AddressInUse("tcp://a:1")) == "address already in use: tcp://a:1"
     assert str(errors.TimeoutExpired(3)) == "timeout after 3s"
     assert str(errors.TimeoutExpired(3, "calling f")) == "timeout after 3s, when calling f"

@@ -32,6 +32,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.service.running import unused_port
+from zerorpc import cli
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -200,6 +201,9 @@ def play_command(line: str, expected: str, keeps_running: bool, surroundings: Su
     if command[0] == "make":  # would run this test again; that there is such a target can be seen
         subprocess.run([*command, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
         return
+    if command[:2] == [".", "venv/bin/activate"]:  # for a shell; these commands have a venv before them in PATH
+        assert (surroundings.folder / command[1]).is_file()
+        return
     if command[:2] == ["pip", "install"]:  # tests/packages do it, in fresh venvs
         assert set(re.findall(r"(?<=\[)[^],]+", line)) <= extras(), line
         return
@@ -248,6 +252,22 @@ def steady(text: str) -> str:
     return text
 
 
+def test_the_readme_installs_before_it_shows_anything() -> None:
+    titles = [section.title for section in sections() if section.page == "README.md"]
+    assert titles[:3] == ["Install", "A first service", "From the command line"]
+
+
+def test_the_readme_names_the_python_the_extras_and_the_exit_codes_that_there_are() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"CPython {project['requires-python'].removeprefix('>=')} or newer" in text
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == extras() - {"dev", "fuzz"}
+    for needed in project["dependencies"]:
+        assert f"[{re.split('[^a-z]', needed)[0]}](https://pypi.org/" in text
+    codes = {cli.SUCCESS, cli.FAILURE, cli.USAGE, cli.INTERRUPTED, cli.OUTPUT_CLOSED}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == codes
+
+
 # Examples
 
 
@@ -285,6 +305,13 @@ def test_workers_do_the_boss_s_work(surroundings: Surroundings) -> None:
     assert run_example(surroundings, "workers", "boss", endpoint) == ["[0, 1, 4, 9, 16, 25, 36, 49, 64, 81]"]
 
 
+@pytest.mark.parametrize("arguments", [(), ("nobody",)])
+def test_an_example_that_needs_an_argument_says_so(surroundings: Surroundings, arguments: tuple[str, ...]) -> None:
+    command = surroundings.start(*example("workers", *arguments))
+    assert command.finish() == 2
+    assert command.said == "usage: python workers.py worker|boss [endpoint]\n"
+
+
 def test_news_are_read(surroundings: Surroundings) -> None:
     assert run_example(surroundings, "news") == ["page 1: zerorpc made anew", "page 2: gevent no longer needed"]
 
@@ -293,15 +320,11 @@ def test_the_trace_id_travels(surroundings: Surroundings) -> None:
     assert run_example(surroundings, "tracing") == ["hot soup, please", "table-7 order", "table-7 cook"]
 
 
-def test_every_example_is_run_here() -> None:
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == {
-        "async_client",
-        "blocking_client",
-        "cooler",
-        "news",
-        "tracing",
-        "workers",
-    }
+def test_every_example_is_run_here_or_in_test_examples() -> None:
+    here = {"async_client", "blocking_client", "cooler", "news", "tracing", "workers"}
+    there = {"instrument", "notebook", "test_cooler", "web"}
+    found = {path.stem for path in (ROOT / "examples").iterdir() if path.is_file()}
+    assert found == here | there
 
 
 def test_the_parts_that_contributing_names_are_there() -> None:

@@ -38,7 +38,7 @@ ORDER = [
     {"exposure"},
     {"curve", "tls", "plain", "pairing"},
     {"keys", "callers", "limits"},
-    {"given"},
+    {"given", "not_picklable"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)

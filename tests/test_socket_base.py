@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +55,32 @@ def test_mistakes_are_told_at_once_and_name_the_endpoint(kind: str) -> None:
         with pytest.raises(zerorpc.EndpointError, match=f"'{taken}'.*not connected"):
             sock.disconnect(taken)
         sock.close()
+
+
+@EACH
+def test_a_taken_address_is_one_traceback_without_the_systems(kind: str) -> None:
+    with zerorpc.Server({}) as other:
+        sock = SOCKETS[kind]()
+        for endpoint in other.bind([TCP, "inproc://taken"]):
+            with pytest.raises(zerorpc.AddressInUse) as raised:
+                sock.bind(endpoint)
+            assert raised.value.errno == errno.EADDRINUSE
+            assert "Traceback" not in "".join(traceback.format_exception(raised.value)[1:])
+        sock.close()
+
+
+@EACH
+def test_an_endpoint_that_is_none_is_told_apart_from_one_that_cant_be_used_here(kind: str) -> None:
+    sock = SOCKETS[kind]()
+    with pytest.raises(zerorpc.EndpointError, match=r"^'tcp:/x' is no endpoint: it has no .*accepted forms") as none:
+        sock.bind("tcp:/x")
+    assert none.value.malformed
+    for endpoint in ("tcp://nowhere.invalid:1", "tcp://192.0.2.1:0", "ipc:///no/such/folder/s"):
+        with pytest.raises(zerorpc.EndpointError, match=f"'{endpoint}': it can't be used here: ") as unusable:
+            sock.bind(endpoint)
+        assert not unusable.value.malformed
+        assert "accepted forms" not in str(unusable.value)
+    sock.close()
 
 
 @EACH

@@ -3,7 +3,7 @@
 ::
 
     ZeroRPCError
-    ├── EndpointError        (ValueError)       an endpoint that can't be understood or resolved
+    ├── EndpointError        (ValueError)       what is no endpoint, or one that can't be used here
     ├── CertificateError     (ValueError)       a certificate, key or list of authorities that can't be used
     ├── AddressInUse         (OSError)          bind: somebody else listens there
     ├── Closed               (RuntimeError)     used after close()
@@ -71,9 +71,9 @@ class ZeroRPCError(Exception):
 
 
 class EndpointError(ZeroRPCError, ValueError):
-    """An endpoint is malformed, of an unknown scheme, can't be used on this machine, or isn't bound or connected.
+    """An endpoint is malformed, or well-formed and can't be used: not on this machine, or it isn't bound or connected.
 
-    Attributes: ``endpoint`` (as given) and ``reason``.
+    Attributes: ``endpoint`` (as given), ``reason``, and ``malformed``: whether no machine could use it.
     """
 
     FORMS = (
@@ -81,13 +81,16 @@ class EndpointError(ZeroRPCError, ValueError):
         "ipc://@abstract-name, inproc://name"
     )
 
-    def __init__(self, endpoint: object, reason: str) -> None:
+    def __init__(self, endpoint: object, reason: str, *, malformed: bool = False) -> None:
         super().__init__(endpoint, reason)
         self.endpoint = endpoint
         self.reason = reason
+        self.malformed = malformed
 
     def __str__(self) -> str:
-        return f"bad endpoint {self.endpoint!r}: {self.reason}; accepted forms: {self.FORMS}"
+        if self.malformed:
+            return f"{self.endpoint!r} is no endpoint: {self.reason}; accepted forms: {self.FORMS}"
+        return f"endpoint {self.endpoint!r}: {self.reason}"
 
 
 class AddressInUse(ZeroRPCError, OSError):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from zerorpc.not_picklable import NotPicklable
+
 __all__ = ["RemoteMethod", "method_name"]
 
 
-class RemoteMethod:
+class RemoteMethod(NotPicklable):
     """``client.method``: call it, or go on with a dot (``client.robot.move`` is the method ``robot.move``).
 
     ``call(name, args, options)`` belongs to the client's core and not to the client, so that a client may keep its

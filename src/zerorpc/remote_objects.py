@@ -10,6 +10,7 @@ import functools
 import types
 from typing import Any, Protocol
 
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.remote_method import RemoteMethod
 
 __all__ = ["ByReference", "Lease", "RemoteFunction", "RemoteObject", "by_reference", "name_if_function", "release"]
@@ -50,7 +51,7 @@ class Lease(Protocol):
         """It is not needed any more. Safe to call twice, at any moment."""
 
 
-class RemoteFunction:
+class RemoteFunction(NotPicklable):
     """A function that the other side has passed: call it as if it were here.
 
     A call raises RemoteError if the function raised, Cancelled when the other side waits no longer, LostRemote when the
@@ -77,7 +78,7 @@ class RemoteFunction:
         return f"<RemoteFunction {self._name}>"
 
 
-class RemoteObject:
+class RemoteObject(NotPicklable):
     """An object that the other side has passed with ``by_reference``. Its attributes are the methods of that.
 
     ``zerorpc.options(object, timeout=…)`` works on one that a method has returned, as on a client; ``zerorpc.release``

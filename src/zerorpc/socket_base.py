@@ -7,6 +7,7 @@ from typing import Protocol
 
 from zerorpc.curve import Curve
 from zerorpc.given import UNCHANGED
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.plain import Plain
 from zerorpc.protocol.events import Buffer
 from zerorpc.tls import TlsGiven
@@ -25,7 +26,7 @@ class Core(Protocol):
     def hub(self) -> Hub: ...
 
 
-class SocketBase:
+class SocketBase(NotPicklable):
     """A socket as in ZeroMQ: it may bind and connect to any number of endpoints, mixed. Safe from any thread.
 
     Endpoints are ``tcp://host:port``, ``tcp://*:port``, ``tcp://0:port``, ``tcp://[::1]:port``, the same with

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.programs import Outcome, Program
+from tests.cli.programs import SCRIPTS, Outcome, Program
 from tests.interop.programs import old_server
 from zerorpc.cli import bench as bench_module
 from zerorpc.cli import main
@@ -60,7 +63,7 @@ def test_a_method_called_bench_can_be_called_as_ever(capsys: pytest.CaptureFixtu
     assert main(["bench", "--timeout", "0.01", "--connect", "ipc:///nobody/listens/here"]) == 1
     assert "_zerorpc_ping" not in capsys.readouterr().err
     assert main(["bench", "--connect", "nowhere"]) == 2
-    assert "bad endpoint 'nowhere'" in capsys.readouterr().err
+    assert "'nowhere' is no endpoint" in capsys.readouterr().err
 
 
 # …and what is meant.
@@ -392,6 +395,41 @@ def test_a_terminal_is_told_how_it_goes(
         if "\r\x1b[Kwarming up\r" in terminal.said and progress.search(terminal.said):
             return
     raise AssertionError(terminal.said)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal is POSIX's")
+def test_in_a_terminal_of_40_columns_every_line_fits(endpoint: str) -> None:
+    said = in_a_terminal(40, "bench", endpoint, "--duration", "0.3", "--warmup", "0.1")
+    lines = re.split(r"[\r\n]+", said)[1:]  # without the address, which is as long as it is
+    assert max(map(len, lines)) <= 40
+    assert lines[0] == 'measuring "_zerorpc_ping" for 0.3 s'
+    assert "…" not in said
+    assert any(re.fullmatch(r" *[\d.]+ [µm]s – [\d.]+ [µm]s +[\d,]+  █+", line) for line in lines)
+
+
+def in_a_terminal(columns: int, *arguments: str) -> str:
+    """What the program shows there, without colours."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environ = {**os.environ, "PYTHONIOENCODING": "utf-8", "TERM": "xterm"}
+    for name in ("COLUMNS", "LINES"):
+        environ.pop(name, None)
+    with subprocess.Popen(
+        [str(SCRIPTS / "zerorpc-client"), *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environ
+    ) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # EIO: all have left the terminal
+            while chunk := os.read(ours, 65536):
+                said += chunk
+        os.close(ours)
+    assert process.returncode == 0, said
+    return re.sub(r" *$", "", re.sub(r"\x1b\[[\d;]*[mK]", "", said.decode()).replace("\r\n", "\n"), flags=re.MULTILINE)
 
 
 def test_nobody_else_is_told(capsys: pytest.CaptureFixture[str], endpoint: str) -> None:

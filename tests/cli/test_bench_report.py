@@ -57,6 +57,23 @@ def test_the_histogram_has_a_bar_for_each_row(capsys: pytest.CaptureFixture[str]
     assert all(re.fullmatch(r" *[\d.]+ ms – [\d.]+ ms +0", line) for line in lines[1:-1])
 
 
+@pytest.mark.parametrize("has_rich", [False, True])
+def test_a_narrow_terminal_has_shorter_bars_and_nothing_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], has_rich: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    if not has_rich:
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+    load = measured(rate=50_000)
+    load.concurrency = 1000
+    figures, histogram = text(load, capsys).split("\n\n")[:2]
+    assert "of 50,000 asked for, at\n                most 1,000 at once\n" in figures
+    assert max(map(len, [*figures.splitlines(), *histogram.splitlines()])) <= 40
+    spans = [line[:14].strip() for line in histogram.splitlines()]
+    assert all(re.fullmatch(r"[\d.]+ ms – [\d.]+ ms", span) for span in spans)
+    assert histogram.splitlines()[0].endswith(f"  199  {'█' * (40 - 14 - 2 - 3 - 2)}")
+
+
 def test_plain_text_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     load = measured()
     for _ in range(3):

@@ -53,9 +53,14 @@ def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
         (errors.NotSupported("f: no metadata"), 1, ["zerorpc: f: no metadata"]),
         (errors.Cancelled("given up"), 1, ["zerorpc: given up"]),
         (
-            errors.EndpointError("s", "no scheme"),
+            errors.EndpointError("s", "no scheme", malformed=True),
             2,
-            [f"zerorpc: bad endpoint 's': no scheme; accepted forms: {errors.EndpointError.FORMS}"],
+            [f"zerorpc: 's' is no endpoint: no scheme; accepted forms: {errors.EndpointError.FORMS}"],
+        ),
+        (
+            errors.EndpointError("tcp://s:1", "it can't be used here: no such name"),
+            2,
+            ["zerorpc: endpoint 'tcp://s:1': it can't be used here: no such name"],
         ),
         (KeyboardInterrupt(), 130, []),
         (BrokenPipeError(32, "Broken pipe"), 1, ["zerorpc: [Errno 32] Broken pipe"]),

@@ -119,6 +119,26 @@ def test_await_and_async_for(run: Run, endpoint: str) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("value", [{"a": 1}, "text", b"octets", 7])
+@pytest.mark.parametrize("as_typed", [False, True])
+def test_async_for_over_what_is_no_list_says_to_await_it(
+    run: Run, endpoint: str, value: object, as_typed: bool
+) -> None:
+    """Its keys or characters would be iterated over, silently."""
+
+    class Echo:
+        def echo(self, value: Any) -> Any: ...
+
+    async def main() -> None:
+        async with zerorpc.AsyncClient(endpoint) as client:
+            echo: Any = zerorpc.typed(client, Echo) if as_typed else client
+            with pytest.raises(TypeError, match=f"^echo returned {type(value).__name__}, .*`await client.echo"):
+                _ = [item async for item in echo.echo(value)]
+            assert await echo.echo(value) == value
+
+    run(main())
+
+
 def test_async_for_over_a_method_that_returns_a_list(run: Run, endpoint: str) -> None:
     async def main() -> None:
         async with zerorpc.AsyncClient(endpoint) as client:

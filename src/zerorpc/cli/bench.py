@@ -15,11 +15,12 @@ import re
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 from zerorpc.cli.arguments import parse_with, tls_of, with_address
 from zerorpc.cli.bench_load import SECOND, Load
 from zerorpc.cli.bench_report import Subject, number, print_json, print_text
+from zerorpc.cli.drawing import columns, wrapped
 from zerorpc.cli.flags import Parser, add_setting, add_tls_flags
 from zerorpc.cli.printing import note, write
 from zerorpc.cli.trusted import curve_for
@@ -130,7 +131,8 @@ async def _measure(arguments: BenchArguments, on_ctrl_c: list[Callable[[], objec
         calls = [functools.partial(options(client, words=words), arguments.method, *params) for client in clients]
         load = Load(calls, arguments.concurrency, arguments.rate, arguments.warmup, arguments.duration)
         on_ctrl_c.append(load.interrupt)
-        note(_plan(arguments))
+        plan = _plan(arguments)
+        note("\n".join(wrapped(plan)) if _is_terminal(sys.stderr) else plan)
         with _Progress() as progress:
             await load.run(progress)
     return load
@@ -200,7 +202,7 @@ class _Progress:
     def __init__(self) -> None:
         self._seen = 0
         self._when = time.perf_counter()
-        self._is_wanted = sys.stderr is not None and sys.stderr.isatty()
+        self._is_wanted = _is_terminal(sys.stderr)
 
     def __enter__(self) -> _Progress:
         return self
@@ -221,8 +223,12 @@ class _Progress:
 
     def _show(self, text: str) -> None:
         with contextlib.suppress(OSError):
-            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.write(f"\r\x1b[K{text[: columns() - 1]}")  # of a line that is wrapped some would stay
             sys.stderr.flush()
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 def _print_report(arguments: BenchArguments, load: Load) -> None:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from zerorpc.cli.bench_load import GRACE
-from zerorpc.cli.drawing import Cells, Line, Styled, draw
+from zerorpc.cli.drawing import Cells, Line, Styled, draw, room_beside
 from zerorpc.cli.printing import json_ready, to_json, write
 from zerorpc.shown import line
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zerorpc.cli.latency import Histogram, Row
 
 ROWS = 18  # of the histogram, at most: a report fits into a window of 40 lines
-BAR = 36  # columns
+BAR = 36  # columns, where there are so many
 EIGHTHS = "▏▎▍▌▋▊▉█"
 PERCENTILES = (50, 90, 99, 99.9)
 UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1, "ns"))
@@ -135,16 +135,21 @@ def _drawn(latency: Histogram) -> list[Cells]:
     """The histogram: a bar for each row."""
     rows = latency.rows(ROWS)
     most = max(row.calls for row in rows)
-    return [(Styled(_span(row)), Styled(f"{row.calls:,}"), Styled(bar(row.calls / most), "cyan")) for row in rows]
+    texts = [(_span(row), f"{row.calls:,}") for row in rows]
+    longest = min(room_beside(texts), BAR)
+    return [
+        (Styled(span), Styled(calls), Styled(bar(row.calls / most, longest), "cyan"))
+        for row, (span, calls) in zip(rows, texts, strict=True)
+    ]
 
 
 def _span(row: Row) -> str:
     return f"{duration(row.low)} – {duration(row.high)}"
 
 
-def bar(share: float) -> str:
-    """A bar of a share of the whole width, in eighths of a column. What is not nothing is to be seen."""
-    eighths = math.ceil(share * BAR * 8)
+def bar(share: float, longest: int = BAR) -> str:
+    """A bar of a share of ``longest`` columns, in eighths of one. What is not nothing is to be seen."""
+    eighths = math.ceil(share * longest * 8)
     return "█" * (eighths // 8) + (EIGHTHS[eighths % 8 - 1] if eighths % 8 else "")
 
 

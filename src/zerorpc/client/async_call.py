@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import copy
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 from zerorpc.client.request import Caller, Request
 from zerorpc.errors import ZeroRPCError
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import STATE_STREAMING, CallCarrier
 from zerorpc.protocol.events import STREAM
 
-__all__ = ["AsyncStream", "Call"]
+__all__ = ["AsyncStream", "Call", "items_of"]
 
 
 class LoopCaller(Caller, Protocol):
@@ -26,7 +27,7 @@ class LoopCaller(Caller, Protocol):
         """Send what the peer has to send, unless it is lost."""
 
 
-class Call(Request, Coroutine[Any, Any, Any]):
+class Call(NotPicklable, Request, Coroutine[Any, Any, Any]):
     """A call on its way. Await it for the value (or the stream), or iterate over it: only the reply tells which.
 
     It may be given to ``asyncio.create_task``, ``gather`` or ``wait_for`` like any coroutine, and awaited again for
@@ -71,10 +72,10 @@ class Call(Request, Coroutine[Any, Any, Any]):
             raise
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        """The items: of the stream, or of the list that the method returned."""
+        """The items: of the stream, or of the list that the method returned. TypeError for a dict, a text, a number."""
         result = await self
         if not isinstance(result, AsyncStream):
-            for item in result if result is not None else ():  # Node sends OK [nil] for an empty stream
+            for item in items_of(result, self.channel.method) if result is not None else ():  # Node: an empty stream
                 yield item
             return
         inbox = result._inbox
@@ -149,6 +150,17 @@ class Call(Request, Coroutine[Any, Any, Any]):
         return f"<Call {self.channel!r}>"
 
 
+def items_of(value: object, method: str) -> Iterable[Any]:
+    """What a method returned instead of a stream, where a stream was expected. TypeError for what is no list of items.
+
+    Python would iterate over a dict's keys, and a text's characters: hardly what was meant.
+    """
+    if isinstance(value, Iterable) and not isinstance(value, (Mapping, str, bytes, bytearray)):
+        return value
+    kind = type(value).__name__
+    raise TypeError(f"{method} returned {kind}, and no stream of items: await it, as in `await client.{method}(…)`")
+
+
 class _Unclaimed(weakref.ref[Call]):
     """The waiter of a stream that began before anybody awaited its Call: if that goes, so does the stream."""
 
@@ -168,7 +180,7 @@ class _Unclaimed(weakref.ref[Call]):
         """As a waiter: there are further items, and still nobody awaits them."""
 
 
-class AsyncStream:
+class AsyncStream(NotPicklable):
     """The items of a streaming method, as an async iterator.
 
     Closing it (or dropping it, or leaving ``async for`` over a Call early) frees what the stream holds here and at a

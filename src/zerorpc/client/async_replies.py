@@ -8,6 +8,7 @@ from typing import Protocol
 
 from zerorpc.client.async_call import Call, LoopCaller
 from zerorpc.client.every import CONNECTING, Asked, Gathering, Outcome, Peer
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.transport.hub import Hub
@@ -37,7 +38,7 @@ class EveryCaller(LoopCaller, Protocol):
         """Send a request to this peer."""
 
 
-class AsyncReplies:
+class AsyncReplies(NotPicklable):
     """The outcomes of the calls, as an async iterator and context manager, for use on the client's event loop only.
 
     Cancelling the wait for an outcome is safe: none is lost, and iteration can go on. Two tasks can't iterate at the

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
-from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.async_call import AsyncStream, Call, items_of
 from zerorpc.client.typed_results import Results
+from zerorpc.not_picklable import NotPicklable
 
 __all__ = ["AsyncResults"]
 
@@ -21,7 +22,7 @@ class AsyncResults(Results):
         return _TypedStream(value, self) if isinstance(value, AsyncStream) else super().value(value)
 
 
-class _TypedCall(Coroutine[Any, Any, Any]):
+class _TypedCall(NotPicklable, Coroutine[Any, Any, Any]):
     """A call, to be awaited or iterated over, or given to ``asyncio.create_task``."""
 
     def __init__(self, call: Call, results: AsyncResults) -> None:
@@ -35,7 +36,7 @@ class _TypedCall(Coroutine[Any, Any, Any]):
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         if not self._results.iterates:
-            for each in await self:
+            for each in items_of(await self, self._call.channel.method):
                 yield each
             return
         async for item in self._call:
@@ -64,7 +65,7 @@ class _TypedCall(Coroutine[Any, Any, Any]):
         return f"<typed {self._call!r}>"
 
 
-class _TypedStream(AsyncIterator[Any]):
+class _TypedStream(NotPicklable, AsyncIterator[Any]):
     """A stream whose items are converted. All else is the stream's."""
 
     def __init__(self, stream: AsyncStream, results: AsyncResults) -> None:

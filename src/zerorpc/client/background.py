@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from zerorpc.client.request import Request
 from zerorpc.errors import LostRemote, TimeoutExpired
 from zerorpc.logs import Logger
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel
 from zerorpc.runtime import forks
 from zerorpc.settings import seconds
@@ -52,7 +53,7 @@ class BackgroundCaller(Protocol):
         """Give a call up. Safe for one that has ended."""
 
 
-class AsyncResult(Future[Any]):
+class AsyncResult(NotPicklable, Future[Any]):
     """What ``async_=True`` returns: the call goes on in the background, and ``get`` waits for its outcome.
 
     It is a ``concurrent.futures.Future`` with, besides, what zerorpc 0.6 had: ``get``, ``wait``, ``ready``,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from zerorpc.client.options import CallOptions, CallView, take_old_spelling
 from zerorpc.client.request import Caller, Request
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel, Waiter
 from zerorpc.remote_method import RemoteMethod
 
@@ -67,7 +68,7 @@ def every(client: HasCore) -> Every:
     return Every(cast("AsksEvery", core), client._options if isinstance(client, CallView) else None)
 
 
-class Every:
+class Every(NotPicklable):
     """Has the remote methods as attributes, as a client has; one of any name is called as ``every(client)("name")``."""
 
     __slots__ = ("_core", "_options")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from zerorpc.given import UNCHANGED
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.call_header import KEY_MAX
 from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
@@ -66,7 +67,7 @@ class HasCore(Protocol):
     def _core(self) -> OptionsCore: ...
 
 
-class CallView:
+class CallView(NotPicklable):
     """A client, with options for each call that is made by it. Every keyword of such a call is the method's.
 
     Its attributes are the remote methods, as those of the client are; it has none of its own. Safe from any thread

@@ -11,6 +11,7 @@ from zerorpc.calls.dispatch import Calls
 from zerorpc.client.every import CONNECTING, Asked, Gathering, Outcome, Peer
 from zerorpc.client.request import Caller, Request
 from zerorpc.errors import Closed
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer, late
 from zerorpc.runtime import forks
@@ -41,7 +42,7 @@ class EveryCaller(Caller, Protocol):
     def peers(self) -> StartsAt: ...
 
 
-class Replies:
+class Replies(NotPicklable):
     """The outcomes of the calls, as an iterator and context manager. Safe from any thread: each goes to one."""
 
     def __init__(self, core: EveryCaller, asked: Asked) -> None:

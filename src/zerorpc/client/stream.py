@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from zerorpc.client.request import Request
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.transport.leading import InUse
 
@@ -41,7 +42,7 @@ class StreamCaller(Protocol):
         """The same at any moment, and in any thread."""
 
 
-class Stream:
+class Stream(NotPicklable):
     """The items of a streaming method, as an iterator and context manager. A blocking call returns it.
 
     One thread may wait for an item at a time, another one may call ``close``. Closing or dropping it frees what the

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 from zerorpc.client.options import HasCore, options
 from zerorpc.client.typed_results import Results
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.service.schema import Schema
 
 __all__ = ["typed"]
@@ -46,7 +47,7 @@ def typed(client: HasCore, kind: Callable[..., _T]) -> _T:
     return cast("_T", _Typed(view, kind, make_results))
 
 
-class _Typed:
+class _Typed(NotPicklable):
     """Its attributes are the remote methods that the class has; it has none of its own."""
 
     __slots__ = ("_kind", "_make_results", "_methods", "_view")

@@ -7,6 +7,7 @@ from typing import Any
 
 from zerorpc.client.stream import Stream
 from zerorpc.errors import InvalidResult
+from zerorpc.not_picklable import NotPicklable
 from zerorpc.service.conversion import Converter, Mismatch
 from zerorpc.service.schema import Schema
 
@@ -45,7 +46,7 @@ class Results:
             raise problem from None
 
 
-class _TypedStream(Iterator[Any]):
+class _TypedStream(NotPicklable, Iterator[Any]):
     """A stream whose items are converted. All else is the stream's."""
 
     def __init__(self, stream: Stream, results: Results) -> None:

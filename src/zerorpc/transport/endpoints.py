@@ -46,14 +46,14 @@ class Endpoint(NamedTuple):
 
 
 def parse(text: object) -> Endpoint:
-    """Read an endpoint. Raises EndpointError, which shows the accepted forms."""
+    """Read an endpoint. Raises EndpointError, which shows the accepted forms where it is none."""
     if not isinstance(text, str):
-        raise EndpointError(text, f"expected a string, not {type(text).__name__}")
+        raise _malformed(text, f"expected a string, not {type(text).__name__}")
     scheme, separator, rest = text.partition("://")
     if not separator:
-        raise EndpointError(text, "no scheme, such as tcp://")
+        raise _malformed(text, "it has no scheme, such as tcp://")
     if not rest:
-        raise EndpointError(text, "nothing after the scheme")
+        raise _malformed(text, "nothing after the scheme")
     match scheme:
         case "tcp" | "tls+tcp":
             return _parse_tcp(scheme, text, rest)
@@ -61,23 +61,27 @@ def parse(text: object) -> Endpoint:
             return _parse_ipc(text, rest)
         case "inproc":
             return Endpoint("inproc", text, path=rest)
-    raise EndpointError(text, f"unknown scheme {scheme!r}")
+    raise _malformed(text, f"unknown scheme {scheme!r}")
 
 
 def _parse_tcp(scheme: str, text: str, rest: str) -> Endpoint:
     host, separator, port_text = rest.rpartition(":")
     if not separator or (host.startswith("[") and not host.endswith("]")):
-        raise EndpointError(text, "no port")
+        raise _malformed(text, "no port")
     if host.startswith("["):
         host = host[1:-1]
     elif ":" in host:
-        raise EndpointError(text, f"an IPv6 address needs brackets, as in {scheme}://[::1]:4242")
+        raise _malformed(text, f"an IPv6 address needs brackets, as in {scheme}://[::1]:4242")
     if not host:
-        raise EndpointError(text, "no host")
+        raise _malformed(text, "no host")
     port = _port(port_text)
     if not 0 <= port <= 0xFFFF:
-        raise EndpointError(text, f"the port {port_text!r} is not a number from 0 to 65535, nor *")
+        raise _malformed(text, f"the port {port_text!r} is not a number from 0 to 65535, nor *")
     return Endpoint(scheme, text, host, port)
+
+
+def _malformed(text: object, reason: str) -> EndpointError:
+    return EndpointError(text, reason, malformed=True)
 
 
 def _port(text: str) -> int:
@@ -89,13 +93,13 @@ def _port(text: str) -> int:
 
 def _parse_ipc(text: str, path: str) -> Endpoint:
     if not hasattr(socket, "AF_UNIX"):
-        raise EndpointError(text, "this system has no ipc sockets")
+        raise EndpointError(text, "it can't be used here: this system has no ipc sockets")
     if path.startswith("@") and sys.platform != "linux":
-        raise EndpointError(text, "abstract names exist on Linux only")
+        raise EndpointError(text, "it can't be used here: abstract names exist on Linux only")
     if len(os.fsencode(path)) > _UNIX_PATH_MAX:
-        raise EndpointError(text, f"the path is longer than the {_UNIX_PATH_MAX} octets that the system allows")
+        raise EndpointError(text, f"it can't be used here: the path is longer than {_UNIX_PATH_MAX} octets")
     if "\0" in path:
-        raise EndpointError(text, "the path has a null character")
+        raise _malformed(text, "the path has a null character")
     return Endpoint("ipc", text, path=path)
 
 
@@ -119,7 +123,7 @@ def resolve(endpoint: Endpoint, *, passive: bool = False) -> list[Address]:
     except (OSError, UnicodeError) as error:
         reason = f"the name {host!r} can't be resolved: {getattr(error, 'strerror', None) or error}"
         if passive:
-            raise EndpointError(endpoint.text, reason) from error
+            raise EndpointError(endpoint.text, f"it can't be used here: {reason}") from None
         raise OSError(reason) from error
     addresses: list[Address] = [(family, address) for family, _, _, _, address in found]
     if passive:

@@ -148,10 +148,10 @@ def naming(endpoint: Endpoint) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(endpoint.text) from error
+            raise AddressInUse(endpoint.text) from None
         if error.errno in (errno.EADDRNOTAVAIL, errno.ENOENT, errno.ENOTDIR):
-            raise EndpointError(endpoint.text, error.strerror or str(error)) from error
-        raise OSError(error.errno, f"{error.strerror}: can't bind {endpoint.text}") from error
+            raise EndpointError(endpoint.text, f"it can't be used here: {error.strerror or error}") from None
+        raise OSError(error.errno, f"{error.strerror}: can't bind {endpoint.text}") from None
 
 
 def _apply(file: SocketFile, endpoint: Endpoint) -> None:
