@@ -36,7 +36,7 @@ def type_of(schema: object, depth: int = 0) -> str:
     return _named(schema, depth)
 
 
-def _named(schema: dict[Any, Any], depth: int) -> str:
+def _named(schema: dict[str, Any], depth: int) -> str:
     kind = schema.get("type")
     if kind == "array":
         return _array(schema, depth)
@@ -53,7 +53,7 @@ def _named(schema: dict[Any, Any], depth: int) -> str:
     return described[2:] if isinstance(described, str) and described[:2] == "a " and " " not in described[2:] else ""
 
 
-def _array(schema: dict[Any, Any], depth: int) -> str:
+def _array(schema: dict[str, Any], depth: int) -> str:
     if isinstance(schema.get("prefixItems"), list):
         return f"tuple[{', '.join(type_of(each, depth + 1) or 'Any' for each in schema['prefixItems'][:WIDEST])}]"
     kind = "set" if schema.get("uniqueItems") is True else "list"

@@ -36,6 +36,48 @@ class Waits(Protocol):
     deadline: float
 
 
+class Peer(Protocol):
+    """The other end of a connection."""
+
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def connection(self) -> Any: ...
+    @property
+    def channels(self) -> Any: ...
+
+
+class Link(Protocol):
+    """A connection."""
+
+    @property
+    def name(self) -> Any: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def dialer(self) -> Any: ...
+    @property
+    def peer(self) -> Any: ...
+
+
+class Hub(Protocol):
+    """A client's connections, and where it tries to have one."""
+
+    @property
+    def listeners(self) -> Any: ...
+    @property
+    def dialers(self) -> Any: ...
+
+
+class Core(Protocol):
+    """What a client is made of."""
+
+    @property
+    def calls(self) -> Any: ...
+    @property
+    def hub(self) -> Any: ...
+
+
 def tell_of_waiting(client: Client) -> None:
     """From now on say once, on stderr, why a call waits, if one waits for a second."""
     if sys.stderr is None:
@@ -68,7 +110,7 @@ def tell_of_waiting_on_loop(client: AsyncClient) -> None:
     loop.call_later(SILENT, look)
 
 
-def why_waiting(core: Any, links: Iterable[Any], now: float) -> str | None:
+def why_waiting(core: Core, links: Iterable[Link], now: float) -> str | None:
     """A line about the call that has waited longest; None if none waits for long. ``core`` is a client's."""
     links = list(links)
     unanswered: list[Waits] = [channel for channel in core.calls.waiting if not channel.answered]
@@ -81,7 +123,7 @@ def why_waiting(core: Any, links: Iterable[Any], now: float) -> str | None:
     return f"{'; '.join(states(core.hub, links))}; still {does}, for {left} s"
 
 
-def states(hub: Any, links: Iterable[Any]) -> Iterator[str]:
+def states(hub: Hub, links: Iterable[Link]) -> Iterator[str]:
     """How it stands with each endpoint."""
     links = [link for link in links if not link.closed]
     connected = {link.dialer: link for link in links}
@@ -97,7 +139,7 @@ def states(hub: Any, links: Iterable[Any]) -> Iterator[str]:
             yield failed(where, each.status) if link is None else _connected(where, link.peer)
 
 
-def _connected(where: str, peer: Any) -> str:
+def _connected(where: str, peer: Peer) -> str:
     if peer.ready or peer.connection.peer_greeting is not None:
         return f"connected to {where}, and greeted; no answer yet"
     missing = "TLS or ZMTP greeting" if where.startswith("tls+") else "ZMTP greeting"

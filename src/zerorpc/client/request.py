@@ -43,11 +43,11 @@ from zerorpc.protocol.events import (
     VERSION,
     Buffer,
     Event,
-    check_id,
     decode_header,
     too_large,
 )
 from zerorpc.protocol.liveness import FOREVER
+from zerorpc.protocol.message_ids import check_id
 from zerorpc.protocol.packing import PLAIN, encode_quickly, encode_usual
 from zerorpc.protocol.patterns import ReqStream, patterns_list, remote_error, reply_value
 from zerorpc.remote_method import method_name

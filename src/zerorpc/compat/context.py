@@ -8,7 +8,8 @@ from collections.abc import Callable
 from os import getpid
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
-from zerorpc.protocol.events import Event, MessageId, check_id
+from zerorpc.protocol.events import Event, MessageId
+from zerorpc.protocol.message_ids import check_id
 from zerorpc.protocol.patterns import Pattern
 from zerorpc.runtime import forks
 

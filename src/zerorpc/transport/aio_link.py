@@ -17,7 +17,7 @@ from zerorpc.protocol.peer import Peer
 from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.link import C, Link, Owner, T, lost_connection
 from zerorpc.transport.sockets import output_progress
-from zerorpc.zmtp.frames import FrameDecoder
+from zerorpc.zmtp.frames import Frame, FrameDecoder
 
 __all__ = ["AioLink"]
 
@@ -219,10 +219,8 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
                         return
                     if len(output) == 1:
                         self._transport.write(output[0])
-                    elif sum(map(len, output)) <= _JOIN_MAX:
-                        self._transport.write(b"".join(output))
-                    elif not self._transport.is_closing():  # asyncio's writelines() doesn't look, since Python 3.12
-                        self._transport.writelines(output)
+                    else:
+                        _write_all(self._transport, output)
             except MemoryError:  # of asyncio's copies: nobody knows what of it was sent
                 self.abort(LostRemote(f"{self.name}: no memory was left to send what waits"))
             finally:
@@ -301,6 +299,13 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<AioLink {self.peer!r}{' closed' if self.closed else ''}>"
+
+
+def _write_all(transport: asyncio.Transport, output: list[Frame]) -> None:
+    if sum(map(len, output)) <= _JOIN_MAX:
+        transport.write(b"".join(output))
+    elif not transport.is_closing():  # asyncio's writelines() doesn't look, since Python 3.12
+        transport.writelines(output)
 
 
 class _BodyReader(asyncio.BufferedProtocol):
