@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from zerorpc import __version__, errors
 from zerorpc.cli.arguments import command_of, parse
 from zerorpc.cli.loading import BrokenService
-from zerorpc.cli.printing import OutputClosed, note, one_line, write
+from zerorpc.cli.printing import OutputClosed, note, one_line, remote_report, write
 from zerorpc.cli.usage import UsageError, program_name
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ def _dispatch(argv: Sequence[str]) -> int:
         from zerorpc.cli.schema import schema
 
         return schema(argv[1:])
+    if command == "shell":
+        from zerorpc.cli.shell import shell
+
+        return shell(argv[1:])
     if command == "trust":
         from zerorpc.cli.trust import trust
 
@@ -109,15 +113,3 @@ def _log_to_stderr(debug: bool) -> None:
     logging.basicConfig()
     if debug:
         logging.getLogger("zerorpc").setLevel(logging.DEBUG)
-
-
-def remote_report(error: errors.RemoteError) -> str:
-    """What a remote exception looks like here: its own traceback, whose last line names it.
-
-    A version 1 peer sends no traceback, and that of a peer in another language may lack the message.
-    """
-    summary = f"{error.name}: {error.msg}"
-    traceback = str(error.traceback or "").rstrip()
-    if traceback and str(error.msg) in traceback:
-        return traceback
-    return f"{traceback}\n{summary}".lstrip()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from zerorpc import Curve
 
-COMMANDS = ("bench", "keygen", "schema", "trust")
+COMMANDS = ("bench", "keygen", "schema", "shell", "trust")
 
 
 class Arguments(argparse.Namespace):

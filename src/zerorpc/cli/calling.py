@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zerorpc.cli.links import open_links
 from zerorpc.cli.printing import show, show_stream
@@ -43,22 +43,27 @@ def call(arguments: Arguments) -> int:
 
 
 @contextlib.contextmanager
-def connected(arguments: Arguments) -> Iterator[Client]:
+def connected(arguments: Arguments, settings: dict[str, Any] | None = None) -> Iterator[Client]:
     """A client of what the command line names. Raises UsageError, and what its constructor raises."""
     from zerorpc import Client
 
-    with Client(
-        timeout=arguments.timeout,
-        heartbeat=arguments.heartbeat,
-        passive_heartbeat=not arguments.active_hb,
-        tls=arguments.tls,
-        curve=arguments.curve,
-        plain=_plain(arguments),
-        limits=arguments.limits,
-    ) as client:
+    with Client(**(settings or client_settings(arguments))) as client:
         client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE)
         yield client
+
+
+def client_settings(arguments: Arguments) -> dict[str, Any]:
+    """What the command line says a client is to be made with. Raises UsageError."""
+    return {
+        "timeout": arguments.timeout,
+        "heartbeat": arguments.heartbeat,
+        "passive_heartbeat": not arguments.active_hb,
+        "tls": arguments.tls,
+        "curve": arguments.curve,
+        "plain": _plain(arguments),
+        "limits": arguments.limits,
+    }
 
 
 def _plain(arguments: Arguments) -> Plain | None:

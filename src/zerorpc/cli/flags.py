@@ -20,6 +20,7 @@ examples:
   %(prog)s --json tcp://127.0.0.1:4242 sleep 3         call a method with a number
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
+  %(prog)s shell tcp://127.0.0.1:4242                  a Python prompt with its methods
   %(prog)s keygen robot                                make keys for CURVE
   %(prog)s trust tcp://robot:4242                      trust a server's key
 """
@@ -34,6 +35,7 @@ def build_parser() -> Parser:
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
         "       %(prog)s keygen name\n"
         "       %(prog)s schema [options] address\n"
+        "       %(prog)s shell [options] address\n"
         "       %(prog)s trust [options] [address]",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,
