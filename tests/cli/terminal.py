@@ -7,7 +7,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,12 +15,12 @@ _COMMANDS = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>])")  # for c
 
 
 class Terminal:
-    """Python with this code and these arguments; ``shown`` is all that it has shown."""
+    """One command there; ``shown`` is all that it has shown."""
 
-    def __init__(self, code: str, *arguments: str, folder: Path, **environ: str) -> None:
+    def __init__(self, *command: str, folder: Path, **environ: str) -> None:
         self._own, theirs = os.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
+            command,
             cwd=folder,
             env={**os.environ, "TERM": "xterm", "PAGER": "cat", "HOME": str(folder), "INPUTRC": os.devnull, **environ},
             stdin=theirs,

@@ -13,11 +13,12 @@ Exit codes:
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from zerorpc import __version__, errors
-from zerorpc.cli.arguments import command_of, parse
+from zerorpc.cli.arguments import ADD_COMPLETERS, command_of, parse
 from zerorpc.cli.loading import BrokenService
 from zerorpc.cli.printing import OutputClosed, note, one_line, remote_report, write
 from zerorpc.cli.usage import UsageError, program_name
@@ -67,10 +68,18 @@ def _run(argv: Sequence[str]) -> int:
 
 def _dispatch(argv: Sequence[str]) -> int:
     command = command_of(argv)
+    if "_ARGCOMPLETE" in os.environ:
+        from zerorpc.cli.completing import add_completers
+
+        ADD_COMPLETERS[:] = [add_completers]
     if command == "bench":
         from zerorpc.cli.bench import bench
 
         return bench(argv[1:])
+    if command == "completion":
+        from zerorpc.cli.completion import completion
+
+        return completion(argv[1:])
     if command == "keygen":
         from zerorpc.cli.keygen import keygen
 

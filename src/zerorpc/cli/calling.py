@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from zerorpc.cli.endpoints import remember
 from zerorpc.cli.links import open_links
 from zerorpc.cli.printing import show, show_stream
 from zerorpc.cli.usage import UsageError
@@ -32,9 +33,12 @@ def call(arguments: Arguments) -> int:
         if arguments.command is None or arguments.inspect:
             from zerorpc.cli.listing import show_service
 
-            return show_service(client, arguments.command, arguments.inspect, arguments.print_json)
+            code = show_service(client, arguments.command, arguments.inspect, arguments.print_json)
+            remember(arguments.connect)
+            return code
         caller = client if arguments.json else options(client, words=True)
         result = caller(arguments.command, *parameters)
+        remember(arguments.connect)
         if isinstance(result, Iterator):
             show_stream(result, arguments.print_json)
         else:

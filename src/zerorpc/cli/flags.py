@@ -21,6 +21,7 @@ examples:
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s shell tcp://127.0.0.1:4242                  a Python prompt with its methods
+  %(prog)s completion bash                             have the shell complete all this
   %(prog)s keygen robot                                make keys for CURVE
   %(prog)s trust tcp://robot:4242                      trust a server's key
 """
@@ -33,6 +34,7 @@ def build_parser() -> Parser:
         usage="%(prog)s [options] address [method [parameter ...]]\n"
         "       %(prog)s [options] --server --bind address module\n"
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
+        "       %(prog)s completion bash | zsh | fish\n"
         "       %(prog)s keygen name\n"
         "       %(prog)s schema [options] address\n"
         "       %(prog)s shell [options] address\n"

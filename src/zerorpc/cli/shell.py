@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerorpc.cli.arguments import parse
 from zerorpc.cli.calling import client_settings, connected
+from zerorpc.cli.endpoints import remember
 from zerorpc.cli.links import connect
 from zerorpc.cli.listing import Service, describe
 from zerorpc.cli.printing import note, one_line, write
@@ -56,12 +57,14 @@ def _asked(client: Client, arguments: Arguments) -> Service | None:
 
     try:
         with deadline(min(PATIENCE, arguments.timeout)):
-            return describe(client, signatures=False)
+            service = describe(client, signatures=False)
     except HandshakeFailed:
         raise
     except ZeroRPCError as error:
         note(one_line(error))
         return None
+    remember(arguments.connect)
+    return service
 
 
 def _async_client(client: Client, arguments: Arguments, settings: dict[str, Any]) -> AsyncClient:
@@ -120,11 +123,11 @@ def _prompt() -> Prompt:
     """IPython's where it is installed and somebody sits there, else the standard library's."""
     if sys.stdin is not None and sys.stdin.isatty():
         try:
-            from zerorpc.cli.prompt_ipython import run
+            from zerorpc.cli.prompt_ipython import run as run_ipython
         except ImportError:
             pass
         else:
-            return run
-    from zerorpc.cli import prompt
+            return run_ipython
+    from zerorpc.cli.prompt import run
 
-    return prompt.run
+    return run
