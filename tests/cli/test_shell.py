@@ -120,7 +120,7 @@ def test_no_history_is_kept_if_that_is_not_wanted(start: Start, shop: str, tmp_p
 def test_a_server_that_comes_later(start: Start) -> None:
     endpoint = f"tcp://127.0.0.1:{unused_port()}"
     terminal = start(STANDARD, "shell", "--timeout", "0.1", endpoint)
-    terminal.wait_for("gives no answer yet")
+    terminal.wait_for("aren't known yet")
     with serving(Shop(), bind=endpoint):
         terminal.wait_for("^>>> $")
         terminal.type(f"client.timeout = {PATIENCE}; client.add(40)\n")
@@ -156,9 +156,10 @@ def test_ipython(start: Start, shop: str, tmp_path: Path) -> None:
 
 
 def test_what_is_piped_in_is_run(shop: str, tmp_path: Path) -> None:
+    (tmp_path / "tool.py").write_text("x = 40")
     done = subprocess.run(
         [sys.executable, "-c", WITH_IPYTHON, "shell", shop],
-        input="print(add(40))\n",
+        input="import tool\nprint(add(tool.x))\n",
         capture_output=True,
         text=True,
         check=False,

@@ -30,6 +30,7 @@ HISTORY_MAX = 10_000  # lines
 def run(names: dict[str, object], greeting: str, aclient: AsyncClient | None) -> int:
     """Run the prompt until its user leaves, close ``aclient``, and return the exit code."""
     with asyncio.Runner() as runner, _line_editing(names):
+        sys.path.insert(0, "")  # as Python's own prompt has it: modules of the current folder may be imported
         try:
             _Console(names, runner).interact(greeting, exitmsg="")
         except SystemExit as left:

@@ -105,7 +105,7 @@ def _greeting(service: Service | None, arguments: Arguments, names: dict[str, ob
     """Who answers, and what to type."""
     where = " ".join([*arguments.connect, *arguments.bind])
     if service is None:
-        return f"{where} gives no answer yet.\nType client.method() when it is there, exit() to leave."
+        return f"The methods of {where} aren't known yet.\nType client.method(...), exit() or Ctrl-D leaves."
     count = len(service.methods)
     here = [method.name for method in service.methods if method.name in names]
     one = here[0] if here else "client.method"
