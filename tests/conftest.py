@@ -29,6 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Whoever runs the tests may know servers, have keys of their own, and call one server most often.
 os.environ["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), "zerorpc-tests-without-settings")
 os.environ.pop("ZERORPC_ADDRESS", None)
+os.environ["ZERORPC_NO_HISTORY"] = "1"  # nor is it to be remembered what tests call
 
 ROOT = Path(__file__).parents[1]
 

@@ -22,7 +22,7 @@ import pytest
 
 import zerorpc
 from zerorpc.protocol.events import WireEvent, decode, encode
-from zerorpc.protocol.framed import FramedEvent
+from zerorpc.protocol.framed import FramedEvent, with_buffers
 from zerorpc.transport.endpoints import parse, resolve
 from zerorpc.zmtp import Connection, SocketType, State
 
@@ -174,15 +174,20 @@ class RawPeer:
 
     def next_event(self) -> WireEvent:
         """The next event; EOFError at the end."""
-        event = decode(self.next_data())
+        event = decode(self._next())
         assert isinstance(event, WireEvent)
         return event
 
     def next_data(self) -> bytes:
         """The same, as it came."""
+        return bytes(self._next())
+
+    def _next(self) -> bytes:
         while not self._received:
             self._receive()
-        return bytes(self._received.pop(0)[-1])
+        message = self._received.pop(0)
+        # of one of ours, large octets may stand behind the event
+        return with_buffers(message[1], message[2:]) if len(message) > 2 and not message[0] else message[-1]
 
     def _receive(self) -> None:
         data = self.sock.recv(65536)

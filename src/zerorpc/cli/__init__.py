@@ -13,11 +13,12 @@ Exit codes:
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from zerorpc import __version__, errors
-from zerorpc.cli.arguments import command_of, parse
+from zerorpc.cli.arguments import ADD_COMPLETERS, command_of, parse
 from zerorpc.cli.failures import report
 from zerorpc.cli.loading import BrokenService
 from zerorpc.cli.printing import OutputClosed, note, write
@@ -60,6 +61,10 @@ def _run(argv: Sequence[str]) -> int:
 
 def _dispatch(argv: Sequence[str]) -> int:
     command = command_of(argv)
+    if "_ARGCOMPLETE" in os.environ:
+        from zerorpc.cli.completing import add_completers
+
+        ADD_COMPLETERS[:] = [add_completers]
     if command is not None:
         return _command(command)(argv[1:])
     try:
@@ -88,6 +93,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.bench import bench
 
         return bench
+    if name == "completion":
+        from zerorpc.cli.completion import completion
+
+        return completion
     if name == "diff":
         from zerorpc.cli.diff import diff
 
@@ -104,6 +113,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.schema import schema
 
         return schema
+    if name == "shell":
+        from zerorpc.cli.shell import shell
+
+        return shell
     if name == "stub":
         from zerorpc.cli.stub import stub
 

@@ -9,6 +9,7 @@ import argparse
 import itertools
 import os
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from zerorpc.cli.flags import Parser, build_parser
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
     from zerorpc import Curve
 
-COMMANDS = ("bench", "diff", "health", "keygen", "ping", "schema", "stub", "trust")
+COMMANDS = ("bench", "completion", "diff", "health", "keygen", "ping", "schema", "shell", "stub", "trust")
+
+ADD_COMPLETERS: list[
+    Callable[[argparse.ArgumentParser], None]
+] = []  # for the shell's completion; they import this file
 
 
 class Arguments(argparse.Namespace):
@@ -140,12 +145,21 @@ def command_of(argv: Sequence[str]) -> str | None:
     --connect address``; the same for the other commands. None for a call, or a server.
     """
     if "_ARGCOMPLETE" in os.environ:  # the shell asks: argv is empty, and the line typed so far is elsewhere
-        typed = os.environ.get("COMP_LINE", "").split()[int(os.environ["_ARGCOMPLETE"]) :][:1]
-        return typed[0] if typed and typed[0] in COMMANDS else None
+        typed = _typed_so_far()
+        return typed[0] if len(typed) > 1 and typed[0] in COMMANDS else None
     if not argv or argv[0] not in COMMANDS:
         return None
     flags = {token.partition("=")[0] for token in itertools.takewhile(lambda token: token != "--", argv)}
     return argv[0] if flags.isdisjoint({"--connect", "--bind", "--server"}) else None
+
+
+def _typed_so_far() -> list[str]:
+    """The words after the program's name, the one that is being completed included, which may be empty."""
+    line = os.environ.get("COMP_LINE", "")
+    point = os.environ.get("COMP_POINT", "")
+    typed = line.encode()[: int(point)].decode(errors="ignore") if point.isdigit() else line
+    words = typed.split()[int(os.environ["_ARGCOMPLETE"]) :]
+    return [*words, ""] if typed[-1:].isspace() else words
 
 
 # First the flags are told from the words…
@@ -264,7 +278,11 @@ def _complete_in_shell(parser: argparse.ArgumentParser) -> None:
             import argcomplete
         except ImportError:
             raise UsageError("the shell's completion needs argcomplete", "type: pip install 'zerorpc[cli]'") from None
-        argcomplete.autocomplete(parser)
+        for add in ADD_COMPLETERS:
+            add(parser)
+        if command_of(()) is not None:  # which is a word of its own, and no address
+            os.environ["_ARGCOMPLETE"] = str(int(os.environ["_ARGCOMPLETE"]) + 1)
+        argcomplete.autocomplete(parser, always_complete_options=False)
 
 
 def tls_of(arguments: argparse.Namespace) -> Tls | None:

@@ -6,8 +6,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from zerorpc.cli.endpoints import remember
 from zerorpc.cli.failures import report_of_call
 from zerorpc.cli.links import open_links
 from zerorpc.cli.output import check_output, put
@@ -36,7 +37,9 @@ def call(arguments: Arguments) -> int:
         with connected(arguments) as client:
             from zerorpc.cli.listing import show_service
 
-            return show_service(client, arguments.command, arguments.inspect, arguments.print_json)
+            code = show_service(client, arguments.command, arguments.inspect, arguments.print_json)
+            remember(arguments.connect)
+            return code
     words = Words(arguments.params, arguments.literal, arguments.json)
     check_output(arguments)
     with connected(arguments) as client:
@@ -50,7 +53,9 @@ def _call(client: Client, method: str, words: Words, arguments: Arguments) -> in
 
     def make() -> object:
         args, kwargs = words.arguments(lambda: parameters_of(client, method))
-        return caller(method, *args, **kwargs)
+        result = caller(method, *args, **kwargs)
+        remember(arguments.connect)
+        return result
 
     def show(result: object) -> None:
         put(result, arguments)
@@ -71,27 +76,32 @@ def _call(client: Client, method: str, words: Words, arguments: Arguments) -> in
 
 
 @contextlib.contextmanager
-def connected(arguments: Arguments, told: bool = True) -> Iterator[Client]:
+def connected(arguments: Arguments, told: bool = True, settings: dict[str, Any] | None = None) -> Iterator[Client]:
     """A client of what the command line names; unless it is to be ``told``, nothing is said of connecting and waiting.
 
     Raises UsageError, and what its constructor raises.
     """
     from zerorpc import Client
 
-    with Client(
-        timeout=arguments.timeout,
-        heartbeat=arguments.heartbeat,
-        passive_heartbeat=not arguments.active_hb,
-        tls=arguments.tls,
-        curve=arguments.curve,
-        plain=_plain(arguments),
-        limits=arguments.limits,
-    ) as client:
+    with Client(**(settings or client_settings(arguments))) as client:
         client.debug = arguments.debug
         open_links(client, arguments, EXPOSURE, told)
         if told:
             tell_of_waiting(client)
         yield client
+
+
+def client_settings(arguments: Arguments) -> dict[str, Any]:
+    """What the command line says a client is to be made with. Raises UsageError."""
+    return {
+        "timeout": arguments.timeout,
+        "heartbeat": arguments.heartbeat,
+        "passive_heartbeat": not arguments.active_hb,
+        "tls": arguments.tls,
+        "curve": arguments.curve,
+        "plain": _plain(arguments),
+        "limits": arguments.limits,
+    }
 
 
 def _plain(arguments: Arguments) -> Plain | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from zerorpc import errors
 from zerorpc.cli.parameters import parameters_of
-from zerorpc.cli.printing import one_line
+from zerorpc.cli.printing import one_line, remote_report
 from zerorpc.cli.usage import program_name
 from zerorpc.shown import line
 
@@ -29,18 +29,6 @@ def report(error: BaseException, typed: Sequence[str]) -> str:
         if (more := explained(error, typed)) is not None:
             return more
     return f"{program_name()}: {one_line(error)}"
-
-
-def remote_report(error: errors.RemoteError) -> str:
-    """What a remote exception looks like here: its own traceback, whose last line names it.
-
-    A version 1 peer sends no traceback, and that of a peer in another language may lack the message.
-    """
-    summary = f"{error.name}: {error.msg}"
-    traceback = str(error.traceback or "").rstrip()
-    if traceback and str(error.msg) in traceback:
-        return traceback
-    return f"{traceback}\n{summary}".lstrip()
 
 
 def report_of_call(

@@ -25,6 +25,8 @@ examples:
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s stub tcp://127.0.0.1:4242                   the same as Python, for typed clients
   %(prog)s diff old.json tcp://127.0.0.1:4242          what would break its callers
+  %(prog)s shell tcp://127.0.0.1:4242                  a Python prompt with its methods
+  %(prog)s completion bash                             have the shell complete all this
   %(prog)s keygen robot                                make keys for CURVE
   %(prog)s trust tcp://robot:4242                      trust a server's key
 """
@@ -37,12 +39,14 @@ def build_parser() -> Parser:
         usage="%(prog)s [options] address [method [parameter ...]]\n"
         "       %(prog)s [options] --server --bind address module\n"
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
+        "       %(prog)s completion bash | zsh | fish\n"
         "       %(prog)s diff [options] old new\n"
         "       %(prog)s health [options] address\n"
         "       %(prog)s keygen name\n"
         "       %(prog)s ping [options] address\n"
         "       %(prog)s schema [options] address\n"
         "       %(prog)s stub [options] address\n"
+        "       %(prog)s shell [options] address\n"
         "       %(prog)s trust [options] [address]",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,

@@ -39,14 +39,19 @@ def open_links(socket: Linkable, arguments: Arguments, exposure: str, told: bool
     for endpoint in arguments.connect:
         if told:
             note(f'Connecting to "{endpoint}"')
-        known = None if arguments.server else curve_for(endpoint, arguments.curve)
-        if known is not None and arguments.user is not None:
-            remedy = f"leave out --user, or type: {program_name()} trust --forget {endpoint}"
-            raise UsageError(f"{endpoint} is trusted by its key, and would get a password without showing it", remedy)
-        if known is None:
-            socket.connect(endpoint)
-        else:
-            socket.connect(endpoint, curve=known)
+        connect(socket, endpoint, arguments)
+
+
+def connect(socket: Linkable, endpoint: str, arguments: Arguments) -> None:
+    """Connect there, with the server's key if it is trusted. Raises UsageError."""
+    known = None if arguments.server else curve_for(endpoint, arguments.curve)
+    if known is not None and arguments.user is not None:
+        remedy = f"leave out --user, or type: {program_name()} trust --forget {endpoint}"
+        raise UsageError(f"{endpoint} is trusted by its key, and would get a password without showing it", remedy)
+    if known is None:
+        socket.connect(endpoint)
+    else:
+        socket.connect(endpoint, curve=known)
 
 
 def _bind(socket: Linkable, endpoint: str, arguments: Arguments) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
+from zerorpc.errors import RemoteError, ZeroRPCError
 from zerorpc.shown import block
 
 if TYPE_CHECKING:
@@ -50,6 +51,23 @@ def note(text: str) -> None:
 def one_line(error: BaseException) -> str:
     """An exception's message in one line."""
     return "; ".join(str(error).split("\n")) or type(error).__name__
+
+
+def remote_report(error: RemoteError) -> str:
+    """What a remote exception looks like here: its own traceback, whose last line names it.
+
+    A version 1 peer sends no traceback, and that of a peer in another language may lack the message.
+    """
+    summary = f"{error.name}: {error.msg}"
+    traceback = str(error.traceback or "").rstrip()
+    if traceback and str(error.msg) in traceback:
+        return traceback
+    return f"{traceback}\n{summary}".lstrip()
+
+
+def report(error: ZeroRPCError) -> str:
+    """What any error of ours looks like at a prompt."""
+    return remote_report(error) if isinstance(error, RemoteError) else f"{type(error).__name__}: {one_line(error)}"
 
 
 def show(value: object, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from os import getpid
 from random import getrandbits
+from typing import TYPE_CHECKING
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
@@ -37,6 +38,10 @@ from zerorpc.runtime.loops import running_loop
 from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
 from zerorpc.tls import TlsGiven
 from zerorpc.transport.aio import AioHub
+
+if TYPE_CHECKING:
+    from zerorpc.client.async_exploring import AsyncExploring
+    from zerorpc.client.description import Description
 
 __all__ = ["AsyncClient"]
 
@@ -146,6 +151,7 @@ class _Core:
 
     old_spelling: tuple[str, ...] = ("timeout", "slots")
     replies: type[AsyncReplies] = AsyncReplies  # what ``zerorpc.every`` gives
+    exploring: AsyncExploring | None = None  # once somebody has asked for the names of the methods
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
@@ -216,6 +222,16 @@ class _Core:
         elif not (link := self._links[peer]).flush_scheduled:
             link.flush_soon()
         return call
+
+    def __explored__(self, ask: bool) -> Description | None:
+        from zerorpc.client.async_exploring import explored  # with inspect, which others do without
+
+        return explored(self, ask)
+
+    @property
+    def loop_if_attached(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that it belongs to, and that is this process's."""
+        return None if self.hub.stale else self._attached
 
     def attend(self, channel: ClientChannel) -> None:
         """Before a call: have tasks send the argument that streams, and run the functions that are lent to it, as soon

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from zerorpc.client.options import CallOptions
 from zerorpc.client.request import Caller
-from zerorpc.remote_method import RemoteMethod
+from zerorpc.remote_method import Explored, RemoteMethod
 from zerorpc.settings import ClientSettings, declared, seconds
 from zerorpc.socket_base import Core, SocketBase
 
@@ -26,6 +26,9 @@ class ClientCore(Core, Caller, Protocol):
     ) -> object:
         """Call a method. Without ``options``, they may be among ``kwargs``, which this then takes out of there."""
 
+    def __explored__(self, ask: bool, /) -> Explored | None:
+        """What is known of the server's methods. With ``ask`` it is asked for them, unless that was done."""
+
 
 class ClientBase(SocketBase):
     """What both clients have: remote methods as attributes, and the timeout.
@@ -40,6 +43,17 @@ class ClientBase(SocketBase):
             raise AttributeError(name)
         method = self.__dict__[name] = RemoteMethod(self._core.call, name)
         return method
+
+    def __dir__(self) -> list[str]:
+        """The attributes of its own, and the remote methods; a Client waits a second at most to be told of them."""
+        kept = self.__dict__
+        core: ClientCore | None = kept.get("_core")
+        explored = None if core is None else core.__explored__(True)
+        own = super().__dir__()
+        if explored is None:
+            return list(own)
+        used = {name for name, value in kept.items() if isinstance(value, RemoteMethod)}  # misspelt ones among them
+        return list((set(own) - used).union(explored.below("")))
 
     @property
     def timeout(self) -> float | None:

@@ -40,6 +40,8 @@ from zerorpc.transport.blocking import BlockingHub
 
 if TYPE_CHECKING:
     from zerorpc.client.background import AsyncResult
+    from zerorpc.client.description import Description
+    from zerorpc.client.exploring import Exploring
 
 __all__ = ["Client"]
 
@@ -144,6 +146,7 @@ class _Core:
 
     old_spelling: tuple[str, ...] = ("timeout", "slots", "async_", "async")
     replies: type[Replies] = Replies  # what ``zerorpc.every`` gives
+    exploring: Exploring | None = None  # once somebody has asked for the names of the methods
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
         self.context = context
@@ -219,6 +222,11 @@ class _Core:
             self.abandon(request.channel)
             raise
         return result
+
+    def __explored__(self, ask: bool) -> Description | None:
+        from zerorpc.client.exploring import explored  # with inspect, which others do without
+
+        return explored(self, ask)
 
     def attend(self, channel: ClientChannel) -> None:
         """Before a call: have threads send the argument that streams, and run the functions that are lent to it, as

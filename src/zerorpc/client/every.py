@@ -10,7 +10,7 @@ from zerorpc.client.options import CallOptions, CallView, take_old_spelling
 from zerorpc.client.request import Caller, Request
 from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel, Waiter
-from zerorpc.remote_method import RemoteMethod
+from zerorpc.remote_method import Explored, RemoteMethod
 
 __all__ = ["CONNECTING", "Asked", "Every", "Gathering", "Outcome", "Peer", "every"]
 
@@ -25,6 +25,9 @@ class AsksEvery(Caller, Protocol):
     @property
     def replies(self) -> Callable[[Any, Asked], object]:
         """Its kind of iterator over the outcomes: of the core, and of what is asked."""
+
+    def __explored__(self, ask: bool, /) -> Explored | None:
+        """What is known of the methods of its servers."""
 
 
 class Attends(Protocol):
@@ -84,6 +87,13 @@ class Every(NotPicklable):
         if name.startswith("__"):
             raise AttributeError(name)
         return RemoteMethod(self._call, name)
+
+    def __explored__(self, ask: bool) -> Explored | None:
+        return self._core.__explored__(ask)
+
+    def __dir__(self) -> list[str]:
+        explored = self.__explored__(True)
+        return [*super().__dir__(), *(() if explored is None else explored.below(""))]
 
     def _call(self, method: str | bytes, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         core = self._core

@@ -12,7 +12,7 @@ from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.call_header import KEY_MAX
 from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
-from zerorpc.remote_method import RemoteMethod
+from zerorpc.remote_method import Explored, RemoteMethod
 from zerorpc.settings import Retry, above_zero, retry_or_none, seconds
 
 __all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
@@ -91,6 +91,15 @@ class CallView(NotPicklable):
 
     def _call(self, method: str, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         return self._core.call(method, args, kwargs, self._options)
+
+    def __explored__(self, ask: bool) -> Explored | None:
+        """What is known of the methods; None for what the server has passed by reference: of that nothing is told."""
+        explore: Callable[[object, bool], Explored | None] | None = getattr(type(self._core), "__explored__", None)
+        return None if explore is None else explore(self._core, ask)
+
+    def __dir__(self) -> list[str]:
+        explored = self.__explored__(True)
+        return [*super().__dir__(), *(() if explored is None else explored.below(""))]
 
     def __repr__(self) -> str:
         changed = (f"{name}={value!r}" for name, value in self._options._asdict().items() if value != _DEFAULTS[name])

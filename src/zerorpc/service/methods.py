@@ -9,6 +9,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from zerorpc.remote_method import RemoteMethod
 from zerorpc.service.schema import Schema, showing
 from zerorpc.service.stream_parameters import stream_parameters, with_iterators
 from zerorpc.shown import name_of, readable
@@ -189,6 +190,8 @@ class Method:
         self.name: str = name
         self.needs_no_place: bool = False  # what a server is asked to show that it lives runs however busy it is
         self.entered: Callable[..., Any] = said.functor if said else functor  # the program's own
+        if isinstance(self.entered, RemoteMethod):
+            self.entered = self.entered.__call__  # or another server would be asked for its signature, now
         self.functor: Callable[..., Any] = self.entered  # what is called: perhaps with something put around it
         self.kind: Kind = form
         if said is not None:

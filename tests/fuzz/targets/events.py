@@ -47,9 +47,6 @@ def _number(reference: Reference) -> object:
     return reference.number
 
 
-BORROWING = borrowing(Any, _number)
-
-
 def play(octets: bytes) -> None:
     tape = Tape(octets)
     begun = time.thread_time()
@@ -95,7 +92,7 @@ def check(data: bytes) -> None:
 def check_reply(data: bytes) -> None:
     """What a client makes of it."""
     _or_none(lambda octets: decode_reply(checked(octets)), data)
-    _or_none(lambda octets: BORROWING.decode(checked(octets)), data)
+    _or_none(lambda octets: borrowing(Any, _number, checked(octets)), data)
     _or_none(lambda octets: decode_request(checked(octets), _number), data)
 
 

@@ -1,0 +1,136 @@
+"""``zerorpc completion``, and what the shell completes with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.programs import SCRIPTS, Program
+from tests.cli.terminal import Terminal
+from tests.service.running import serving, unused_port
+from zerorpc.cli import completing, main
+
+Complete = Callable[..., set[str]]
+SECOND = "tcp://10.0.0.7:1"
+
+# a loaded machine may need longer than the half second that people wait
+MAIN = """
+import sys
+from zerorpc.cli import completing, main
+completing.TIME = float(sys.argv[1])
+sys.argv[:] = ["zerorpc"]
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def shop() -> Iterator[str]:
+    with serving({"add": max, "addition": max, "list": max}) as server:
+        yield server.endpoints[0]
+
+
+@pytest.fixture
+def state(tmp_path: Path, shop: str) -> Path:
+    folder = tmp_path / "state" / "zerorpc"
+    folder.mkdir(parents=True)
+    (folder / "endpoints").write_text(f"{shop}\n{SECOND}\n")
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def complete(tmp_path: Path, state: Path) -> Iterator[Complete]:
+    """What may stand where the line ends."""
+    found = tmp_path / "found"
+    with contextlib.ExitStack() as stack:
+
+        def complete(line: str, time: float = 30) -> set[str]:
+            environ = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9", "XDG_STATE_HOME": str(state)}
+            environ |= {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(found), "ZERORPC_NO_HISTORY": ""}
+            environ |= {"_ARGCOMPLETE_COMP_WORDBREAKS": " "}
+            program = Program("-c", MAIN, str(time), folder=tmp_path, script=Path(sys.executable).name, **environ)
+            stack.callback(program.end)
+            assert program.finish().out == ""
+            return set(found.read_text().split("\013")) - {""}
+
+        yield complete
+
+
+def test_endpoints(complete: Complete, shop: str) -> None:
+    known = {shop, SECOND}
+    for line in ("zerorpc tcp", "zerorpc --connect tcp", "zerorpc shell tcp", "zerorpc trust tcp", "zerorpc bench tcp"):
+        assert {each.strip() for each in complete(line)} == known, line
+
+
+def test_methods(complete: Complete, shop: str) -> None:
+    for line in (f"{shop} add", f"--connect {shop} add", f"bench {shop} add", f"--timeout 3 {shop} add"):
+        assert {each.strip() for each in complete(f"zerorpc {line}")} == {"add", "addition"}, line
+    assert "add" not in complete(f"zerorpc {shop} add ")
+
+
+@pytest.mark.parametrize(
+    "line", ["{0} a", "--user alice {1} a", "--bind {0} a", "nonsense a", "--curve-server k {1} a"]
+)
+def test_no_methods(complete: Complete, shop: str, line: str) -> None:
+    nobody = f"tcp://127.0.0.1:{unused_port()}"
+    assert complete(f"zerorpc {line.format(nobody, shop)}", time=0.05) == set()
+
+
+def test_commands_and_shells(complete: Complete) -> None:
+    assert complete("zerorpc comp") == {"completion "}
+    assert complete("zerorpc completion z") == {"zsh "}
+    assert complete("zerorpc --server comp") == set()
+
+
+def test_modules_to_serve(complete: Complete, tmp_path: Path) -> None:
+    for name in ("shop.py", "shelf/__init__.py", "shelf/lamp.py", "sh-ell.py", "shed/readme.txt", "sh.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    for words in ("--server --bind tcp://127.0.0.1:1", "--server tcp://127.0.0.1:1"):
+        assert {each.strip() for each in complete(f"zerorpc {words} sh")} == {"shop", "shelf"}, words
+    assert complete("zerorpc --server --bind tcp://127.0.0.1:1 shelf.l") == {"shelf.lamp "}
+    assert list(completing.modules("nothing.")) == []
+
+
+def test_completing_remembers_nothing(complete: Complete, shop: str, state: Path) -> None:
+    before = (state / "zerorpc" / "endpoints").read_text()
+    complete(f"zerorpc {shop.replace('127.0.0.1', 'localhost')} a")
+    assert (state / "zerorpc" / "endpoints").read_text() == before
+
+
+# What goes into the startup file
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_it_is_printed(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"\bzerorpc zerorpc-client|command zerorpc-client", printed)
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=printed, text=True, check=True)
+
+
+@pytest.mark.parametrize("words", [[], ["tcsh"], ["bash", "zsh"]])
+def test_one_shell_is_needed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", *words]) == 2
+    assert "bash | zsh | fish" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_in_bash(shop: str, state: Path, tmp_path: Path) -> None:
+    environ = {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", "XDG_STATE_HOME": str(state), "PS1": "$ "}
+    terminal = Terminal("bash", "--norc", "--noprofile", "-i", folder=tmp_path, **environ)
+    try:
+        terminal.type('eval "$(zerorpc completion bash)"; echo rea""dy\n')
+        terminal.wait_for("^ready$")
+        terminal.type("echo zerorpc ; zerorpc tcp://127.0\t")
+        terminal.wait_for(re.escape(f"; zerorpc {shop}"))
+    finally:
+        terminal.end()
