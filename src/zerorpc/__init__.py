@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from zerorpc.rights_file import RightsFile
     from zerorpc.scope import deadline
     from zerorpc.server.server import Server
-    from zerorpc.service.current_call import CurrentCall, current_call
+    from zerorpc.service.current_call import CurrentCall, current_call, progress
     from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
     from zerorpc.service.stream_parameters import takes_stream
     from zerorpc.settings import Answers, Retry
@@ -126,6 +126,7 @@ __all__ = [
     "on_loop",
     "options",
     "process",
+    "progress",
     "register_type",
     "release",
     "rep",
@@ -173,6 +174,7 @@ _MODULES = {
     "on_loop": "zerorpc.service.methods",
     "options": "zerorpc.client.options",
     "process": "zerorpc.service.methods",
+    "progress": "zerorpc.service.current_call",
     "register_type": "zerorpc.protocol.values",
     "release": "zerorpc.remote_objects",
     "rep": "zerorpc.service.methods",

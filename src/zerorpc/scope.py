@@ -56,6 +56,8 @@ class Served(Protocol):
     @property
     def end_metadata(self) -> dict[str, str | bytes]: ...
 
+    def report(self, done: float, total: float | None, text: str, /) -> None: ...
+
 
 class Scope(Protocol):
     """What bounds the calls that are made inside."""

@@ -14,6 +14,7 @@ from zerorpc.cli.links import open_links
 from zerorpc.cli.output import check_output, put
 from zerorpc.cli.parameters import parameters_of
 from zerorpc.cli.printing import note
+from zerorpc.cli.progress_bar import bar
 from zerorpc.cli.usage import UsageError
 from zerorpc.cli.waiting import tell_of_waiting
 from zerorpc.cli.words import Words
@@ -49,11 +50,10 @@ def call(arguments: Arguments) -> int:
 def _call(client: Client, method: str, words: Words, arguments: Arguments) -> int:
     from zerorpc import options
 
-    caller = options(client, words=not arguments.json)
-
     def make() -> object:
         args, kwargs = words.arguments(lambda: parameters_of(client, method))
-        result = caller(method, *args, **kwargs)
+        with bar() as progress:
+            result = options(client, words=not arguments.json, progress=progress)(method, *args, **kwargs)
         remember(arguments.connect)
         return result
 

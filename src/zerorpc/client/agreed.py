@@ -55,6 +55,8 @@ class Agreed(NamedTuple):
             needs, said["ref"] = (*needs, REFERENCES), own.on.number
         if own.words:
             said["words"] = True
+        if own.progress is not None:
+            said["progress"] = True
         if own.spelt:
             said["options"] = own.spelt
         if own.timeout is not UNCHANGED:

@@ -7,7 +7,7 @@ import inspect
 import re
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -19,12 +19,12 @@ from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.events import CALL_KEY, encode_with
 from zerorpc.protocol.lent import LentToCall
 from zerorpc.protocol.packing import Forms, Lend, unsendable
-from zerorpc.protocol.references import OUTCOME
+from zerorpc.protocol.references import OUTCOME, PROGRESS
 from zerorpc.remote_objects import ByReference, name_if_function
 from zerorpc.scope import Cancellable
 from zerorpc.shown import message_of, name_of, traceback_of
 
-__all__ = ["Packed", "Within", "not_sent", "pack_specially", "tell_outcome"]
+__all__ = ["Packed", "Within", "lend_progress", "not_sent", "pack_specially", "tell_outcome"]
 
 
 class Packed(NamedTuple):
@@ -89,6 +89,15 @@ def _methods_of(target: object) -> Mapping[str, Any]:
     from zerorpc.service.collecting import collect  # it is the server's, and hardly any client needs it
 
     return {name: method.entered for name, method in collect(target).items()}
+
+
+def lend_progress(channel: ClientChannel, function: Callable[..., object]) -> None:
+    """Have it called with what the method reports."""
+    if channel.lent is None:
+        channel.lent = LentToCall()
+    channel.lent.objects[PROGRESS] = {"progress": function}
+    if inspect.iscoroutinefunction(function):
+        channel.lent.async_functions.append(name_if_function(function) or "progress")
 
 
 def not_sent(method: str, error: Exception) -> Exception:

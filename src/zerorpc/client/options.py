@@ -46,6 +46,7 @@ class CallOptions(NamedTuple):
     key: str | bytes | None = None
     hedge: float | bool = False
     words: bool = False
+    progress: Callable[..., object] | None = None
     on: Target | None = None  # what the server has passed by reference: the method is one of that
     spelt: tuple[str, ...] = ()  # keywords of the call itself that were taken for options
 
@@ -123,6 +124,7 @@ def options(
     key: str | bytes | None = UNCHANGED,
     hedge: float | bool = UNCHANGED,
     words: bool = UNCHANGED,
+    progress: Callable[[float, float | None, str], object] | None = UNCHANGED,
 ) -> CallView:
     """A view of a client for calls with these options, on which every keyword is the method's.
 
@@ -144,6 +146,8 @@ def options(
     first answer: True for what is slower than 95% of the last 100 calls that were made so, or the seconds to wait.
     ``words`` to say that the arguments are texts that somebody typed: the server makes of each what its parameter's
     annotation says, of ``"3"`` a number. One of zerorpc 0.6, and a parameter without an annotation, takes the text.
+    ``progress`` a function that is called with what the method reports by ``zerorpc.progress``: done, total (None if
+    that isn't known) and a text; on a thread of the client's, of an AsyncClient in a task. Not with ``hedge``.
 
     Raises TypeError or ValueError for other values. Safe from any thread; costs no connection.
     """
@@ -167,6 +171,7 @@ def options(
         "key": key,
         "hedge": hedge,
         "words": words,
+        "progress": progress,
     }
     checked = {name: _CHECKS[name](value) for name, value in given.items() if value is not UNCHANGED}
     return CallView(core, before._replace(**checked))
@@ -216,6 +221,12 @@ def _checked_key(key: Any) -> str | bytes | None:
     return key
 
 
+def _checked_progress(function: object) -> Callable[..., object] | None:
+    if function is None or callable(function):
+        return function
+    raise TypeError(f"progress has to be a function, not a {type(function).__name__}")
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "timeout": functools.partial(seconds, "timeout"),
     "slots": _count_slots,
@@ -227,5 +238,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "retry": functools.partial(retry_or_none, "retry"),
     "key": _checked_key,
     "words": bool,
+    "progress": _checked_progress,
     "hedge": lambda hedge: hedge if isinstance(hedge, bool) else above_zero("hedge", hedge, "True or False") or False,
 }

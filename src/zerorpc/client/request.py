@@ -14,7 +14,7 @@ from zerorpc.calls.dispatch import Calls
 from zerorpc.calls.finding import STREAMS
 from zerorpc.calls.retry import attempts_of, take_twin
 from zerorpc.client.agreed import Agreed
-from zerorpc.client.lending import Packed, not_sent, pack_specially
+from zerorpc.client.lending import Packed, lend_progress, not_sent, pack_specially
 from zerorpc.client.options import CallOptions
 from zerorpc.client.uploads import take_stream
 from zerorpc.compat.context import Context
@@ -151,6 +151,10 @@ class Request:
             self.channel.terms = structs.replace(self.channel.terms, needs=(*self.channel.terms.needs, STREAMS))
         if special is not None and special.needs:
             self._go_specially(special, agreed)
+        if options is not None and options.progress is not None:
+            lend_progress(self.channel, options.progress)
+            if options.hedge:
+                raise TypeError(f"{name}: a call that is hedged reports no progress: two attempts would")
         if scope is not None and not (options is not None and options.detached):
             self._end_with(scope)
 

@@ -47,6 +47,8 @@ class CallHeader(msgspec.Struct):
     lends: bool = False  # whether there are references among the arguments (``references``)
     ref: int | None = None  # the reference whose function or object is called
     words: bool = False  # the arguments are words that somebody typed, and may mean numbers and the like
+    progress: bool = False  # the caller wants to hear how far the method has come: by the function that has this name,
+    # of the reference PROGRESS
     within: Raw = NO_ID  # the id of the call whose function makes this one, while that waits for it
 
 

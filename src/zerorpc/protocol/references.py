@@ -26,6 +26,7 @@ __all__ = [
     "FORGET",
     "FUNCTION_EVENTS",
     "OUTCOME",
+    "PROGRESS",
     "REFERENCE",
     "RELEASE",
     "Borrow",
@@ -48,6 +49,8 @@ OUTCOME = "_zpc_outcome"  # the client's answer: [number of the call, true, valu
 RELEASE = "_zpc_release"  # [numbers of references]: they are not needed any more. Of the server, on the call's channel;
 #                           of the client, on no channel
 FORGET = "_zpc_forget"  # of the server: [number of the call]: nobody waits for its outcome any more
+
+PROGRESS = 0  # the reference of the one function that a caller lends without an argument: what ``progress`` asks for
 
 FUNCTION_EVENTS = (CALL_BACK, RELEASE, FORGET)  # what a server sends of the functions that its caller has lent
 

@@ -62,5 +62,8 @@ class CarriedCall:
         """Nobody asks here: the methods that list others don't run in worker processes."""
         raise NotImplementedError
 
+    def report(self, done: float, total: float | None, text: str) -> None:
+        """There is no way back to the caller before the method has returned."""
+
     def adopt(self, call: Cancellable) -> None:
         """It is interrupted with everything else."""

@@ -10,7 +10,7 @@ from zerorpc.errors import Cancelled
 from zerorpc.protocol.call_header import Metadata
 from zerorpc.scope import CURRENT, Served
 
-__all__ = ["CurrentCall", "current_call"]
+__all__ = ["CurrentCall", "current_call", "progress"]
 
 
 class CurrentCall:
@@ -91,3 +91,23 @@ def current_call() -> CurrentCall:
     if served is None:
         raise LookupError("there is no current call: this code doesn't run in a method of a zerorpc server")
     return CurrentCall(served)
+
+
+def progress(done: float, total: float | None = None, text: str = "") -> None:
+    """Report how far the running method has come: its caller sees a bar on the command line, and a program what it has
+    given as ``zerorpc.options(client, progress=…)``.
+
+    ``done`` of ``total``, numbers of the method's own unit; None if it isn't known how much there is. Call it as often
+    as you like: a caller who is slower gets the newest only. Nothing happens if the caller doesn't listen, outside of
+    a method, and in a worker process. Safe from any thread that answers the call; never waits.
+
+    Raises TypeError for what aren't numbers and a text.
+    """
+    for name, value in (("done", done), ("total", total)):
+        if not isinstance(value, (int, float)) and not (name == "total" and value is None):
+            raise TypeError(f"{name} has to be a number, not a {type(value).__name__}")
+    if not isinstance(text, str):
+        raise TypeError(f"text has to be a text, not a {type(text).__name__}")
+    scope = CURRENT.get()
+    if scope is not None and scope.answers is not None:
+        scope.answers.report(done, total, text)

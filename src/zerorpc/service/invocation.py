@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import traceback
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, ClassVar
 
@@ -59,6 +59,7 @@ class Extras:
     def __init__(self) -> None:
         self.reply_metadata: Metadata = {}
         self.end_metadata: Metadata = {}
+        self.report: Callable[[float, float | None, str], None] | None = None  # the caller wants to hear of progress
         self.told: bool = False  # the first of the two has gone
         self.calls: weakref.WeakSet[Cancellable] = weakref.WeakSet()  # made by the method: they end with it
 
@@ -345,6 +346,14 @@ class Invocation(_Door, eq=False):
     @property
     def end_metadata(self) -> Metadata:
         return self._extras().end_metadata
+
+    def report(self, done: float, total: float | None, text: str) -> None:
+        if self.extras is not None and self.extras.report is not None:
+            self.extras.report(done, total, text)
+
+    def report_to(self, report: Callable[[float, float | None, str], None]) -> None:
+        """The caller wants to hear of progress."""
+        self._extras().report = report
 
     def adopt(self, call: Cancellable) -> None:
         """Cancel a call that the method makes when this one is."""

@@ -1,0 +1,56 @@
+"""How far a call has come, as a bar on stderr, where that is a terminal and rich is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from zerorpc.shown import line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["bar"]
+
+
+@contextlib.contextmanager
+def bar() -> Iterator[Callable[[float, float | None, str], None] | None]:
+    """A function to be called with what is reported. The bar appears with the first report, and goes at the end; None
+    where there can be none.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        import rich.progress  # noqa: F401 - whether it is there
+    except ImportError:
+        yield None
+        return
+    shown: list[Progress] = []
+    lock = threading.Lock()
+
+    def report(done: float, total: float | None, text: str) -> None:
+        with lock:  # reports come on threads
+            if not shown:
+                shown.append(_made())
+                shown[0].add_task("")
+                shown[0].start()
+            shown[0].update(shown[0].task_ids[0], completed=done, total=total, description=line(text))
+
+    try:
+        yield report
+    finally:
+        for each in shown:
+            each.stop()
+
+
+def _made() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    return Progress(*columns, console=console, transient=True)
