@@ -32,7 +32,7 @@ class LoggedInvocation(_Timed, eq=False):
 
     def result(self, value: object) -> bytes:
         data = super().result(value)
-        self.outcome = _OK
+        self.outcome: str = _OK
         return data
 
     def done(self) -> bytes:
