@@ -348,6 +348,9 @@ class ServerSettings(NamedTuple):
     any_types: Annotated[
         bool, Setting(_yes_or_no, "take arguments of any type, whatever the methods' annotations say")
     ] = False
+    strict_types: Annotated[
+        bool, Setting(_yes_or_no, "take no natural forms, such as a text for a date, of what travels as itself")
+    ] = False
     check_results: Annotated[
         bool, Setting(_yes_or_no, "results too have to be what the methods' annotations say, or are an error")
     ] = False

@@ -53,6 +53,7 @@ class Arguments(argparse.Namespace):
     deny: list[str] | None
     anyone_may_call: bool
     any_types: bool
+    strict_types: bool
     check_results: bool
     log_calls: bool
     log_format: str | None

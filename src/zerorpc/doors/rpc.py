@@ -13,7 +13,7 @@ from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.doors.rpc_items import LoopItems, ThreadItems
-from zerorpc.doors.rpc_progress import Reporter
+from zerorpc.doors.rpc_progress import report_to_caller
 from zerorpc.doors.rpc_references import LoopLease, ThreadLease, borrow_arguments, lent_method
 from zerorpc.errors import WrongArguments
 from zerorpc.limits import Limits
@@ -156,9 +156,8 @@ class RpcDoor:
             return "a call with an idempotency key can't be repeated with an argument that streams, or is a function"
         if call.lends and (problem := self._borrow(invocation, method)) is not None:
             return problem
-        if call.progress and channel.peer.level >= 1:
-            assert self.runners is not None
-            invocation.report_to(Reporter(channel, invocation.link, self.runners.loop).report)
+        if call.progress and self.runners is not None:
+            report_to_caller(invocation, self.runners.loop)
         if call.stream is not None and (problem := self._take_stream(invocation, method, call.stream)) is not None:
             return problem
         if call.words and method.schema is not None and type(invocation.args) is list:  # last: the others replace them

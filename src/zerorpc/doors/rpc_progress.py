@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.protocol.events import encode
 from zerorpc.protocol.references import CALL_BACK, PROGRESS, Outcome, Pending
 from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.runtime.loops import running_loop
 from zerorpc.transport.aio_link import AioLink
 
-__all__ = ["Reporter"]
+__all__ = ["report_to_caller"]
+
+
+def report_to_caller(invocation: RpcInvocation, loop: asyncio.AbstractEventLoop) -> None:
+    """It has asked for reports."""
+    if invocation.channel.peer.level >= 1:
+        invocation.report_to(Reporter(invocation.channel, invocation.link, loop).report)
 
 
 class Reporter:

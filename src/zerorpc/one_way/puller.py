@@ -37,9 +37,9 @@ class Puller(SocketBase):
     Arguments: ``methods`` an object, a module or a dict of functions, as for Server (TypeError for anything else);
     ``context`` the middleware; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints ``tls+tcp://``;
     ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE; ``allow``, ``deny``,
-    ``anyone_may_call``, ``plain``, ``authenticator``, ``authorizer`` and ``any_types`` as for Server: what is denied,
-    or has arguments that aren't what the annotations say, isn't run, which the log says. A subclass that is given no
-    ``methods`` exposes its own.
+    ``anyone_may_call``, ``plain``, ``authenticator``, ``authorizer``, ``any_types`` and ``strict_types`` as for Server:
+    what is denied, or has arguments that aren't what the annotations say, isn't run, which the log says. A subclass
+    that is given no ``methods`` exposes its own.
 
     Generators run to their end, and nobody gets their items. Each event's method sees a copy of the context variables
     that the caller of ``run`` or ``serve`` had, and a coroutine has a task of its own.
@@ -64,11 +64,11 @@ class Puller(SocketBase):
         authenticator: Authenticator | None = None,
         authorizer: Authorizer | None = None,
         any_types: bool = False,
+        strict_types: bool = False,
     ) -> None:
         service = self if methods is None else methods
-        registry = Registry(
-            service_name(service), Patterns(patterns("allow", allow), patterns("deny", deny)), any_types
-        )
+        chosen = Patterns(patterns("allow", allow), patterns("deny", deny))
+        registry = Registry(service_name(service), chosen, any_types, strict_types=strict_types)
         registry.register(service, "", Puller if isinstance(service, Puller) else None)
         registry.warn_of_idle_patterns()
         authenticator = callable_or_none("authenticator", authenticator)

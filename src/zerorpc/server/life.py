@@ -133,7 +133,11 @@ class Service:
     def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
         self.settings: ServerSettings = settings
         self.registry: Registry = Registry(
-            name, Patterns(settings.allow, settings.deny), settings.any_types, settings.check_results
+            name,
+            Patterns(settings.allow, settings.deny),
+            settings.any_types,
+            settings.check_results,
+            settings.strict_types,
         )
         self.door: RpcDoor = RpcDoor(
             self.registry,

@@ -67,6 +67,8 @@ class Server(SocketBase):
       the other. It is asked for each call, on the event loop, so that it has to answer at once.
     - ``limits``: a ``zerorpc.Limits``, what one caller may take.
     - ``any_types``: take arguments of any type, also where a method's annotations say which type they have to be.
+    - ``strict_types``: an argument has to be what its annotation says: no text for a date, a Decimal or a path. Callers
+      of zerorpc 0.6 and Node can't send such values then; words of the command line still become what they mean.
     - ``check_results``: compare results, and the items of streams, with the annotations too: one that differs is an
       error for the caller, who gets it in place of the result.
     - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended. Its record has
@@ -102,6 +104,7 @@ class Server(SocketBase):
         authorizer: Authorizer | None = None,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
         any_types: bool = False,
+        strict_types: bool = False,
         check_results: bool = False,
         log_calls: bool = False,
     ) -> None:
@@ -123,6 +126,7 @@ class Server(SocketBase):
             authorizer=authorizer,
             limits=limits,
             any_types=any_types,
+            strict_types=strict_types,
             check_results=check_results,
             log_calls=log_calls,
         )

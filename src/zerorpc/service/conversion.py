@@ -14,6 +14,8 @@ from __future__ import annotations
 import array
 import collections
 import contextlib
+import datetime as dt
+import decimal
 import enum
 import functools
 import itertools
@@ -22,6 +24,7 @@ import re
 import reprlib
 import sys
 import types
+import uuid
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 
@@ -51,39 +54,41 @@ class Unsupported(Exception):
     """Nothing can be told of whether a value is what this annotation says."""
 
 
-def converter_of(annotation: object) -> Converter | None:
+def converter_of(annotation: object, strict: bool = False) -> Converter | None:
     """What makes a value that came from elsewhere into one that the annotation describes; None if that is any value.
 
-    A value that is one already passes. Raises Unsupported for what is no type, and for types that can't be checked.
+    A value that is one already passes; if ``strict``, its natural form doesn't, but for what has no other form between
+    our peers: a list for a tuple, a map for a dataclass, an enum's value. Raises Unsupported for what is no type, and
+    for types that can't be checked.
     """
     annotation = unaliased(annotation)
     if isinstance(annotation, TypeVar):
-        return _of_type_variable(annotation)
+        return _of_type_variable(annotation, strict)
     origin = get_origin(annotation)
     if any(part is Any or part is object for part in alternatives(annotation)):
         return None
     if is_of_pydantic(annotation):
         return _of_pydantic(annotation)
     if _is_of_numpy(origin or annotation):
-        return _of_numpy(annotation)
+        return _of_numpy(annotation, strict)
     if Callable in (origin, annotation):
         return _as_function
     translated = with_limits(annotation)
     if _is_own_class(translated):
         return _of_own_class(translated)
     if (problem := _problem(translated)) is None:
-        return _of_msgspec(translated)
+        return _of_msgspec(translated, strict)
     if origin in UNIONS:
-        return _of_union(annotation)
+        return _of_union(annotation, strict)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return _of_enum(annotation)
     raise Unsupported(problem)
 
 
-def _of_type_variable(variable: TypeVar) -> Converter | None:
+def _of_type_variable(variable: TypeVar, strict: bool) -> Converter | None:
     if variable.__constraints__:
-        return converter_of(functools.reduce(operator.or_, variable.__constraints__))
-    return None if variable.__bound__ is None else converter_of(variable.__bound__)
+        return converter_of(functools.reduce(operator.or_, variable.__constraints__), strict)
+    return None if variable.__bound__ is None else converter_of(variable.__bound__, strict)
 
 
 def _as_function(value: object) -> Any:
@@ -95,6 +100,8 @@ def _as_function(value: object) -> Any:
 # What msgspec knows
 
 _BUILTIN = (bytes, bytearray, memoryview)  # MessagePack has these; msgspec would take a text for base64
+# of which msgspec would else take the text or a number
+_EVERY = (*_BUILTIN, dt.datetime, dt.date, dt.time, dt.timedelta, uuid.UUID, decimal.Decimal)
 _AS_THEY_ARE = (bool, int, float, str, bytes, list, dict)
 _PLAIN: dict[Any, Any] = {list[Any]: list, dict[Any, Any]: dict}
 
@@ -110,15 +117,16 @@ def _problem(annotation: object) -> str | None:
     return None if inner is None else f"{text_of(inner)} has no form in MessagePack"
 
 
-def _of_msgspec(annotation: object) -> Converter:
+def _of_msgspec(annotation: object, strict: bool) -> Converter:
+    builtin, hook = (_EVERY, _exact) if strict else (_BUILTIN, _natural)
     # msgspec remembers of a Struct how its fields are converted, and of no other type: 1 us instead of 9 for a union
     box: Any = msgspec.defstruct("Box", [("value", annotation)], array_like=True)
 
     def convert(value: object) -> Any:
         try:
-            return msgspec.convert((value,), box, dec_hook=_natural, builtin_types=_BUILTIN).value
+            return msgspec.convert((value,), box, dec_hook=hook, builtin_types=builtin).value
         except msgspec.ValidationError as error:
-            plainer = _without_arrays(value)
+            plainer = value if strict else _without_arrays(value)
             if plainer is not value:
                 return convert(plainer)
             raise _told(error, annotation, value) from None
@@ -147,6 +155,14 @@ def _told(error: msgspec.ValidationError, annotation: object, value: Any) -> Mis
     why = why.removeprefix("Object ")
     why = f"{why[:1].lower()}{why[1:]}"
     return Mismatch(f"of a key: {why}" if of_key else why, path)
+
+
+def _exact(kind: object, value: object) -> Any:
+    """As ``_natural``, and nothing is made of anything."""
+    origin: Any = get_origin(kind) or kind
+    if isinstance(value, origin):
+        return value
+    raise TypeError(f"expected {origin.__name__}, got {_kind(value)}")
 
 
 def _natural(kind: object, value: object) -> Any:
@@ -220,10 +236,10 @@ def _of_own_class(kind: type) -> Converter:
     return check
 
 
-def _of_union(annotation: object) -> Converter | None:
+def _of_union(annotation: object, strict: bool) -> Converter | None:
     """Of types that msgspec doesn't tell apart, the first that takes the value as it is, or else that takes it."""
     members = get_args(annotation)
-    converters = [converter_of(member) for member in members]
+    converters = [converter_of(member, strict) for member in members]
     classes = tuple(member for member in members if isinstance(member, type) and get_origin(member) is None)
     known = [converter for converter in converters if converter is not None]
     if len(known) < len(converters):
@@ -285,7 +301,7 @@ def _is_of_numpy(kind: object) -> bool:
 
 
 @functools.cache
-def _of_numpy(annotation: object) -> Converter:
+def _of_numpy(annotation: object, strict: bool = False) -> Converter:
     """An array comes as lists of numbers, a scalar as a number."""
     import numpy as np
 
@@ -302,7 +318,7 @@ def _of_numpy(annotation: object) -> Converter:
         if isinstance(value, kind):
             return make(value) if kind is np.ndarray else value
         value = value.item() if isinstance(value, np.generic) else value
-        if not isinstance(value, forms) or (type(value) is bool and bool not in forms):
+        if strict or not isinstance(value, forms) or (type(value) is bool and bool not in forms):
             raise Mismatch(f"expected {kind.__name__}, got {_kind(value)}")
         try:
             return make(value)

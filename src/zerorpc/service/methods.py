@@ -211,9 +211,9 @@ class Method:
             self.functor = with_iterators(self.functor, self.takes)
         self.schema: Schema | None = None  # of arguments that are to be checked
 
-    def heed_annotations(self, results: bool) -> None:
+    def heed_annotations(self, results: bool, strict_types: bool = False) -> None:
         """Let arguments be what the annotations say, and ``results`` too. Once, before the first call."""
-        schema = Schema(self.name, self.entered, self.takes, self.streams)
+        schema = Schema(self.name, self.entered, self.takes, self.streams, strict_types)
         if not results:
             schema.result = None
         if schema.result is not None and self.where is not Where.PROCESS:

@@ -44,12 +44,18 @@ class Registry:
     """
 
     def __init__(
-        self, name: str, patterns: Patterns | None = None, any_types: bool = False, check_results: bool = False
+        self,
+        name: str,
+        patterns: Patterns | None = None,
+        any_types: bool = False,
+        check_results: bool = False,
+        strict_types: bool = False,
     ) -> None:
         self.name = name
         self.patterns: Patterns = patterns or Patterns()
         self._any_types = any_types
         self._check_results = check_results
+        self._strict_types = strict_types
         self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
         self._described: bytes | None = None  # all of them, packed; None: not yet, or some have come since
@@ -107,7 +113,7 @@ class Registry:
             if full in self.methods:
                 raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
             if not self._any_types:
-                method.heed_annotations(self._check_results)
+                method.heed_annotations(self._check_results, self._strict_types)
             self.methods[full] = self.answering[full] = method
             self._described = None
 

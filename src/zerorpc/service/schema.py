@@ -51,7 +51,8 @@ ITERATORS = (Iterator, Iterable, Generator, AsyncIterator, AsyncIterable, AsyncG
 
 class Schema:
     """Of one method: ``function``, of whose parameters those in ``streams`` take a stream. ``yields``: it gives items,
-    which its result's annotation has in brackets. Never changed, and so safe from any thread.
+    which its result's annotation has in brackets. ``strict``: natural forms, such as a date's text, don't pass. Never
+    changed, and so safe from any thread.
     """
 
     def __init__(
@@ -60,8 +61,11 @@ class Schema:
         function: Callable[..., object],
         streams: Mapping[str, str] = types.MappingProxyType({}),
         yields: bool = False,
+        strict: bool = False,
     ) -> None:
         self._name = name
+        self._strict = strict
+        self._lenient: Callable[[], Schema] = lambda: Schema(name, function, streams, yields) if strict else self
         self.positional: list[tuple[int, str, Converter]] = []
         self.named: dict[str, Converter] = {}
         self.rest: tuple[int, str, Converter] | None = None  # *args: from which place on
@@ -82,7 +86,7 @@ class Schema:
         name = parameter.name
         try:
             annotation = evaluated(parameter.annotation, function)
-            converter = converter_of(_item_of(annotation) if streams else annotation)
+            converter = converter_of(_item_of(annotation) if streams else annotation, self._strict)
         except BaseException as error:  # an annotation is a program's object, which may raise anything
             tell = logger.info if isinstance(error, Unsupported) else logger.warning
             tell("%s takes anything as %s: %s", self._name, name, message_of(error))
@@ -147,13 +151,14 @@ class Schema:
 
         What it makes of them also passes this one.
         """
-        schema = copy.copy(self)
-        schema.positional = [(place, name, _of_word(converter)) for place, name, converter in self.positional]
-        schema.named = {name: _of_word(converter) for name, converter in self.named.items()}
-        if self.rest is not None:
-            schema.rest = (*self.rest[:2], _of_word(self.rest[2]))
-        if self.rest_named is not None:
-            schema.rest_named = _of_word(self.rest_named)
+        lenient = self._lenient()
+        schema = copy.copy(lenient)
+        schema.positional = [(place, name, _of_word(converter)) for place, name, converter in lenient.positional]
+        schema.named = {name: _of_word(converter) for name, converter in lenient.named.items()}
+        if lenient.rest is not None:
+            schema.rest = (*lenient.rest[:2], _of_word(lenient.rest[2]))
+        if lenient.rest_named is not None:
+            schema.rest_named = _of_word(lenient.rest_named)
         return schema
 
     def _converted(self, name: str, converter: Converter, value: object) -> Any:
