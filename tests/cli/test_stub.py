@@ -257,6 +257,12 @@ def test_what_a_server_says_of_itself_may_make_no_sense(capsys: pytest.CaptureFi
     assert "says of itself can't be read: 'upside down' is not a valid Kind" in said.err
 
 
+def test_the_usual_address(endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ZERORPC_ADDRESS", endpoint)
+    assert main(["stub"]) == 0
+    assert "class " in capsys.readouterr().out
+
+
 def test_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["zerorpc"])
     assert main(["stub", "--help"]) == 0

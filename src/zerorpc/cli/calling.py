@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from zerorpc.cli.parameters import parameters_of
 from zerorpc.cli.printing import note
 from zerorpc.cli.progress_bar import bar
 from zerorpc.cli.usage import UsageError
-from zerorpc.cli.waiting import tell_of_waiting
+from zerorpc.cli.waiting import stop_telling, tell_of_waiting
 from zerorpc.cli.words import Words
 from zerorpc.errors import RemoteError
 
@@ -52,7 +53,7 @@ def _call(client: Client, method: str, words: Words, arguments: Arguments) -> in
 
     def make() -> object:
         args, kwargs = words.arguments(lambda: parameters_of(client, method))
-        with bar() as progress:
+        with bar(functools.partial(stop_telling, client)) as progress:
             result = options(client, words=not arguments.json, progress=progress)(method, *args, **kwargs)
         remember(arguments.connect)
         return result

@@ -17,9 +17,9 @@ __all__ = ["bar"]
 
 
 @contextlib.contextmanager
-def bar() -> Iterator[Callable[[float, float | None, str], None] | None]:
-    """A function to be called with what is reported. The bar appears with the first report, and goes at the end; None
-    where there can be none.
+def bar(first: Callable[[], object]) -> Iterator[Callable[[float, float | None, str], None] | None]:
+    """A function to be called with what is reported. The bar appears with the ``first`` report, of which that is told,
+    and goes at the end; None where there can be none.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
@@ -35,6 +35,7 @@ def bar() -> Iterator[Callable[[float, float | None, str], None] | None]:
     def report(done: float, total: float | None, text: str) -> None:
         with lock:  # reports come on threads
             if not shown:
+                first()
                 shown.append(_made())
                 shown[0].add_task("")
                 shown[0].start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.arguments import parse_addresses
+from zerorpc.cli.arguments import parse_addresses, with_address
 from zerorpc.cli.calling import connected
 from zerorpc.cli.described import read_service
 from zerorpc.cli.flags import build_client_parser
@@ -40,6 +40,7 @@ def stub(argv: Sequence[str]) -> int:
     except SystemExit:  # the help is printed, as far as stdout's buffer
         write("")
         return 0
+    words = with_address(words)
     if len(words) != 1:
         raise UsageError("one address is needed, and nothing else", f"type: {program_name()} stub tcp://robot:4242")
     name: str | None = getattr(arguments, "name", None)

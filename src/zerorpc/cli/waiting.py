@@ -94,6 +94,11 @@ def tell_of_waiting(client: Client) -> None:
     hub.on_look = look
 
 
+def stop_telling(client: Client) -> None:
+    """Its call is seen to make progress. From any thread."""
+    client._core.hub.on_look = None
+
+
 def tell_of_waiting_on_loop(client: AsyncClient) -> None:
     """The same for a client on the running loop, which looks for one time."""
     if sys.stderr is None:

@@ -47,8 +47,9 @@ class KeptHub(Hub):
             if due and not over:
                 self.polling.accept_again()
                 self.mend()
-        if self.on_look is not None and due and not over:
-            self.on_look()
+        look = self.on_look  # another thread may take it back
+        if look is not None and due and not over:
+            look()
         self.background.finish()
         if not over and (due or self.background.open):
             self.leading.keep(self._goes_on, int(self._keeper_interval * 1000))
