@@ -61,6 +61,15 @@ CASES = [
     Case("payload-64k", "64 KiB", "payload", "megabytes", {"measure": "payload", "size": 64 * KIB}),
     Case("payload-1m", "1 MiB", "payload", "megabytes", {"measure": "payload", "size": MIB}, quick=True),
     Case("payload-16m", "16 MiB", "payload", "megabytes", {"measure": "payload", "size": 16 * MIB}),
+    Case(
+        "array-8m",
+        "8 MiB of float32 in an array",
+        "payload",
+        "megabytes",
+        {"measure": "payload", "size": 8 * MIB, "array": True},
+        quick=True,
+        only=("async", "blocking", "raw-socket"),  # to whom it is as many octets
+    ),
     *(
         Case(
             f"connections-{count}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import threading
 import time
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from benchmarks.histogram import histogram_of
-from benchmarks.peers.harness import ITEMS, TEXT, Meter, Task, Ticks
+from benchmarks.peers.harness import ITEMS, TEXT, Meter, Task, Ticks, octets_of, payload_of
 
 Work = Callable[[float], int]  # works for so many seconds, and returns how often
 
@@ -130,15 +129,15 @@ def threads(peer: type[BlockingPeer], endpoint: str, task: Task) -> dict[str, An
 
 def payload(client: BlockingPeer, task: Task) -> dict[str, Any]:
     """Octets there and back, one call after the other."""
-    data = os.urandom(task.size)
-    if client.echo_bytes(data) != data:
+    data = payload_of(client, task)
+    if bytes(client.echo_bytes(data)) != bytes(data):
         raise RuntimeError("the echo of a payload was something else")
 
     def work(seconds: float) -> int:
         end = time.perf_counter() + seconds
         calls = 0
         while time.perf_counter() < end:
-            if len(client.echo_bytes(data)) != task.size:
+            if octets_of(client.echo_bytes(data)) != task.size:
                 raise RuntimeError("the echo of a payload was cut")
             calls += 1
         return calls

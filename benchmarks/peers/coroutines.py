@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 from benchmarks.histogram import histogram_of
-from benchmarks.peers.harness import ITEMS, PATIENCE, TEXT, Meter, Task, Ticks
+from benchmarks.peers.harness import ITEMS, PATIENCE, TEXT, Meter, Task, Ticks, octets_of, payload_of
 
 AT_ONCE = 100  # connections that are made side by side
 
@@ -155,15 +154,15 @@ async def flight(clients: list[AsyncPeer], task: Task) -> dict[str, Any]:
 async def payload(clients: list[AsyncPeer], task: Task) -> dict[str, Any]:
     """Octets there and back, one call after the other."""
     call = clients[0].echo_bytes
-    data = os.urandom(task.size)
-    if await call(data) != data:
+    data = payload_of(clients[0], task)
+    if bytes(await call(data)) != bytes(data):
         raise RuntimeError("the echo of a payload was something else")
 
     async def work(seconds: float) -> int:
         end = time.perf_counter() + seconds
         calls = 0
         while time.perf_counter() < end:
-            if len(await call(data)) != task.size:
+            if octets_of(await call(data)) != task.size:
                 raise RuntimeError("the echo of a payload was cut")
             calls += 1
         return calls

@@ -44,6 +44,7 @@ class Task:
     method: str = "echo"
     callers: int = 1
     size: int = 0  # octets of a payload
+    array: bool = False  # as an array, to a peer that ``takes_arrays``
     connections: int = 1
     active: int = 0  # how many of the connections are called over; 0 for all
     count: int = 0  # connections to make one after the other, or calls to hold open
@@ -58,6 +59,20 @@ class Client(Protocol):
     @classmethod
     def perform(cls, endpoint: str, task: Task, hold: Callable[[], object]) -> dict[str, Any]:
         """Do what the command says. ``hold`` blocks until the driver wants what is held open to be let go."""
+
+
+def payload_of(client: object, task: Task) -> Any:
+    """What is sent there and back."""
+    data = os.urandom(task.size)
+    if not (task.array and getattr(client, "takes_arrays", False)):
+        return data
+    import numpy as np
+
+    return np.frombuffer(data, np.float32)
+
+
+def octets_of(payload: Any) -> int:
+    return payload.nbytes if hasattr(payload, "nbytes") else len(payload)
 
 
 def main(serve: Serve, clients: Mapping[str, type[Client]], packages: list[str]) -> None:

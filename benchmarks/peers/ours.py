@@ -38,6 +38,7 @@ class Service:
 
 
 class Async(AsyncPeer):
+    takes_arrays: ClassVar = True
     cannot: ClassVar = {"threads": "coroutines are its way"}
 
     tls: ClassVar[zerorpc.Tls | None] = None
@@ -73,6 +74,7 @@ class OnAsyncio(Async):
 
 
 class Blocking(BlockingPeer):
+    takes_arrays: ClassVar = True
     cannot: ClassVar = {
         "flight": "it blocks; threads are its way",
         "wait": "it blocks",
