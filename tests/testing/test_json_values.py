@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.client.value_types import NATURAL, NUMBERS, same
 from zerorpc.testing.json_values import from_json, to_json
 
 KEYS = st.one_of(st.text(), st.integers(-(2**63), 2**64 - 1), st.binary(max_size=8), st.booleans(), st.none())
@@ -35,6 +36,13 @@ def test_what_is_written_comes_back(value: Any) -> None:
     assert msgspec.msgpack.encode(back) == msgspec.msgpack.encode(value)
 
 
+@pytest.mark.parametrize("kind", [*NATURAL, *NUMBERS])
+def test_types_that_messagepack_lacks_come_back(kind: str) -> None:
+    value = {**NATURAL, **NUMBERS}[kind]
+    for each in (value, [value], {"key": value}):
+        assert same(from_json(json.loads(json.dumps(to_json(each)))), each)
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [
@@ -47,6 +55,7 @@ def test_what_is_written_comes_back(value: Any) -> None:
         ({1: "one"}, {"$map": [[1, "one"]]}),
         ({"$bytes": "no bytes"}, {"$map": [["$bytes", "no bytes"]]}),
         (msgspec.msgpack.Ext(5, b"x"), {"$ext": [5, {"$bytes": "x"}]}),
+        (datetime.date(2026, 11, 28), {"$ext": [70, {"$bytes": "2026-11-28"}]}),
         (
             datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
             {"$time": "2026-01-02T03:04:05+00:00"},

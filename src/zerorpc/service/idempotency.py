@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from zerorpc.protocol.packing import pack
+from zerorpc.protocol.packing import Forms, pack
 from zerorpc.settings import Answers
 
 __all__ = ["AnswersInMemory", "Claim", "Claimed", "Key", "digest_of"]
@@ -41,11 +41,30 @@ class Claimed(NamedTuple):
 
 
 def digest_of(args: Any, kwargs: dict[str, Any] | None) -> bytes:
-    """What tells arguments from others. The order of keywords and of a map's entries doesn't count."""
-    return hashlib.sha256(pack((args, kwargs or {}), _encoder)).digest()
+    """What tells arguments from others, in each process of a server. The order of keywords, of a map's entries and of a
+    set's elements doesn't count.
+    """
+    return hashlib.sha256(_packed((args, kwargs or {}))).digest()
 
 
-_encoder = msgspec.msgpack.Encoder(order="deterministic", enc_hook=repr)
+def _packed(value: object) -> bytearray:
+    return pack(_in_order(value), _encoder)
+
+
+def _in_order(value: object) -> object:
+    if isinstance(value, (list, tuple)):
+        return [_in_order(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return [type(value).__name__, sorted(bytes(_packed(each)) for each in value)]
+    if isinstance(value, dict):  # whose keys may be of any type
+        return ["dict", sorted((bytes(_packed(key)), bytes(_packed(each))) for key, each in value.items())]
+    try:
+        return Forms(natural=True, in_band=True).of(value)
+    except TypeError:  # what stands for something of the caller's
+        return repr(value)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 
 
 class _Entry:

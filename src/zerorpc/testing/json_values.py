@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from zerorpc.protocol.packing import Forms
+from zerorpc.protocol.values import value_of
+
 __all__ = ["from_json", "to_json"]
 
 _MARK = "$"
@@ -19,7 +22,7 @@ def to_json(value: object) -> object:
     kind = type(value)
     if value is None or kind is bool or kind is int or kind is str:
         return value
-    if isinstance(value, float):
+    if kind is float and isinstance(value, float):
         return value if math.isfinite(value) else {"$float": str(value)}
     if isinstance(value, (bytes, bytearray)):
         return _of_bytes(bytes(value))
@@ -33,6 +36,9 @@ def to_json(value: object) -> object:
         return {"$time": value.isoformat()}
     if isinstance(value, msgspec.msgpack.Ext):
         return {"$ext": [value.code, to_json(bytes(value.data))]}
+    formed = Forms(natural=True, in_band=True).of(value)
+    if isinstance(formed, msgspec.msgpack.Ext):
+        return {"$ext": [formed.code, to_json(bytes(formed.data))]}
     raise TypeError(f"a value of type {kind.__qualname__} has no place in a message")
 
 
@@ -78,7 +84,7 @@ def _ext(parts: object) -> object:
     octets = from_json(data)
     if not isinstance(octets, bytes):
         raise TypeError("octets are missing")
-    return msgspec.msgpack.Ext(code, octets)
+    return value_of(code, memoryview(octets))
 
 
 _READ: dict[str, Callable[..., object]] = {
