@@ -9,12 +9,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 from zerorpc.shown import block, line
-
-if TYPE_CHECKING:
-    from inspect import _ParameterKind
 
 __all__ = ["Description", "Told"]
 
@@ -89,14 +86,14 @@ def _signature(facts: dict[str, object]) -> inspect.Signature | None:
 
 def _parameters(args: list[object]) -> Iterator[inspect.Parameter]:
     """Raises ValueError or TypeError for what can't be a parameter."""
-    kind: _ParameterKind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
     for arg in args:
         facts = arg if isinstance(arg, dict) else {}
         name = facts.get("name")
         if name == "*":
             kind = inspect.Parameter.KEYWORD_ONLY
             continue
-        own: _ParameterKind = kind
+        own: Any = kind
         if not isinstance(name, str):
             raise TypeError(name)
         if name.startswith("**"):
