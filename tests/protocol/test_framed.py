@@ -114,6 +114,14 @@ def test_peers_of_ours_send_and_take_them() -> None:
     assert channel.reply.args == [LARGE]
 
 
+def test_a_tap_sees_the_event_and_not_its_octets() -> None:
+    pair = Pair()
+    seen: list[Any] = []
+    pair.server.tap = lambda direction, data: seen.append((direction, args_of(data)))
+    pair.call("echo", LARGE)
+    assert seen == [("<--", [LARGE])]
+
+
 def test_a_server_and_a_client_of_an_older_peer_send_none() -> None:
     with serving({"echo": lambda value: value}) as server, RawPeer.to(server.endpoints[0]) as older:
         older.send({"message_id": b"1", "v": 3}, "echo", [LARGE])  # in one piece

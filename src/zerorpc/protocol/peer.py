@@ -17,6 +17,7 @@ from typing import Generic, Protocol, TypeVar
 
 from zerorpc.errors import ZeroRPCError
 from zerorpc.protocol.events import Buffer
+from zerorpc.protocol.framed import with_buffers
 from zerorpc.protocol.liveness import FOREVER, Liveness
 from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
 from zerorpc.zmtp.frames import SHORT_DELIMITED
@@ -134,7 +135,8 @@ class Peer(Generic[C, T]):
             self._begin(now)
         if self.tap is not None:
             for message in messages:
-                self.tap("<--", message[-1])
+                large = self.level >= 1 and len(message) > 2
+                self.tap("<--", with_buffers(message[1], message[2:]) if large else message[-1])
         receive_message = self.receive_message
         for message in messages:
             receive_message(message, now, touched)
