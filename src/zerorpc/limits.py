@@ -23,7 +23,7 @@ class Limits(NamedTuple):
     - ``waiting_octets``: and what they may hold together.
     - ``unsent``: octets that wait for a peer that doesn't read. More, and it is given up.
     - ``stalled``: seconds after which a stream ends whose reader asks for nothing more; looked at with heartbeats.
-    - ``frames``: frames of a message.
+    - ``frames``: frames of a message, of which a peer of ours sends up to 18: large octets have frames of their own.
     - ``command``: octets of a command of ZMTP: all that a peer can send before it is let in.
     - ``subscriptions``: octets of a subscriber's subscriptions.
 
@@ -41,7 +41,7 @@ class Limits(NamedTuple):
     subscriptions: int = 1024 * 1024
 
 
-_LEAST = Limits(message=1024, values=100, waiting=0, waiting_octets=0, unsent=1, stalled=1, frames=3, command=1024)
+_LEAST = Limits(message=1024, values=100, waiting=0, waiting_octets=0, unsent=1, stalled=1, frames=18, command=1024)
 
 
 def checked_limits(name: str, value: object) -> Limits:

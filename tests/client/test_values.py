@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import queue
 import select
 import sys
@@ -168,6 +169,15 @@ def test_an_array_that_arrives_is_the_program_s_own(endpoint: str) -> None:
         array = client.echo(np.zeros(3))
         array += 1
         assert array.tolist() == [1, 1, 1]
+
+
+def test_a_function_in_a_map_of_dates_is_refused(endpoint: str) -> None:
+    """What is lent would be lost inside of an extension type."""
+    with zerorpc.Client(endpoint) as client:
+        with pytest.raises(zerorpc.SerializationError, match="a value of type function can't be sent"):
+            client.echo({datetime.date(2026, 11, 28): lambda: None})
+        with pytest.raises(zerorpc.SerializationError, match="a value of type function can't be sent"):
+            client.echo({lambda: None})
 
 
 def test_arrays_of_objects_are_refused(endpoint: str) -> None:

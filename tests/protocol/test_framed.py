@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,15 @@ def test_no_more_than_so_many() -> None:
 
 
 def test_what_is_inside_of_another_type_stays_there() -> None:
-    data = encode({}, "m", [{frozenset([LARGE])}, {(1, LARGE): ARRAY}], True)
+    day = datetime.date(2026, 11, 28)
+    data = encode({}, "m", [{frozenset([LARGE])}, {(1, LARGE): LARGE}, {day: [ARRAY, LARGE]}], True)
     assert type(data) is FramedEvent
-    assert len(data.buffers) == 1  # the array
-    nested, keyed = args_of(data)
-    assert nested == {frozenset([LARGE])}
-    assert list(keyed) == [(1, LARGE)]
+    assert data.buffers == [LARGE]  # the value of a usual map
+    nested, keyed, days = args_of(data)
+    assert (nested, keyed) == ({frozenset([LARGE])}, {(1, LARGE): LARGE})
+    array, octets = days[day]
+    assert (array == ARRAY).all()
+    assert octets == LARGE
 
 
 def test_for_an_older_peer_it_is_one_piece_again() -> None:

@@ -202,12 +202,12 @@ class Forms:
         return self._other(value, kind)
 
     def _map(self, value: dict[object, object]) -> object:
-        pairs = [(self._key(key), self.of(each)) for key, each in value.items()]
-        if not any(_has_form(key) for key, _ in pairs):
-            return dict(pairs)
+        keys = [self._key(key) for key in value]
+        if not any(map(_has_form, keys)):
+            return dict(zip(keys, map(self.of, value.values()), strict=True))
         if not self._natural:
             raise TypeError("a map whose keys MessagePack lacks can't be sent to a peer of an older protocol")
-        return map_form(pairs, self._nested)
+        return map_form(list(zip(keys, value.values(), strict=True)), self._nested)
 
     def _key(self, key: object) -> Any:
         inside, self._inside = self._inside, True
