@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import datetime
 import io
 import json
@@ -10,6 +11,7 @@ import pprint
 import sys
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from zerorpc.cli import printing
@@ -205,3 +207,26 @@ def test_what_is_nested_as_deep_as_can_be_read(
     show(value, as_json)
     shown = capsys.readouterr().out.strip().strip('"')
     assert "nested too deep to show" in shown or shown.count("[") == depth
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.array([[1.5, np.nan], [2, 3]]), "[[1.5, null], [2.0, 3.0]]"),
+        (np.int8(3), "3"),
+        ([np.float64(0.5)], "[0.5]"),
+        (array.array("i", [1, 2]), "[1, 2]"),
+        (memoryview(array.array("i", [1, 2])), "[1, 2]"),
+        (datetime.timedelta(hours=1), "3600.0"),
+        ({datetime.date(2026, 11, 28): {1}}, '{"2026-11-28": [1]}'),
+        (2**70, str(2**70)),
+    ],
+    ids=repr,
+)
+def test_types_that_messagepack_lacks_as_json(value: object, expected: str) -> None:
+    assert to_json(value) == expected
+
+
+def test_memory_of_numbers_is_shown_as_these(capsys: pytest.CaptureFixture[str]) -> None:
+    show(memoryview(array.array("i", [1, 2])), as_json=False)
+    assert capsys.readouterr().out == "[1, 2]\n"

@@ -102,6 +102,8 @@ def show_stream(items: Iterable[object], as_json: bool) -> None:
 
 def pretty(value: object) -> str:
     """A value as Python writes it, over several lines when it is long."""
+    if isinstance(value, memoryview):
+        value = value.tolist()
     try:
         text = repr(value)
     except RecursionError:
@@ -136,12 +138,15 @@ def json_ready(value: object) -> object:
     """The nearest thing to a value that JSON can say.
 
     Bytes become base64 whatever is in them, so that a reader needn't guess; NaN and infinities become null;
-    a key that is no text becomes the JSON of it as text; times become ISO 8601; anything else its str().
+    a key that is no text becomes the JSON of it as text; times become ISO 8601, spans of time seconds; arrays become
+    lists, and their numbers Python's; anything else its str().
     """
     if isinstance(value, dict):
         return {_json_key(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [json_ready(item) for item in value]
+    if isinstance(value, memoryview) and value.format != "B":
+        return json_ready(value.tolist())
     if isinstance(value, bytes | bytearray | memoryview):
         from base64 import b64encode
 
@@ -150,7 +155,12 @@ def json_ready(value: object) -> object:
         return value if value - value == 0 else None  # inf - inf is NaN, and NaN equals nothing
     if value is None or isinstance(value, str | int):
         return value
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "total_seconds"):
+        return value.total_seconds()
+    # of NumPy's arrays and numbers, and of array.array
+    return json_ready(value.tolist()) if hasattr(value, "tolist") else str(value)
 
 
 def _json_key(key: object) -> str:

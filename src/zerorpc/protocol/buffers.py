@@ -76,7 +76,10 @@ def _array(description: list[Any], octets: memoryview) -> array.array[Any]:
 def _of_memoryview(value: memoryview) -> tuple[bytes, bytes]:
     if not value.c_contiguous:
         raise BufferError("memoryview: underlying buffer is not C-contiguous")
-    return _head([value.format, list(value.shape or ()), sys.byteorder]), value.tobytes()
+    description = [value.format, list(value.shape or ()), sys.byteorder]
+    octets = value.tobytes()
+    _memoryview(description, memoryview(octets))  # Python can't make one of each format again, nor an empty one
+    return _head(description), octets
 
 
 def _memoryview(description: list[Any], octets: memoryview) -> memoryview:
