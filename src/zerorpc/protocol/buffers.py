@@ -76,7 +76,7 @@ def _array(description: list[Any], octets: memoryview) -> array.array[Any]:
 def _of_memoryview(value: memoryview) -> tuple[bytes, bytes]:
     if not value.c_contiguous:
         raise BufferError("memoryview: underlying buffer is not C-contiguous")
-    description = [value.format, list(value.shape or ()), sys.byteorder]
+    description: list[object] = [value.format, list(value.shape or ()), sys.byteorder]
     octets = value.tobytes()
     _memoryview(description, memoryview(octets))  # Python can't make one of each format again, nor an empty one
     return _head(description), octets
