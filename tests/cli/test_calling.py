@@ -53,7 +53,8 @@ class FakeClient:
         self.closed = True
 
 
-def take_words(client: FakeClient, *, words: bool) -> FakeClient:
+def take_words(client: FakeClient, *, words: bool, progress: object) -> FakeClient:
+    assert progress is None  # stderr is no terminal here
     client.words = words
     return client
 

@@ -221,7 +221,6 @@ def test_what_is_nested_as_deep_as_can_be_read(
         ({datetime.date(2026, 11, 28): {1}}, '{"2026-11-28": [1]}'),
         (2**70, str(2**70)),
     ],
-    ids=repr,
 )
 def test_types_that_messagepack_lacks_as_json(value: object, expected: str) -> None:
     assert to_json(value) == expected

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import zerorpc
@@ -211,6 +212,18 @@ def test_what_an_old_server_cannot_take_is_refused_before_anything_is_sent(
             way(endpoint, lambda client: client.move(*args, **kwargs))
         assert isinstance(caught.value, zerorpc.NotSupported)
         assert (caught.value.ran, caught.value.method) == (False, "move")
+
+
+@EACH_WAY
+def test_numbers_of_numpy_and_large_octets_by_keyword(old: Callable[..., Any], way: Way) -> None:
+    """As Python's numbers, and in one piece."""
+    with old(lambda: _told(X, Y, SPEED)) as server:
+        endpoint, large = server.endpoints[0], bytes(100_000)
+        assert way(endpoint, lambda client: client.move(np.float64(1.5), np.int8(2))) == [1.5, 2]
+        assert way(endpoint, lambda client: client.move(x=np.float64(1.5), y=np.int8(2))) == [1.5, 2]
+        assert way(endpoint, lambda client: client.move(x=large, y=[large])) == [large, [large]]
+        with pytest.raises(zerorpc.NotSupported, match=r"no values of type set \(it takes a list\)"):
+            way(endpoint, lambda client: client.move({1}, y=2))
 
 
 @EACH_WAY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import datetime
 import queue
 import select
@@ -62,6 +63,24 @@ def listed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [listed(part) for part in value]
     return {key: listed(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def described(description: list[Any], octets: bytes) -> bytes:
+    head = msgspec.msgpack.encode(description)
+    return len(head).to_bytes(2, "big") + head + octets
+
+
+def array_of(code: str, size: int, order: str, octets: bytes = bytes(8)) -> bytes:
+    return described([code, size, order], octets)
+
+
+def memory_of(kind: str, shape: list[int], order: str) -> bytes:
+    return described([kind, shape, order], bytes(4))
+
+
+def hashes_of(count: int) -> bytes:
+    """A set of numbers that all have the same hash."""
+    return Forms(natural=True).of(frozenset(n * (2**61 - 1) for n in range(1, count + 1))).data  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -192,14 +211,42 @@ def test_octets_that_are_no_value_fail_their_call_only(endpoint: str) -> None:
             (65, b"\x91"),
             (67, b"\x91\x01"),
             (74, b"short"),
-            (77, b"\x00\x02\x92\xa2|O\x91\x01"),
+            (77, described(["|O", [1]], bytes(8))),
             (77, b"\x00\x00"),
             (75, b""),
+            (75, b"\x00\x01\x05"),
+            (75, array_of("q", 3, sys.byteorder)),
+            (76, memory_of("B", [4], "big" if sys.byteorder == "little" else "little")),
+            (76, memory_of("B", [0], sys.byteorder)),
+            (66, hashes_of(70)),
             (63, b"\x01"),
         ):
             with pytest.raises(zerorpc.RemoteError, match=f"a value of extension type {code} can't be read"):
                 client.echo(msgspec.msgpack.Ext(code, data))
         assert client.echo(1) == 1
+
+
+def test_arrays_of_a_machine_with_another_order_of_octets_or_larger_numbers(endpoint: str) -> None:
+    other = "big" if sys.byteorder == "little" else "little"
+    seven = (7).to_bytes(8, other)  # type: ignore[arg-type]
+    with zerorpc.Client(endpoint) as client:
+        assert same(client.echo(msgspec.msgpack.Ext(75, array_of("q", 8, other, seven))), array.array("q", [7]))
+        assert client.echo(msgspec.msgpack.Ext(75, array_of("l", 4, sys.byteorder))).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "view",
+    [memoryview(np.zeros(2, [("a", "i4")])), memoryview(array.array("d"))],
+    ids=["records", "empty"],
+)
+def test_memory_that_nobody_could_make_again_is_refused(endpoint: str, view: memoryview) -> None:
+    with zerorpc.Client(endpoint) as client, pytest.raises(zerorpc.SerializationError):
+        client.echo(view)
+
+
+def test_a_map_of_dates_for_an_older_peer() -> None:
+    with pytest.raises(TypeError, match=r"a value of type datetime\.date can't be sent to a peer of an older protocol"):
+        Forms(natural=False).of({datetime.date(2026, 11, 28): 1})
 
 
 # Types of a program's own

@@ -15,11 +15,12 @@ import zerorpc
 from tests.protocol.pairs import Pair
 from tests.service.running import PATIENCE, RawPeer, serving
 from zerorpc.keys import KeyPair
+from zerorpc.limits import Limits
 from zerorpc.protocol.call_header import renumbered, with_time_left
 from zerorpc.protocol.events import BadEvent, WireEvent, decode, decode_header, encode
 from zerorpc.protocol.framed import ASIDE_MAX, FramedEvent, aside, with_buffers
 from zerorpc.protocol.packing import LARGE_OCTETS
-from zerorpc.zmtp.frames import Oversized
+from zerorpc.zmtp.frames import Framed, Oversized
 
 LARGE = bytes(range(256)) * 65
 ARRAY = np.arange(10_000, dtype=np.int32).reshape(100, 100)
@@ -148,3 +149,41 @@ def test_an_answer_that_is_kept_by_its_key_has_all_in_it(tmp_path: Path) -> None
     ):
         for _ in range(2):
             assert zerorpc.options(client, key="k").echo(LARGE) == [LARGE, LARGE]
+
+
+def test_in_one_piece_other_extension_types_stay() -> None:
+    made = event([LARGE, Ext(5, b"x"), {1}])
+    first, unknown, numbers = args_of(made.in_band())
+    assert (first, unknown.code, unknown.data, numbers) == (LARGE, 5, b"x", {1})
+
+
+def test_a_body_that_has_frames_behind_it_says_how_it_is_put_together() -> None:
+    with pytest.raises(NotImplementedError):
+        Framed(b"x").in_band()
+
+
+def test_a_reply_with_large_octets_that_are_too_many() -> None:
+    pair = Pair()
+    pair.client.borrow = lambda peer, reference: reference
+    channel, there = pair.call("echo")
+    header = there.peer.event_header(there)
+    data = msgspec.msgpack.encode([header, "OK", [aside(0)]])
+    there.send(with_buffers(data, [LARGE]), last=True)
+    pair.client.connection.decoder._limits = Limits(message=1000)
+    pair.exchange()
+    assert "a message of" in str(channel.error)
+
+
+def test_a_reply_with_references_and_large_octets() -> None:
+    pair = Pair()
+    pair.client.borrow = lambda peer, reference: reference.number
+    for stand_in, outcome in ((Ext(82, msgspec.msgpack.encode([3, "f"])), [3, LARGE]), (Ext(82, b""), None)):
+        channel, there = pair.call("echo")
+        data = msgspec.msgpack.encode([there.peer.event_header(there), "OK", [[stand_in, aside(0)]]])
+        there.send(with_buffers(data, [LARGE]), last=True)
+        pair.exchange()
+        if outcome is None:
+            assert "a reference that can't be read" in str(channel.error)
+        else:
+            assert channel.reply is not None
+            assert channel.reply.args == [outcome]

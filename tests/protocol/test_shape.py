@@ -133,3 +133,28 @@ def test_what_is_small_is_decoded_as_ever() -> None:
     event = decode(encode(HEADER, "f", [{(1, 2): 3}]))
     assert not isinstance(event, BadEvent)
     assert event.args == [{(1, 2): 3}]
+
+
+def test_extension_types_count_for_thirty_and_what_is_inside_counts_too() -> None:
+    date = msgspec.msgpack.encode(msgspec.msgpack.Ext(70, b"2026-11-28"))
+    moment = msgspec.msgpack.encode(msgspec.msgpack.Ext(-1, bytes(4)))
+    for many, is_refused in ((date * 130_000, True), (date * 120_000, False), (moment * 500_000, False)):
+        count = len(many) // len(date if many[:13] == date[:13] else moment)
+        assert (shape_problem(b"\xdd" + count.to_bytes(4, "big") + many) is not None) == is_refused
+    numbers = b"\xdd" + (4_100_000).to_bytes(4, "big") + b"\x01" * 4_100_000
+    for code, is_refused in ((65, True), (77, False)):
+        inside = b"\xc9" + len(numbers).to_bytes(4, "big") + bytes((code,)) + numbers
+        assert (shape_problem(inside) is not None) == is_refused
+
+
+def test_extension_types_as_keys_of_large_maps() -> None:
+    def mapped(key: bytes) -> bytes:
+        return b"\xde\x01\x00" + (key + b"\x01") * 256 + bytes(LARGE)
+
+    assert shape_problem(mapped(b"\xd4\x46x")) == "a map has keys that are extension types"
+    assert shape_problem(mapped(b"\xc7\x03\x41\x92\x01\x02")) == "a map has keys that are extension types"
+    assert shape_problem(mapped(b"\xd6\xff" + bytes(4))) is None
+    inside = b"\xde\x01\x00" + b"\x01\xc7\x03\x41\x92\x01\x02" * 256 + bytes(LARGE)
+    assert shape_problem(inside) is None
+    hidden = b"\xc9" + (3 + 512).to_bytes(4, "big") + b"\x41" + mapped(b"\xd4\x46x")
+    assert shape_problem(hidden) == "a map has keys that are extension types"

@@ -53,14 +53,11 @@ def _form(code: int, split: Callable[[Any], tuple[bytes, bytes]], instead: str) 
 
 
 def _of_array(value: array.array[Any]) -> tuple[bytes, bytes]:
-    if sys.byteorder == "big":
-        value = value[:]
-        value.byteswap()
-    return _head([value.typecode, value.itemsize]), value.tobytes()
+    return _head([value.typecode, value.itemsize, sys.byteorder]), value.tobytes()
 
 
 def _array(description: list[Any], octets: memoryview) -> array.array[Any]:
-    code, size = description
+    code, size, order = description
     # a C long has 4 octets here and 8 there
     codes = next((codes for codes in ("bhilq", "BHILQ") if code in codes), code)
     fitting = [each for each in codes if array.array(each).itemsize == size]
@@ -68,7 +65,7 @@ def _array(description: list[Any], octets: memoryview) -> array.array[Any]:
         raise ValueError(f"no array of type code {code!r} has items of {size} octets here")
     made = array.array(code if code in fitting else fitting[0])
     made.frombytes(octets)
-    if sys.byteorder == "big":
+    if order != sys.byteorder:
         made.byteswap()
     return made
 

@@ -52,7 +52,10 @@ def _of_struct(value: msgspec.Struct) -> list[Any] | dict[Any, Any]:
 
 
 def _defaults(kind: type) -> dict[str, Any]:
-    return {field.encode_name: field.default for field in msgspec.structs.fields(kind)}
+    return {
+        field.encode_name: field.default_factory() if field.default_factory in (list, dict, set) else field.default
+        for field in msgspec.structs.fields(kind)
+    }
 
 
 def _is_usual(value: object, default: object) -> bool:

@@ -205,8 +205,6 @@ class Forms:
         keys = [self._key(key) for key in value]
         if not any(map(_has_form, keys)):
             return dict(zip(keys, map(self.of, value.values()), strict=True))
-        if not self._natural:
-            raise TypeError("a map whose keys MessagePack lacks can't be sent to a peer of an older protocol")
         return map_form(list(zip(keys, value.values(), strict=True)), self._nested)
 
     def _key(self, key: object) -> Any:
