@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import zerorpc
@@ -31,6 +32,25 @@ def test_on_a_terminal(tmp_path: Path) -> None:
             scanner.seen.set()
             terminal.wait_for("^'scanned'$")
             assert terminal.finish() == 0
+        finally:
+            terminal.end()
+
+
+def test_a_stream_that_reports_later_than_its_first_item(tmp_path: Path) -> None:
+    """The bar goes when items begin to come, and does not come back."""
+
+    def items() -> Iterator[int]:
+        yield 1
+        for number in range(100):
+            zerorpc.progress(number, 100)
+        yield 2
+
+    with serving({"items": items}) as server:
+        terminal = Terminal(str(SCRIPTS / "zerorpc"), server.endpoints[0], "items", folder=tmp_path, COLUMNS="80")
+        try:
+            assert terminal.finish() == 0
+            assert "%" not in terminal.shown
+            assert "\x1b[?25l" not in terminal.shown  # which hides the cursor
         finally:
             terminal.end()
 

@@ -30,10 +30,13 @@ def bar(first: Callable[[], object]) -> Iterator[Callable[[float, float | None, 
         yield None
         return
     shown: list[Progress] = []
+    over = False
     lock = threading.Lock()
 
     def report(done: float, total: float | None, text: str) -> None:
-        with lock:  # reports come on threads
+        with lock:  # reports come on threads, and of a stream also later
+            if over:
+                return
             if not shown:
                 first()
                 shown.append(_made())
@@ -44,8 +47,10 @@ def bar(first: Callable[[], object]) -> Iterator[Callable[[float, float | None, 
     try:
         yield report
     finally:
-        for each in shown:
-            each.stop()
+        with lock:
+            over = True
+            for each in shown:
+                each.stop()
 
 
 def _made() -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 
 from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.protocol.events import encode
@@ -31,7 +32,7 @@ class Reporter:
         self._channel = channel
         self._link = link
         self._loop = loop
-        self._newest: tuple[object, ...] | None = None
+        self._newest: deque[tuple[object, ...]] = deque(maxlen=1)  # each step is one: threads report meanwhile
         self._looks = False  # whether the loop is about to look
         self._under_way = False
         if channel.pending is None:
@@ -39,7 +40,7 @@ class Reporter:
 
     def report(self, done: float, total: float | None, text: str) -> None:
         """From any thread. Raises nothing when nobody listens any more."""
-        self._newest = (done, total, text)
+        self._newest.append((done, total, text))
         if running_loop() is self._loop:
             self._look()
         elif not self._looks:
@@ -50,9 +51,9 @@ class Reporter:
     def _look(self) -> None:
         self._looks = False
         channel, pending = self._channel, self._channel.pending
-        if self._under_way or self._newest is None or channel.closed or channel.finished or pending is None:
+        if self._under_way or not self._newest or channel.closed or channel.finished or pending is None:
             return
-        report, self._newest = self._newest, None
+        report = self._newest.popleft()
         number = pending.next_number()
         header = channel.peer.event_header(channel)
         data = encode(header, CALL_BACK, [number, PROGRESS, "progress", list(report), {}], natural=True)

@@ -326,7 +326,7 @@ def _decode_again(peer: ClientPeer, data: Buffer, why: Exception) -> Reply | Wir
     values_max = peer.limits.values
     if type(why) is not HasReferences or peer.borrow is None or peer.level < 1:
         return decode(data, values_max)
-    if isinstance(data, FramedEvent) and problem_beside(data, values_max) is not None:
+    if isinstance(data, FramedEvent) and problem_beside(data, bytes(data), values_max) is not None:
         return decode(data, values_max)
     try:
         reply: Reply = borrowing(Reply, functools.partial(peer.borrow, peer), data)

@@ -281,7 +281,7 @@ def decode(data: Buffer, values_max: int = Limits().values) -> WireEvent | BadEv
 
 def _decode_framed(data: FramedEvent, values_max: int) -> WireEvent | BadEvent:
     plain = bytes(data)
-    problem = problem_beside(data, values_max)
+    problem = problem_beside(data, plain, values_max)
     if problem is None:
         try:
             event: WireEvent = msgspec.msgpack.Decoder(WireEvent, ext_hook=hook_with(data.buffers)).decode(plain)
@@ -291,12 +291,11 @@ def _decode_framed(data: FramedEvent, values_max: int) -> WireEvent | BadEvent:
     return _decode_by_parts(plain, problem)
 
 
-def problem_beside(data: FramedEvent, values_max: int) -> str | None:
-    """Why an event with buffers is not to be decoded; None if it is."""
+def problem_beside(data: FramedEvent, plain: bytes, values_max: int) -> str | None:
+    """Why an event with buffers, ``plain`` without them, is not to be decoded; None if it is."""
     for buffer in data.buffers:
         if type(buffer) is frames.Oversized:
             return buffer.why
-    plain = bytes(data)
     return shape_problem(plain, values_max) if len(plain) > LARGE else None
 
 
