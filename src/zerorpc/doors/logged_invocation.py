@@ -1,4 +1,4 @@
-"""The same for a server with ``log_calls``: when a call has ended, the log has a line about it."""
+"""Requests of a server with ``log_calls``: when one has ended, the log has a line about it."""
 
 from __future__ import annotations
 
