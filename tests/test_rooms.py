@@ -34,7 +34,7 @@ ORDER = [
     {"logs"},
     {"scope", "remote_objects"},
     {"remote_method"},
-    {"shown", "settings"},
+    {"shown", "settings", "described"},
     {"exposure"},
     {"curve", "tls", "plain", "pairing"},
     {"keys", "callers", "limits"},
@@ -43,7 +43,7 @@ ORDER = [
 ]
 ROOMS = set().union(*ORDER)
 NARROWER = {
-    "cli": {"cli", "__init__", "curve", "errors", "exposure", "keys", "known_servers", "limits", "pairing"}
+    "cli": {"cli", "__init__", "curve", "described", "errors", "exposure", "keys", "known_servers", "limits", "pairing"}
     | {"settings", "shown", "tls"}
 }  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}

@@ -44,7 +44,7 @@ def test_what_breaks_callers_is_a_line_each(old: str, capsys: pytest.CaptureFixt
         "SOURCE step: parameter n is called count now",
         "WIRE step: parameter speed can only be given by keyword now",
         "WIRE step: parameter speed has no default any more",
-        "WIRE step: parameter speed: number became integer",
+        "WIRE step: parameter speed: float became int",
         "WIRE stop: the method is gone",
     ]
 

@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from tests.cli.test_bench_report import Terminal
-from zerorpc.cli.layout import Method, Service, format_all, format_one
+from zerorpc.cli.layout import Entry, Listing, format_all, format_one
 
 LONG = "calibrate_all_axes"
-SERVICE = Service(
+SERVICE = Listing(
     "Stage",
     [
-        Method(LONG, "(points: list[tuple[float, float]], note: str = 'a, b')", "", "dict[str, float]"),
-        Method("home", "()", "Go to the end switch, slowly, and count from there.\n\nMore."),
+        Entry(LONG, "(points: list[tuple[float, float]], note: str = 'a, b')", "", "dict[str, float]"),
+        Entry("home", "()", "Go to the end switch, slowly, and count from there.\n\nMore."),
     ],
 )
 
@@ -57,7 +57,7 @@ def test_a_long_signature_has_a_line_for_each_parameter(monkeypatch: pytest.Monk
 
 def test_it_is_one_line_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal(monkeypatch, 200)
-    short = Service("S", [Method("add", "(a: int, b: int = 2)", "", "int")])
+    short = Listing("S", [Entry("add", "(a: int, b: int = 2)", "", "int")])
     assert colourless(format_all(short, signatures=True)) == "[S]\n\nadd(a: int, b: int = 2) → int\n"
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from tests.service.running import serving
 from zerorpc.cli import main
+from zerorpc.cli.asking import ask_service
 from zerorpc.cli.flags import build_parser
-from zerorpc.cli.listing import METHODS_MAX, describe, show_service
+from zerorpc.cli.listing import listing_of, show_service
+from zerorpc.described import METHODS_MAX
 from zerorpc.errors import LostRemote, ProtocolError, RemoteError
 
 
@@ -151,15 +153,15 @@ def test_a_strange_answer_is_followed_by_questions(answer: object) -> None:
         def __call__(self, method: str, *args: str) -> Any:
             return answer if method == "_zerorpc_inspect" else super().__call__(method, *args)
 
-    service = describe(Strange(list=["add"], name="S", help={"add": DOC}), signatures=False)
+    service = ask_service(Strange(list=["add"], name="S", help={"add": DOC}), signatures=False)
     assert service.name == "S"
-    assert [method.doc for method in service.methods] == [DOC]
+    assert [method.doc for method in service.methods.values()] == [DOC]
 
 
 def test_odd_details_do_not_end_the_list() -> None:
     told = {"m": None, "n": {"args": ["x", {"name": b"\xff"}], "doc": b"d"}}
-    methods = describe(FakeService(inspect={"name": "S", "methods": told})).methods
-    assert [tuple(method) for method in methods] == [("m", "(...)", "", ""), ("n", "(x, \ufffd)", "d", "")]
+    listing = listing_of(ask_service(FakeService(inspect={"name": "S", "methods": told})))
+    assert [tuple(entry) for entry in listing.entries] == [("m", "(...)", "", ""), ("n", "(x, \ufffd)", "d", "")]
 
 
 deep: list[Any] = []
@@ -188,27 +190,27 @@ for _ in range(100_000):
     ],
 )
 def test_a_malformed_answer_is_shown_as_far_as_it_goes(told: Any, shown: str) -> None:
-    (method,) = describe(FakeService(inspect={"name": deep, "methods": told})).methods
-    assert method.name + method.signature == shown
+    (entry,) = listing_of(ask_service(FakeService(inspect={"name": deep, "methods": told}))).entries
+    assert entry.name + entry.signature == shown
 
 
 @pytest.mark.parametrize("told", [5, "add", {"add": 1}, True])
 def test_a_list_that_is_none_is_told_in_a_sentence(told: Any) -> None:
     why = "can't tell its methods: instead of a list of names a value of type"
     with pytest.raises(ProtocolError, match=why):
-        describe(FakeService(list=told))
+        ask_service(FakeService(list=told))
 
 
 def test_a_list_puts_no_questions_for_signatures() -> None:
     service = FakeService(list=["add"], name="Math", help={"add": DOC})
-    describe(service, signatures=False)
+    ask_service(service, signatures=False)
     assert "_zerorpc_args" not in service.asked
 
 
 def test_only_remote_errors_lead_to_more_questions() -> None:
     service = FakeService(inspect=LostRemote("gone"))
     with pytest.raises(LostRemote):
-        describe(service)
+        ask_service(service)
     assert service.asked == ["_zerorpc_inspect"]
 
 
@@ -240,6 +242,21 @@ def test_types_and_results_are_shown(capsys: pytest.CaptureFixture[str]) -> None
     signature = "step(axis: str, n: int = 1, speed: float = 1.5) → float"
     assert inspected == (f"[stage]\n{signature}\n    Move.\npositions(every: float) → streams int\nuntyped(a, b=2)\n")
     assert one == f"[stage]\n{signature}\n\nMove.\n\n"
+
+
+def placed(x: int, /, y: int = 2, *, z: int) -> None: ...
+
+
+def only_placed(x, /):  # type: ignore[no-untyped-def]
+    return x
+
+
+def test_how_arguments_are_given_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({"placed": placed, "only_placed": only_placed}, name="stage") as server:
+        assert main(["-?", server.endpoints[0]]) == 0
+        assert main([server.endpoints[0], "only_placed", "x=1"]) == 0
+    shown = "[stage]\nplaced(x: int, /, y: int = 2, *, z: int) → None\nonly_placed(x, /)\n"
+    assert capsys.readouterr().out == f"{shown}'x=1'\n", "a parameter without a name takes the word as it is"
 
 
 def test_programs_get_pythons_arrow(capsys: pytest.CaptureFixture[str]) -> None:
@@ -323,7 +340,7 @@ def test_a_list_without_end_has_one_here(capsys: pytest.CaptureFixture[str], ser
 
 def test_a_name_that_comes_again_and_again_is_asked_about_once() -> None:
     service = FakeService(list=["m"] * 1_000_000, help={"m": DOC})
-    assert [method.name for method in describe(service).methods] == ["m"]
+    assert list(ask_service(service).methods) == ["m"]
     assert len(service.asked) == 5
 
 
@@ -343,8 +360,8 @@ def test_a_stream_in_place_of_an_answer() -> None:
         yield
 
     with pytest.raises(ProtocolError, match="instead of a list of names a value of type generator came"):
-        describe(FakeService(inspect=endless(), list=endless(), name=endless()))
-    assert describe(FakeService(inspect=endless(), list=["m"], name=endless(), help={"m": endless()})).methods
+        ask_service(FakeService(inspect=endless(), list=endless(), name=endless()))
+    assert ask_service(FakeService(inspect=endless(), list=["m"], name=endless(), help={"m": endless()})).methods
 
 
 class Hostile:

@@ -18,7 +18,7 @@ def test_an_older_server_tells_the_names() -> None:
     found = told({"args": [{"name": "a"}, {"name": "b", "default": 1}], "doc": None})
     assert found is not None
     assert (found.has("a"), found.has("b"), found.has("c")) == (True, True, False)
-    assert (found.at(0), found.of_name("a")) == (None, None)
+    assert (found.at(0), found.of_name("a")) == ({}, {})
 
 
 def test_stars() -> None:
@@ -31,7 +31,7 @@ def test_stars() -> None:
     assert (found.of_name("b"), found.of_name("c"), found.has("c")) == ({}, {"type": "null"}, True)
     bare = told({"args": [{"name": "*"}, {"name": "b"}]})
     assert bare is not None
-    assert (bare.has("b"), bare.has(""), bare.at(0)) == (True, False, None)
+    assert (bare.has("b"), bare.has(""), bare.at(0)) == (True, False, {})
 
 
 @pytest.mark.parametrize("answer", [None, [], "text", {"methods": 3}, {"methods": {"m": None}}, {"methods": {"m": {}}}])
@@ -42,7 +42,7 @@ def test_nonsense_tells_nothing(answer: Any) -> None:
 def test_nonsense_inside() -> None:
     found = told({"args": [3, {"name": 4}, {}], "schema": {"arguments": {"properties": {1: 2}}}})
     assert found is not None
-    assert (found.positional, found.has("a")) == ([], False)
+    assert (found.at(0), found.has("a")) == ({}, False)
 
 
 def test_a_server_that_refuses_tells_nothing() -> None:

@@ -52,7 +52,7 @@ def test_nonsense(told: Any) -> None:
 
 
 def test_of_an_older_server_the_names_are_known() -> None:
-    args = [{"name": "a"}, {"name": "b", "default": 1}, {"name": "*rest"}, {"name": 3}, "c"]
+    args = [{"name": "a"}, {"name": "b", "default": 1}, {"name": "*rest"}, {"name": 3}]
     told = schema_of({"name": "old", "methods": {"add": {"args": args, "doc": None}, "odd": {"args": None}}})
     assert told["methods"]["add"]["arguments"] == {
         "type": "object",

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 import zerorpc
-from zerorpc.cli.described import Service, read_service
 from zerorpc.cli.schema import schema_of
 from zerorpc.cli.schema_diff import differences
+from zerorpc.described import Service, read_document
 from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method
 from zerorpc.service.signatures import describe
@@ -116,7 +116,7 @@ CHANGED: list[tuple[str, str, list[str]]] = [
     ("a, b", "b, a", ["WIRE f: parameters have another order: (a, b) became (b, a)"]),
     ("a=1", "b=0, a=1", ["WIRE f: parameter b is new and stands before a"]),
     ("a", "b", ["SOURCE f: parameter a is called b now"]),
-    ("a: int", "b: str", ["SOURCE f: parameter a is called b now", "WIRE f: parameter b: integer became string"]),
+    ("a: int", "b: str", ["SOURCE f: parameter a is called b now", "WIRE f: parameter b: int became str"]),
     ("a, /", "b, /", []),
     ("a", "a, /", ["SOURCE f: parameter a can't be given by keyword any more"]),
     ("a", "*, a", ["WIRE f: parameter a can only be given by keyword now"]),
@@ -124,37 +124,37 @@ CHANGED: list[tuple[str, str, list[str]]] = [
     ("*, a: int", "*, b: str", ["WIRE f: parameter a was removed", "WIRE f: parameter b is new and has no default"]),
     ("*, a=1", "", ["WIRE f: parameter a was removed"]),
     ("a, b", "a, *more", ["SOURCE f: parameter b can't be given by keyword any more"]),
-    ("a: int", "*more: str, **others", ["WIRE f: parameter *more: integer became string"]),
-    ("*, a: int", "**others: str", ["WIRE f: parameter **others: integer became string"]),
+    ("a: int", "*more: str, **others", ["WIRE f: parameter *more: int became str"]),
+    ("*, a: int", "**others: str", ["WIRE f: parameter **others: int became str"]),
     ("*more", "", ["WIRE f: parameter *more was removed: it takes no more arguments than it names"]),
-    ("*more: int", "*more: str", ["WIRE f: parameter *more: integer became string"]),
+    ("*more: int", "*more: str", ["WIRE f: parameter *more: int became str"]),
     ("**others", "", ["SOURCE f: parameter **others was removed: it takes no keywords but those that it names"]),
-    ("a", "a: int", ["WIRE f: parameter a: anything became integer"]),
-    ("a: float", "a: int", ["WIRE f: parameter a: number became integer"]),
-    ("a: int | None", "a: int", ["WIRE f: parameter a: integer or null became integer"]),
-    ("a: int | str", "a: int | None", ["WIRE f: parameter a: integer or string became integer or null"]),
-    ("a: Axes", "a: Axis", ['WIRE f: parameter a: "x" or "y" or "z" became "x" or "y"']),
-    ("a: str", "a: Axis", ['WIRE f: parameter a: string became "x" or "y"']),
-    ("a: Date", "a: str", ["WIRE f: parameter a: date became string"]),
-    ("a: str", "a: Time", ["WIRE f: parameter a: string became date-time"]),
-    ("a: str", "a: bytes", ["WIRE f: parameter a: string became bytes"]),
-    ("a: list[float]", "a: list[int]", ["WIRE f: parameter a[]: number became integer"]),
-    ("a: list[int]", "a: set[int]", ["WIRE f: parameter a: list of integer became set of integer"]),
-    ("a: list[int]", "a: tuple[int, int]", ["WIRE f: parameter a: list of integer became tuple of integer, integer"]),
-    ("a: tuple[int, str]", "a: tuple[int, int]", ["WIRE f: parameter a[1]: string became integer"]),
-    ("a: dict[str, int]", "a: dict[int, int]", ["WIRE f: parameter a: map of integer became map of integer to integer"]),  # noqa: E501
-    ("a: dict[str, float]", "a: dict[str, int]", ["WIRE f: parameter a[]: number became integer"]),
+    ("a", "a: int", ["WIRE f: parameter a: anything became int"]),
+    ("a: float", "a: int", ["WIRE f: parameter a: float became int"]),
+    ("a: int | None", "a: int", ["WIRE f: parameter a: int | None became int"]),
+    ("a: int | str", "a: int | None", ["WIRE f: parameter a: int | str became int | None"]),
+    ("a: Axes", "a: Axis", ["WIRE f: parameter a: 'x' | 'y' | 'z' became 'x' | 'y'"]),
+    ("a: str", "a: Axis", ["WIRE f: parameter a: str became 'x' | 'y'"]),
+    ("a: Date", "a: str", ["WIRE f: parameter a: date became str"]),
+    ("a: str", "a: Time", ["WIRE f: parameter a: str became datetime"]),
+    ("a: str", "a: bytes", ["WIRE f: parameter a: str became bytes"]),
+    ("a: list[float]", "a: list[int]", ["WIRE f: parameter a[]: float became int"]),
+    ("a: list[int]", "a: set[int]", ["WIRE f: parameter a: list[int] became set[int]"]),
+    ("a: list[int]", "a: tuple[int, int]", ["WIRE f: parameter a: list[int] became tuple[int, int]"]),
+    ("a: tuple[int, str]", "a: tuple[int, int]", ["WIRE f: parameter a[1]: str became int"]),
+    ("a: dict[str, int]", "a: dict[int, int]", ["WIRE f: parameter a: dict[str, int] became dict[int, int]"]),
+    ("a: dict[str, float]", "a: dict[str, int]", ["WIRE f: parameter a[]: float became int"]),
     ("a: Positive", "a: Large", ["WIRE f: parameter a: minimum 1 became 9"]),
     ("a: int", "a: Large", ["WIRE f: parameter a: minimum none became 9"]),
     ("a: Point", "a: Flat", ["WIRE f: parameter a.y: is not read any more"]),
     ("a: Point", "a: Deep", ["WIRE f: parameter a.z: is new and has to be there"]),
     ("a: Loose", "a: Full", ["WIRE f: parameter a.a: has to be there now"]),
     ("a: list[Point]", "a: list[Flat]", ["WIRE f: parameter a[].y: is not read any more"]),
-    ("a: Tree", "a: OtherTree", ["WIRE f: parameter a.n: integer became string"]),
+    ("a: Tree", "a: OtherTree", ["WIRE f: parameter a.n: int became str"]),
     ("a: Iterator[int]", "a: list[int]", ["WIRE f: parameter a takes no stream any more"]),
-    ("a: Iterator[int]", "a: Iterator[str]", ["WIRE f: parameter a: integer became string"]),
-    ("a: int | None", "a: int = 3", ["WIRE f: parameter a: integer or null became integer"]),
-    ("a: int = None", "a: int = 3", ["WIRE f: parameter a: integer or null became integer"]),
+    ("a: Iterator[int]", "a: Iterator[str]", ["WIRE f: parameter a: int became str"]),
+    ("a: int | None", "a: int = 3", ["WIRE f: parameter a: int | None became int"]),
+    ("a: int = None", "a: int = 3", ["WIRE f: parameter a: int | None became int"]),
 ]  # fmt: skip
 
 RESULTS: list[tuple[str, str, list[str]]] = [
@@ -167,16 +167,16 @@ RESULTS: list[tuple[str, str, list[str]]] = [
     ("Point", "Point", []),
     ("Tree", "Tree", []),
     ("Full", "Full", []),
-    ("int", "float", ["WIRE f: result: integer became number"]),
-    ("int", "int | None", ["WIRE f: result: integer became integer or null"]),
-    ("int", "Any", ["WIRE f: result: integer became anything"]),
-    ("Axis", "Axes", ['WIRE f: result: "x" or "y" became "x" or "y" or "z"']),
+    ("int", "float", ["WIRE f: result: int became float"]),
+    ("int", "int | None", ["WIRE f: result: int became int | None"]),
+    ("int", "Any", ["WIRE f: result: int became anything"]),
+    ("Axis", "Axes", ["WIRE f: result: 'x' | 'y' became 'x' | 'y' | 'z'"]),
     ("Point", "Flat", ["WIRE f: result.y: is gone"]),
     ("Full", "Loose", ["WIRE f: result.a: may be missing now"]),
     ("list[Point]", "list[Flat]", ["WIRE f: result[].y: is gone"]),
-    ("list[int]", "set[int]", ["WIRE f: result: list of integer became set of integer"]),
+    ("list[int]", "set[int]", ["WIRE f: result: list[int] became set[int]"]),
     ("dict[str, Point]", "dict[str, Flat]", ["WIRE f: result[].y: is gone"]),
-    ("Date", "str", ["WIRE f: result: date became string"]),
+    ("Date", "str", ["WIRE f: result: date became str"]),
 ]
 
 
@@ -190,7 +190,7 @@ def served(**functions: Any) -> Service:
     """As a server tells of these, and ``zerorpc schema`` has it."""
     methods = [Method(name, function) for name, function in functions.items()]
     told = {method.name: {**describe(method), "schema": json_schema(method)} for method in methods}
-    return read_service(schema_of({"name": "s", "methods": told}))
+    return read_document(schema_of({"name": "s", "methods": told}))
 
 
 def found(old: Any, new: Any) -> list[str]:
@@ -222,7 +222,7 @@ def test_items_of_streams() -> None:
     def as_list() -> list[int]:
         return [1]
 
-    assert found(numbers, texts) == ["WIRE f: item: integer became string"]
+    assert found(numbers, texts) == ["WIRE f: item: int became str"]
     assert found(numbers, as_list) == ["WIRE f: it doesn't stream its result any more"]
     assert found(as_list, numbers) == ["WIRE f: it streams its result now"]
 
@@ -248,7 +248,7 @@ def test_what_is_not_told_is_not_compared() -> None:
 def test_of_old_servers_the_names_are_compared() -> None:
     def old(*names: str) -> Service:
         args = [{"name": name} for name in names]
-        return read_service(schema_of({"methods": {"f": {"args": args, "doc": None}}}))
+        return read_document(schema_of({"methods": {"f": {"args": args, "doc": None}}}))
 
     assert [str(each) for each in differences(old("self", "a", "b"), old("a"))] == ["WIRE f: parameter b was removed"]
-    assert differences(old("a"), served(f=made("(a: int)")))[0].what == "parameter a: anything became integer"
+    assert differences(old("a"), served(f=made("(a: int)")))[0].what == "parameter a: anything became int"

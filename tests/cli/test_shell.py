@@ -17,8 +17,8 @@ import zerorpc
 from tests.cli.terminal import Terminal
 from tests.service.running import PATIENCE, serving, unused_port
 from zerorpc.cli import main
-from zerorpc.cli.listing import Method, Service
 from zerorpc.cli.shell import _greeting, _namespace
+from zerorpc.described import Method, Service
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no terminals of this kind")
 
@@ -177,7 +177,7 @@ def test_one_address_is_needed(words: list[str], capsys: pytest.CaptureFixture[s
 def test_names_that_python_needs_are_left_alone() -> None:
     names = ["add", "print", "lambda", "client", "aclient", "_hidden", "a-b", "robot.move", "zerorpc"]
     client = zerorpc.Client()
-    found = _namespace(client, None, Service("s", [Method(name, "", "") for name in names]))
+    found = _namespace(client, None, Service("s", {name: Method(name) for name in names}))
     assert set(found) == {"__name__", "__doc__", "client", "zerorpc", "add", "robot"}
     client.close()
 
@@ -187,5 +187,5 @@ def test_the_greeting() -> None:
         connect, bind = ["tcp://a:1"], []
 
     arguments: Any = Arguments()
-    one = Service("S\x1b", [Method("print", "", "")])
+    one = Service("S\x1b", {"print": Method("print")})
     assert _greeting(one, arguments, {}).startswith("S\\x1b at tcp://a:1: 1 method.\nType client.method(...), dir(")

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from zerorpc.cli.described import read_service
 from zerorpc.cli.schema import schema_of
 from zerorpc.cli.schema_diff import differences
 from zerorpc.cli.stub_text import stub_of
+from zerorpc.described import read_document
 
 
 def stub(methods: Any, name: str = "stage") -> str:
-    text = stub_of(read_service(schema_of({"name": name, "methods": methods})))
+    text = stub_of(read_document(schema_of({"name": name, "methods": methods})))
     ast.parse(text)
     return text
 
@@ -131,8 +131,8 @@ def test_of_references_to_references_there_is_an_end() -> None:
     definitions = {f"d{n}": pair(f"d{n + 1}") for n in range(40)}
     described = told({"$ref": "#/$defs/d0"}, definitions, a={"$ref": "#/$defs/d0"})
     assert 10_000 < len(stub({"f": described})) < 1_000_000
-    service = read_service(schema_of({"methods": {"f": described}}))
-    again = read_service(schema_of({"methods": {"f": copy.deepcopy(described)}}))
+    service = read_document(schema_of({"methods": {"f": described}}))
+    again = read_document(schema_of({"methods": {"f": copy.deepcopy(described)}}))
     assert "too large to be compared" in str(differences(service, again)[0])
 
 

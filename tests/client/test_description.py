@@ -30,7 +30,8 @@ def described(**facts: Any) -> tuple[str | None, str]:
         ([{"name": "a"}, {"name": "a"}], None),
         ([{"name": "not a name"}], None),
         ([{"name": 3}], None),
-        (["a"], None),
+        (["a"], "(a)"),
+        ([[]], None),
         ([{"name": "lambda"}], None),
     ],
 )
@@ -38,11 +39,20 @@ def test_signatures(args: Any, signature: str | None) -> None:
     assert described(args=args)[0] == signature
 
 
+def test_a_schema_says_more() -> None:
+    facts: dict[str, Any] = {"args": [{"name": "a", "type": "Axis"}, {"name": "b", "default": 1}]}
+    kinds = [{"name": "a", "kind": "positional-only"}, {"name": "b", "kind": "keyword-only"}]
+    assert described(**facts, schema={"parameters": kinds})[0] == "(a: Axis, /, *, b=1)"
+    later = [{"name": "a", "kind": "of a later version"}]
+    assert described(**facts, schema={"parameters": later})[0] == "(a: Axis, b=1)"
+
+
 def test_docs() -> None:
     assert described(doc="One.\n\n    Two.") == (None, "One.\n\nTwo.")
     assert described(doc="\x1b[2J") == (None, "\\x1b[2J")
     assert described(doc=None, args=[{"name": "a"}]) == ("(a)", "m(a)")
-    assert described(doc=3) == (None, "m(...)")
+    assert described(doc=3) == (None, "3")
+    assert described(doc=[]) == (None, "[]")
 
 
 def test_version_2() -> None:

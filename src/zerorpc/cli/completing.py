@@ -64,9 +64,9 @@ def _methods_or_modules(endpoints: list[str], prefix: str, parsed: argparse.Name
 def methods(endpoints: list[str], parsed: argparse.Namespace) -> list[str]:
     """The methods of the server there; none if it doesn't tell them in time, or wants a password."""
     from zerorpc import Client, deadline
+    from zerorpc.cli.asking import ask_service
     from zerorpc.cli.calling import client_settings
     from zerorpc.cli.links import connect
-    from zerorpc.cli.listing import describe
 
     arguments = Arguments(**vars(parsed))
     if getattr(parsed, "bind", None) or getattr(parsed, "user", None):
@@ -88,7 +88,7 @@ def methods(endpoints: list[str], parsed: argparse.Namespace) -> list[str]:
         with Client(**client_settings(arguments)) as client, deadline(TIME):
             for endpoint in endpoints:
                 connect(client, endpoint, arguments)
-            return [method.name for method in describe(client, signatures=False).methods if method.name.isprintable()]
+            return [name for name in ask_service(client, signatures=False).methods if name.isprintable()]
     except Exception:  # a mistyped endpoint, a key that isn't trusted, nobody there: then there is nothing to complete
         return []
 

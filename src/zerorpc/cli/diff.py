@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from zerorpc.cli.arguments import parse_addresses
 from zerorpc.cli.calling import connected
-from zerorpc.cli.described import read_service
 from zerorpc.cli.flags import build_client_parser
 from zerorpc.cli.printing import note, one_line, write
 from zerorpc.cli.schema import ask, schema_of
 from zerorpc.cli.schema_diff import differences
 from zerorpc.cli.usage import UsageError, program_name
+from zerorpc.described import read_document
 from zerorpc.errors import HandshakeFailed, ZeroRPCError
 from zerorpc.shown import line
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zerorpc.cli.arguments import Arguments
-    from zerorpc.cli.described import Service
+    from zerorpc.described import Service
 
 EPILOG = """\
 Each of the two is a file that zerorpc schema has printed, or the address of a
@@ -72,7 +72,7 @@ def _read(side: str, arguments: Arguments) -> Service | None:
     """None for a server that won't have us, once the user is told what to do. Raises UsageError."""
     remedy = f"a file that {program_name()} schema has printed is needed, or the address of a running server"
     try:
-        return read_service(_of_server(side, arguments) if "://" in side else _of_file(side))
+        return read_document(_of_server(side, arguments) if "://" in side else _of_file(side))
     except HandshakeFailed as error:
         from zerorpc.cli.trusted import explained
 

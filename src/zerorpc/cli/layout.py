@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from zerorpc.cli.drawing import Line
 
+UNKNOWN_SERVICE = "N/A"
 UNKNOWN_SIGNATURE = "(...)"
 UNDOCUMENTED = "<undocumented>"
 WIDTH_MAX = 80  # of the column of names: one long name makes all lines long
@@ -19,7 +20,7 @@ INDENT = "    "
 NARROWEST = 20  # columns: below this nothing is laid out any more
 
 
-class Method(NamedTuple):
+class Entry(NamedTuple):
     """One method: its name, its parameters in parentheses, its documentation, empty when it has none, and its result.
 
     ``result`` is what stands behind the parameters: a type, or that it streams; empty when nothing is known of it.
@@ -35,36 +36,36 @@ class Method(NamedTuple):
         return self.signature + (arrow + self.result if self.result else "")
 
 
-class Service(NamedTuple):
+class Listing(NamedTuple):
     """A service's name and its methods, in the order it tells them."""
 
     name: str
-    methods: list[Method]
+    entries: list[Entry]
 
 
-def format_all(service: Service, signatures: bool) -> str:
+def format_all(listing: Listing, signatures: bool) -> str:
     """A line for each method: its name and the first line of its documentation, or its signature if it has none.
 
     With ``signatures`` the signature of each, and below it the first line of the documentation.
     """
     width = _columns()
-    heading = f"[{line(service.name)}]"
+    heading = f"[{line(listing.name)}]"
     if width is None:
-        lines = _plain_signatures(service) if signatures else _plain_names(service)
+        lines = _plain_signatures(listing) if signatures else _plain_names(listing)
         return "\n".join([heading, *lines]) + "\n"
     from zerorpc.cli.drawing import Styled, draw
 
-    drawn = _signatures(service, width) if signatures else _names(service, width)
+    drawn = _signatures(listing, width) if signatures else _names(listing, width)
     return draw([], [[Styled(heading, "bold")], *drawn])
 
 
-def format_one(service: Service) -> str:
+def format_one(listing: Listing) -> str:
     """Everything about the one method asked for."""
-    method = service.methods[0]
+    entry = listing.entries[0]
     width = _columns()
-    signature = [_signature(method)] if width is None else _broken(method, width)
-    shown = "\n".join([f"[{line(service.name)}]", *signature])
-    return f"{shown}\n\n{method.doc.strip() or UNDOCUMENTED}\n\n"
+    signature = [_signature(entry)] if width is None else _broken(entry, width)
+    shown = "\n".join([f"[{line(listing.name)}]", *signature])
+    return f"{shown}\n\n{entry.doc.strip() or UNDOCUMENTED}\n\n"
 
 
 def _columns() -> int | None:
@@ -78,18 +79,18 @@ def _columns() -> int | None:
     return max(NARROWEST, min(shutil.get_terminal_size().columns, WIDTH))
 
 
-def _summary(method: Method) -> str:
+def _summary(entry: Entry) -> str:
     """The first line of its documentation; of a method without one its signature, if that is known."""
-    first = next((each.strip() for each in method.doc.splitlines() if each.strip()), "")
+    first = next((each.strip() for each in entry.doc.splitlines() if each.strip()), "")
     if first:
         return line(first)
-    if method.signature == UNKNOWN_SIGNATURE and not method.result:
+    if entry.signature == UNKNOWN_SIGNATURE and not entry.result:
         return UNDOCUMENTED
-    return line(method.shown(_arrow()))
+    return line(entry.shown(_arrow()))
 
 
-def _signature(method: Method) -> str:
-    return line(method.name) + line(method.shown(_arrow()))
+def _signature(entry: Entry) -> str:
+    return line(entry.name) + line(entry.shown(_arrow()))
 
 
 def _arrow() -> str:
@@ -104,34 +105,34 @@ def _arrow() -> str:
 # In a pipe
 
 
-def _plain_names(service: Service) -> Iterator[str]:
-    names = [line(method.name) for method in service.methods]
+def _plain_names(listing: Listing) -> Iterator[str]:
+    names = [line(entry.name) for entry in listing.entries]
     width = max((len(name) for name in names if len(name) <= WIDTH_MAX), default=0)
-    for name, method in zip(names, service.methods, strict=True):
-        yield f"{name:{width}} {_summary(method)}"
+    for name, entry in zip(names, listing.entries, strict=True):
+        yield f"{name:{width}} {_summary(entry)}"
 
 
-def _plain_signatures(service: Service) -> Iterator[str]:
-    for method in service.methods:
-        yield _signature(method)
-        if method.doc.strip():
-            yield INDENT + _summary(method)
+def _plain_signatures(listing: Listing) -> Iterator[str]:
+    for entry in listing.entries:
+        yield _signature(entry)
+        if entry.doc.strip():
+            yield INDENT + _summary(entry)
 
 
 # In a terminal
 
 
-def _names(service: Service, width: int) -> Iterator[Line]:
+def _names(listing: Listing, width: int) -> Iterator[Line]:
     """Names and summaries as two columns. Names that are longer than a third of a line have one of their own."""
     import textwrap
 
     from zerorpc.cli.drawing import Styled
 
-    names = [line(method.name) for method in service.methods]
+    names = [line(entry.name) for entry in listing.entries]
     column = max((len(name) for name in names if len(name) <= width // 3), default=len(INDENT) - 2) + 2
-    for name, method in zip(names, service.methods, strict=True):
-        first, *others = textwrap.wrap(_summary(method), width - column, break_on_hyphens=False) or [""]
-        style = "" if method.doc.strip() else "dim"
+    for name, entry in zip(names, listing.entries, strict=True):
+        first, *others = textwrap.wrap(_summary(entry), width - column, break_on_hyphens=False) or [""]
+        style = "" if entry.doc.strip() else "dim"
         if len(name) + 2 > column:
             yield [Styled(name, "cyan")]
             yield [Styled(" " * column), Styled(first, style)]
@@ -141,31 +142,31 @@ def _names(service: Service, width: int) -> Iterator[Line]:
             yield [Styled(" " * column), Styled(each, style)]
 
 
-def _signatures(service: Service, width: int) -> Iterator[Line]:
+def _signatures(listing: Listing, width: int) -> Iterator[Line]:
     """Each signature and the first line of what is said of it, with an empty line between two methods."""
     import textwrap
 
     from zerorpc.cli.drawing import Styled
 
-    for method in service.methods:
+    for entry in listing.entries:
         yield []
-        first, *others = _broken(method, width)
-        name = line(method.name)
+        first, *others = _broken(entry, width)
+        name = line(entry.name)
         yield [Styled(first[: len(name)], "cyan"), Styled(first[len(name) :])]
         yield from ([Styled(each)] for each in others)
-        if method.doc.strip():
-            for each in textwrap.wrap(_summary(method), width - len(INDENT), break_on_hyphens=False):
+        if entry.doc.strip():
+            for each in textwrap.wrap(_summary(entry), width - len(INDENT), break_on_hyphens=False):
                 yield [Styled(INDENT + each, "dim")]
 
 
-def _broken(method: Method, width: int) -> list[str]:
+def _broken(entry: Entry, width: int) -> list[str]:
     """A signature as a formatter of Python code breaks it: a parameter a line, if one line is too narrow."""
-    whole = _signature(method)
-    parameters = method.signature[1:-1]
+    whole = _signature(entry)
+    parameters = entry.signature[1:-1]
     if len(whole) <= width or not parameters or whole.endswith("…"):
         return [whole]
-    end = line(")" + method.shown(_arrow())[len(method.signature) :])
-    return [f"{line(method.name)}(", *(f"{INDENT}{line(each)}," for each in _split(parameters)), end]
+    end = line(")" + entry.shown(_arrow())[len(entry.signature) :])
+    return [f"{line(entry.name)}(", *(f"{INDENT}{line(each)}," for each in _split(parameters)), end]
 
 
 def _split(parameters: str) -> Iterator[str]:

@@ -1,73 +1,48 @@
-"""Which parameters a method has, as its server tells them."""
+"""Which parameters a word of the command line may be an argument for, as the server tells them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from zerorpc.errors import RemoteError
+from zerorpc.cli.asking import ask_method
+from zerorpc.described import ANYTHING, BY_NAME, BY_PLACE, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from zerorpc.cli.asking import Ask
+    from zerorpc.described import Method, Schema
 
 
-class Parameters(NamedTuple):
-    """``positional`` and ``named`` are those by position and by keyword, ``rest`` is ``*args``, ``others`` says whether
-    there is ``**kwargs``; ``schemas`` has the JSON Schema of each that has an annotation.
-    """
+class Parameters:
+    """Those of one method."""
 
-    positional: list[str]
-    named: set[str]
-    rest: str | None
-    others: bool
-    schemas: dict[str, object]
+    def __init__(self, method: Method) -> None:
+        told = method.parameters or ()
+        self._places = [each.schema for each in told if each.kind in BY_PLACE]
+        self._names = {each.name: each.schema for each in told if each.kind in BY_NAME}
+        self._others = {each.kind: each.schema for each in told if each.kind not in (*BY_NAME, *BY_PLACE)}
 
     def has(self, name: str | None) -> bool:
         """Whether there can be an argument of this name."""
-        return name is not None and (self.others or name in self.named)
+        return name is not None and (name in self._names or Kind.VAR_KEYWORD in self._others)
 
-    def of_name(self, name: str | None) -> object:
-        """The schema of an argument by keyword, None if nothing is known of it."""
-        return self.schemas.get(name or "" if name in self.named else "**")
+    def of_name(self, name: str | None) -> Schema:
+        """The schema of an argument by keyword, without its default; empty if nothing is known of it."""
+        return _bare(self._names.get(name or "", self._others.get(Kind.VAR_KEYWORD, ANYTHING)))
 
-    def at(self, place: int) -> object:
-        """The schema of an argument by position, None if nothing is known of it."""
-        if place < len(self.positional):
-            return self.schemas.get(self.positional[place])
-        return self.schemas.get("*")
+    def at(self, place: int) -> Schema:
+        """The schema of an argument by position; empty if nothing is known of it."""
+        if place < len(self._places):
+            return _bare(self._places[place])
+        return _bare(self._others.get(Kind.VAR_POSITIONAL, ANYTHING))
 
 
-def parameters_of(ask: Callable[..., object], method: str) -> Parameters | None:
-    """Ask a server for a method's parameters; None if it doesn't tell. Raises what ``ask``, a client, raises when there
-    is no answer.
+def parameters_of(ask: Ask, method: str) -> Parameters | None:
+    """Those of a method, None if the server doesn't tell them. ``ask`` is a client; raises what it raises when there is
+    no answer.
     """
-    try:
-        told = ask("_zerorpc_inspect")
-    except RemoteError:  # a server of zerorpc 0.6 on Python 3.11 and later, or one that tells us nothing
-        return None
-    facts = _map(_map(_map(told).get("methods")).get(method))
-    return _parameters(facts) if isinstance(facts.get("args"), list) else None
+    found = ask_method(ask, method)
+    return None if found is None or found.parameters is None else Parameters(found)
 
 
-def _parameters(facts: dict[object, object]) -> Parameters:
-    args = facts["args"]
-    names = [name for arg in (args if isinstance(args, list) else []) if isinstance(name := _map(arg).get("name"), str)]
-    plain = [name for name in names if not name.startswith("*")]
-    stars = [place for place, name in enumerate(names) if name.startswith("*")]
-    rest = next((name[1:] for name in names if name.startswith("*") and name[1:].isidentifier()), None)
-    others = any(name.startswith("**") for name in names)
-    return Parameters(names[: stars[0]] if stars else plain, set(plain), rest, others, _schemas(facts, rest))
-
-
-def _schemas(facts: dict[object, object], rest: str | None) -> dict[str, object]:
-    told = _map(_map(facts.get("schema")).get("arguments"))
-    found: dict[str, object] = {}
-    for name, schema in _map(told.get("properties")).items():
-        found[str(name)] = {key: value for key, value in _map(schema).items() if key != "default"}
-    if rest is not None:
-        found["*"] = _map(found.pop(rest, None)).get("items")
-    found["**"] = told.get("additionalProperties")
-    return found
-
-
-def _map(told: object) -> dict[object, object]:
-    return told if isinstance(told, dict) else {}
+def _bare(schema: Schema) -> Schema:
+    return {key: value for key, value in schema.items() if key != "default"}

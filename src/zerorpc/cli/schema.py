@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.cli.arguments import parse
+from zerorpc.cli.asking import ask_service
 from zerorpc.cli.calling import connected
 from zerorpc.cli.printing import write
 from zerorpc.cli.usage import UsageError, program_name
+from zerorpc.described import Kind, Method, Service, mapping, read_answer
 from zerorpc.errors import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zerorpc import Client
+    from zerorpc.described import Schema
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -39,61 +42,42 @@ def ask(client: Client) -> object:
     try:
         return client("_zerorpc_inspect")
     except RemoteError:
-        from zerorpc.cli.listing import describe
-
-        service = describe(client, signatures=False)
-        return {"name": service.name, "methods": {each.name: {"doc": each.doc} for each in service.methods}}
+        service = ask_service(client, signatures=False)
+        return {"name": service.name, "methods": {each.name: {"doc": each.doc} for each in service.methods.values()}}
 
 
 def schema_of(told: object) -> dict[str, Any]:
-    """Of what a server says of itself; of one of zerorpc 0.6 the names of the arguments are known."""
-    facts = told if isinstance(told, dict) else {}
-    methods = facts.get("methods")
+    """Of what a server says of itself; of one of zerorpc 0.6 the names of the arguments are known.
+
+    A server's own schemas stay as they came.
+    """
+    service = read_answer(told) or Service("", {})
+    said = mapping(mapping(told).get("methods"))
     return {
         "$schema": DIALECT,
-        "title": facts.get("name"),
-        "methods": {
-            str(name): _method(one if isinstance(one, dict) else {})
-            for name, one in (methods if isinstance(methods, dict) else {}).items()
-        },
+        "title": service.name or None,
+        "methods": {name: _method(each, mapping(said.get(name))) for name, each in service.methods.items()},
     }
 
 
-def _method(told: dict[str, object]) -> dict[str, Any]:
-    schema = told.get("schema")
-    shown = dict(schema) if isinstance(schema, dict) else _by_names(told.get("args"))
-    if isinstance(told.get("doc"), str):
-        shown = {"description": told["doc"], **shown}
-    streams = told.get("streams")
+def _method(method: Method, told: Schema) -> dict[str, Any]:
+    said = dict(mapping(told.get("schema")))
+    description = {"description": method.doc} if isinstance(told.get("doc"), str) or method.doc else {}
     return {
-        **shown,
-        "streams": streams if isinstance(streams, bool) else None,
-        "idempotent": told.get("idempotent") is True,
+        **description,
+        **(said or _by_names(method)),
+        "streams": method.streams,
+        "idempotent": method.idempotent,
     }
 
 
-def _by_names(args: object) -> dict[str, Any]:
-    """Of the names of the arguments, with their stars; without ``parameters`` where not even these are known."""
-    told = [arg for arg in args if isinstance(arg, dict)] if isinstance(args, list) else []
-    found = (
-        told[1:] if told and told[0].get("name") == "self" else told
-    )  # zerorpc 0.6 tells it, and callers don't give it
-    known = [arg for arg in found if str(arg.get("name")).isidentifier()]
-    required = [str(arg["name"]) for arg in known if "default" not in arg]
-    arguments: dict[str, Any] = {"type": "object", "properties": {str(arg["name"]): {} for arg in known}}
+def _by_names(method: Method) -> dict[str, Any]:
+    """Of the names of the arguments; without ``parameters`` where not even these are known."""
+    told = [each for each in method.parameters or () if each.name.isidentifier()]
+    named = [each for each in told if each.kind not in (Kind.VAR_POSITIONAL, Kind.VAR_KEYWORD)]
+    arguments: dict[str, Any] = {"type": "object", "properties": {each.name: {} for each in named}}
+    required = [each.name for each in named if each.required]
     shown: dict[str, Any] = {"arguments": {**arguments, "required": required} if required else arguments}
-    return {**shown, "parameters": _kinds(found)} if isinstance(args, list) else shown
-
-
-def _kinds(found: list[dict[str, object]]) -> list[dict[str, str]]:
-    parameters, kind = [], "positional or keyword"
-    for name in (str(arg.get("name")) for arg in found):
-        if name.startswith("**"):
-            parameters.append({"name": name[2:], "kind": "variadic keyword"})
-        elif name.startswith("*"):
-            kind = "keyword-only"
-            if name != "*":
-                parameters.append({"name": name[1:], "kind": "variadic positional"})
-        else:
-            parameters.append({"name": name, "kind": kind})
-    return parameters
+    if method.parameters is None:
+        return shown
+    return {**shown, "parameters": [{"name": each.name, "kind": each.kind.value} for each in method.parameters]}

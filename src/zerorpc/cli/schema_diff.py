@@ -11,13 +11,14 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from zerorpc.cli.described import BY_NAME, BY_PLACE, Kind
-from zerorpc.cli.schema_types import Typed, excess, told
+from zerorpc.cli.schema_parts import told
+from zerorpc.cli.schema_types import Typed, excess
+from zerorpc.described import BY_NAME, BY_PLACE, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from zerorpc.cli.described import Method, Parameter, Schema, Service
+    from zerorpc.described import Method, Parameter, Schema, Service
 
 
 class Level(enum.Enum):
@@ -168,6 +169,6 @@ class _Parameters:
 def _taken(parameter: Parameter) -> Schema:
     """What it takes: also None, if that is its default, whatever else is written."""
     schema = parameter.schema
-    if "default" not in schema or schema["default"] is not None or not told(schema):
+    if parameter.default is not None or not told(schema):
         return schema
     return {"anyOf": [schema, {"type": "null"}]}

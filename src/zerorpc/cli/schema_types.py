@@ -1,19 +1,19 @@
-"""Whether every value of one JSON Schema is one of another, as far as methods' schemas go; and schemas in words.
+"""Whether every value of one JSON Schema is one of another, as far as methods' schemas go.
 
 Pure. What can't be told is said to differ: who asks wants to know what may break.
 """
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from zerorpc.cli.described import mapping, referred, sequence, target
+from zerorpc.cli.schema_parts import options, target, told, values
+from zerorpc.cli.type_names import type_of
+from zerorpc.described import mapping, sequence
 
 if TYPE_CHECKING:
-    from zerorpc.cli.described import Schema
+    from zerorpc.described import Schema
 
-_SAYS_NOTHING = {"description", "title", "default", "examples", "$ref", "discriminator"}
 _AT_LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _AT_MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _EXACT = ("format", "contentEncoding", "pattern", "multipleOf", "uniqueItems")  # a date travels as a date, and no text
@@ -43,7 +43,7 @@ class _Walk:
 
 
 def excess(one: Typed, other: Typed, walk: _Walk | None = None) -> str | None:
-    """Where a value of ``one`` may not be one of ``other``, and why: ``[].x: number became integer``. None: nowhere.
+    """Where a value of ``one`` may not be one of ``other``, and why: ``[].x: float became int``. None: nowhere.
 
     One of the two is the new one. If that is ``other``, these are arguments, and a key of a map that it would drop is
     found too; if it is ``one``, they are results, and so is a key that is gone.
@@ -63,29 +63,18 @@ def excess(one: Typed, other: Typed, walk: _Walk | None = None) -> str | None:
 
 def _of_unions(first: Typed, second: Typed, walk: _Walk) -> str | None:
     here, there = first.schema, second.schema
-    options = _options(here)
-    if options:
-        found = next((found for each in options if (found := excess(first.at(each), second, walk))), None)
+    choice = options(here)
+    if choice:
+        found = next((found for each in choice if (found := excess(first.at(each), second, walk))), None)
         return _not(first, second) if found is not None and found.startswith(":") else found
-    options = _options(there)
-    if options:
-        problems = [excess(first, second.at(each), walk) for each in options]
+    choice = options(there)
+    if choice:
+        problems = [excess(first, second.at(each), walk) for each in choice]
         if None in problems:
             return None
-        alike = [each for each, option in zip(problems, options, strict=True) if _alike(first, second.at(option))]
+        alike = [each for each, option in zip(problems, choice, strict=True) if _alike(first, second.at(option))]
         return alike[0] if len(alike) == 1 else _not(first, second)
     return _of_one_type(first, second, walk)
-
-
-def told(schema: Schema) -> bool:
-    """Whether it says anything of a value."""
-    return not schema.keys() <= _SAYS_NOTHING or "$ref" in schema
-
-
-def _options(schema: Schema) -> list[object]:
-    options = sequence(schema.get("anyOf")) or sequence(schema.get("oneOf"))
-    types = schema.get("type")
-    return options or ([{**schema, "type": each} for each in types] if isinstance(types, list) else [])
 
 
 def _alike(one: Typed, other: Typed) -> bool:
@@ -95,26 +84,21 @@ def _alike(one: Typed, other: Typed) -> bool:
 
 def _of_one_type(one: Typed, other: Typed, walk: _Walk) -> str | None:
     here, there = one.schema, other.schema
-    values, allowed = _values(here), _values(there)
-    if values is not None:
-        fits = all(_is_one(value, there, allowed) for value in values)
+    given, allowed = values(here), values(there)
+    if given is not None:
+        fits = all(_is_one(value, there, allowed) for value in given)
         return None if fits else _not(one, other)
     kinds = here.get("type"), there.get("type")
     if allowed is not None or (kinds[0] != kinds[1] and kinds != ("integer", "number")):
         return _not(one, other)
-    if any(here.get(word) != there.get(word) for word in _EXACT):
-        return _not(one, other)
+    for word in _EXACT:
+        if here.get(word) != there.get(word):
+            return _not(one, other) if _shown(here) != _shown(there) else _became(one, other, word)
     if kinds[0] == "array":
         return _of_arrays(one, other, walk) or _limits(one, other)
     if kinds[0] == "object":
         return _of_maps(one, other, walk) or _limits(one, other)
     return _limits(one, other)
-
-
-def _values(schema: Schema) -> list[object] | None:
-    if "const" in schema:
-        return [schema["const"]]
-    return sequence(schema["enum"]) if "enum" in schema else None
 
 
 def _is_one(value: object, schema: Schema, allowed: list[object] | None) -> bool:
@@ -131,9 +115,14 @@ def _limits(one: Typed, other: Typed) -> str | None:
         if not isinstance(limit, (int, float)):
             continue
         if not isinstance(own, (int, float)) or (own < limit if word in _AT_LEAST else own > limit):
-            before, now = (limit, own) if one.is_new else (own, limit)
-            return f": {word} {_or_none(before)} became {_or_none(now)}"
+            return _became(one, other, word)
     return None
+
+
+def _became(one: Typed, other: Typed, word: str) -> str:
+    own, limit = one.schema.get(word), other.schema.get(word)
+    before, now = (limit, own) if one.is_new else (own, limit)
+    return f": {word} {_or_none(before)} became {_or_none(now)}"
 
 
 def _or_none(limit: object) -> str:
@@ -197,44 +186,10 @@ def _of_keyed(one: Typed, other: Typed, walk: _Walk, fields: Schema) -> str | No
 
 def _not(one: Typed, other: Typed) -> str:
     before, now = (other, one) if one.is_new else (one, other)
-    return f": {words(before)} became {words(now)}"
+    return f": {_shown(before.schema)} became {_shown(now.schema)}"
 
 
-# Schemas in words
-
-
-def words(typed: Typed, depth: int = 3) -> str:
-    """A schema for a reader: ``list of Point or null``."""
-    schema = typed.schema
-    if isinstance(schema.get("$ref"), str):
-        return referred(str(schema["$ref"]))
-    options = _options(schema)
-    if options and depth:
-        return " or ".join(dict.fromkeys(words(typed.at(each), depth - 1) for each in options))
-    values = _values(schema)
-    if values is not None:
-        return " or ".join(json.dumps(each, ensure_ascii=False, default=repr) for each in values)
-    if not told(schema):
-        return "anything"
-    return _of_kind(typed, depth)
-
-
-def _of_kind(typed: Typed, depth: int) -> str:
-    schema = typed.schema
-    kind = str(schema.get("type", "something else"))
-    if kind == "string":
-        return str(schema.get("format", "bytes" if "contentEncoding" in schema else kind))
-    if kind == "array" and depth:
-        if "prefixItems" in schema:
-            return f"tuple of {', '.join(words(typed.at(each), depth - 1) for each in sequence(schema['prefixItems']))}"
-        name = "set" if schema.get("uniqueItems") is True else "list"
-        return (
-            f"{name} of {words(typed.at(schema['items']), depth - 1)}" if told(mapping(schema.get("items"))) else name
-        )
-    if kind == "object":
-        values = mapping(schema.get("additionalProperties"))
-        if "properties" in schema:
-            return str(schema.get("title", "map"))
-        keys = f"{words(typed.at(schema['x-keys']), depth - 1)} to " if "x-keys" in schema and depth else ""
-        return f"map of {keys}{words(typed.at(values), depth - 1)}" if depth and (keys or told(values)) else "map"
-    return kind
+def _shown(schema: Schema) -> str:
+    """A type as Python writes it; of an enumeration its values, since it is they that have changed."""
+    without = {key: value for key, value in schema.items() if key != "title"} if "enum" in schema else schema
+    return type_of(without) or "anything"

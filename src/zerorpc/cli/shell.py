@@ -8,13 +8,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.cli.arguments import parse
+from zerorpc.cli.asking import ask_service
 from zerorpc.cli.calling import client_settings, connected
 from zerorpc.cli.endpoints import remember
-from zerorpc.cli.layout import Service
+from zerorpc.cli.layout import UNKNOWN_SERVICE
 from zerorpc.cli.links import connect
-from zerorpc.cli.listing import describe
 from zerorpc.cli.printing import note, one_line, write
 from zerorpc.cli.usage import UsageError, program_name
+from zerorpc.described import Service
 from zerorpc.errors import HandshakeFailed, ZeroRPCError
 from zerorpc.shown import line
 
@@ -58,7 +59,7 @@ def _asked(client: Client, arguments: Arguments) -> Service | None:
 
     try:
         with deadline(min(PATIENCE, arguments.timeout)):
-            service = describe(client, signatures=False)
+            service = ask_service(client, signatures=False)
     except HandshakeFailed:
         raise
     except ZeroRPCError as error:
@@ -91,7 +92,7 @@ def _namespace(client: Client, aclient: AsyncClient | None, service: Service | N
         names["aclient"] = aclient
     view = zerorpc.options(client)  # its attributes are all remote: of the client itself bind isn't
     for method in service.methods if service is not None else ():
-        name = method.name.partition(".")[0]
+        name = method.partition(".")[0]
         if _is_free(name):
             names[name] = getattr(view if hasattr(zerorpc.Client, name) else client, name)
     return names
@@ -108,13 +109,13 @@ def _greeting(service: Service | None, arguments: Arguments, names: dict[str, ob
     if service is None:
         return f"The methods of {where} aren't known yet.\nType client.method(...), exit() or Ctrl-D leaves."
     count = len(service.methods)
-    here = [method.name for method in service.methods if method.name in names]
+    here = [method for method in service.methods if method in names]
     one = here[0] if here else "client.method"
     methods = f"{count:,} method{'' if count == 1 else 's'}"
     help_for = f"help({one})" if here else "dir(client)"
     coroutine = f", await aclient.{one.removeprefix('client.')}(...)" if "aclient" in names else ""
     return (
-        f"{line(service.name)} at {where}: {methods}.\n"
+        f"{line(service.name or UNKNOWN_SERVICE)} at {where}: {methods}.\n"
         f"Type {one}(...){coroutine}, {help_for}, client. and TAB for all methods.\n"
         "exit() or Ctrl-D leaves."
     )

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from zerorpc.cli.arguments import parse_addresses, with_address
 from zerorpc.cli.calling import connected
-from zerorpc.cli.described import read_service
 from zerorpc.cli.flags import build_client_parser
 from zerorpc.cli.printing import note, one_line, write
 from zerorpc.cli.schema import ask, schema_of
 from zerorpc.cli.stub_text import stub_of
 from zerorpc.cli.usage import UsageError, program_name
+from zerorpc.described import read_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def stub(argv: Sequence[str]) -> int:
     with connected(arguments) as client:
         told = ask(client)
     try:
-        text = stub_of(read_service(schema_of(told)), name)
+        text = stub_of(read_document(schema_of(told)), name)
     except (ValueError, RecursionError) as error:
         note(f"{program_name()}: what {words[0]} says of itself can't be read: {one_line(error)}")
         return 1

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.described import Kind
 from zerorpc.cli.schema_types import Typed, excess
 from zerorpc.cli.stub_names import Names, class_name, is_name
 from zerorpc.cli.stub_types import Types, docstring, literal
+from zerorpc.described import MISSING, Kind
 from zerorpc.shown import line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zerorpc.cli.described import Method, Parameter, Schema, Service
+    from zerorpc.described import Method, Parameter, Schema, Service
 
 
 def stub_of(service: Service, name: str | None = None) -> str:
@@ -113,8 +113,8 @@ def _parameter(
     if parameter.required and not optional:
         return f"{name}: {kind}"
     default = "..."
-    if "default" in schema:
-        value = schema["default"]
+    value = parameter.default
+    if value is not MISSING:
         fits = excess(Typed({"enum": [value]}, {}), Typed(schema, definitions)) is None and not parameter.streams
         if value is None and not fits:  # a method takes its default
             kind = f"{kind} | None" if kind != names.imported("Any") else kind

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from zerorpc.cli.described import mapping, referred, sequence
 from zerorpc.cli.printing import harmless
-from zerorpc.cli.schema_types import told
+from zerorpc.cli.schema_parts import FORMATS, PLAIN, classes, has_defaults, key_of, options, referred, told, values
 from zerorpc.cli.stub_names import is_name
+from zerorpc.described import mapping, sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from zerorpc.cli.described import Schema
     from zerorpc.cli.stub_names import Names
+    from zerorpc.described import Schema
 
-_FORMATS = {
-    "date": "date",
-    "date-time": "datetime",
-    "time": "time",
-    "duration": "timedelta",
-    "uuid": "UUID",
-    "decimal": "Decimal",
-}
-_PLAIN = {"boolean": "bool", "integer": "int", "number": "float", "string": "str"}
 _DEEPEST = 50  # of what stands in what: Python reads no deeper brackets than 100
 _MOST = 10_000  # references that are written out: from one to the next a short schema could become an endless text
 
@@ -58,7 +46,7 @@ class Types:
 
     def expect(self, result: Schema, definitions: Schema) -> None:
         """Some method returns this. To be told of all before the first type is asked for."""
-        self._returned.update(_key(each, definitions) for each in _classes(result, definitions, through_fields=True))
+        self._returned.update(key_of(each, definitions) for each in classes(result, definitions, through_fields=True))
 
     def returned(self, schema: Schema, definitions: Schema) -> str:
         """The type of a result that has this schema."""
@@ -73,11 +61,11 @@ class Types:
             return self._names.imported("Any")
         if isinstance(schema.get("$ref"), str):
             return self._of_reference(referred(str(schema["$ref"])), at)
-        options = _options(schema)
-        if options:
-            return self._union([self._of(mapping(each), at.deeper()) for each in options])
-        if "enum" in schema or "const" in schema:
-            return self._of_values(sequence(schema.get("enum", [schema.get("const")])))
+        choice = options(schema)
+        if choice:
+            return self._union([self._of(mapping(each), at.deeper()) for each in choice])
+        if (named := values(schema)) is not None:
+            return self._of_values(named)
         return self._of_kind(schema, at)
 
     def _union(self, types: list[str]) -> str:
@@ -93,9 +81,9 @@ class Types:
         if kind == "object":
             return self._of_map(schema, at)
         if kind == "string":
-            plain = _FORMATS.get(str(schema.get("format")), "bytes" if "contentEncoding" in schema else "str")
+            plain = FORMATS.get(str(schema.get("format")), "bytes" if "contentEncoding" in schema else "str")
             return self._names.imported(plain)
-        return self._names.imported(_PLAIN.get(str(kind), "Any"))
+        return self._names.imported(PLAIN.get(str(kind), "Any"))
 
     def _of_array(self, schema: Schema, at: _Place) -> str:
         parts = sequence(schema.get("prefixItems"))
@@ -129,26 +117,26 @@ class Types:
         without = {key: value for key, value in at.definitions.items() if key != name}  # it may refer to itself
         return self._of(schema, at.deeper()._replace(definitions=without))
 
-    def _of_values(self, values: list[object]) -> str:
+    def _of_values(self, named: list[object]) -> str:
         """A Literal can have no floats."""
-        if not values or any(isinstance(value, (float, list, dict)) for value in values):
-            numbers = values and all(isinstance(value, (int, float)) for value in values)
+        if not named or any(isinstance(value, (float, list, dict)) for value in named):
+            numbers = named and all(isinstance(value, (int, float)) for value in named)
             return self._names.imported("float" if numbers else "Any")
-        return f"{self._names.imported('Literal')}[{', '.join(literal(value) for value in values)}]"
+        return f"{self._names.imported('Literal')}[{', '.join(literal(value) for value in named)}]"
 
     def _are_two(self, schema: Schema, at: _Place) -> bool:
         """Whether it may be of either of two classes: to a type checker, a list of one is no list of both."""
         return at.taken and any(
-            _key(each, at.definitions) in self._returned and self._has_defaults(each, at)
-            for each in _classes(schema, at.definitions, through_fields=False)
+            key_of(each, at.definitions) in self._returned and self._has_defaults(each, at)
+            for each in classes(schema, at.definitions, through_fields=False)
         )
 
     def _has_defaults(self, schema: Schema, at: _Place) -> bool:
-        return any(map(_has_defaults, _classes(schema, at.definitions, through_fields=True)))
+        return any(map(has_defaults, classes(schema, at.definitions, through_fields=True)))
 
     def _once(self, title: str, schema: Schema, at: _Place) -> str:
         """The name of a class, which is written when it is first asked for. Others may have the same name."""
-        key = _key(schema, at.definitions)
+        key = key_of(schema, at.definitions)
         partial = at.taken and self._has_defaults(schema, at)
         whole = self._once(title, schema, at._replace(taken=False)) if partial and key in self._returned else None
         name = self._known.get(f"{partial} {key}")
@@ -177,60 +165,6 @@ class Types:
             return "\n".join([f"class {name}({base}):", *lines])
         pairs = ", ".join(f"{literal(field)}: {literal(kind)}" for field, kind in fields.items())
         return f"{name} = {base}({literal(name)}, {{{pairs}}})"
-
-
-def _options(schema: Schema) -> list[object]:
-    types = schema.get("type")
-    several: list[object] = [{**schema, "type": each} for each in types] if isinstance(types, list) else []
-    return sequence(schema.get("anyOf")) or sequence(schema.get("oneOf")) or several
-
-
-def _classes(schema: Schema, definitions: Schema, through_fields: bool) -> Iterator[Schema]:
-    """The schemas with fields that a schema leads to, also ``through_fields`` of others."""
-    seen: set[str] = set()
-    waiting: list[object] = [schema]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, list):
-            waiting += part
-        if not isinstance(part, dict):
-            continue
-        name = referred(str(part.get("$ref", "")))
-        if name in definitions and name not in seen:
-            seen.add(name)
-            waiting.append(definitions[name])
-        if "properties" in part:
-            yield part
-        waiting += [value for key, value in part.items() if through_fields or key != "properties"]
-
-
-def _has_defaults(schema: Schema) -> bool:
-    required = sequence(schema.get("required"))
-    return any(
-        name not in required and "default" in mapping(each) for name, each in mapping(schema["properties"]).items()
-    )
-
-
-def _key(schema: Schema, definitions: Schema) -> str:
-    """The same for the same definition, with all that it refers to."""
-    return json.dumps([schema, _reached(schema, definitions)], sort_keys=True, default=repr)
-
-
-def _reached(schema: Schema, definitions: Schema) -> dict[str, object]:
-    """The definitions that a schema leads to."""
-    found: dict[str, object] = {}
-    waiting: list[object] = [schema]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            name = referred(str(part.get("$ref", "")))
-            if name in definitions and name not in found:
-                found[name] = definitions[name]
-                waiting.append(definitions[name])
-            waiting += part.values()
-        elif isinstance(part, list):
-            waiting += part
-    return found
 
 
 def literal(value: object) -> str:
