@@ -145,7 +145,7 @@ def json_ready(value: object) -> object:
         return {_json_key(key): json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [json_ready(item) for item in value]
-    if isinstance(value, memoryview) and value.format != "B":
+    if isinstance(value, memoryview) and (value.format != "B" or value.ndim != 1):
         return json_ready(value.tolist())
     if isinstance(value, bytes | bytearray | memoryview):
         from base64 import b64encode

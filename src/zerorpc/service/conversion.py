@@ -77,7 +77,8 @@ def converter_of(annotation: object, strict: bool = False) -> Converter | None:
     if _is_own_class(translated):
         return _of_own_class(translated)
     if (problem := _problem(translated)) is None:
-        return _of_msgspec(translated, strict)
+        convert = _of_msgspec(translated, strict)
+        return convert if strict or not _is_of_seconds(annotation) else _of_seconds(convert)
     if origin in UNIONS:
         return _of_union(annotation, strict)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
@@ -139,6 +140,25 @@ def _of_msgspec(annotation: object, strict: bool) -> Converter:
     return lambda value: value if type(value) is annotation else convert(value)
 
 
+def _is_of_seconds(annotation: object) -> bool:
+    kinds = alternatives(annotation)
+    return dt.timedelta in kinds and not {int, float}.intersection(kinds)
+
+
+def _of_seconds(convert: Converter) -> Converter:
+    """A timedelta's other natural form is a number, which msgspec takes for texts of numbers, too, or not at all."""
+
+    def converted(value: object) -> Any:
+        if isinstance(value, (int, float)) and type(value) is not bool:
+            try:
+                value = dt.timedelta(seconds=value)
+            except (ValueError, OverflowError) as error:
+                raise Mismatch(message_of(error)) from None
+        return convert(value)
+
+    return converted
+
+
 _QUOTED = re.compile("`([^`]*)`")
 _THEIRS = re.compile(r"\b(array|object|null)\b")
 _OURS = {"array": "list", "object": "dict", "null": "None"}
@@ -178,10 +198,15 @@ def _natural(kind: object, value: object) -> Any:
     for base, forms in _forms().items():
         if issubclass(origin, base) and isinstance(value, forms):
             try:
-                return origin(value)
+                return _of_parts(value) if base is complex and isinstance(value, list) else origin(value)
             except Exception as error:
                 raise TypeError(f"{name_of(error)}: {message_of(error)}") from None
     raise TypeError(f"expected {origin.__name__}, got {_kind(value)}")
+
+
+def _of_parts(value: list[Any]) -> complex:
+    real, imaginary = value
+    return complex(real, imaginary)
 
 
 @functools.cache
@@ -202,7 +227,7 @@ def _forms() -> dict[type, type | tuple[type, ...]]:
         ipaddress.IPv4Network: str,
         ipaddress.IPv6Network: str,
         zoneinfo.ZoneInfo: str,
-        complex: (int, float),
+        complex: (int, float, list),  # of its two parts
         collections.deque: list,
         collections.Counter: dict,
         collections.OrderedDict: dict,
