@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 PATIENCE = 60.0  # seconds until something is shown; a loaded machine is slow, and IPython takes a second to start
-_COMMANDS = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>])")  # for colours and the cursor
+_COMMANDS = re.compile(r"\x1b(\[[0-9;?<=>]*[A-Za-z]|\][^\x07]*\x07|[(][A-Z0-9]|[=>])")  # for colours and the cursor
 
 
 class Terminal:

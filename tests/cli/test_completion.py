@@ -123,14 +123,35 @@ def test_one_shell_is_needed(words: list[str], capsys: pytest.CaptureFixture[str
     assert "bash | zsh | fish" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_in_bash(shop: str, state: Path, tmp_path: Path) -> None:
+# How each shell is started without its user's settings, and what makes it complete
+SHELLS = {
+    "bash": (["--norc", "--noprofile", "-i"], 'eval "$(zerorpc completion bash)"'),
+    "zsh": (["-f", "-i"], 'eval "$(zerorpc completion zsh)"'),
+    "fish": (["--no-config", "-i"], "zerorpc completion fish | source"),
+}
+
+# fish asks for a terminal that is its session's own
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_in_a_shell(shell: str, shop: str, state: Path, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        assert "CI" not in os.environ
+        pytest.skip(f"there is no {shell}")
+    flags, setup = SHELLS[shell]
     environ = {"PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}", "XDG_STATE_HOME": str(state), "PS1": "$ "}
-    terminal = Terminal("bash", "--norc", "--noprofile", "-i", folder=tmp_path, **environ)
+    terminal = Terminal(sys.executable, "-c", TAKE_TERMINAL, shell, *flags, folder=tmp_path, **environ)
     try:
-        terminal.type('eval "$(zerorpc completion bash)"; echo rea""dy\n')
+        terminal.type(f'{setup}; echo rea""dy\n')
         terminal.wait_for("^ready$")
-        terminal.type("echo zerorpc ; zerorpc tcp://127.0\t")
-        terminal.wait_for(re.escape(f"; zerorpc {shop}"))
+        terminal.type("zerorpc tcp://127.0\t")
+        terminal.wait_for(re.escape(f"zerorpc {shop}"))
+        terminal.type(" addi\t")
+        terminal.wait_for("addition")
     finally:
         terminal.end()

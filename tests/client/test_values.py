@@ -38,6 +38,9 @@ class Service:
     async def aecho(self, *, value: Any) -> Any:
         return value
 
+    def fail(self, kind: str) -> None:
+        raise ValueError(ALL[kind])
+
     def items(self, value: Any) -> Iterator[Any]:
         yield value
         yield [value]
@@ -98,6 +101,14 @@ def test_a_value_arrives_as_what_it_is(endpoint: str, way: Way, kind: str) -> No
             continue  # its octets, as the guide has it
         for use in (lambda client, v=value: client.echo(v), lambda client, v=value: client.aecho(value=v)):
             assert same(way(endpoint, use), listed(value)), place
+
+
+@EITHER_CLIENT
+@pytest.mark.parametrize("kind", ALL)
+def test_an_error_shows_it(endpoint: str, way: Way, kind: str) -> None:
+    with pytest.raises(zerorpc.RemoteError) as caught:
+        way(endpoint, lambda client: client.fail(kind))
+    assert (caught.value.name, caught.value.msg) == ("ValueError", str(ALL[kind]))
 
 
 @EITHER_CLIENT

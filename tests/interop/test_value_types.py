@@ -5,13 +5,14 @@ send instead, and never turned into something else.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import zerorpc
-from tests.client.value_types import NUMBERS, TO_OLDER
+from tests.client.value_types import NATURAL, NUMBERS, TO_OLDER
 from tests.interop.either_peer import EACH_CALLER, EACH_CLIENT, EACH_SERVER, ERRORS
 from tests.interop.ours import Caller, our_server
 from tests.interop.programs import PATIENCE
@@ -35,6 +36,23 @@ def test_an_argument(start_server: Callable[..., Any], make_caller: Callable[...
             assert caller.call("echo", number) == number.item()
             assert caller.call("echo", [number, {"key": number}]) == [number.item(), {"key": number.item()}]
         assert caller.call("echo", "goes on") == "goes on"
+
+
+def failing(value: Any) -> Callable[[], None]:
+    def fail() -> None:
+        raise ValueError(value)
+
+    return fail
+
+
+@EACH_CLIENT
+def test_an_error_shows_the_value(start_client: Callable[..., Any]) -> None:
+    values = [*NATURAL.values(), *NUMBERS.values(), *(value for value, _ in TO_OLDER.values())]
+    methods = {f"m{place}": failing(value) for place, value in enumerate(values)}
+    with our_server(methods, bind=TCP) as server, start_client("--connect", server.endpoints[0]) as client:
+        for name, value in zip(methods, values, strict=True):
+            with pytest.raises(ERRORS, match=re.escape(str(value))):
+                client.call(name)
 
 
 @EACH_CLIENT
