@@ -46,12 +46,18 @@ def small(task: dict[str, Any]) -> dict[str, Any]:
     return {name: min(value, limits.get(name, value)) if name in limits else value for name, value in task.items()}
 
 
+def measured(pair: Pair, task: dict[str, Any]) -> dict[str, Any]:
+    """Briefly; on a machine that is too slow to do a call in that time, for a second."""
+    answer = pair.measure({**task, **BRIEF}, PATIENCE)
+    return answer if answer.get("calls") != 0 else pair.measure({**task, **BRIEF, "seconds": 1.0}, PATIENCE)
+
+
 def test_a_peer_does_every_case_or_says_why_not(pair: Pair) -> None:
     done = {}
     for case in cases.CASES:
         if case.only and pair.peer.key not in case.only:
             continue
-        answer = pair.measure({**small(case.task), **BRIEF}, PATIENCE)
+        answer = measured(pair, small(case.task))
         if "cannot" in answer:
             assert answer["cannot"]
             continue
@@ -61,7 +67,7 @@ def test_a_peer_does_every_case_or_says_why_not(pair: Pair) -> None:
         assert answer["client_cpu"] > 0, case
         assert answer["server_cpu"] >= 0, case  # of so little work it may not show
         if case.unit == "latency":
-            assert sum(answer["histogram"].values()) == answer["calls"] == int(500 * BRIEF["seconds"])
+            assert sum(answer["histogram"].values()) == answer["calls"] in (int(500 * BRIEF["seconds"]), 500)
     assert any(answer["server_cpu"] > 0 for answer in done.values())
     assert {"alone", "payload-1k", "rate-1k", "connect"} <= done.keys()
     assert {"flight-100", "threads-32"} & done.keys()
@@ -78,7 +84,7 @@ def test_a_failing_measurement_is_told_and_the_next_one_works() -> None:
     with Pair(HERE, roster.BY_KEY["async"], cores()) as pair:
         with pytest.raises(Failure, match="KeyError: 'no such thing'"):
             pair.measure({"measure": "no such thing"}, PATIENCE)
-        assert pair.measure({"measure": "alone", **BRIEF}, PATIENCE)["calls"] > 0
+        assert measured(pair, {"measure": "alone"})["calls"] > 0
 
 
 def test_a_program_that_ends_is_a_failure_with_its_last_words() -> None:

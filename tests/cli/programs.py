@@ -19,6 +19,9 @@ SCRIPTS = Path(sys.executable).parent
 PATIENCE = 20.0
 
 
+_WAITING = re.compile(r"^.*; still trying, for \d+ s\n", re.MULTILINE)  # said where the machine is slow
+
+
 class Outcome(NamedTuple):
     """How a process ended."""
 
@@ -72,7 +75,7 @@ class Program:
         """Wait for the end of the process, reading all that it says."""
         rest = dict(zip(("out", "err"), self.process.communicate(timeout=PATIENCE), strict=True))
         out, err = ((self._said[name] + (rest[name] or b"")).decode() for name in ("out", "err"))
-        return Outcome(self.process.returncode, out, err)
+        return Outcome(self.process.returncode, out, _WAITING.sub("", err))
 
     def end(self) -> None:
         """Make sure that nothing of it is left."""

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 from uuid import UUID
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import zerorpc
 from tests.service.running import PATIENCE, run, serving
@@ -88,6 +90,9 @@ class Service:
     def list_all(self, some: list[Point], more: list[Point] | None = None) -> dict[str, Point]:
         return {"a": some[0]}
 
+    def filtered(self, image: NDArray[np.float32], mask: np.ndarray | None = None) -> NDArray[np.float32]:  # type: ignore[type-arg]
+        return image * 2
+
     def visit(self, visit: Visit) -> Visit:
         return visit
 
@@ -120,6 +125,8 @@ def blocking(client: zerorpc.Client) -> None:
     stage.step("x", origin={"y": 1.0})  # mistake: no such key
     stage.total(["a"])  # mistake: the items are numbers
     text: str = stage.step("x")  # mistake: the result is a number
+    print(stage.filtered([[1.0]]).shape, stage.filtered(stage.filtered([1]), mask=None).dtype)
+    stage.filtered([1]).shap  # mistake: an array has no such attribute
     print(text, stage.list_all([{"x": 1.0}], points)["a"])
     stage.list_all([{"x": 1.0, "z": 3}])  # mistake: no such key
 
@@ -198,6 +205,7 @@ def test_it_says_what_the_service_says(endpoint: str, capsys: pytest.CaptureFixt
     assert "*ids: UUID, **costs: Decimal) -> dict[int, set[str]]: ..." in text
     assert "a: time, b: timedelta = ..., c: bytes = ...) -> _list[Fields]: ..." in text
     assert "    def untyped(self, a: Any, b: Any = 3, *c: Any, **d: Any) -> Any: ..." in text
+    assert "image: ArrayLike, mask: ArrayLike | None = None) -> NDArray[float32]: ..." in text
     assert 'Axis: TypeAlias = Literal["x", "y"]' in text
     assert 'axis: Axis = "x", text: str | None = None) -> None: ...' in text
 
@@ -218,6 +226,8 @@ def test_a_typed_client_works_with_it(
         assert stage.odd({"a-b": 1}, {"at": datetime.datetime(2026, 1, 1)}, (1, datetime.date(2026, 1, 1))) == {
             1: {"a"}
         }
+        image = stage.filtered(np.array([[1.5]], np.float32))
+        assert (image.dtype, image.tolist()) == (np.float32, [[3.0]])
         assert stage.times(datetime.time(1)) == [{"at": datetime.datetime(2026, 11, 27)}]
         assert not caplog.records, "its annotations can be read"
         with pytest.raises(AttributeError, match="did you mean 'step'"):

@@ -20,6 +20,7 @@ from zerorpc.transport.endpoints import parse
 from zerorpc.transport.names import Name
 from zerorpc.zmtp import Connection, SocketType
 
+TIMEOUT = 2  # seconds; a loaded machine needs more than one until it has tried
 COMMANDS = {"call": "{} m", "list": "{}", "schema": "schema {}", "bench": "bench {}"}
 
 
@@ -31,7 +32,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def said_by(command: str, endpoint: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """What is said of an address that nobody answers at, and how it ends."""
-    assert main([*COMMANDS[command].format(endpoint).split(), "--timeout", "1", "--heartbeat", "0.05"]) == 1
+    assert main([*COMMANDS[command].format(endpoint).split(), "--timeout", str(TIMEOUT), "--heartbeat", "0.05"]) == 1
     return capsys.readouterr().err.splitlines()
 
 
@@ -40,7 +41,7 @@ def test_nothing_listens(command: str, capsys: pytest.CaptureFixture[str]) -> No
     endpoint = f"tcp://127.0.0.1:{unused_port()}"
     connecting, told, _ = said_by(command, endpoint, capsys)
     assert connecting == f'Connecting to "{endpoint}"'
-    assert told == f"nothing listens at {endpoint} (connection refused); still trying, for 1 s"
+    assert told == f"nothing listens at {endpoint} (connection refused); still trying, for {TIMEOUT} s"
 
 
 @pytest.fixture
@@ -55,7 +56,9 @@ def test_a_peer_that_accepts_and_says_nothing(
 ) -> None:
     endpoint = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
     told = said_by(command, endpoint, capsys)[1]
-    assert told == f"connected to {endpoint}, but it doesn't speak (ZMTP greeting missing); still trying, for 1 s"
+    assert (
+        told == f"connected to {endpoint}, but it doesn't speak (ZMTP greeting missing); still trying, for {TIMEOUT} s"
+    )
 
 
 def test_a_peer_that_only_greets(listening: socket.socket, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +74,7 @@ def test_a_peer_that_only_greets(listening: socket.socket, capsys: pytest.Captur
     told = said_by("call", endpoint, capsys)[1]
     thread.join()
     accepted[0].close()
-    assert told == f"connected to {endpoint}, and greeted; no answer yet; still trying, for 1 s"
+    assert told == f"connected to {endpoint}, and greeted; no answer yet; still trying, for {TIMEOUT} s"
 
 
 def test_a_method_that_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,18 +83,18 @@ def test_a_method_that_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
         endpoint = server.endpoints[0]
         told = said_by("call", endpoint, capsys)
         free.set()
-    assert told[1] == f"connected to {endpoint}, and greeted; no answer yet; still waiting, for 1 s"
+    assert told[1] == f"connected to {endpoint}, and greeted; no answer yet; still waiting, for {TIMEOUT} s"
 
 
 def test_an_ipc_path_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = said_by("call", f"ipc://{tmp_path}/s", capsys)
-    assert told[1] == f"nothing listens at ipc://{tmp_path}/s (no such file); still trying, for 1 s"
+    assert told[1] == f"nothing listens at ipc://{tmp_path}/s (no such file); still trying, for {TIMEOUT} s"
 
 
 def test_nobody_comes_to_a_bound_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     endpoint = f"ipc://{tmp_path}/s"
-    assert main(["--bind", endpoint, "m", "--timeout", "1", "--heartbeat", "0.05"]) == 1
-    assert f"nobody has connected to {endpoint}; still trying, for 1 s" in capsys.readouterr().err.splitlines()
+    assert main(["--bind", endpoint, "m", "--timeout", str(TIMEOUT), "--heartbeat", "0.05"]) == 1
+    assert f"nobody has connected to {endpoint}; still trying, for {TIMEOUT} s" in capsys.readouterr().err.splitlines()
 
 
 def test_a_worker_has_connected_to_a_bound_address() -> None:

@@ -158,7 +158,7 @@ def test_outcomes_come_as_they_come(fleet: Fleet) -> None:
     waiting = threading.Thread(target=lambda: slow.began.wait(PATIENCE))
     waiting.start()
     found = fleet.ask("held", "a", take=2)
-    assert sorted(outcome.value for _, outcome in found) == ["b", "c"]
+    assert sorted(outcome.result() for _, outcome in found) == ["b", "c"]
     waiting.join()
 
 

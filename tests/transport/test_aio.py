@@ -323,7 +323,7 @@ def test_an_async_client_in_a_forked_child_has_a_connection_of_its_own(fork: str
 def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> None:
     """Of an AsyncClient, a Puller, a Pusher and inproc, all of which the parent had in use."""
     text = """
-    import asyncio, faulthandler, os, sys, threading, zerorpc
+    import asyncio, faulthandler, os, sys, threading, time, zerorpc
     class Work:
         def take(self, value):
             taken.put(value)
@@ -341,6 +341,7 @@ def test_the_first_uses_in_a_forked_child_from_several_threads(fork: str) -> Non
         return await client.echo("hello")
     client = zerorpc.AsyncClient(sys.argv[1], timeout=30)
     assert loop.run_until_complete(call()) == "hello"
+    time.sleep(0.5)  # a fork past Python copies the GIL: who waits for it then would miss a wake-up in the child
     if (pid := FORK()) == 0:
         faulthandler.dump_traceback_later(30, exit=True)
         gate = threading.Barrier(4)

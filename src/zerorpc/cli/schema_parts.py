@@ -21,6 +21,7 @@ FORMATS = {
     "decimal": "Decimal",
 }  # of texts, as Python's types
 PLAIN = {"boolean": "bool", "integer": "int", "number": "float", "string": "str"}
+NUMPY = "x-numpy"  # of an array of NumPy's: the type of its numbers
 
 _SAYS_NOTHING = {"description", "title", "default", "examples", "$ref", "discriminator"}
 

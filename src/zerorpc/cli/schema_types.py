@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from zerorpc.cli.schema_parts import options, target, told, values
+from zerorpc.cli.schema_parts import NUMPY, options, target, told, values
 from zerorpc.cli.type_names import type_of
 from zerorpc.described import mapping, sequence
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 _AT_LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _AT_MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
-_EXACT = ("format", "contentEncoding", "pattern", "multipleOf", "uniqueItems")  # a date travels as a date, and no text
+_EXACT = (
+    "format",
+    "contentEncoding",
+    "pattern",
+    "multipleOf",
+    "uniqueItems",
+    NUMPY,
+)  # a date travels as a date, and no text
 _DEEPEST = 100  # of what stands in what
 _MOST = 10_000  # comparisons of one parameter: from reference to reference a short schema could be an endless walk
 _TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}

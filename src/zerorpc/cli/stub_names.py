@@ -5,6 +5,8 @@ from __future__ import annotations
 import keyword
 import re
 
+_SIZES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64")
+NUMPY_SCALARS = (*_SIZES, "complex64", "complex128", "bool_", "str_", "bytes_", "datetime64", "timedelta64")
 _MODULES = {
     "Any": "typing",
     "Literal": "typing",
@@ -24,6 +26,9 @@ _MODULES = {
     "datetime": "datetime",
     "time": "datetime",
     "timedelta": "datetime",
+    "ArrayLike": "numpy.typing",
+    "NDArray": "numpy.typing",
+    **dict.fromkeys(NUMPY_SCALARS, "numpy"),
 }
 _BUILTINS = ("bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple")
 

@@ -7,8 +7,19 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from zerorpc.cli.printing import harmless
-from zerorpc.cli.schema_parts import FORMATS, PLAIN, classes, has_defaults, key_of, options, referred, told, values
-from zerorpc.cli.stub_names import is_name
+from zerorpc.cli.schema_parts import (
+    FORMATS,
+    NUMPY,
+    PLAIN,
+    classes,
+    has_defaults,
+    key_of,
+    options,
+    referred,
+    told,
+    values,
+)
+from zerorpc.cli.stub_names import NUMPY_SCALARS, is_name
 from zerorpc.described import mapping, sequence
 
 if TYPE_CHECKING:
@@ -91,12 +102,18 @@ class Types:
             items = ", ".join(self._of(mapping(each), at.deeper()) for each in parts)
             return f"{self._names.imported('tuple')}[{items}]"
         item = "Any" if parts else None  # some of them may be missing
-        if "description" in schema and not told(mapping(schema.get("items"))):
-            return self._names.imported("Any")  # NumPy's
+        if isinstance(schema.get(NUMPY), str):
+            return self._of_numpy(str(schema[NUMPY]), at)
         shown = self._names.imported(item) if item else self._of(mapping(schema.get("items")), at.deeper())
         if self._are_two(mapping(schema.get("items")), at):
             return f"{self._names.imported('Sequence')}[{shown}]"
         return f"{self._names.imported('set' if schema.get('uniqueItems') is True else 'list')}[{shown}]"
+
+    def _of_numpy(self, scalar: str, at: _Place) -> str:
+        if at.taken:
+            return self._names.imported("ArrayLike")
+        known = self._names.imported(scalar) if scalar in NUMPY_SCALARS else self._names.imported("Any")
+        return f"{self._names.imported('NDArray')}[{known}]"
 
     def _of_map(self, schema: Schema, at: _Place) -> str:
         if "properties" in schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.schema_parts import FORMATS, PLAIN, options, referred, values
+from zerorpc.cli.schema_parts import FORMATS, NUMPY, PLAIN, options, referred, values
 from zerorpc.described import mapping, sequence
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def _of_kind(schema: Schema, depth: int) -> str:
 
 
 def _array(schema: Schema, depth: int) -> str:
+    if isinstance(schema.get(NUMPY), str):
+        return f"NDArray[{schema[NUMPY]}]" if schema[NUMPY] else "ndarray"
     if parts := sequence(schema.get("prefixItems")):
         return f"tuple[{', '.join(type_of(each, depth + 1) or 'Any' for each in parts[:WIDEST])}]"
     kind = "set" if schema.get("uniqueItems") is True else "list"

@@ -14,6 +14,7 @@ What is malformed is left to the decoder, which says what is wrong with it.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from zerorpc.limits import Limits
@@ -63,9 +64,24 @@ def _by_size() -> dict[int, bytes]:
 
 _SCALAR = b"(?:" + _one_of(_by_size()) + b")"
 _MAY_HAVE_BIG_MAP = re.compile(rb"\xde(?:\x00[\x40-\xff]|[\x01-\xff])|\xdf")
-_SCALARS = re.compile(_SCALAR + b"*+", re.DOTALL)
-_SMALL = re.compile(b"(?:[\x80-\x9f]|" + _SCALAR + b")*+", re.DOTALL)  # with arrays and maps of up to 15
-_RUNS = [re.compile(_SCALAR + b"{%d}+" % count, re.DOTALL) for count in range(17)]  # of so many
+
+
+@functools.cache
+def _scalars() -> re.Pattern[bytes]:
+    """Compiled when it is first needed, as the others are: all of them would make each import 30 ms longer."""
+    return re.compile(_SCALAR + b"*+", re.DOTALL)
+
+
+@functools.cache
+def _small() -> re.Pattern[bytes]:
+    """With arrays and maps of up to 15."""
+    return re.compile(b"(?:[\x80-\x9f]|" + _SCALAR + b")*+", re.DOTALL)
+
+
+@functools.cache
+def _run(count: int) -> re.Pattern[bytes]:
+    """So many scalars, up to 16."""
+    return re.compile(_SCALAR + b"{%d}+" % count, re.DOTALL)
 
 
 def shape_problem(data: bytes | bytearray, values_max: int = _VALUES_MAX) -> str | None:
@@ -74,7 +90,7 @@ def shape_problem(data: bytes | bytearray, values_max: int = _VALUES_MAX) -> str
     if not may_be_many and _MAY_HAVE_BIG_MAP.search(data) is None:
         return None
     try:
-        _Walk(data, values_max).through(_SCALARS if may_be_many else _SMALL)
+        _Walk(data, values_max).through(_scalars() if may_be_many else _small())
     except _ProblemError as problem:
         return str(problem)
     except IndexError:
@@ -163,7 +179,7 @@ class _Walk:
         """Look at the keys of a map, and of those in it; where it ends."""
         data, left, keyed = self._data, [2 * count], [True]  # of each that has begun: values that follow, if keys count
         while left:
-            while (run := min(left[-1], 16)) and (found := _RUNS[run].match(data, position)) is not None:
+            while (run := min(left[-1], 16)) and (found := _run(run).match(data, position)) is not None:
                 position = found.end()
                 left[-1] -= run
             if not left[-1]:

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from zerorpc.service.annotations import alternatives, is_of_pydantic, unaliased, with_limits
+from zerorpc.service.annotations import alternatives, is_of_pydantic, parts, unaliased, with_limits
 from zerorpc.service.json_formats import tell_formats
 from zerorpc.service.methods import Method
 from zerorpc.service.schema import ITERATORS, evaluated
@@ -16,6 +16,7 @@ from zerorpc.service.signatures import sendable
 
 __all__ = ["json_schema"]
 
+NUMPY = "x-numpy"  # of an array of NumPy's: the type of its numbers, such as float32
 _STRINGS = ("PurePath", "_BaseAddress", "_BaseNetwork", "ZoneInfo")  # classes whose natural form is a text, by name
 
 
@@ -105,6 +106,8 @@ def _of(annotation: object, definitions: dict[str, object]) -> Any:
     annotation = unaliased(annotation)
     if is_of_pydantic(annotation):
         return _of_pydantic(annotation, definitions)
+    if "numpy" in str(getattr(get_origin(annotation), "__module__", "")):  # msgspec would drop what is in its brackets
+        return _of_other(annotation)
     translated = with_limits(annotation)
     try:
         (schema,), found = msgspec.json.schema_components(
@@ -129,12 +132,22 @@ def _of_other(kind: object) -> dict[str, Any]:
     if not names.isdisjoint(_STRINGS):
         return {"type": "string"}
     if origin.__module__.partition(".")[0] == "numpy":
-        return {"type": "array"} if "ndarray" in names else {"type": "number"}
+        return {"type": "array", NUMPY: _scalar_of(kind)} if "ndarray" in names else {"type": "number"}
     if "deque" in names:
         return {"type": "array"}
     if origin is complex:
         return {"type": "number"}
     return {"description": f"a {origin.__name__}"}
+
+
+def _scalar_of(array: object) -> str:
+    """The type of an array's numbers, as NumPy calls it; empty if the annotation doesn't say it."""
+    found = next((part.__name__ for part in parts(array) if isinstance(part, type) and _is_scalar(part)), "")
+    return "bool_" if found == "bool" else found  # as it is called in all versions
+
+
+def _is_scalar(kind: type) -> bool:
+    return kind.__module__ == "numpy" and "generic" in {base.__name__ for base in kind.__mro__}
 
 
 def _of_pydantic(annotation: object, definitions: dict[str, object]) -> Any:
