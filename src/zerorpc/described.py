@@ -291,6 +291,8 @@ def literal(told: object) -> str:
         return repr(told)
     except RecursionError:  # as deep as can be read may be too deep to show
         return f"<{kind_of(told)}>"
+    except ValueError:  # of a number of too many digits
+        return hex(told) if isinstance(told, int) else f"<{kind_of(told)}>"
 
 
 def kind_of(told: object) -> str:

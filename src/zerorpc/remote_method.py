@@ -11,7 +11,7 @@ from zerorpc.not_picklable import NotPicklable
 if TYPE_CHECKING:
     import inspect
 
-__all__ = ["Explored", "RemoteMethod", "ToldMethod", "method_name"]
+__all__ = ["Explored", "RemoteMethod", "ToldMethod", "ipython_asks", "method_name"]
 
 
 class ToldMethod(Protocol):
@@ -65,7 +65,7 @@ class RemoteMethod(NotPicklable):
 
     def __getattr__(self, name: str) -> Any:
         """A further part of the name, and what functions have, here instead of in the class, which has its own."""
-        if not name.startswith("__"):
+        if not name.startswith("__") and not (name == "getdoc" and ipython_asks()):
             return RemoteMethod(self._call, f"{self._name}.{name}")
         if name == "__name__":
             return self._name.rpartition(".")[2]
@@ -85,6 +85,13 @@ class RemoteMethod(NotPicklable):
         told = _told(self, ask=False)
         shown = "" if told is None or told.signature is None else str(told.signature)
         return f"<RemoteMethod {self._name}{shown}>"
+
+
+def ipython_asks() -> bool:
+    """Whether it is IPython's ``?`` that looks an attribute up: it calls ``getdoc()`` of what it is asked about, which
+    would be the remote method of that name.
+    """
+    return sys._getframe(2).f_globals.get("__name__") == "IPython.core.oinspect"  # who asked ``__getattr__``
 
 
 # Not methods of it: those names are the remote side's

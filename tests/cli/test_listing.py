@@ -124,10 +124,10 @@ def test_inspecting_an_undocumented_method(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("service", [VERSION_3, VERSION_2, OLD_ON_NEW_PYTHON])
 def test_inspecting_what_is_not_there_fails(capsys: pytest.CaptureFixture[str], service: FakeService) -> None:
-    assert show_service(service, "nope", signatures=True, as_json=False) == 1
+    assert show_service(service, "zzz", signatures=True, as_json=False) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == 'No documentation for "nope": [Math] has no such method.\n'
+    assert captured.err == 'No documentation for "zzz": [Math] has no such method.\n'
 
 
 def test_a_list_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -135,15 +135,25 @@ def test_a_device_stays_one(call: Call) -> None:
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["-o", "."], "-o . is a folder"),
+        (["-o", "."], "-o .: it is a folder"),
+        (["-o", ""], "-o : the name is empty"),
+        (["-o", "none/"], "-o none/: there is no such folder"),
+        (["-o", "x" * 300], "File name too long"),
+        (["-o", "{loop}"], "Too many levels of symbolic links"),
         (["-o", "/nowhere/file"], "-o /nowhere/file: /nowhere doesn't exist"),
         (["--raw", "-pj"], "--raw writes the result as it is, and --print-json as JSON"),
         (["--raw", "--jsonl"], "--raw writes the result as it is, and --jsonl as JSON"),
     ],
 )
 def test_what_cannot_be_written_is_found_before_the_call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: list[str], problem: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    flags: list[str],
+    problem: str,
 ) -> None:
     monkeypatch.setattr("zerorpc.Client", None)
-    assert main([*flags, "ipc://nowhere", "text"]) == 2
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert main([*(flag.replace("{loop}", str(loop)) for flag in flags), "ipc://nowhere", "text"]) == 2
     assert problem in capsys.readouterr().err

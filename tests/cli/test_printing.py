@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from zerorpc.cli import printing
-from zerorpc.cli.printing import OutputClosed, note, one_line, pretty, show, show_stream, to_json, write
+from zerorpc.cli.printing import DIGITS_MAX, OutputClosed, note, one_line, pretty, show, show_stream, to_json, write
 
 CONTENT = b"\xff\x00text"
 
@@ -52,13 +52,16 @@ def test_results_look_as_pprint_shows_them(value: object) -> None:
         ({1: "a", None: "b"}, '{"1": "a", "null": "b"}'),
         ({b"\xff": 1}, '{"/w==": 1}'),
         ({(1, "a"): b""}, '{"[1, \\"a\\"]": ""}'),
-        ({1.5: b"", None: 1, True: 2, math.nan: 3}, '{"1.5": "", "null": 3, "true": 2}'),
+        ({1.5: b"", None: 1, True: 2, math.nan: 3}, '[[1.5, ""], [null, 1], [true, 2], [null, 3]]'),
+        ({1.5: b"", None: 1, True: 2}, '{"1.5": "", "null": 1, "true": 2}'),
+        ({3, 1, 2}, "[1, 2, 3]"),
+        ({"b", 1, None}, '["b", 1, null]'),
         ((1, (2, 3)), "[1, [2, 3]]"),
         ({"set": {1}}, '{"set": [1]}'),
         (datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.UTC), '"2026-01-02T03:04:00+00:00"'),
         (2**64, "18446744073709551616"),
         ("\ud800", '"\\ud800"'),
-        (3j, '"3j"'),
+        (3j, "[0.0, 3.0]"),
     ],
 )
 def test_any_value_is_valid_json(value: object, expected: str) -> None:
@@ -229,3 +232,16 @@ def test_types_that_messagepack_lacks_as_json(value: object, expected: str) -> N
 def test_memory_of_numbers_is_shown_as_these(capsys: pytest.CaptureFixture[str]) -> None:
     show(memoryview(array.array("i", [1, 2])), as_json=False)
     assert capsys.readouterr().out == "[1, 2]\n"
+
+
+def test_numbers_of_many_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(DIGITS_MAX)  # as main() does
+    try:
+        assert to_json([10**5000]) == f"[1{'0' * 5000}]"
+        assert pretty(10**5000) == f"1{'0' * 5000}"
+        assert to_json({"a": 10**200_000}) == f'{{"a": "{hex(10**200_000)}"}}'
+        assert pretty(10**200_000) == hex(10**200_000)
+        assert pretty([10**200_000]) == "<list with a number of too many digits>"
+    finally:
+        sys.set_int_max_str_digits(before)

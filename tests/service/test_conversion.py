@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import dataclasses
 import datetime
@@ -25,7 +26,8 @@ import pytest
 from numpy.typing import NDArray
 
 from zerorpc.remote_objects import RemoteFunction, RemoteObject
-from zerorpc.service.conversion import Mismatch, Unsupported, converter_of
+from zerorpc.service.conversion import converter_of
+from zerorpc.service.mismatch import Mismatch, Unsupported
 
 UTC = datetime.UTC
 T = TypeVar("T")
@@ -46,6 +48,15 @@ class Level(enum.IntEnum):
 class Rights(enum.IntFlag):
     READ = 1
     WRITE = 2
+
+
+class Number2(enum.Enum):
+    ONE = 1
+
+
+class Bits(enum.Flag):
+    A = 1
+    B = 2
 
 
 class Mixed(enum.Enum):
@@ -174,6 +185,18 @@ TAKEN: list[tuple[Any, Any, Any]] = [
     (datetime.timedelta | None, -90, datetime.timedelta(seconds=-90)),
     (datetime.timedelta | float, 1.5, 1.5),
     (complex, [1, -2.5], 1 - 2.5j),
+    (Annotated[datetime.timedelta | None, "x"], 1.5, datetime.timedelta(seconds=1.5)),
+    (Number2, Number2.ONE, Number2.ONE),
+    (list[Number2], [Number2.ONE, 1], [Number2.ONE, Number2.ONE]),
+    (dict[Number2, Number2], {Number2.ONE: 1}, {Number2.ONE: Number2.ONE}),
+    (set[Number2], {Number2.ONE}, {Number2.ONE}),
+    (Number2 | None, Number2.ONE, Number2.ONE),
+    (Bits, Bits.A, Bits.A),
+    (collections.deque[int], [1], collections.deque([1])),
+    (collections.deque, [1, "a"], collections.deque([1, "a"])),
+    (collections.Counter[str], {"a": 2}, collections.Counter("aa")),
+    (collections.OrderedDict[str, int], {"a": 2}, collections.OrderedDict(a=2)),
+    (collections.defaultdict[str, int], {"a": 2}, collections.defaultdict(int, a=2)),
     (list[complex], [[1, 2], 3], [1 + 2j, 3 + 0j]),
     (decimal.Decimal, "1.50", decimal.Decimal("1.50")),
     (decimal.Decimal, 1.5, decimal.Decimal("1.5")),
@@ -226,7 +249,7 @@ EXCLUDED: list[tuple[Any, Any, str]] = [
     (dict[str, list[int]], {"a": [1, None]}, "[...][1]: expected int, got None"),
     (tuple[int, str], [1], ": expected list of length 2, got 1"),
     (int | None, "a", ": expected int | None, got str"),
-    (Literal[1, "fast"], "slow", ": invalid enum value 'slow'"),
+    (Literal[1, "fast"], "slow", ": expected 1, 'fast', got 'slow'"),
     (Word, 3, ": expected str, got int"),
     (Number, "a", ": expected int | float, got str"),
     (Axis, "z", ": expected Axis ('x', 'y'), got 'z'"),
@@ -271,6 +294,19 @@ EXCLUDED: list[tuple[Any, Any, str]] = [
     (np.float32, "a", ": expected float32, got str"),
     (NDArray[np.int32], [1.5], ": "),
     (NDArray[np.int8], [300], ": a number is too large for int8"),
+    (NDArray[np.uint8], [-1], ": a number is too large for uint8"),
+    (NDArray[np.uint8], [1.0], ": expected uint8, got float64"),
+    (NDArray[np.float32], [1e300], ": a number is too large for float32"),
+    (list[NDArray[np.float32]], [["a"]], "[0]: expected numbers, got <U1"),
+    (list[NDArray[np.int8]], [np.array(["a"])], "[0]: expected numbers, got <U1"),
+    (NDArray[np.int64], np.arange(3.0), ": expected int64, got float64"),
+    (list[int], np.zeros(5_000_000, np.uint8), ": expected a list, got an array of more than 4,000,000 numbers"),
+    (list[int], array.array("b", bytes(5_000_000)), ": expected a list, got an array of more than 4,000,000 numbers"),
+    (dict, np.arange(3), ": expected dict, got list"),
+    (set[Any], [[1]], ": typeError: unhashable type: 'list'"),
+    (collections.deque[int], ["a"], ": [0] expected int, got str"),
+    (collections.OrderedDict[str, int], {"a": "x"}, ": [...] expected int, got str"),
+    (collections.Counter[str], {"a": "x"}, ": [...] expected int, got str"),
     (np.int64, 1.5, ": expected int64, got float"),
     (np.int64, True, ": expected int64, got bool"),
     (list[np.float32], ["a"], "[0]: expected float32, got str"),
@@ -313,6 +349,13 @@ def test_what_says_nothing_takes_anything_at_no_cost(annotation: Any) -> None:
     assert converter_of(annotation) is None
 
 
+def test_a_number_of_many_digits_is_told() -> None:
+    convert = converter_of(Level)
+    assert convert is not None
+    with pytest.raises(Mismatch, match=r"expected Level \(1\), got <it can't be shown: ValueError>"):
+        convert(10**5000)
+
+
 def test_an_array_comes_as_lists() -> None:
     convert = converter_of(NDArray[np.float32])
     assert convert is not None
@@ -320,6 +363,14 @@ def test_an_array_comes_as_lists() -> None:
     assert array.dtype == np.float32
     assert array.tolist() == [[1, 2], [3, 4.5]]
     assert convert(array) is array
+    for kind in (np.uint8, np.uint16, np.int64, np.float16):
+        unsigned = converter_of(NDArray[kind])
+        assert unsigned is not None
+        assert (unsigned([1, 2]).dtype, unsigned([]).dtype, unsigned([]).shape) == (kind, kind, (0,))  # type: ignore[attr-defined]
+    nested = converter_of(dict[str, NDArray[np.float32]])
+    assert nested is not None
+    made = nested({"a": np.arange(3), "b": [1]})
+    assert (made["a"].dtype, made["b"].dtype) == (np.float32, np.float32)  # type: ignore[index]
     anything = converter_of(np.ndarray)
     assert anything is not None
     assert anything([1, 2]).dtype.kind == "i"

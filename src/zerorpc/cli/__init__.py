@@ -21,7 +21,7 @@ from zerorpc import __version__, errors
 from zerorpc.cli.arguments import ADD_COMPLETERS, command_of, parse
 from zerorpc.cli.failures import report
 from zerorpc.cli.loading import BrokenService
-from zerorpc.cli.printing import OutputClosed, note, write
+from zerorpc.cli.printing import DIGITS_MAX, OutputClosed, note, write
 from zerorpc.cli.usage import UsageError, program_name
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ SUCCESS, FAILURE, USAGE, INTERRUPTED, OUTPUT_CLOSED = 0, 1, 2, 130, 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program with these arguments (the process's own when None) and return its exit code."""
+    sys.set_int_max_str_digits(DIGITS_MAX)
     try:
         return _run(sys.argv[1:] if argv is None else argv)
     except OutputClosed:

@@ -188,11 +188,18 @@ def separate(
             words.append(token)
         else:
             options.append(token)
+            token = _last_of(token, with_value)
             shortened = token.startswith("--") and token not in alone
             if token in with_value or (shortened and any(name.startswith(token) for name in with_value)):
                 options.extend(itertools.islice(rest, 1))
                 _join_key(options)
     return options, [*words, *literal], len(literal)
+
+
+def _last_of(token: str, with_value: Iterable[str]) -> str:
+    """Of short flags that are written together, such as -jo, the last, if it takes a value."""
+    last = f"-{token[-1]}"
+    return last if re.fullmatch("-[a-zA-Z?]{2,}", token) and last in with_value and token != "-pj" else token
 
 
 def _join_key(options: list[str]) -> None:
@@ -215,6 +222,11 @@ def place_words(arguments: Arguments, words: Sequence[str]) -> None:
         remaining = remaining if arguments.server else with_address(words)
         if not remaining:
             raise UsageError("no address given", _how_to_start(arguments.server))
+        if remaining[0] in COMMANDS and not arguments.server:
+            problem = f"{remaining[0]} is a command only as the first word"
+            raise UsageError(
+                problem, f"type: {program_name()} {remaining[0]} [options] {' '.join(remaining[1:])}".rstrip()
+            )
         arguments.connect = [remaining.pop(0)]
     arguments.command = remaining.pop(0) if remaining else None
     arguments.params = remaining

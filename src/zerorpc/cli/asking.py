@@ -17,7 +17,7 @@ from zerorpc.described import (
     read_answer,
     text,
 )
-from zerorpc.errors import ProtocolError, RemoteError
+from zerorpc.errors import ProtocolError, RemoteError, ZeroRPCError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,15 @@ def ask_method(ask: Ask, method: str) -> Method | None:
     except RemoteError:
         return None
     return None if service is None else service.methods.get(method)
+
+
+def ask_names(ask: Ask) -> list[str]:
+    """The names of its methods, as far as it tells them to us."""
+    try:
+        told = ask("_zerorpc_list")
+    except ZeroRPCError:  # it doesn't tell them to everybody, or is gone
+        return []
+    return [name for name in told[:METHODS_MAX] if isinstance(name, str)] if isinstance(told, list) else []
 
 
 def _ask_one_by_one(ask: Ask, only: str | None, signatures: bool) -> Service:

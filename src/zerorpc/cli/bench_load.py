@@ -120,7 +120,8 @@ class Load:
             await self._wait_until(self.tally, progress)
             if self._pace is not None and not self.interrupted:
                 self._pace.send_due()  # for the last time
-            self.cpu = (time.process_time() - cpu_before) * SECOND / max(1, self.tally.until - self.tally.begin)
+            measured = self.tally.until - self.tally.begin  # below 0 if it was ended before it began
+            self.cpu = (time.process_time() - cpu_before) * SECOND / measured if measured > 0 else 0.0
         finally:
             if self._pace is not None:
                 self.unsent = self._pace.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zerorpc import errors
+from zerorpc.cli.asking import ask_names
 from zerorpc.cli.parameters import parameters_of
 from zerorpc.cli.printing import one_line, remote_report
 from zerorpc.cli.usage import program_name
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from zerorpc.cli.words import Words
 
 NEAREST = 3  # names that are proposed for one that is wrong
-NAMES_MAX = 10_000  # among which they are looked for: each takes 10 µs
 
 
 def report(error: BaseException, typed: Sequence[str]) -> str:
@@ -52,18 +52,13 @@ def is_unknown(error: BaseException, method: str) -> bool:
 def unknown_method(ask: Callable[..., object], method: str) -> str:
     """One line that says so, with the names that are nearest to it."""
     problem = f'there is no method "{line(method)}"'
-    near = [line(name) for name in _nearest(method, _names(ask))]
-    if not near:
-        return problem
-    return f"{problem}; did you mean {' or '.join(filter(None, [', '.join(near[:-1]), near[-1]]))}?"
+    return f"{problem}{or_nearest(method, ask_names(ask))}"
 
 
-def _names(ask: Callable[..., object]) -> list[str]:
-    try:
-        told = ask("_zerorpc_list")
-    except errors.ZeroRPCError:  # it doesn't tell them to everybody, or is gone
-        return []
-    return [name for name in told[:NAMES_MAX] if isinstance(name, str)] if isinstance(told, list) else []
+def or_nearest(wrong: str, names: Sequence[str]) -> str:
+    """What to add to a line about a wrong name: those that are nearest to it, if any is near."""
+    near = [line(name) for name in _nearest(wrong, names)]
+    return f"; did you mean {' or '.join(filter(None, [', '.join(near[:-1]), near[-1]]))}?" if near else ""
 
 
 def _nearest(method: str, names: Sequence[str]) -> list[str]:
@@ -76,15 +71,17 @@ def _nearest(method: str, names: Sequence[str]) -> list[str]:
 
 
 def _hint(error: BaseException, ask: Callable[..., object], method: str, words: Words) -> str | None:
-    """How a TypeError may be avoided that comes of a number having arrived as text."""
-    if not isinstance(error, errors.RemoteError) or error.name != "TypeError" or error.ran is False:
-        return None
-    if words.as_json:
+    """How a TypeError may be avoided that comes of what the words became: of a mistyped name, or a number, a text."""
+    if not isinstance(error, errors.RemoteError) or error.name != "TypeError":
         return None
     try:
-        values = words.typed_values(parameters_of(ask, method))
+        parameters = parameters_of(ask, method)
     except errors.ZeroRPCError:
         return None
+    if parameters is not None and (unknown := words.unknown_names(parameters)):
+        near = or_nearest(unknown[0], parameters.names)
+        return f"there is no parameter {line(unknown[0])}, so that its word was sent as it is{near}"
+    values = [] if words.as_json or error.ran is False else words.typed_values(parameters)
     if not values:
         return None
     what = "was" if len(values) == 1 else "were"

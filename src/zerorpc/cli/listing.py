@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zerorpc.cli.asking import ask_service
+from zerorpc.cli.asking import ask_names, ask_service
+from zerorpc.cli.failures import or_nearest
 from zerorpc.cli.layout import UNKNOWN_SERVICE, UNKNOWN_SIGNATURE, Entry, Listing, format_all, format_one
 from zerorpc.cli.printing import harmless, note, show, write
 from zerorpc.cli.type_names import type_of
@@ -24,7 +25,8 @@ def show_service(ask: Ask, method: str | None, signatures: bool, as_json: bool) 
         note(f"{service.left_out:,} more methods are left out")
     listing = listing_of(service)
     if method is not None and not listing.entries:
-        note(f'No documentation for "{method}": [{line(listing.name)}] has no such method.')
+        near = or_nearest(method, ask_names(ask))
+        note(f'No documentation for "{line(method)}": [{line(listing.name)}] has no such method{near or "."}')
         return 1
     if as_json:
         show({"name": listing.name, "methods": {each.name: _facts(each) for each in listing.entries}}, as_json)

@@ -21,18 +21,32 @@ def check_output(arguments: Arguments) -> None:
     if arguments.raw and (arguments.jsonl or arguments.print_json):
         other = "--jsonl" if arguments.jsonl else "--print-json"
         raise UsageError(f"--raw writes the result as it is, and {other} as JSON", "leave out one of them")
-    if arguments.output is None:
+    if arguments.output is None or arguments.output == "-":
         return
-    mode, path = _mode(arguments.output), os.path.realpath(arguments.output)
-    if mode is not None and stat.S_ISDIR(mode):
-        raise UsageError(f"-o {arguments.output} is a folder", "name a file in it")
-    needed = [arguments.output] if mode is not None else []
-    if mode is None or _is_replaceable(arguments.output, mode):
-        needed.append(os.path.dirname(path))
+    problem = _problem(arguments.output)
+    if problem is not None:
+        raise UsageError(f"-o {arguments.output}: {problem}", "name another file, or - for standard output")
+
+
+def _problem(output: str) -> str | None:
+    """Why there can be no file of this name."""
+    if not output:
+        return "the name is empty"
+    try:
+        mode = os.stat(output).st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:  # a link to itself, a name that is too long
+        return error.strerror
+    if output.endswith(os.sep) or (mode is not None and stat.S_ISDIR(mode)):
+        return "it is a folder" if mode is not None else "there is no such folder"
+    needed = [output] if mode is not None else []
+    if mode is None or _is_replaceable(output, mode):
+        needed.append(os.path.dirname(os.path.realpath(output)))
     for each in needed:
         if not os.access(each, os.W_OK):
-            why = "can't be written to" if os.path.exists(each) else "doesn't exist"
-            raise UsageError(f"-o {arguments.output}: {each} {why}", "name another file")
+            return f"{each} can't be written to" if os.path.exists(each) else f"{each} doesn't exist"
+    return None
 
 
 def put(result: object, arguments: Arguments) -> None:
@@ -40,9 +54,9 @@ def put(result: object, arguments: Arguments) -> None:
 
     Raises OutputClosed and OSError as ``printing.write`` does, and what the stream raises.
     """
-    if arguments.output is not None:
+    if arguments.output is not None and arguments.output != "-":
         _save(arguments.output, _pieces(result, arguments))
-    elif arguments.raw or arguments.jsonl:
+    elif arguments.raw or arguments.jsonl or arguments.output == "-":
         for piece in _pieces(result, arguments):
             write_octets(piece)
     elif isinstance(result, Iterator):

@@ -21,6 +21,11 @@ class Parameters:
         self._names = {each.name: each.schema for each in told if each.kind in BY_NAME}
         self._others = {each.kind: each.schema for each in told if each.kind not in (*BY_NAME, *BY_PLACE)}
 
+    @property
+    def names(self) -> list[str]:
+        """Of those that may be given by keyword."""
+        return list(self._names)
+
     def has(self, name: str | None) -> bool:
         """Whether there can be an argument of this name."""
         return name is not None and (name in self._names or Kind.VAR_KEYWORD in self._others)

@@ -6,12 +6,13 @@ Both call ``_zerorpc_ping``, which every zerorpc service answers at once, those 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from zerorpc.cli.arguments import parse
+from zerorpc.cli.arguments import ADD_COMPLETERS, parse
 from zerorpc.cli.calling import connected
 from zerorpc.cli.flags import Parser
 from zerorpc.cli.printing import one_line, write
@@ -26,6 +27,7 @@ from zerorpc.errors import (
     ServerStopping,
     TimeoutExpired,
 )
+from zerorpc.settings import FOREVER
 from zerorpc.shown import line
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def ping(argv: Sequence[str]) -> int:
 def _ping_on(client: Client, own: PingArguments, trips: RoundTrips) -> None:
     due = time.monotonic()
     for number in itertools.count(1) if own.count is None else range(1, own.count + 1):
-        time.sleep(max(0.0, due - time.monotonic()))
+        time.sleep(min(max(0.0, due - time.monotonic()), FOREVER))
         due = time.monotonic() + own.interval
         try:
             if not trips.times:
@@ -188,6 +190,7 @@ def _new_parser(command: str, text: str) -> Parser:
 
 def _understood(command: str, parser: Parser, argv: Sequence[str], own: argparse.Namespace) -> Arguments | None:
     """The rest of the command line, when its ``own`` flags are taken out; None if there was only help to print."""
+    ADD_COMPLETERS.append(functools.partial(_add_flags_of, parser))
     try:
         rest = parser.parse_known_args(argv, own)[1]
         arguments = parse(["--timeout", PATIENCE, *rest])
@@ -198,6 +201,13 @@ def _understood(command: str, parser: Parser, argv: Sequence[str], own: argparse
         example = f"type: {program_name()} {command} tcp://robot:4242"
         raise UsageError("one address is needed, and nothing else", example)
     return arguments
+
+
+def _add_flags_of(command: Parser, parser: argparse.ArgumentParser) -> None:
+    """For the shell's completion, which knows one parser only."""
+    for action in command._actions:
+        if action.dest != "help":
+            parser._add_action(action)
 
 
 def _where(arguments: Arguments) -> str:

@@ -6,6 +6,8 @@ What a remote peer said is data here: before a terminal sees it, control charact
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +23,9 @@ T = TypeVar("T")
 # Longer values are laid out over several lines by pprint, at this width.
 LINE_WIDTH = 80
 TOO_DEEP = "<nested too deep to show>"
+_EXT = "<msgspec.msgpack.Ext object at "  # a value of a registered type that isn't registered here
+DIGITS_MAX = 100_000  # of a number that is shown: more take longer and longer, 0.1 s for these
+_BITS_MAX = DIGITS_MAX * 332 // 100
 
 LONGEST_NOTE = 64 * 1024  # characters on stderr: a remote traceback is shorter, and nobody reads more
 
@@ -49,7 +54,9 @@ def note(text: str) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's message in one line."""
+    """An exception's message in one line; of the system's errors what they say, without their numbers."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, ZeroRPCError):
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return "; ".join(str(error).split("\n")) or type(error).__name__
 
 
@@ -108,7 +115,12 @@ def pretty(value: object) -> str:
         text = repr(value)
     except RecursionError:
         return TOO_DEEP
-    if len(text) <= LINE_WIDTH and not isinstance(value, dict | list | tuple):
+    except ValueError:  # of an int with more than DIGITS_MAX digits
+        return literal(value)
+    if _EXT in text:
+        value = _with_exts(value)
+        text = repr(value)
+    if len(text) <= LINE_WIDTH and not isinstance(value, dict | list | tuple | set | frozenset):
         return text  # what pprint would say too, without the 10 ms that its import takes
     from pprint import pformat
 
@@ -116,6 +128,25 @@ def pretty(value: object) -> str:
         return pformat(value, width=LINE_WIDTH)
     except RecursionError:  # it needs more frames than repr, which needs more than reading did
         return text
+
+
+class _Written(str):
+    """Shown without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _with_exts(value: object) -> object:
+    """A value of a type that is registered elsewhere, and not here, shows its code and its octets."""
+    if isinstance(value, dict):
+        return {_with_exts(key): _with_exts(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_with_exts, value))
+    shown = repr(value)
+    return _Written(f"Ext({value.code}, {value.data!r})") if shown.startswith(_EXT) else value  # type: ignore[attr-defined]
 
 
 def to_json(value: object) -> str:
@@ -134,17 +165,33 @@ def to_json(value: object) -> str:
         return json.dumps(TOO_DEEP)
 
 
+def literal(value: object) -> str:
+    """A value as Python writes it; one that is too long or too deep for that, as far as that can be said."""
+    try:
+        return repr(value)
+    except RecursionError:
+        return TOO_DEEP
+    except ValueError:
+        return hex(value) if isinstance(value, int) else f"<{type(value).__name__} with a number of too many digits>"
+
+
 def json_ready(value: object) -> object:
     """The nearest thing to a value that JSON can say.
 
     Bytes become base64 whatever is in them, so that a reader needn't guess; NaN and infinities become null;
-    a key that is no text becomes the JSON of it as text; times become ISO 8601, spans of time seconds; arrays become
-    lists, and their numbers Python's; anything else its str().
+    a key that is no text becomes the JSON of it as text, unless two would be the same: then there is a list of keys and
+    values; times become ISO 8601, spans of time seconds; arrays become lists, and their numbers Python's; a complex
+    number its two parts, and one of too many digits hexadecimal; a value of a type that isn't registered here its code
+    and its octets; anything else its str().
     """
     if isinstance(value, dict):
-        return {_json_key(key): json_ready(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+        pairs = [(_json_key(key), json_ready(item)) for key, item in value.items()]
+        ready = dict(pairs)
+        return ready if len(ready) == len(pairs) else [[json_ready(key), json_ready(value[key])] for key in value]
+    if isinstance(value, list | tuple):
         return [json_ready(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return [json_ready(item) for item in _in_order(value)]
     if isinstance(value, memoryview) and (value.format != "B" or value.ndim != 1):
         return json_ready(value.tolist())
     if isinstance(value, bytes | bytearray | memoryview):
@@ -153,14 +200,28 @@ def json_ready(value: object) -> object:
         return b64encode(value).decode()
     if isinstance(value, float):
         return value if value - value == 0 else None  # inf - inf is NaN, and NaN equals nothing
+    if isinstance(value, int) and value.bit_length() > _BITS_MAX:
+        return hex(value)
     if value is None or isinstance(value, str | int):
         return value
+    if isinstance(value, complex):
+        return [json_ready(value.real), json_ready(value.imag)]
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if hasattr(value, "total_seconds"):
         return value.total_seconds()
+    if repr(value).startswith(_EXT):
+        return {"$ext": [value.code, json_ready(value.data)]}  # type: ignore[attr-defined]
     # of NumPy's arrays and numbers, and of array.array
     return json_ready(value.tolist()) if hasattr(value, "tolist") else str(value)
+
+
+def _in_order(elements: set[object] | frozenset[object]) -> list[object]:
+    """The same each time, as far as there is an order."""
+    try:
+        return sorted(elements)  # type: ignore[type-var] # or a TypeError
+    except TypeError:
+        return sorted(elements, key=literal)
 
 
 def _json_key(key: object) -> str:
@@ -198,6 +259,10 @@ def _write(put: Callable[[T], object], what: T) -> None:
 
 
 def _write_in_its_encoding(text: str) -> None:
+    if _is_unbuffered():
+        lines = text if os.linesep == "\n" else text.replace("\n", os.linesep)
+        _write_all(lines.encode(sys.stdout.encoding, "backslashreplace"))
+        return
     try:
         sys.stdout.write(text)
     except UnicodeEncodeError:
@@ -206,7 +271,24 @@ def _write_in_its_encoding(text: str) -> None:
 
 
 def _write_below_its_encoding(octets: bytes) -> None:
-    sys.stdout.buffer.write(octets)
+    if _is_unbuffered():
+        _write_all(octets)
+    else:
+        sys.stdout.buffer.write(octets)
+
+
+def _is_unbuffered() -> bool:
+    """As PYTHONUNBUFFERED has it. Then Python writes what the system takes in one go, and drops the rest."""
+    return isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase)
+
+
+def _write_all(octets: bytes) -> None:
+    left = memoryview(octets)
+    while left:
+        count = sys.stdout.buffer.write(left)
+        if count is None:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        left = left[count:]
 
 
 def _abandon_stdout() -> None:

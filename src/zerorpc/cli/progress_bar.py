@@ -42,7 +42,12 @@ def bar(first: Callable[[], object]) -> Iterator[Callable[[float, float | None, 
                 shown.append(_made())
                 shown[0].add_task("")
                 shown[0].start()
-            shown[0].update(shown[0].task_ids[0], completed=done, total=total, description=line(text))
+            shown[0].update(
+                shown[0].task_ids[0],
+                completed=done,
+                total=total,
+                description=line(text, longest=shown[0].console.width // 3),
+            )
 
     try:
         yield report

@@ -75,7 +75,7 @@ def _line_editing(names: dict[str, object]) -> Iterator[None]:
     readline.set_completer(rlcompleter.Completer(names).complete)
     is_libedit = "libedit" in (readline.__doc__ or "")
     readline.parse_and_bind("bind ^I rl_complete" if is_libedit else "tab: complete")
-    path = prepared(HISTORY) if sys.stdin.isatty() else None
+    path = prepared(HISTORY) if sys.stdin is not None and sys.stdin.isatty() else None
     if path is not None:
         with contextlib.suppress(OSError):  # libedit's may have another form
             readline.read_history_file(path)

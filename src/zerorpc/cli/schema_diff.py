@@ -52,6 +52,8 @@ def differences(old: Service, new: Service) -> list[Finding]:
 
 
 def _of_method(old: Method, new: Method) -> Iterator[tuple[Level, str]]:
+    if old == new:  # however large it is
+        return
     if old.parameters is not None and new.parameters is not None:
         yield from _Parameters(old, new).changes()
     if None not in (old.streams, new.streams) and old.streams is not new.streams:

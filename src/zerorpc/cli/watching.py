@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from zerorpc.cli.printing import note, write
 from zerorpc.errors import SerializationError, ZeroRPCError
+from zerorpc.settings import FOREVER
 from zerorpc.shown import line
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def watch(
 
 def pause(seconds: float) -> None:
     """Until the next round."""
-    time.sleep(seconds)
+    time.sleep(min(seconds, FOREVER))  # it takes no more than 292 years
 
 
 def is_terminal() -> bool:

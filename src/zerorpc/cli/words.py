@@ -66,6 +66,10 @@ class Words:
         found += [(word.text, parameters and parameters.at(place)) for place, word in enumerate(unnamed)]
         return [text for text, schema in found if not schema and _is_value(text)]
 
+    def unknown_names(self, parameters: Parameters) -> list[str]:
+        """What looks like the name of a parameter, and is none."""
+        return [word.name for word in self._words if word.name is not None and not parameters.has(word.name)]
+
     def _read(self, number: int, text: str, literal: bool) -> Word:
         if literal:
             return Word(number, text, None, self._decoded(number, text))

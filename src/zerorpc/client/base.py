@@ -6,7 +6,7 @@ from typing import Protocol
 
 from zerorpc.client.options import CallOptions
 from zerorpc.client.request import Caller
-from zerorpc.remote_method import Explored, RemoteMethod
+from zerorpc.remote_method import Explored, RemoteMethod, ipython_asks
 from zerorpc.settings import ClientSettings, declared, seconds
 from zerorpc.socket_base import Core, SocketBase
 
@@ -39,7 +39,7 @@ class ClientBase(SocketBase):
     _core: ClientCore
 
     def __getattr__(self, name: str) -> RemoteMethod:
-        if name.startswith("__"):
+        if name.startswith("__") or (name == "getdoc" and ipython_asks()):
             raise AttributeError(name)
         method = self.__dict__[name] = RemoteMethod(self._core.call, name)
         return method

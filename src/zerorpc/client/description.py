@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import NamedTuple
 
-from zerorpc.described import MISSING, Method, Parameter, read_answer
+from zerorpc.described import MISSING, Method, Parameter, literal, read_answer
 from zerorpc.shown import block, line
 
 __all__ = ["Description", "Told"]
@@ -55,11 +55,20 @@ def _signature(method: Method) -> inspect.Signature | None:
 
 def _parameter(told: Parameter) -> inspect.Parameter:
     """Raises ValueError for what can't be a parameter."""
-    default = inspect.Parameter.empty if told.default is MISSING else told.default
+    default = inspect.Parameter.empty if told.default is MISSING else _showable(told.default)
     annotation = _Text(line(told.type)) if told.type else inspect.Parameter.empty
     return inspect.Parameter(
         told.name, getattr(inspect.Parameter, told.kind.name), default=default, annotation=annotation
     )
+
+
+def _showable(default: object) -> object:
+    """A default; what stands for it, if Python can't show it."""
+    try:
+        repr(default)
+    except (RecursionError, ValueError):
+        return _Text(literal(default))
+    return default
 
 
 class _Text(str):

@@ -7,7 +7,7 @@ import inspect
 import re
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from msgspec.msgpack import Ext
 
 from zerorpc.calls.finding import REFERENCES
 from zerorpc.errors import Cancelled, SerializationError
+from zerorpc.logs import Logger
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.events import CALL_KEY, encode_with
 from zerorpc.protocol.lent import LentToCall
@@ -25,6 +26,8 @@ from zerorpc.scope import Cancellable
 from zerorpc.shown import message_of, name_of, traceback_of
 
 __all__ = ["Packed", "Within", "lend_progress", "not_sent", "pack_specially", "tell_outcome"]
+
+logger: Logger = Logger("zerorpc.client")
 
 
 class Packed(NamedTuple):
@@ -95,9 +98,30 @@ def lend_progress(channel: ClientChannel, function: Callable[..., object]) -> No
     """Have it called with what the method reports."""
     if channel.lent is None:
         channel.lent = LentToCall()
-    channel.lent.objects[PROGRESS] = {"progress": function}
     if inspect.iscoroutinefunction(function):
         channel.lent.async_functions.append(name_if_function(function) or "progress")
+
+        async def tell(*report: object) -> None:
+            with _logged(function):
+                await function(*report)
+
+        channel.lent.objects[PROGRESS] = {"progress": tell}
+        return
+
+    def tell_now(*report: object) -> None:
+        with _logged(function):
+            function(*report)
+
+    channel.lent.objects[PROGRESS] = {"progress": tell_now}
+
+
+@contextlib.contextmanager
+def _logged(function: object) -> Iterator[None]:
+    """The method, to which it would go otherwise, has nothing to do with it."""
+    try:
+        yield
+    except Exception as error:
+        logger.error("the progress function %s raised %s", name_if_function(function), name_of(error), raised=error)
 
 
 def not_sent(method: str, error: Exception) -> Exception:

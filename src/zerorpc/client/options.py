@@ -12,7 +12,7 @@ from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.call_header import KEY_MAX
 from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
-from zerorpc.remote_method import Explored, RemoteMethod
+from zerorpc.remote_method import Explored, RemoteMethod, ipython_asks
 from zerorpc.settings import Retry, above_zero, retry_or_none, seconds
 
 __all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
@@ -86,7 +86,7 @@ class CallView(NotPicklable):
         return self._core.call(method, args, kwargs, self._options)
 
     def __getattr__(self, name: str) -> RemoteMethod:
-        if name.startswith("__"):
+        if name.startswith("__") or (name == "getdoc" and ipython_asks()):
             raise AttributeError(name)
         return RemoteMethod(self._call, name)
 

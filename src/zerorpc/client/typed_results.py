@@ -8,7 +8,7 @@ from typing import Any
 from zerorpc.client.stream import Stream
 from zerorpc.errors import InvalidResult
 from zerorpc.not_picklable import NotPicklable
-from zerorpc.service.conversion import Converter, Mismatch
+from zerorpc.service.mismatch import Converter, Mismatch
 from zerorpc.service.schema import Schema
 
 __all__ = ["Results"]

@@ -90,6 +90,8 @@ def _memoryview(description: list[Any], octets: memoryview) -> memoryview:
 
 # NumPy
 
+_EMPTY_MAX = 65_536  # lists in lists that an array without octets may become
+
 
 def _of_ndarray(value: Any) -> tuple[bytes, bytes]:
     return _head([_described(value), list(value.shape)]), value.tobytes()
@@ -123,10 +125,23 @@ def _ndarray(description: list[Any], octets: memoryview) -> Any:
         raise ValueError("it is an array of NumPy, which isn't installed: pip install 'zerorpc[numpy]'") from None
     described, shape = description
     dtype = _dtype(described)
+    _check_shape(shape, dtype.itemsize, len(octets))
     if not octets:
-        return np.empty(shape, dtype)
+        return np.zeros(shape, dtype)
     made = np.frombuffer(octets, dtype).reshape(shape)
     return made.copy() if octets.readonly else made
+
+
+def _check_shape(shape: list[Any], size: int, octets: int) -> None:
+    """Before memory is taken. Raises ValueError for other octets than the shape has, also for an array of nothing that
+    would become endless lists.
+    """
+    if not all(type(length) is int and length >= 0 for length in shape):
+        raise ValueError("its shape makes no sense")
+    if math.prod(shape) * size != octets:
+        raise ValueError(f"an array of {math.prod(shape)} items of {size} octets has not {octets} octets")
+    if not octets and math.prod(filter(None, shape)) > _EMPTY_MAX:
+        raise ValueError(f"an array of no octets has more than {_EMPTY_MAX} parts")
 
 
 def _numpy_scalar(data: memoryview) -> Any:
@@ -135,7 +150,8 @@ def _numpy_scalar(data: memoryview) -> Any:
         import numpy as np
     except ImportError:
         return _number(described, octets)
-    return np.frombuffer(octets, _dtype(described), 1)[0]
+    dtype = _dtype(described)
+    return np.frombuffer(octets, dtype, 1)[0] if dtype.itemsize else dtype.type()
 
 
 def _dtype(described: object) -> Any:
@@ -159,6 +175,10 @@ def _number(described: object, octets: memoryview) -> Any:
     codes = {"f2": "e", "f4": "f", "f8": "d", "b1": "?", "c8": "ff", "c16": "dd"}
     codes |= {f"i{size}": code for size, code in zip((1, 2, 4, 8), "bhiq", strict=True)}
     codes |= {f"u{size}": code for size, code in zip((1, 2, 4, 8), "BHIQ", strict=True)}
+    if isinstance(described, str) and described[1:2] == "U":
+        return str(octets, "utf-32-le" if described[0] == "<" else "utf-32-be")
+    if isinstance(described, str) and described[1:2] == "S":
+        return bytes(octets)
     if not isinstance(described, str) or described[1:] not in codes:
         raise ValueError("it is a scalar of NumPy, which isn't installed: pip install 'zerorpc[numpy]'")
     order = described[0] if described[0] in "<>" else "<"

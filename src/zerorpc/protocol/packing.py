@@ -62,8 +62,8 @@ def plain(value: Any) -> Any:
         for base, convert in _SUBCLASSED:
             if isinstance(value, base):
                 return convert(value)
-        if hasattr(type(value), "__index__"):
-            return operator.index(value)
+        if hasattr(type(value), "__index__") and not hasattr(type(value), "__len__"):
+            return operator.index(value)  # and no array of NumPy's, which may hide its one number
     except MemoryError:
         raise
     except Exception as error:
@@ -203,7 +203,10 @@ class Forms:
 
     def _map(self, value: dict[object, object]) -> object:
         keys = [self._key(key) for key in value]
-        if not any(map(_has_form, keys)):
+        if len(set(keys) if not any(map(_has_form, keys)) else value) < len(value):
+            raise TypeError("two keys of a map would become the same")
+        # A receiver refuses keys that are lists, as soon as they are many: anybody can make their hashes collide.
+        if not any(isinstance(key, tuple) or _has_form(key) for key in keys) or not self._natural:
             return dict(zip(keys, map(self.of, value.values()), strict=True))
         return map_form(list(zip(keys, value.values(), strict=True)), self._nested)
 
@@ -230,14 +233,16 @@ class Forms:
             return lent
         if kind is Ext:
             return value
-        form = _ENUM if issubclass(kind, enum.Enum) and not issubclass(kind, _BASIC) else form_of(kind)
+        form = form_of(kind)
+        if form is None and issubclass(kind, enum.Enum) and not issubclass(kind, _BASIC):
+            form = _ENUM
         if form is None:
             fields = fields_of(value)
             return self.of(plain(value) if fields is None else fields)
         if not self._natural:
             return _for_older(value, form)
         self.used[_name_of(kind)] = form
-        if isinstance(value, enum.Enum):
+        if form is _ENUM and isinstance(value, enum.Enum):
             return self.of(value.value)
         if form.split is None:
             return Ext(form.code, form.encode(value, self._nested))

@@ -34,7 +34,7 @@ from zerorpc.protocol.forms import (
     Nested,
 )
 
-__all__ = ["form_of", "map_form", "register_type", "value_of"]
+__all__ = ["form_of", "is_registered", "map_form", "register_type", "value_of"]
 
 SAME_HASH_MAX = 64  # elements of a set, or keys of a map, with the same hash: more are somebody's attack
 
@@ -53,6 +53,8 @@ def _of_complex(value: complex, _: Nested) -> bytes:
 
 def _iso(value: datetime.date | datetime.time, _: Nested) -> bytes:
     """With its offset, if it has one."""
+    if isinstance(value, datetime.time) and value.tzinfo is not None and value.utcoffset() is None:
+        raise TypeError("a time whose zone has an offset only on a date can't be sent")
     return value.isoformat().encode()
 
 
@@ -97,7 +99,9 @@ def value_of(code: int, data: memoryview) -> object:
         return Ext(code, bytes(data))
     try:
         return read(data)
-    except Exception as error:  # of a program's own function, perhaps
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of a program's own function, perhaps
         raise ValueError(f"a value of extension type {code} can't be read: {type(error).__name__}: {error}") from error
 
 
@@ -108,8 +112,12 @@ def _decoded(data: memoryview) -> Any:
 _decoder = msgspec.msgpack.Decoder(ext_hook=value_of)
 
 
-def _elements(data: memoryview) -> list[Any]:
-    return _hashable(_decoded(data))
+def _elements(data: memoryview) -> frozenset[Any]:
+    elements = _hashable(_decoded(data))
+    found = frozenset(elements)
+    if len(found) < len(elements):
+        raise ValueError("two of its elements are the same")
+    return found
 
 
 def _hashable(values: list[object]) -> list[Any]:
@@ -128,7 +136,10 @@ def _frozen(value: object) -> object:
 
 def _map(data: memoryview) -> dict[Any, Any]:
     parts = _decoded(data)
-    return dict(zip(_hashable(parts[::2]), parts[1::2], strict=True))
+    found = dict(zip(_hashable(parts[::2]), parts[1::2], strict=True))
+    if 2 * len(found) < len(parts):
+        raise ValueError("two of its keys are the same")
+    return found
 
 
 def _text(data: memoryview) -> str:
@@ -138,7 +149,7 @@ def _text(data: memoryview) -> str:
 _READ: dict[int, Callable[[memoryview], object]] = {
     INT: lambda data: int.from_bytes(data, "big", signed=True),
     SET: lambda data: set(_elements(data)),
-    FROZENSET: lambda data: frozenset(_elements(data)),
+    FROZENSET: _elements,
     MAP: _map,
     COMPLEX: lambda data: complex(*_COMPLEX.unpack(data)),
     DATETIME: lambda data: datetime.datetime.fromisoformat(_text(data)),
@@ -153,6 +164,13 @@ _READ: dict[int, Callable[[memoryview], object]] = {
 
 # A program's own
 
+
+def is_registered(cls: type) -> bool:
+    """Whether values of a program's class travel as themselves."""
+    return cls in _registered.values()
+
+
+_OF_MESSAGEPACK = (list, tuple, dict, bytes, bytearray, str, float, bool, type(None))
 _CODES: range = range(64)  # the codes that are a program's to give
 _registered: dict[int, type] = {}
 
@@ -178,6 +196,8 @@ def register_type(code: int, cls: type, encode: Callable[[Any], object], decode:
         raise ValueError(f"a code is a number from 0 to {_CODES.stop - 1}, not {code!r}")
     if _registered.get(code, cls) is not cls:
         raise ValueError(f"code {code} was registered for {_registered[code].__qualname__}")
+    if cls in _OF_MESSAGEPACK or (cls in _FORMS and cls not in _registered.values()):
+        raise ValueError(f"{cls.__qualname__} travels as itself already")
     if (known := _FORMS.get(cls)) is not None and known.code != code:
         raise ValueError(f"{cls.__qualname__} was registered with code {known.code}")
     _registered[code] = cls

@@ -25,77 +25,64 @@ import reprlib
 import sys
 import types
 import uuid
-from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar, get_args, get_origin
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
+from zerorpc.limits import Limits
+from zerorpc.protocol.values import is_registered
 from zerorpc.remote_objects import RemoteFunction, RemoteObject
 from zerorpc.service.annotations import UNIONS, alternatives, is_of_pydantic, parts, unaliased, with_limits
+from zerorpc.service.mismatch import Converter, Mismatch, Unsupported, kind_of
+from zerorpc.service.numpy_conversion import is_of_numpy, of_numpy
 from zerorpc.shown import message_of, name_of, text_of
 
-__all__ = ["Converter", "Mismatch", "Unsupported", "converter_of"]
-
-Converter: TypeAlias = Callable[[object], object]  # raises Mismatch
+__all__ = ["converter_of"]
 
 
-class Mismatch(Exception):
-    """A value isn't what an annotation says. ``path`` leads from the value to the part that isn't, as in ``[3].name``;
-    ``why`` says what was expected.
-    """
-
-    def __init__(self, why: str, path: str = "") -> None:
-        super().__init__(why, path)
-        self.why: str = why
-        self.path: str = path
-
-
-class Unsupported(Exception):
-    """Nothing can be told of whether a value is what this annotation says."""
-
-
-def converter_of(annotation: object, strict: bool = False) -> Converter | None:
+def converter_of(annotation: object, strict: bool = False, text_keys: bool = False) -> Converter | None:
     """What makes a value that came from elsewhere into one that the annotation describes; None if that is any value.
 
     A value that is one already passes; if ``strict``, its natural form doesn't, but for what has no other form between
-    our peers: a list for a tuple, a map for a dataclass, an enum's value. Raises Unsupported for what is no type, and
-    for types that can't be checked.
+    our peers: a list for a tuple, a map for a dataclass, an enum's value. With ``text_keys`` the keys of maps are
+    texts, as in JSON, whatever they stand for. Raises Unsupported for what is no type, or can't be checked.
     """
     annotation = unaliased(annotation)
     if isinstance(annotation, TypeVar):
-        return _of_type_variable(annotation, strict)
+        return _of_type_variable(annotation, strict, text_keys)
     origin = get_origin(annotation)
     if any(part is Any or part is object for part in alternatives(annotation)):
         return None
     if is_of_pydantic(annotation):
         return _of_pydantic(annotation)
-    if _is_of_numpy(origin or annotation):
-        return _of_numpy(annotation, strict)
+    if is_of_numpy(origin or annotation):
+        return of_numpy(annotation, strict)
     if Callable in (origin, annotation):
         return _as_function
     translated = with_limits(annotation)
     if _is_own_class(translated):
         return _of_own_class(translated)
     if (problem := _problem(translated)) is None:
-        convert = _of_msgspec(translated, strict)
+        convert = _of_msgspec(translated, strict, text_keys)
         return convert if strict or not _is_of_seconds(annotation) else _of_seconds(convert)
     if origin in UNIONS:
-        return _of_union(annotation, strict)
+        return _of_union(annotation, strict, text_keys)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return _of_enum(annotation)
     raise Unsupported(problem)
 
 
-def _of_type_variable(variable: TypeVar, strict: bool) -> Converter | None:
+def _of_type_variable(variable: TypeVar, strict: bool, text_keys: bool) -> Converter | None:
     if variable.__constraints__:
-        return converter_of(functools.reduce(operator.or_, variable.__constraints__), strict)
-    return None if variable.__bound__ is None else converter_of(variable.__bound__, strict)
+        return converter_of(functools.reduce(operator.or_, variable.__constraints__), strict, text_keys)
+    return None if variable.__bound__ is None else converter_of(variable.__bound__, strict, text_keys)
 
 
 def _as_function(value: object) -> Any:
     if callable(value):
         return value
-    raise Mismatch(f"expected a function, got {_kind(value)}")
+    raise Mismatch(f"expected a function, got {kind_of(value)}")
 
 
 # What msgspec knows
@@ -118,21 +105,25 @@ def _problem(annotation: object) -> str | None:
     return None if inner is None else f"{text_of(inner)} has no form in MessagePack"
 
 
-def _of_msgspec(annotation: object, strict: bool) -> Converter:
+def _of_msgspec(annotation: object, strict: bool, text_keys: bool) -> Converter:
     builtin, hook = (_EVERY, _exact) if strict else (_BUILTIN, _natural)
     # msgspec remembers of a Struct how its fields are converted, and of no other type: 1 us instead of 9 for a union
     box: Any = msgspec.defstruct("Box", [("value", annotation)], array_like=True)
 
     def convert(value: object) -> Any:
         try:
-            return msgspec.convert((value,), box, dec_hook=hook, builtin_types=builtin).value
+            return msgspec.convert((value,), box, dec_hook=hook, builtin_types=builtin, str_keys=text_keys).value
         except msgspec.ValidationError as error:
-            plainer = value if strict else _without_arrays(value)
+            plainer = _plainer(value, arrays=not strict)
             if plainer is not value:
                 return convert(plainer)
             raise _told(error, annotation, value) from None
         except RecursionError:
             raise Mismatch("it is nested too deeply") from None
+        except MemoryError:
+            raise
+        except Exception as error:  # what the value's parts don't allow, such as a list in a set
+            raise Mismatch(f"{name_of(error)}: {message_of(error)}") from None
 
     annotation = _PLAIN.get(annotation, annotation)
     if annotation not in _AS_THEY_ARE:
@@ -141,7 +132,7 @@ def _of_msgspec(annotation: object, strict: bool) -> Converter:
 
 
 def _is_of_seconds(annotation: object) -> bool:
-    kinds = alternatives(annotation)
+    kinds = alternatives(get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation)
     return dt.timedelta in kinds and not {int, float}.intersection(kinds)
 
 
@@ -171,6 +162,8 @@ def _told(error: msgspec.ValidationError, annotation: object, value: Any) -> Mis
     of_key, _, path = where.removesuffix("`").rpartition("$[0]")
     if not path and isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return Mismatch(_not_among(annotation, value))
+    if not path and get_origin(annotation) is Literal:
+        return Mismatch(f"expected {', '.join(map(reprlib.repr, get_args(annotation)))}, got {reprlib.repr(value)}")
     why = _QUOTED.sub(lambda quoted: _THEIRS.sub(lambda word: _OURS[word[0]], quoted[1]), text[:_LONGEST])
     why = why.removeprefix("Object ")
     why = f"{why[:1].lower()}{why[1:]}"
@@ -180,28 +173,66 @@ def _told(error: msgspec.ValidationError, annotation: object, value: Any) -> Mis
 def _exact(kind: object, value: object) -> Any:
     """As ``_natural``, and nothing is made of anything."""
     origin: Any = get_origin(kind) or kind
+    if is_of_numpy(origin):
+        return _part(of_numpy(kind, strict=True), value)
+    if issubclass(origin, _COLLECTIONS):
+        return _collection(kind, value, strict=True)
     if isinstance(value, origin):
         return value
-    raise TypeError(f"expected {origin.__name__}, got {_kind(value)}")
+    raise TypeError(f"expected {origin.__name__}, got {kind_of(value)}")
 
 
 def _natural(kind: object, value: object) -> Any:
     """What msgspec asks for a type that it doesn't know. Raises TypeError, which it tells with the path."""
     origin: Any = get_origin(kind) or kind
+    if is_of_numpy(origin):  # in a class of another kind
+        return _part(of_numpy(kind), value)
+    if issubclass(origin, _COLLECTIONS):
+        return _collection(kind, value)
     if isinstance(value, origin):
         return value
-    if _is_of_numpy(origin) or is_of_pydantic(kind):  # in a class of another kind
-        try:
-            return (_of_numpy if _is_of_numpy(origin) else _of_pydantic)(kind)(value)
-        except Mismatch as error:
-            raise TypeError(f"{error.path.lstrip('.')} {error.why}".lstrip()) from None
+    if is_of_pydantic(kind):
+        return _part(_of_pydantic(kind), value)
     for base, forms in _forms().items():
         if issubclass(origin, base) and isinstance(value, forms):
             try:
                 return _of_parts(value) if base is complex and isinstance(value, list) else origin(value)
             except Exception as error:
                 raise TypeError(f"{name_of(error)}: {message_of(error)}") from None
-    raise TypeError(f"expected {origin.__name__}, got {_kind(value)}")
+    raise TypeError(f"expected {origin.__name__}, got {kind_of(value)}")
+
+
+def _part(convert: Converter, value: object) -> Any:
+    """Raises TypeError."""
+    try:
+        return convert(value)
+    except Mismatch as error:
+        raise TypeError(f"{error.path.lstrip('.')} {error.why}".lstrip()) from None
+
+
+_COLLECTIONS = (collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict)
+
+
+def _collection(kind: object, value: object, strict: bool = False) -> Any:
+    """One of these travels as a list or dict, whose parts are checked. Raises TypeError."""
+    origin: Any = get_origin(kind) or kind
+    parts = get_args(kind)
+    if origin is collections.Counter:
+        inner: Any = types.GenericAlias(dict, (*(parts or (Any,)), int))
+    else:
+        plain = list if origin is collections.deque else dict
+        inner = types.GenericAlias(plain, parts) if parts else plain
+    as_it_came = list(value) if isinstance(value, collections.deque) else value
+    convert = _inner(inner, strict)
+    converted: Any = as_it_came if convert is None else _part(convert, as_it_came)
+    if origin is collections.defaultdict:
+        return collections.defaultdict(parts[1] if parts and isinstance(parts[1], type) else None, converted)
+    return origin(converted)
+
+
+@functools.cache
+def _inner(kind: object, strict: bool) -> Converter | None:
+    return converter_of(kind, strict)
 
 
 def _of_parts(value: list[Any]) -> complex:
@@ -228,9 +259,7 @@ def _forms() -> dict[type, type | tuple[type, ...]]:
         ipaddress.IPv6Network: str,
         zoneinfo.ZoneInfo: str,
         complex: (int, float, list),  # of its two parts
-        collections.deque: list,
-        collections.Counter: dict,
-        collections.OrderedDict: dict,
+        **dict.fromkeys(_COLLECTIONS, ()),
     }
 
 
@@ -241,7 +270,7 @@ def _is_own_class(kind: object) -> bool:
     """A program's class, that is neither data nor has a natural form: an object of it can only be lent."""
     if not isinstance(kind, type) or get_origin(kind) is not None or issubclass(kind, tuple(_forms())):
         return False
-    if _is_of_numpy(kind):
+    if is_of_numpy(kind) or is_registered(kind):
         return False
     try:
         return isinstance(msgspec.inspect.type_info(kind), msgspec.inspect.CustomType)
@@ -255,16 +284,16 @@ def _of_own_class(kind: type) -> Converter:
             return value
         with contextlib.suppress(TypeError):  # of a Protocol: nobody can tell
             if not isinstance(value, kind):
-                raise Mismatch(f"expected {kind.__name__}, got {_kind(value)}")
+                raise Mismatch(f"expected {kind.__name__}, got {kind_of(value)}")
         return value
 
     return check
 
 
-def _of_union(annotation: object, strict: bool) -> Converter | None:
+def _of_union(annotation: object, strict: bool, text_keys: bool) -> Converter | None:
     """Of types that msgspec doesn't tell apart, the first that takes the value as it is, or else that takes it."""
     members = get_args(annotation)
-    converters = [converter_of(member, strict) for member in members]
+    converters = [converter_of(member, strict, text_keys) for member in members]
     classes = tuple(member for member in members if isinstance(member, type) and get_origin(member) is None)
     known = [converter for converter in converters if converter is not None]
     if len(known) < len(converters):
@@ -276,7 +305,7 @@ def _of_union(annotation: object, strict: bool) -> Converter | None:
         for converter in known:
             with contextlib.suppress(Mismatch):
                 return converter(value)
-        raise Mismatch(f"expected {' | '.join(map(_name, members))}, got {_kind(value)}")
+        raise Mismatch(f"expected {' | '.join(map(_name, members))}, got {kind_of(value)}")
 
     return convert
 
@@ -295,10 +324,10 @@ def _of_enum(kind: type[enum.Enum]) -> Converter:
 
 def _not_among(kind: type[enum.Enum], value: object) -> str:
     values = ", ".join(reprlib.repr(member.value) for member in itertools.islice(kind, 20))
-    return f"expected {kind.__name__} ({values}), got {reprlib.repr(value)}"
+    return f"expected {kind.__name__} ({values}), got {text_of(value, reprlib.repr)}"
 
 
-# pydantic, numpy and annotated-types. None is imported before somebody annotates with it.
+# pydantic, which is imported when somebody annotates with it
 
 
 @functools.cache
@@ -321,72 +350,33 @@ def _of_pydantic(annotation: object) -> Converter:
     return convert
 
 
-def _is_of_numpy(kind: object) -> bool:
-    return isinstance(kind, type) and kind.__module__.partition(".")[0] == "numpy"
+_LISTED_MAX = Limits().values  # numbers of an array that become a list: as many as a list may bring
 
 
-@functools.cache
-def _of_numpy(annotation: object, strict: bool = False) -> Converter:
-    """An array comes as lists of numbers, a scalar as a number."""
-    import numpy as np
-
-    kind: Any = get_origin(annotation) or annotation
-    scalars = [part for part in parts(annotation) if isinstance(part, type) and issubclass(part, np.generic)]
-    if issubclass(kind, np.ndarray):
-        forms: tuple[type, ...] = (list, array.array, memoryview)
-        make: Converter = functools.partial(_as_array, scalars[0] if scalars else None)
-    else:
-        make = kind  # which would cut 1.5 to 1
-        forms = (bool,) if issubclass(kind, np.bool_) else (int,) if issubclass(kind, np.integer) else (int, float)
-
-    def convert(value: object) -> Any:
-        if isinstance(value, kind):
-            return make(value) if kind is np.ndarray else value
-        value = value.item() if isinstance(value, np.generic) else value
-        if strict or not isinstance(value, forms) or (type(value) is bool and bool not in forms):
-            raise Mismatch(f"expected {kind.__name__}, got {_kind(value)}")
-        try:
-            return make(value)
-        except Exception as error:
-            raise Mismatch(message_of(error)) from None
-
-    return convert
-
-
-def _as_array(scalar: type | None, value: object) -> Any:
-    import numpy as np
-
-    given = np.asarray(value)
-    kind: type = given.dtype.type
-    if (scalar is None and given is value) or (scalar is not None and issubclass(kind, scalar)):
-        return given
-    if given.dtype.kind not in "biufc" and given.size:
-        raise ValueError(f"expected numbers, got {given.dtype}")
-    if scalar is None:
-        return given
-    made: Any = given.astype(scalar, casting="same_kind", copy=False)
-    if made.dtype.kind in "iu" and not np.array_equal(made, given):  # it would have wrapped around
-        raise ValueError(f"a number is too large for {scalar.__name__}")
-    return made
-
-
-def _without_arrays(value: object) -> object:
-    """With lists and numbers in place of arrays and of NumPy's numbers; the value itself if it has none."""
+def _plainer(value: object, arrays: bool) -> object:
+    """With their values in place of members of Enums, which msgspec doesn't take for what they are, and of ``arrays``
+    and of NumPy's numbers lists and numbers; the value itself if it has none.
+    """
+    if isinstance(value, enum.Enum) and not isinstance(value, (int, str)):
+        return value.value
     np: Any = sys.modules.get("numpy")
-    if isinstance(value, array.array) or (np is not None and isinstance(value, (np.ndarray, np.generic))):
+    if arrays and (isinstance(value, array.array) or (np is not None and isinstance(value, (np.ndarray, np.generic)))):
+        if len(value) > _LISTED_MAX if isinstance(value, array.array) else value.size > _LISTED_MAX:
+            raise Mismatch(f"expected a list, got an array of more than {_LISTED_MAX:,} numbers")
         return value.tolist()
-    parts: Any = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    plainer = [_without_arrays(part) for part in parts]
-    if all(new is old for new, old in zip(plainer, parts, strict=True)):
-        return value
-    return dict(zip(value, plainer, strict=True)) if isinstance(value, dict) else plainer
+    if isinstance(value, dict):
+        keys, values = _all_plainer(value, arrays), _all_plainer(value.values(), arrays)
+        return value if keys is values is None else dict(zip(keys or value, values or value.values(), strict=True))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        parts = _all_plainer(value, arrays)
+        return value if parts is None else set(parts) if isinstance(value, (set, frozenset)) else parts
+    return value
 
 
-# What both are told with
-
-
-def _kind(value: object) -> str:
-    return "None" if value is None else type(value).__name__
+def _all_plainer(values: Collection[object], arrays: bool) -> list[Any] | None:
+    """None if none is changed."""
+    plainer = [_plainer(value, arrays) for value in values]
+    return None if all(new is old for new, old in zip(plainer, values, strict=True)) else plainer
 
 
 def _name(annotation: object) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import inf
 from time import monotonic
+from typing import SupportsFloat
 
 from zerorpc.errors import Cancelled
 from zerorpc.protocol.call_header import Metadata
 from zerorpc.scope import CURRENT, Served
+from zerorpc.shown import line
 
 __all__ = ["CurrentCall", "current_call", "progress"]
 
@@ -103,11 +105,18 @@ def progress(done: float, total: float | None = None, text: str = "") -> None:
 
     Raises TypeError for what aren't numbers and a text.
     """
-    for name, value in (("done", done), ("total", total)):
-        if not isinstance(value, (int, float)) and not (name == "total" and value is None):
-            raise TypeError(f"{name} has to be a number, not a {type(value).__name__}")
+    done, total = _number("done", done), None if total is None else _number("total", total)
     if not isinstance(text, str):
         raise TypeError(f"text has to be a text, not a {type(text).__name__}")
     scope = CURRENT.get()
     if scope is not None and scope.answers is not None:
-        scope.answers.report(done, total, text)
+        scope.answers.report(done, total, line(text))
+
+
+def _number(name: str, value: object) -> float:
+    """Of any kind, such as one of NumPy's."""
+    if isinstance(value, (int, float)):
+        return value
+    if not isinstance(value, SupportsFloat):
+        raise TypeError(f"{name} has to be a number, not a {type(value).__name__}")
+    return float(value)

@@ -29,7 +29,8 @@ import msgspec
 
 from zerorpc.logs import Logger
 from zerorpc.service.annotations import alternatives
-from zerorpc.service.conversion import Converter, Mismatch, Unsupported, converter_of
+from zerorpc.service.conversion import converter_of
+from zerorpc.service.mismatch import Converter, Mismatch, Unsupported
 from zerorpc.service.stream_parameters import Items
 from zerorpc.shown import message_of, name_of
 
@@ -62,10 +63,11 @@ class Schema:
         streams: Mapping[str, str] = types.MappingProxyType({}),
         yields: bool = False,
         strict: bool = False,
+        text_keys: bool = False,
     ) -> None:
         self._name = name
-        self._strict = strict
-        self._lenient: Callable[[], Schema] = lambda: Schema(name, function, streams, yields) if strict else self
+        self._how = strict, text_keys
+        self._of_text: Callable[[], Schema] = lambda: Schema(name, function, streams, yields, text_keys=True)
         self.positional: list[tuple[int, str, Converter]] = []
         self.named: dict[str, Converter] = {}
         self.rest: tuple[int, str, Converter] | None = None  # *args: from which place on
@@ -86,7 +88,7 @@ class Schema:
         name = parameter.name
         try:
             annotation = evaluated(parameter.annotation, function)
-            converter = converter_of(_item_of(annotation) if streams else annotation, self._strict)
+            converter = converter_of(_item_of(annotation) if streams else annotation, *self._how)
         except BaseException as error:  # an annotation is a program's object, which may raise anything
             tell = logger.info if isinstance(error, Unsupported) else logger.warning
             tell("%s takes anything as %s: %s", self._name, name, message_of(error))
@@ -151,7 +153,7 @@ class Schema:
 
         What it makes of them also passes this one.
         """
-        lenient = self._lenient()
+        lenient = self._of_text()
         schema = copy.copy(lenient)
         schema.positional = [(place, name, _of_word(converter)) for place, name, converter in lenient.positional]
         schema.named = {name: _of_word(converter) for name, converter in lenient.named.items()}
@@ -252,16 +254,43 @@ def _of_word(converter: Converter) -> Converter:
                 raise
             mismatch = error
         try:
-            typed = _JSON[word] if word in _JSON else msgspec.json.decode(word)
-        except (ValueError, RecursionError):  # no JSON
+            typed = _typed(word)
+        except (ValueError, RecursionError) as error:  # no JSON
             with contextlib.suppress(Mismatch):
                 return converter(word.encode(errors="surrogateescape"))
-            raise mismatch from None
-        return converter(typed)
+            why = f", which is no JSON: {message_of(error)}" if word[:1] in ("[", "{", '"') else ""
+            raise _of_the_word(mismatch, word, why) from None
+        try:
+            return converter(typed)
+        except Mismatch as error:
+            raise _of_the_word(error, word) from None
 
     return convert
 
 
+def _typed(word: str) -> object:
+    """What it stands for, as JSON or Python has it. Raises ValueError."""
+    if word in _JSON:
+        return _JSON[word]
+    try:
+        return msgspec.json.decode(word)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            return float(word)  # .5 and inf
+        if word[-1:] == "j":
+            return complex(word)
+        raise
+
+
+def _of_the_word(mismatch: Mismatch, word: str, why: str = "") -> Mismatch:
+    """Showing what was typed, and not only of which type that is."""
+    expected, got, kind = mismatch.why.rpartition(", got ")
+    if mismatch.path or not got or not kind.isidentifier():
+        return mismatch
+    return Mismatch(f"{expected}, got {word[:_LONGEST_WORD]!r}{why}")
+
+
+_LONGEST_WORD = 100  # characters of one that an error shows
 _JSON = {"True": True, "False": False, "None": None}  # as Python has it
 
 

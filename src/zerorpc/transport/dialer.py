@@ -60,6 +60,10 @@ class Dialer:
         """In a forked child: what it has reached is the parent's."""
         self.reached = None
 
+    def connected(self) -> None:
+        """There is a connection, whose handshake begins."""
+        self._status = "connected, but the handshake isn't over"
+
     def succeeded(self) -> None:
         """The handshake is over: the next loss is retried quickly."""
         self.reached = True

@@ -63,6 +63,8 @@ class Link(Generic[C, T]):
         self.peer: Peer[C, T] = peer
         self.dialer: Dialer | None = dialer
         self.closed: bool = False
+        if dialer is not None:
+            dialer.connected()
 
     def sweep(self, now: float) -> None:
         """Heartbeats, liveness and deadlines, if it is time."""
