@@ -2,7 +2,7 @@
 
 ::
 
-    pip install 'zerorpc[numpy]'
+    pip install numpy
     python examples/instrument.py serve &
     python examples/instrument.py measure
 """

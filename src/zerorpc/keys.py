@@ -65,7 +65,7 @@ def need_pynacl() -> None:
     try:
         import nacl.bindings  # noqa: F401
     except ImportError:
-        raise ModuleNotFoundError("CURVE needs PyNaCl: pip install 'zerorpc[curve]'", name="nacl") from None
+        raise ModuleNotFoundError("CURVE needs PyNaCl: pip install pynacl", name="nacl") from None
 
 
 def encode_z85(key: bytes) -> str:

@@ -91,7 +91,13 @@ def ipython_asks() -> bool:
     """Whether it is IPython's ``?`` that looks an attribute up: it calls ``getdoc()`` of what it is asked about, which
     would be the remote method of that name.
     """
-    return sys._getframe(2).f_globals.get("__name__") == "IPython.core.oinspect"  # who asked ``__getattr__``
+    if "IPython" not in sys.modules:
+        return False
+    from inspect import currentframe
+
+    asked = getattr(currentframe(), "f_back", None)  # our ``__getattr__``
+    asking = getattr(asked, "f_back", None)
+    return asking is not None and asking.f_globals.get("__name__") == "IPython.core.oinspect"
 
 
 # Not methods of it: those names are the remote side's

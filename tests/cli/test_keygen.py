@@ -67,7 +67,7 @@ def test_help_and_a_flag_that_is_none(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_without_pynacl(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     def generate() -> KeyPair:
-        raise ModuleNotFoundError("CURVE needs PyNaCl: pip install 'zerorpc[curve]'")
+        raise ModuleNotFoundError("CURVE needs PyNaCl: pip install pynacl")
 
     monkeypatch.setattr(KeyPair, "generate", generate)
     assert main(["keygen", "robot"]) == 2

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import json
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from tests.client.value_types import NATURAL, NUMBERS, Direction, Reading
+from tests.client.value_types import NATURAL, NUMBERS, Direction, Point, Reading
 from tests.service.running import serving
 from zerorpc.cli import main
 from zerorpc.cli.printing import pretty
@@ -138,3 +140,81 @@ def test_an_argument(method: Any, word: str, expected: Any, capsys: pytest.Captu
         assert np.array_equal(each, expected) if isinstance(expected, np.ndarray) else each == expected
     assert len(taken) >= 2
     assert "None" in capsys.readouterr().out
+
+
+# Enums of numbers, maps with keys that are no texts, and numbers as Python writes them
+
+
+class Gain(enum.Enum):
+    LOW = 1
+    HIGH = 4
+
+
+class Bits(enum.Flag):
+    A = 1
+    B = 2
+
+
+def take_gain(it: Gain) -> Any: ...
+def take_gain_or_none(it: Gain | None) -> Any: ...
+def take_gains(it: list[Gain]) -> Any: ...
+def take_gain_map(it: dict[Gain, Gain]) -> Any: ...
+def take_bits(it: Bits) -> Any: ...
+def take_int_map(it: dict[int, int]) -> Any: ...
+def take_float(it: float) -> Any: ...
+def take_points(it: list[Point]) -> Any: ...
+
+
+MORE_WORDS = [
+    (take_gain, "4", Gain.HIGH),
+    (take_gain_or_none, "4", Gain.HIGH),
+    (take_gain_or_none, "null", None),
+    (take_gains, "[1, 4]", [Gain.LOW, Gain.HIGH]),
+    (take_gain_map, '{"1": 4}', {Gain.LOW: Gain.HIGH}),
+    (take_bits, "2", Bits.B),
+    (take_int_map, '{"1": 2}', {1: 2}),
+    (take_float, ".5", 0.5),
+    (take_float, "inf", float("inf")),
+    (take_complex, "1-2.5j", 1 - 2.5j),
+]
+
+
+@pytest.mark.parametrize(("method", "word", "expected"), MORE_WORDS)
+def test_words_for_what_json_lacks(method: Any, word: str, expected: Any) -> None:
+    taken: list[Any] = []
+
+    def take(it: Any) -> None:
+        taken.append(it)
+
+    take.__annotations__ = method.__annotations__
+    with serving({"take": take}) as server:
+        assert main([server.endpoints[0], "take", word]) == 0
+    assert taken == [expected]
+
+
+@pytest.mark.parametrize(
+    ("method", "word", "problem"),
+    [
+        (take_float, "much", "it: expected float, got 'much'"),
+        (take_int, "1e3", "it: expected int, got '1e3'"),
+        (take_set, "1,2", "it: expected list, got '1,2'"),
+        (take_set, "[1, 2", "it: expected list, got '[1, 2', which is no JSON: "),
+        (take_gain, "3", "it: expected Gain (1, 4), got 3"),
+        (take_points, "[1]", "it[0]: expected Point, got int"),
+    ],
+)
+def test_an_error_shows_the_word(method: Any, word: str, problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def take(it: Any) -> None: ...
+
+    take.__annotations__ = method.__annotations__
+    with serving({"take": take}) as server:
+        assert main([server.endpoints[0], "take", word]) == 1
+    assert problem in capsys.readouterr().err
+
+
+def test_a_type_that_is_registered_elsewhere_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = msgspec.msgpack.Ext(59, b"\x01")
+    with serving({"get": lambda: [unknown]}) as server:
+        assert main([server.endpoints[0], "get"]) == 0
+        assert main(["-pj", server.endpoints[0], "get"]) == 0
+    assert capsys.readouterr().out == '[Ext(59, b\'\\x01\')]\n[{"$ext": [59, "AQ=="]}]\n'

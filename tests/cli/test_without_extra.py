@@ -80,4 +80,4 @@ def test_a_measurement_is_shown_without_colours(run: Run, shop: str) -> None:
 def test_completion_says_what_to_install(run: Run, line: str) -> None:
     ended = run(_ARGCOMPLETE="1", COMP_LINE=line, COMP_POINT=str(len(line)), COMP_TYPE="9")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == "zerorpc: the shell's completion needs argcomplete\ntype: pip install 'zerorpc[cli]'\n"
+    assert ended.err == "zerorpc: the shell's completion needs argcomplete\ntype: pip install argcomplete\n"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, eventually_async, run, serving, unused_port
+from tests.service.running import PATIENCE, Program, eventually_async, run, serving, unused_port
 from zerorpc.client import exploring
 from zerorpc.remote_method import RemoteMethod
 
@@ -119,6 +119,22 @@ def test_the_class_itself_is_shown_as_ever() -> None:
 
 
 # When the server is asked
+
+
+def test_ipythons_question_mark_calls_nothing(endpoint: str, asked: Asked) -> None:
+    """It asks what it is shown for a ``getdoc()``, which would be a remote method."""
+    text = """
+    import sys, zerorpc
+    from IPython.core.oinspect import getdoc
+    with zerorpc.Client(sys.argv[1]) as client:
+        assert "Move the stage." in getdoc(client.move)
+        for shown in (client, client.robot.arm, zerorpc.options(client, timeout=3)):
+            getdoc(shown)
+        client.getdoc  # a service may have one all the same
+    """
+    with Program(text, endpoint) as program:
+        assert program.end() == (0, "", "")
+    assert not {name for name in asked.names if "getdoc" in name}
 
 
 def test_it_is_asked_once(client: zerorpc.Client, asked: Asked) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import zerorpc
@@ -166,3 +167,33 @@ def test_reports_come_while_the_call_goes_on(endpoint: str, service: Service) ->
             assert await task == 50
 
     run(main())
+
+
+@EACH_WAY
+def test_what_its_function_raises_is_logged(
+    endpoint: str, service: Service, way: Way, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(done: float, total: float | None, text: str) -> None:
+        service.heard.set()
+        raise LookupError("no bar")
+
+    assert way(endpoint, lambda client: zerorpc.options(client, progress=refuse).acopy(1)) == 1
+    assert "the progress function refuse raised LookupError" in caplog.text
+
+
+def test_any_number_is_one(endpoint: str, service: Service) -> None:
+    told: list[Any] = []
+
+    def report(done: float, total: float | None, text: str) -> None:
+        told.append((done, total, text))
+        service.heard.set()
+
+    def method() -> None:
+        zerorpc.progress(np.int64(3), np.float32(4), "\x1b[2J\ud800")
+        service.heard.wait(PATIENCE)
+
+    with serving({"method": method}) as server, zerorpc.Client(server.endpoints[0]) as client:
+        zerorpc.options(client, progress=report).method()
+    assert told == [(3.0, 4.0, "\\x1b[2J\\ud800")]
+    with pytest.raises(TypeError, match="done has to be a number, not a str"):
+        zerorpc.progress("half")  # type: ignore[arg-type]

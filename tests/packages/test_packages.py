@@ -121,7 +121,7 @@ def test_its_command_line_works_without_the_extra(library: Venv, math: str) -> N
 def test_completion_says_what_to_install(library: Venv) -> None:
     asked = library.outcome("zerorpc", _ARGCOMPLETE="1", COMP_LINE="zerorpc --heart", COMP_POINT="15")
     assert asked.code != 0
-    assert "pip install 'zerorpc[cli]'" in asked.err
+    assert "pip install argcomplete" in asked.err
 
 
 # With the extra

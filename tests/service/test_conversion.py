@@ -302,8 +302,8 @@ EXCLUDED: list[tuple[Any, Any, str]] = [
     (NDArray[np.int64], np.arange(3.0), ": expected int64, got float64"),
     (list[int], np.zeros(5_000_000, np.uint8), ": expected a list, got an array of more than 4,000,000 numbers"),
     (list[int], array.array("b", bytes(5_000_000)), ": expected a list, got an array of more than 4,000,000 numbers"),
-    (dict, np.arange(3), ": expected dict, got list"),
-    (set[Any], [[1]], ": typeError: unhashable type: 'list'"),
+    (dict, np.arange(3), ": AttributeError: "),
+    (set[Any], [[1]], ": TypeError: unhashable type: 'list'"),
     (collections.deque[int], ["a"], ": [0] expected int, got str"),
     (collections.OrderedDict[str, int], {"a": "x"}, ": [...] expected int, got str"),
     (collections.Counter[str], {"a": "x"}, ": [...] expected int, got str"),
@@ -352,8 +352,13 @@ def test_what_says_nothing_takes_anything_at_no_cost(annotation: Any) -> None:
 def test_a_number_of_many_digits_is_told() -> None:
     convert = converter_of(Level)
     assert convert is not None
-    with pytest.raises(Mismatch, match=r"expected Level \(1\), got <it can't be shown: ValueError>"):
-        convert(10**5000)
+    before = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(4300)  # as usual; a test of the command line may have changed it
+    try:
+        with pytest.raises(Mismatch, match="4300 digits"):
+            convert(10**5000)
+    finally:
+        sys.set_int_max_str_digits(before)
 
 
 def test_an_array_comes_as_lists() -> None:

@@ -290,7 +290,7 @@ def _complete_in_shell(parser: argparse.ArgumentParser) -> None:
         try:
             import argcomplete
         except ImportError:
-            raise UsageError("the shell's completion needs argcomplete", "type: pip install 'zerorpc[cli]'") from None
+            raise UsageError("the shell's completion needs argcomplete", "type: pip install argcomplete") from None
         for add in ADD_COMPLETERS:
             add(parser)
         if command_of(()) is not None:  # which is a word of its own, and no address

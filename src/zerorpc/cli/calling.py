@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from zerorpc.cli.endpoints import remember
-from zerorpc.cli.failures import report_of_call
+from zerorpc.cli.failures import or_nearest, report_of_call
 from zerorpc.cli.links import open_links
 from zerorpc.cli.output import check_output, put
 from zerorpc.cli.parameters import parameters_of
@@ -20,10 +20,12 @@ from zerorpc.cli.usage import UsageError
 from zerorpc.cli.waiting import stop_telling, tell_of_waiting
 from zerorpc.cli.words import Words
 from zerorpc.errors import RemoteError
+from zerorpc.shown import line
 
 if TYPE_CHECKING:
     from zerorpc import Client, Plain
     from zerorpc.cli.arguments import Arguments
+    from zerorpc.cli.parameters import Parameters
 
 EXPOSURE = "anyone who reaches this port can take the call and answer it"
 
@@ -52,7 +54,7 @@ def _call(client: Client, method: str, words: Words, arguments: Arguments) -> in
     from zerorpc import options
 
     def make() -> object:
-        args, kwargs = words.arguments(lambda: parameters_of(client, method))
+        args, kwargs = words.arguments(lambda: _parameters(client, method, words))
         with bar(functools.partial(stop_telling, client)) as progress:
             result = options(client, words=not arguments.json, progress=progress)(method, *args, **kwargs)
         remember(arguments.connect)
@@ -74,6 +76,17 @@ def _call(client: Client, method: str, words: Words, arguments: Arguments) -> in
         note(report(error))
         return 1
     return 0
+
+
+def _parameters(client: Client, method: str, words: Words) -> Parameters | None:
+    """Those of the method. Who has mistyped the name of one is told: its word is about to be sent as it is."""
+    parameters = parameters_of(client, method)
+    if parameters is None:
+        return None
+    for name in words.unknown_names(parameters):
+        if near := or_nearest(name, parameters.names):
+            note(f"{method} has no parameter {line(name)}, so that its word is sent as it is{near}")
+    return parameters
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def completion(argv: Sequence[str]) -> int:
     try:
         import argcomplete
     except ImportError:
-        raise UsageError("the shell's completion needs argcomplete", "type: pip install 'zerorpc[cli]'") from None
+        raise UsageError("the shell's completion needs argcomplete", "type: pip install argcomplete") from None
     shellcode: Any = vars(argcomplete)["shellcode"]  # documented, and not named in its __all__
     write((ZSH_FIRST if words[0] == "zsh" else "") + shellcode(PROGRAMS, shell=words[0]) + "\n")
     return 0

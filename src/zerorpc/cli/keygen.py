@@ -53,7 +53,7 @@ def keygen(argv: Sequence[str]) -> int:
     except FileExistsError as error:
         raise UsageError(f"{error.filename} exists already", "choose another name: keys are never replaced") from None
     except ModuleNotFoundError as error:
-        raise UsageError(one_line(error), "type: pip install 'zerorpc[curve]'") from None
+        raise UsageError(one_line(error), "type: pip install pynacl") from None
     note(f"{public}: the public key, for those who are to know you by it")
     note(f"{secret}: the secret key, which only you may read")
     write(f"{encode_z85(pair.public)}\n")

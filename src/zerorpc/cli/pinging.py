@@ -207,7 +207,7 @@ def _add_flags_of(command: Parser, parser: argparse.ArgumentParser) -> None:
     """For the shell's completion, which knows one parser only."""
     for action in command._actions:
         if action.dest != "help":
-            parser._add_action(action)
+            parser.add_argument(*action.option_strings, metavar=action.metavar, help=action.help)
 
 
 def _where(arguments: Arguments) -> str:

@@ -122,7 +122,7 @@ def _ndarray(description: list[Any], octets: memoryview) -> Any:
     try:
         import numpy as np
     except ImportError:
-        raise ValueError("it is an array of NumPy, which isn't installed: pip install 'zerorpc[numpy]'") from None
+        raise ValueError("it is an array of NumPy, which isn't installed: pip install numpy") from None
     described, shape = description
     dtype = _dtype(described)
     _check_shape(shape, dtype.itemsize, len(octets))
@@ -180,7 +180,7 @@ def _number(described: object, octets: memoryview) -> Any:
     if isinstance(described, str) and described[1:2] == "S":
         return bytes(octets)
     if not isinstance(described, str) or described[1:] not in codes:
-        raise ValueError("it is a scalar of NumPy, which isn't installed: pip install 'zerorpc[numpy]'")
+        raise ValueError("it is a scalar of NumPy, which isn't installed: pip install numpy")
     order = described[0] if described[0] in "<>" else "<"
     parts = struct.unpack(order + codes[described[1:]], octets)
     return parts[0] if len(parts) == 1 else complex(*parts)

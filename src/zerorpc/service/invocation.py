@@ -33,12 +33,13 @@ from zerorpc.service.failure import Failure, plain
 from zerorpc.service.methods import Method
 from zerorpc.service.schema import Misgiven, Misreturned
 from zerorpc.service.signatures import cannot_begin, misfit, no_array
-from zerorpc.shown import message_of, name_of, trace_of, without_frames_of
+from zerorpc.shown import line, message_of, name_of, trace_of, without_frames_of
 
 __all__ = ["Invocation", "Runner"]
 
 logger: Logger = Logger("zerorpc.server")
 
+_MISTAKES = (InvalidArguments, UnknownMethod, WrongArguments)
 _ONE_AT_A_TIME = (
     threading.Lock()
 )  # a method may make calls in several threads. One for all, since it is held so shortly
@@ -285,7 +286,10 @@ class Invocation(_Door, eq=False):
         elif type(error) is TypeError and trace is None and self.method is not None:
             error = self._heed_misfit(error, self.method)
         failure = Failure.of(error, trace, self.ran, self.refused)
-        if not self.denied:  # else it was logged, if not each
+        if self.refused in _MISTAKES and not self.denied:  # of the caller, and nothing to look for in the method
+            told = f"{failure.name}: {line(failure.message)}"
+            logger.warning("refused %.200s of %s: %s", line(self.name), self.peer or "a caller", told)
+        elif not self.denied:  # else it was logged, if not each
             logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
         return self.failure(failure)
 
