@@ -7,14 +7,17 @@ server-sent events to those who accept only these. What goes wrong is told as RF
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from math import inf
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
+from zerorpc.doors.http.arguments import Given, NotArgumentsError, arguments_of
 from zerorpc.doors.http.invocation import DEFAULT_PATIENCE, Caller, HttpInvocation
 from zerorpc.doors.http.json_values import decode, encode
+from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.problems import PROBLEM, Problem
 from zerorpc.doors.http.reply import Reply
 from zerorpc.limits import Limits
@@ -53,7 +56,14 @@ class HttpDoor:
             raise ValueError(f"zerorpc's HTTP door serves HTTP, and no {scope['type']}")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            invocation = await self._invocation(scope, headers, receive)
+            path = _path(scope)
+            _refuse_other_sites(headers)
+            if path == "/openapi.json" and scope["method"] in ("GET", "HEAD"):
+                await _send_whole(send, 200, JSON, encode(openapi(self._registry)))
+                return
+            if not path.startswith("/call/"):
+                raise _Answered(404, "NotFound", f"there is nothing at {path}; methods are at /call/NAME")
+            invocation = await self._invocation(scope, path, headers, receive)
         except _Answered as answer:
             await _send_problem(send, answer.problem)
             return
@@ -80,22 +90,21 @@ class HttpDoor:
         runners = self._runners()
         runners.loop.call_soon(runners.submit, invocation)  # which may enter a task, and so isn't called in one
 
-    async def _invocation(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> HttpInvocation:
+    async def _invocation(
+        self, scope: Scope, path: str, headers: Mapping[str, str], receive: Receive
+    ) -> HttpInvocation:
         """Raises _Answered for what is no call."""
-        path: str = scope["path"][len(scope.get("root_path", "")) :] if _is_mounted(scope) else scope["path"]
-        if not path.startswith("/call/"):
-            raise _Answered(404, "NotFound", f"there is nothing at {path}; methods are at /call/NAME")
         if scope["method"] != "POST":
             raise _Answered(405, "MethodNotAllowed", "methods are called by POST", (b"allow", b"POST"))
-        _refuse_other_sites(headers)
-        body = await _body(receive, self._limits.message)
-        args, kwargs = _arguments(body, headers.get("content-type", ""))
+        if "idempotency-key" in headers:
+            raise _Answered(501, "NotSupported", "keys of idempotent calls aren't taken by HTTP yet")
         name = unquote(path.removeprefix("/call/"))
-        method: Method | None = self._registry.methods.get(name)
-        reply = Reply(self._caller(scope), _timeout(headers))
-        return HttpInvocation(
-            method, name, args, reply, self._caller(scope), len(body), _metadata(headers), kwargs=kwargs
-        )
+        method = self._registry.methods.get(name)
+        timeout = _timeout(headers)
+        body = await _body(receive, self._limits.message)
+        args, kwargs = _arguments(body, headers.get("content-type", ""), method)
+        caller = self._caller(scope)
+        return HttpInvocation(method, name, args, Reply(timeout), caller, len(body), _metadata(headers), kwargs=kwargs)
 
     def _caller(self, scope: Scope) -> Caller:
         client = scope.get("client")
@@ -117,18 +126,33 @@ class _Answered(Exception):
 # What came
 
 
-def _is_mounted(scope: Scope) -> bool:
-    root: str = scope.get("root_path", "")
-    return bool(root) and str(scope["path"]).startswith(root)
+def _path(scope: Scope) -> str:
+    """Below where this is mounted."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(root) if root else path
 
 
 def _refuse_other_sites(headers: Mapping[str, str]) -> None:
-    """A web page may not call what its visitor reaches: neither as another origin, nor by a name that it has made
-    lead here (DNS rebinding).
+    """A web page may not call what its visitor reaches: neither as another origin, nor by a name of its own that it
+    has made lead here (DNS rebinding). Only browsers say where a request comes from.
     """
     host, origin = headers.get("host", ""), headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
         raise _Answered(403, "OtherOrigin", f"pages of {origin} may not call")
+    if (origin is not None or "sec-fetch-site" in headers) and not _is_own_host(host):
+        raise _Answered(403, "OtherHost", f"pages of {host} may not call: use an address, or localhost")
+
+
+def _is_own_host(host: str) -> bool:
+    """Whether it is one that nobody else can have made lead here."""
+    name = host.rpartition(":")[0] if host.rpartition("]")[2].count(":") else host
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 async def _body(receive: Receive, limit: int) -> bytes:
@@ -147,21 +171,14 @@ async def _body(receive: Receive, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _arguments(body: bytes, content_type: str) -> tuple[list[Any], dict[str, Any] | None]:
-    if not body:
-        return [], None
+def _arguments(body: bytes, content_type: str, method: Method | None) -> Given:
     kind = content_type.partition(";")[0].strip().lower()
-    if kind != JSON:  # a page of another site may send others without being asked about it
+    if body and kind != JSON:  # a page of another site may send others without being asked about it
         raise _Answered(415, "NotJson", f"arguments come as {JSON}, and not as {kind or 'nothing in particular'}")
     try:
-        value = decode(body)
-    except ValueError as error:
-        raise _Answered(400, "NotJson", f"the body is no JSON: {error}") from None
-    if isinstance(value, dict):
-        return [], value
-    if isinstance(value, list):
-        return value, None
-    raise _Answered(400, "WrongArguments", 'arguments are a map, {"x": 1}, or a list, [1]')
+        return arguments_of(body, method)
+    except NotArgumentsError as error:
+        raise _Answered(400, "WrongArguments", str(error)) from None
 
 
 def _timeout(headers: Mapping[str, str]) -> float:

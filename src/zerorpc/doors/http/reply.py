@@ -17,8 +17,7 @@ _AHEAD = 16  # parts that wait for the client to read; more are not asked for
 class Reply:
     """Belongs to the loop. The invocation puts parts in, the request's task takes them out and sends them."""
 
-    def __init__(self, caller: object, timeout: float) -> None:
-        self.caller: object = caller
+    def __init__(self, timeout: float) -> None:
         self.until: float = inf if timeout == inf else monotonic() + timeout
         self.timeout: float = timeout
         self.runner: Runner | None = None
