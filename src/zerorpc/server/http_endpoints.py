@@ -51,7 +51,7 @@ class HttpEndpoints:
     """Those that a server is bound to. ``bind`` and ``unbind`` are safe from any thread, the rest is the loop's."""
 
     def __init__(self, service: Service) -> None:
-        self._door = HttpDoor(service.registry, lambda: service.running, service.settings.limits)
+        self.door: HttpDoor = HttpDoor(service.registry, lambda: service.running, service.settings.limits)
         self._settings = service.settings
         self._service = service
         self._bound: dict[str, _Bound] = {}
@@ -108,7 +108,7 @@ class HttpEndpoints:
 
     def _serve(self, bound: _Bound) -> None:
         if self._bound.get(bound.endpoint) is bound and not self._closed:
-            self._serving[bound.endpoint] = _Serving(self._door, bound.socket)
+            self._serving[bound.endpoint] = _Serving(self.door, bound.socket)
 
     def _leave(self, bound: _Bound) -> None:
         serving = self._serving.get(bound.endpoint)
