@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from zerorpc.remote_objects import RemoteFunction, RemoteObject, by_reference, release
     from zerorpc.rights_file import RightsFile
     from zerorpc.scope import deadline
+    from zerorpc.server.asgi import asgi
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call, progress
     from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
@@ -115,6 +116,7 @@ __all__ = [
     "WrongArguments",
     "ZeroRPCError",
     "__version__",
+    "asgi",
     "by_reference",
     "current_call",
     "deadline",
@@ -164,6 +166,7 @@ _MODULES = {
     "Stream": "zerorpc.client.stream",
     "Subscriber": "zerorpc.one_way.puller",
     "Tls": "zerorpc.tls",
+    "asgi": "zerorpc.server.asgi",
     "by_reference": "zerorpc.remote_objects",
     "current_call": "zerorpc.service.current_call",
     "deadline": "zerorpc.scope",

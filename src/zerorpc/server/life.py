@@ -7,7 +7,7 @@ import contextlib
 import enum
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zerorpc.allowed_keys import AllowedKeys
 from zerorpc.compat.context import Context
@@ -25,6 +25,9 @@ from zerorpc.settings import ServerSettings
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.handover import Intake
 from zerorpc.transport.security import Security
+
+if TYPE_CHECKING:
+    from zerorpc.server.http_endpoints import HttpEndpoints
 
 __all__ = ["Act", "Life", "Service", "State"]
 
@@ -154,15 +157,34 @@ class Service:
         self.hub.proxied = settings.proxy_protocol
         self.hub.on_bound = Openness(settings.anyone_may_call).warn
         self.hub.tls = settings.tls
+        self.http: HttpEndpoints | None = None  # until the first is bound: others don't pay for its imports
         self.life: Life = Life()
         self.unbound: threading.Event = threading.Event()  # set when nothing listens any more
         self.intake: Intake | None = None  # where connections come from in one of several processes
         self.on_signal: Callable[[int, BaseException | None], None] = self._heed_signal
+        self._lock = threading.Lock()  # of ``http``
         self._raised: BaseException | None = None  # by a handler of the program's, for ``run`` to raise
         self._draining: asyncio.Future[None] | None = None
 
+    def http_endpoints(self) -> HttpEndpoints:
+        """Those that it is bound to, or will be. Safe from any thread."""
+        with self._lock:
+            if self.http is None:
+                from zerorpc.server.http_endpoints import HttpEndpoints
+
+                self.http = HttpEndpoints(self)
+                if self.life.serving and self.hub.loop is not None:
+                    self.http.start(self.hub.loop)
+            return self.http
+
     @property
     def runners(self) -> Runners | None:
+        return self.door.runners
+
+    @property
+    def running(self) -> Runners:
+        """What runs methods, while it serves."""
+        assert self.door.runners is not None
         return self.door.runners
 
     @property
@@ -236,6 +258,9 @@ class Service:
         self.door.keyed = KeyedCalls(loop, self.door.runners.submit, self.settings)
         self.registry.answers = self.door.keyed.id
         self.hub.attach(loop)
+        with self._lock:
+            if self.http is not None:
+                self.http.start(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)
 
@@ -271,6 +296,8 @@ class Service:
         if self.intake is not None:
             self.intake.leave()
         runners.stopping = True  # first: what comes from now on is refused
+        if self.http is not None:
+            self.http.leave()
         self.door.close()
         self.unbound.set()
         grace = 0.0 if self.life.state is State.FORCED else self.settings.grace
@@ -284,6 +311,8 @@ class Service:
             if self.life.state is not State.FORCED:
                 await self.door.until_heard()
         finally:
+            if self.http is not None:
+                await self.http.aclose()
             await self.hub.aclose(LostRemote("the server stopped"))
             if self.door.keyed is not None:
                 self.door.keyed.close()
@@ -308,6 +337,8 @@ class Service:
         or so busy that it doesn't come to it for a second.
         """
         self.hub.leaving = True
+        if self.http is not None and not self.life.serving:
+            self.http.close()
         if self.hub.stale or self.life.take(Act.CLOSE) is State.CLOSED:
             self.hub.close_unattached()
         elif (loop := running_loop()) is None or loop is not self.hub.loop:
@@ -315,6 +346,8 @@ class Service:
 
     def stop_listening(self) -> None:
         """Listen no more, without a loop."""
+        if self.http is not None:
+            self.http.close()
         self.hub.close_unattached()
         self.unbound.set()
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from zerorpc.callers import Authenticator, Authorizer
 from zerorpc.compat.context import Context
 from zerorpc.curve import Curve
+from zerorpc.given import UNCHANGED
 from zerorpc.limits import Limits
 from zerorpc.plain import Plain
 from zerorpc.runtime.loops import running_loop
@@ -152,6 +153,46 @@ class Server(SocketBase):
         """
         self._core.registry.register(methods, prefix, Server if isinstance(methods, Server) else None)
 
+    # Endpoints: ``http://`` has a door of its own
+
+    def bind(
+        self,
+        endpoint: object,
+        resolve: bool = True,
+        *,
+        tls: TlsGiven | None = None,
+        mode: int | None = None,
+        owner: str | None = None,
+        curve: Curve | None = UNCHANGED,
+        plain: Plain | None = UNCHANGED,
+    ) -> list[str]:
+        """Listen on an endpoint, as other sockets do, or on ``http://host:port`` for callers by HTTP and JSON.
+
+        ``POST /call/METHOD`` there calls a method. It takes the extra ``http`` (uvicorn): NotSupported without. Who
+        calls by HTTP can't be asked who they are yet: ValueError for a server that has an ``authenticator``, ``curve``
+        or ``plain``, and for those of this endpoint.
+        """
+        if not _is_http(endpoint):
+            return super().bind(endpoint, resolve, tls=tls, mode=mode, owner=owner, curve=curve, plain=plain)
+        given: dict[str, object] = {"tls": tls, "mode": mode, "owner": owner, "curve": curve, "plain": plain}
+        for name, value in given.items():
+            if value is not None and value is not UNCHANGED:
+                raise ValueError(f"{name}= does nothing at {endpoint}")
+        return self._core.http_endpoints().bind(str(endpoint))
+
+    def unbind(self, endpoint: object, resolve: bool = True) -> None:
+        """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound."""
+        if _is_http(endpoint):
+            self._core.http_endpoints().unbind(str(endpoint))
+        else:
+            super().unbind(endpoint, resolve)
+
+    @property
+    def endpoints(self) -> list[str]:
+        """The endpoints that it is bound to."""
+        http = self._core.http
+        return super().endpoints if http is None else [*super().endpoints, *http.endpoints]
+
     # Serving
 
     def run(self) -> None:
@@ -225,3 +266,7 @@ class Server(SocketBase):
     def __repr__(self) -> str:
         core = self._core
         return f"<{type(self).__name__} {core.registry.name!r} {core.life.shown} {list(core.hub.listeners)}>"
+
+
+def _is_http(endpoint: object) -> bool:
+    return isinstance(endpoint, str) and endpoint.startswith("http://")

@@ -1,0 +1,68 @@
+"""A request's body as the arguments of a method."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeAlias
+
+from zerorpc.doors.http.json_values import decode
+from zerorpc.service.methods import Method
+
+__all__ = ["Given", "NotArgumentsError", "arguments_of"]
+
+Given: TypeAlias = "tuple[list[Any], dict[str, Any] | None]"
+
+
+class NotArgumentsError(Exception):
+    """A body that holds none; says why."""
+
+
+def arguments_of(body: bytes, method: Method | None) -> Given:
+    """Those by position and those by keyword: a body has a map by name, or a list by position; or nothing is in it.
+
+    Raises NotArgumentsError.
+    """
+    if not body:
+        return [], None
+    try:
+        value = decode(body)
+    except ValueError as error:
+        raise NotArgumentsError(f"the body is no JSON: {error}") from None
+    if isinstance(value, list):
+        return value, None
+    if isinstance(value, dict):
+        return ([], value) if method is None else _placed(method, value)
+    raise NotArgumentsError('arguments are a map, {"x": 1}, or a list, [1]')
+
+
+def _placed(method: Method, named: dict[str, Any]) -> Given:
+    """With those that Python takes by position only in their places, up to the first gap: it says what is missing.
+
+    The schema, which all callers see, has a name for each.
+    """
+    first, rest = _by_position(method)
+    if not first and rest is None:
+        return [], named
+    left = dict(named)
+    placed: list[Any] = []
+    for name in first:
+        if name not in left:
+            return placed, left
+        placed.append(left.pop(name))
+    if rest is not None and rest in left:
+        several = left.pop(rest)
+        if not isinstance(several, list):
+            raise NotArgumentsError(f"{rest} is a list of further arguments")
+        placed += several
+    return placed, left
+
+
+def _by_position(method: Method) -> tuple[list[str], str | None]:
+    """The names of those that have to be, and of ``*args``. Before that, others are by position too."""
+    try:
+        parameters = list(inspect.signature(method.entered).parameters.values())
+    except BaseException:  # a program's own may raise anything
+        return [], None
+    rest = next((each.name for each in parameters if each.kind is each.VAR_POSITIONAL), None)
+    last = inspect.Parameter.POSITIONAL_ONLY if rest is None else inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return [each.name for each in parameters if each.kind <= last], rest

@@ -1,0 +1,144 @@
+"""A request that came by HTTP, as an ``Invocation``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from zerorpc.doors.http.json_values import encode
+from zerorpc.doors.http.problems import Problem, problem_of
+from zerorpc.doors.http.reply import Reply
+from zerorpc.errors import SerializationError
+from zerorpc.protocol.structs import quick_to_change
+from zerorpc.service.failure import Failure
+from zerorpc.service.invocation import Invocation, Runner
+
+__all__ = ["Caller", "HttpInvocation"]
+
+DEFAULT_PATIENCE = 30.0  # seconds; what callers wait who don't say it, as zerorpc's own do
+
+
+class Caller:
+    """Whoever calls from one address: what a server can do at once is shared out among these."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.open: int = 0  # its calls
+        self.parked: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Caller {self.name} open={self.open}>"
+
+
+class _Request(Invocation, eq=False):
+    reply: Reply
+    sender: Caller
+    size: int  # octets of its body
+    sent_along: Mapping[str, str]  # its metadata
+
+
+class _Seen(_Request, eq=False, kw_only=True):
+    problem: Problem | None = None  # what became of it, if no value
+    streamed: bool = False  # it gives items
+
+
+@quick_to_change
+class HttpInvocation(_Seen, eq=False):
+    """A request of an HTTP client. What it packs are bodies; the request's task sends them."""
+
+    modules: ClassVar[tuple[str, ...]] = (*Invocation.modules, __name__)
+
+    # Packing
+
+    def begin_stream(self) -> None:
+        self.streamed: bool = True
+
+    def result(self, value: object) -> bytes:
+        return self._packed("result", value)
+
+    def item(self, value: object) -> bytes:
+        self.streamed = True
+        return self._packed("item", value)
+
+    def _packed(self, what: str, value: object) -> bytes:
+        try:
+            return encode(value)
+        except SerializationError as error:
+            raise self.unsendable(what, error) from None
+
+    def done(self) -> bytes:
+        return b""
+
+    def failure(self, failure: Failure) -> bytes:
+        self.problem: Problem | None = problem_of(failure, self.name)
+        return self.problem.body
+
+    def failure_in_short(self, name: str) -> bytes:
+        self.problem = Problem.of(500, name, "")
+        return self.problem.body
+
+    # The way back
+
+    @property
+    def peer(self) -> str | None:
+        return self.sender.name
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        return self.sent_along
+
+    @property
+    def closed(self) -> bool:
+        return self.reply.closed
+
+    @property
+    def until(self) -> float:
+        return self.reply.until
+
+    @property
+    def room(self) -> int:
+        return self.reply.room
+
+    @property
+    def runner(self) -> Runner | None:
+        return self.reply.runner
+
+    @runner.setter
+    def runner(self, runner: Runner | None) -> None:
+        self.reply.runner = runner
+
+    def send_item(self, data: bytes) -> None:
+        self.reply.put(data)
+
+    def answer(self, data: bytes, flush: bool = True) -> None:
+        self.reply.put(data, last=True)
+
+    def gone(self) -> None:
+        self.reply.put(b"", last=True)
+
+    def flush_soon(self) -> None: ...
+
+    # Waiting
+
+    @property
+    def caller(self) -> object:
+        return self.sender
+
+    @property
+    def open_calls(self) -> int:
+        return self.sender.open
+
+    @property
+    def parked_calls(self) -> int:
+        return self.sender.parked
+
+    def park(self, by: int) -> None:
+        self.sender.parked += by
+
+    @property
+    def patience(self) -> float:
+        return self.reply.timeout
+
+    @property
+    def octets(self) -> int:
+        return self.size

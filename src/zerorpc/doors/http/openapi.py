@@ -1,0 +1,113 @@
+"""What a server offers by HTTP, as OpenAPI 3.1 has it: for tools that make clients, forms and documentation of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from zerorpc.service.json_schema import json_schema
+from zerorpc.service.methods import Method
+from zerorpc.service.registry import Registry
+
+__all__ = ["openapi"]
+
+_PROBLEM = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string", "description": "the kind of error, such as InvalidArguments or ValueError"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "method": {"type": "string"},
+        "ran": {"type": ["boolean", "null"], "description": "whether the method has run; null where that isn't known"},
+    },
+    "required": ["title", "status", "detail"],
+}
+_PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_ERRORS = {
+    status: {"description": why, "content": _PROBLEM_CONTENT}
+    for status, why in (
+        ("400", "the arguments aren't what the method takes: it has not run"),
+        ("500", "the method raised"),
+        ("503", "too much is running, or the server stops: the method has not run"),
+        ("504", "no reply in time"),
+    )
+}
+
+
+def openapi(registry: Registry) -> dict[str, Any]:
+    """The document, of the methods that are exposed now."""
+    schemas = _Schemas()
+    paths = {f"/call/{name}": {"post": _operation(method, schemas)} for name, method in registry.methods.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": registry.name, "version": "1"},
+        "paths": paths,
+        "components": {"schemas": {"Problem": _PROBLEM, **schemas.found}},
+    }
+
+
+def _operation(method: Method, schemas: _Schemas) -> dict[str, Any]:
+    told = json_schema(method) or {}
+    renamed = schemas.renaming(told.get("$defs", {}))
+    arguments, result = renamed(told.get("arguments", {"type": "object"})), renamed(told.get("result", {}))
+    operation: dict[str, Any] = {
+        "operationId": re.sub(r"\W", "_", method.name),
+        "requestBody": {
+            "required": bool(arguments.get("required")),
+            "content": {"application/json": {"schema": arguments}},
+        },
+        "responses": {"200": _items(result) if method.streams else _result(result), **_ERRORS},
+    }
+    if method.doc:
+        operation |= {"summary": method.doc.partition("\n")[0], "description": method.doc}
+    return operation
+
+
+def _result(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": "the result", "content": {"application/json": {"schema": schema}}}
+
+
+def _items(schema: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI 3.1 knows no streams: of their lines it can only be said that they are texts."""
+    told = f"the items, one a line, each as this schema has it: {json.dumps(schema)}"
+    return {"description": told, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
+
+
+class _Schemas:
+    """The definitions of all methods under names of their own: two methods may call two things the same."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {}
+        self._names: dict[str, str] = {}  # by the definition, and all beside it
+
+    def renaming(self, definitions: dict[str, Any]) -> Callable[[Any], Any]:
+        """Add these. What is returned makes the references of a schema lead to where they are."""
+        whole = json.dumps(definitions, sort_keys=True, default=repr)
+        names = {name: self._name(name, f"{name} of {whole}") for name in definitions}
+
+        def renamed(schema: Any) -> Any:
+            if isinstance(schema, list):
+                return [renamed(part) for part in schema]
+            if not isinstance(schema, dict):
+                return schema
+            told = {key: renamed(part) for key, part in schema.items()}
+            name = names.get(str(told.get("$ref")).rpartition("/")[2])
+            return told if name is None else {**told, "$ref": f"#/components/schemas/{name}"}
+
+        for name, definition in definitions.items():
+            self.found[names[name]] = renamed(definition)
+        return renamed
+
+    def _name(self, wanted: str, key: str) -> str:
+        plain, count = re.sub(r"[^A-Za-z0-9._-]", "_", wanted), 1
+        taken = {"Problem", *self._names.values()}
+        if key not in self._names:
+            name = plain
+            while name in taken:
+                count += 1
+                name = f"{plain}{count}"
+            self._names[key] = name
+        return self._names[key]

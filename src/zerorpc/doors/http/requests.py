@@ -1,0 +1,98 @@
+"""What is read of a request, and what of it is refused before any method is looked for."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+
+from zerorpc.doors.http.arguments import Given, NotArgumentsError, arguments_of
+from zerorpc.doors.http.asgi_messages import Receive
+from zerorpc.doors.http.invocation import DEFAULT_PATIENCE
+from zerorpc.doors.http.problems import Problem
+from zerorpc.service.methods import Method
+
+__all__ = ["JSON", "Answered", "body_of", "given", "metadata_of", "refuse_pages_of_others", "timeout_of"]
+
+JSON = "application/json"
+TIMEOUT_HEADER = "x-zerorpc-timeout"  # seconds that the caller waits
+METADATA_PREFIX = "x-zerorpc-meta-"
+_TOLD = ("traceparent", "tracestate", "baggage")  # headers that are metadata of the call under their own name
+
+
+class Answered(Exception):
+    """A request that is answered with a problem, before any method."""
+
+    def __init__(self, status: int, title: str, detail: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(detail)
+        self.problem: Problem = Problem.of(status, title, detail, *headers, ran=False)
+
+
+def refuse_pages_of_others(headers: Mapping[str, str]) -> None:
+    """A web page may not call what its visitor reaches: neither as another origin, nor by a name of its own that it
+    has made lead here (DNS rebinding). Only browsers say where a request comes from.
+    """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        raise Answered(403, "OtherOrigin", f"pages of {origin} may not call")
+    if (origin is not None or "sec-fetch-site" in headers) and not _is_own_host(host):
+        raise Answered(403, "OtherHost", f"pages of {host} may not call: use an address, or localhost")
+
+
+def _is_own_host(host: str) -> bool:
+    """Whether it is one that nobody else can have made lead here."""
+    name = host.rpartition(":")[0] if host.rpartition("]")[2].count(":") else host
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+async def body_of(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Answered(400, "Disconnected", "the body didn't come")
+        part = message.get("body", b"")
+        assert isinstance(part, bytes)
+        size += len(part)
+        if size > limit:
+            raise Answered(413, "TooLarge", f"the body is larger than {limit} octets")
+        parts.append(part)
+        more = bool(message.get("more_body", False))
+    return b"".join(parts)
+
+
+def given(body: bytes, content_type: str, method: Method | None) -> Given:
+    kind = content_type.partition(";")[0].strip().lower()
+    if body and kind != JSON:  # a page of another site may send others without being asked about it
+        raise Answered(415, "NotJson", f"arguments come as {JSON}, and not as {kind or 'nothing in particular'}")
+    try:
+        return arguments_of(body, method)
+    except NotArgumentsError as error:
+        raise Answered(400, "WrongArguments", str(error)) from None
+
+
+def timeout_of(headers: Mapping[str, str]) -> float:
+    text = headers.get(TIMEOUT_HEADER)
+    if text is None:
+        return DEFAULT_PATIENCE
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds > 0:
+        raise Answered(400, "WrongTimeout", f"{TIMEOUT_HEADER} is a number of seconds, and not {text}")
+    return seconds
+
+
+def metadata_of(headers: Mapping[str, str]) -> Mapping[str, str]:
+    found = {name: headers[name] for name in _TOLD if name in headers}
+    for name, value in headers.items():
+        if name.startswith(METADATA_PREFIX):
+            found[name.removeprefix(METADATA_PREFIX)] = value
+    return found

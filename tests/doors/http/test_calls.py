@@ -1,0 +1,369 @@
+"""Calls by HTTP, with httpx and with plain sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import json
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import zerorpc
+from tests.service.running import PATIENCE, eventually, serving
+
+HTTP = "http://127.0.0.1:0"
+
+
+@dataclasses.dataclass
+class Point:
+    x: float
+    y: float = 0.0
+
+
+class Service:
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+        self.free = threading.Event()
+        self.made = 0
+
+    def add(self, a: int, b: int = 2) -> int:
+        """Add two numbers.
+
+        Slowly."""
+        return a + b
+
+    async def move(self, to: Point, *, speed: Decimal = Decimal(1)) -> Point:
+        return Point(to.x * float(speed), to.y)
+
+    def placed(self, a: int, /, b: int, *more: int, **named: int) -> list[Any]:
+        return [a, b, list(more), named]
+
+    def only_placed(self, a: int, b: int = 5, /) -> list[int]:
+        return [a, b]
+
+    def echo(self, it: Any) -> Any:
+        return it
+
+    def octets(self, it: bytes) -> bytes:
+        return it[::-1]
+
+    def many(self) -> dict[str, Any]:
+        return {
+            "day": datetime.date(2026, 11, 28),
+            "set": {1},
+            "id": uuid.UUID(int=7),
+            "complex": 1 + 2j,
+            "array": np.array([[1, 2]], np.float32),
+            "nan": float("nan"),
+            "point": Point(1.0),
+        }
+
+    def opaque(self) -> Any:
+        return object()
+
+    def fail(self) -> None:
+        raise ValueError("no such luck")
+
+    def count(self, stop: int) -> Iterator[int]:
+        for n in range(stop):
+            self.made = n + 1
+            yield n
+
+    async def acount(self, stop: int) -> AsyncIterator[int]:
+        for n in range(stop):
+            yield n
+
+    def breaks(self) -> Iterator[int]:
+        yield 1
+        raise ValueError("broken")
+
+    async def ever(self) -> None:
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            self.cancelled.set()
+
+    async def ever_streams(self) -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.sleep(PATIENCE)
+        finally:
+            self.cancelled.set()
+
+    def held(self) -> str:
+        assert self.free.wait(PATIENCE)
+        return "done"
+
+    def who(self) -> dict[str, Any]:
+        call = zerorpc.current_call()
+        assert call is not None
+        return {"peer": call.peer, "metadata": dict(call.metadata), "remaining": call.remaining()}
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+def http(service: Service) -> Iterator[httpx.Client]:
+    with serving(service, bind=HTTP, name="stage") as server:
+        with httpx.Client(base_url=server.endpoints[0], timeout=PATIENCE) as client:
+            yield client
+
+
+def problem(response: httpx.Response) -> dict[str, Any]:
+    assert response.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = response.json()
+    assert told["status"] == response.status_code
+    return told
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "result"),
+    [
+        ("add", {"a": 3}, 5),
+        ("add", [3, 4], 7),
+        ("add", {"b": 1, "a": 1}, 2),
+        ("move", {"to": {"x": 2}, "speed": "1.5"}, {"x": 3.0, "y": 0.0}),
+        ("placed", {"a": 1, "b": 2}, [1, 2, [], {}]),
+        ("placed", {"a": 1, "b": 2, "more": [3, 4], "c": 5}, [1, 2, [3, 4], {"c": 5}]),
+        ("placed", [1, 2, 3], [1, 2, [3], {}]),
+        ("only_placed", {"a": 1}, [1, 5]),
+        ("only_placed", {"a": 1, "b": 2}, [1, 2]),
+        ("echo", {"it": [1, {"a": None}, "ü", 1.5, True]}, [1, {"a": None}, "ü", 1.5, True]),
+        ("octets", ["YWJj"], "Y2Jh"),
+    ],
+)
+def test_a_call(http: httpx.Client, method: str, arguments: Any, result: Any) -> None:
+    response = http.post(f"/call/{method}", json=arguments)
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    assert response.json() == result
+
+
+def test_values_that_json_lacks_come_in_their_natural_form(http: httpx.Client) -> None:
+    assert http.post("/call/many").json() == {
+        "day": "2026-11-28",
+        "set": [1],
+        "id": str(uuid.UUID(int=7)),
+        "complex": [1.0, 2.0],
+        "array": [[1.0, 2.0]],
+        "nan": None,
+        "point": {"x": 1.0, "y": 0.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "status", "title", "detail", "ran"),
+    [
+        ("add", {"a": "x"}, 400, "InvalidArguments", "add(): a: expected int, got str", False),
+        ("octets", ["no base64"], 400, "InvalidArguments", "octets(): it: expected bytes, got str", False),
+        ("add", {}, 400, "WrongArguments", "missing", False),
+        ("add", {"c": 3}, 400, "WrongArguments", "unexpected keyword argument", False),
+        ("placed", {"a": 1, "b": 2, "more": 3}, 400, "WrongArguments", "more is a list of further arguments", False),
+        ("add", 3, 400, "WrongArguments", 'arguments are a map, {"x": 1}, or a list, [1]', False),
+        ("nothing", [], 404, "UnknownMethod", "nothing", False),
+        ("_zerorpc_list", [], 404, "UnknownMethod", "_zerorpc_list", False),
+        ("fail", [], 500, "ValueError", "no such luck", True),
+        ("opaque", [], 500, "TypeError", "the result of opaque can't be sent: a value of type object", True),
+    ],
+)
+def test_an_error(
+    http: httpx.Client, method: str, arguments: Any, status: int, title: str, detail: str, ran: bool
+) -> None:
+    told = problem(http.post(f"/call/{method}", json=arguments))
+    assert (told["status"], told["title"], told["ran"]) == (status, title, ran)
+    assert detail in told["detail"]
+
+
+def test_what_is_no_call(http: httpx.Client) -> None:
+    assert problem(http.get("/"))["status"] == 404
+    assert problem(http.get("/call/add"))["status"] == 405
+    assert problem(http.post("/call/add", content="{"))["status"] == 415
+    json_type = {"content-type": "application/json; charset=utf-8"}
+    assert "is no JSON" in problem(http.post("/call/add", content="{", headers=json_type))["detail"]
+    deep = problem(http.post("/call/echo", content="[" * 100_000, headers=json_type))
+    assert deep["status"] == 400
+    for wrong in ("x", "0", "-1", "nan"):
+        assert problem(http.post("/call/add", json=[1], headers={"x-zerorpc-timeout": wrong}))["status"] == 400
+    keyed = problem(http.post("/call/add", json=[1], headers={"idempotency-key": "k"}))
+    assert (keyed["status"], keyed["ran"]) == (501, False)
+    assert http.post("/call/add", json=[1]).json() == 3
+
+
+# Streams
+
+
+@pytest.mark.parametrize("method", ["count", "acount"])
+def test_a_stream_comes_line_by_line(http: httpx.Client, method: str) -> None:
+    with http.stream("POST", f"/call/{method}", json=[100]) as response:
+        assert response.headers["content-type"] == "application/x-ndjson"
+        assert [json.loads(line) for line in response.iter_lines()] == list(range(100))
+    with http.stream("POST", f"/call/{method}", json=[0]) as response:
+        assert (response.status_code, response.read()) == (200, b"")
+
+
+def test_a_stream_as_server_sent_events(http: httpx.Client) -> None:
+    response = http.post("/call/count", json=[2], headers={"accept": "text/event-stream"})
+    assert response.headers["content-type"] == "text/event-stream"
+    assert response.text == "data: 0\n\ndata: 1\n\nevent: end\ndata: null\n\n"
+
+
+def test_a_stream_that_breaks(http: httpx.Client) -> None:
+    one, error = [json.loads(line) for line in http.post("/call/breaks").text.splitlines()]
+    assert one == 1
+    assert (error["error"]["title"], error["error"]["detail"]) == ("ValueError", "broken")
+    events = http.post("/call/breaks", headers={"accept": "text/event-stream"}).text
+    assert events.startswith('data: 1\n\nevent: error\ndata: {"error":')
+
+
+def test_no_more_is_made_than_is_read(http: httpx.Client, service: Service) -> None:
+    with http.stream("POST", "/call/count", json=[10_000_000]) as response:
+        lines = response.iter_lines()
+        assert next(lines) == "0"
+    eventually(lambda: service.made > 1)
+    assert service.made < 10_000_000
+
+
+# Callers that wait no longer
+
+
+@pytest.mark.parametrize("method", ["ever", "ever_streams"])
+def test_who_goes_away_cancels(http: httpx.Client, service: Service, method: str) -> None:
+    with pytest.raises(httpx.TimeoutException), http.stream("POST", f"/call/{method}", timeout=0.5) as response:
+        response.read()
+    assert service.cancelled.wait(PATIENCE)
+
+
+def test_a_deadline(http: httpx.Client, service: Service) -> None:
+    told = problem(http.post("/call/ever", headers={"x-zerorpc-timeout": "0.3"}))
+    assert (told["status"], told["title"], told["ran"]) == (504, "TimeoutExpired", None)
+    assert service.cancelled.wait(PATIENCE)
+    assert http.post("/call/who", headers={"x-zerorpc-timeout": "20"}).json()["remaining"] == pytest.approx(20, abs=10)
+
+
+def test_what_a_method_can_know(http: httpx.Client) -> None:
+    headers = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x-zerorpc-meta-tenant": "a"}
+    told = http.post("/call/who", headers=headers).json()
+    assert told["peer"] == "http://127.0.0.1"
+    assert told["metadata"] == {"traceparent": headers["traceparent"], "tenant": "a"}
+
+
+def test_overload(service: Service) -> None:
+    with serving(service, bind=HTTP, pool_size=1, limits=zerorpc.Limits(waiting=1)) as server:
+        endpoint = server.endpoints[0]
+
+        def hold() -> None:
+            held.append(httpx.post(f"{endpoint}/call/held", timeout=PATIENCE).json())
+
+        held: list[str] = []
+        thread = threading.Thread(target=hold)
+        thread.start()
+        eventually(lambda: server._core.running.running == 1)
+        waits = threading.Thread(target=hold)
+        waits.start()
+        eventually(lambda: sum(places.waiting for places in server._core.running._all_places) == 1)
+        told = httpx.post(f"{endpoint}/call/add", json=[1], timeout=PATIENCE)
+        service.free.set()
+        thread.join()
+        waits.join()
+    assert held == ["done", "done"]
+    assert (problem(told)["status"], problem(told)["title"], problem(told)["ran"]) == (503, "ServerOverloaded", False)
+    assert int(told.headers["retry-after"]) >= 1
+
+
+# The server's life
+
+
+def test_what_runs_is_answered_when_the_server_stops(service: Service) -> None:
+    answers: list[Any] = []
+    with serving(service, bind=HTTP, grace=PATIENCE) as server:
+        endpoint = server.endpoints[0]
+
+        def call() -> None:
+            answers.append(httpx.post(f"{endpoint}/call/held", timeout=PATIENCE).json())
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        eventually(lambda: server._core.running.running == 1)
+        server.stop()
+        service.free.set()
+        thread.join()
+    assert answers == ["done"]
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(endpoint)
+
+
+def test_bound_and_unbound_while_serving(service: Service) -> None:
+    with serving(service) as server:
+        (endpoint,) = server.bind(HTTP)
+        assert server.endpoints[1:] == [endpoint]
+        eventually(lambda: httpx.post(f"{endpoint}/call/add", json=[1]).json() == 3)
+        with pytest.raises(zerorpc.AddressInUse):
+            server.bind(endpoint)
+        server.unbind(endpoint)
+        assert len(server.endpoints) == 1
+        with pytest.raises(zerorpc.EndpointError):
+            server.unbind(endpoint)
+
+        def gone() -> bool:
+            try:
+                httpx.get(endpoint)
+            except httpx.TransportError:
+                return True
+            return False
+
+        eventually(gone)
+
+
+@pytest.mark.parametrize("wrong", ["http://", "http://127.0.0.1", "http://127.0.0.1:x", "http://[::1:1"])
+def test_endpoints_that_are_none(wrong: str) -> None:
+    server = zerorpc.Server(Service())
+    with pytest.raises(zerorpc.EndpointError):
+        server.bind(wrong)
+
+
+def test_where_callers_have_to_show_who_they_are_nobody_comes_in_by_http() -> None:
+    server = zerorpc.Server(Service(), plain=zerorpc.Plain(), authenticator=lambda caller: "somebody")
+    with pytest.raises(ValueError, match="can't ask who calls yet, and this server has authenticator, plain"):
+        server.bind(HTTP)
+    with pytest.raises(ValueError, match="mode= does nothing at http"):
+        zerorpc.Server(Service()).bind(HTTP, mode=0o600)
+
+
+def test_a_warning_where_other_machines_reach_it(caplog: pytest.LogCaptureFixture) -> None:
+    server = zerorpc.Server(Service())
+    server.bind("http://0.0.0.0:0")
+    server.close()
+    assert "is open to the network" in caplog.text
+
+
+# Web pages
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://{host}"}, 200),
+        ({"origin": "null"}, 403),
+        ({"host": "evil.example", "origin": "http://evil.example"}, 403),
+        ({"host": "evil.example:80", "sec-fetch-site": "same-origin"}, 403),
+        ({"host": "localhost:80", "sec-fetch-site": "same-origin"}, 200),
+        ({"host": "[::1]:80", "origin": "http://[::1]:80"}, 200),
+        ({"host": "robot.example"}, 200),  # no browser has sent this
+    ],
+)
+def test_pages_of_others_may_not_call(http: httpx.Client, headers: dict[str, str], status: int) -> None:
+    host = http.base_url.netloc.decode()
+    told = {name: value.replace("{host}", host) for name, value in headers.items()}
+    assert http.post("/call/add", json=[1], headers=told).status_code == status
