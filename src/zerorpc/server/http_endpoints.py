@@ -171,7 +171,7 @@ def _check_uvicorn() -> None:
     try:
         import uvicorn  # noqa: F401
     except ImportError:
-        raise NotSupported("http:// needs uvicorn: pip install 'zerorpc[http]'") from None
+        raise NotSupported("http:// needs uvicorn: pip install uvicorn") from None
 
 
 def _listen(text: str) -> _Bound:
