@@ -13,7 +13,15 @@ from tests.zmtp.links import bodies, cuts, encoded, messages, split
 from zerorpc.errors import ProtocolError
 from zerorpc.zmtp import memory
 from zerorpc.zmtp.commands import Command
-from zerorpc.zmtp.frames import Frame, FrameDecoder, Limits, Oversized, encode_delimited, encode_message
+from zerorpc.zmtp.frames import (
+    Frame,
+    FrameDecoder,
+    Limits,
+    Oversized,
+    encode_delimited,
+    encode_message,
+    is_mostly_one_frame,
+)
 
 SMALL = Limits(message=1000, frames=3, command=50)
 LONG_HEAD = b"\x02" + (64).to_bytes(8, "big")
@@ -338,3 +346,26 @@ def test_many_small_messages_in_one_chunk_are_each_copied_once() -> None:
     wire = CountingBytes(encoded([b"", b"x" * 50]) * 10_000)
     assert len(decode(wire)) == 10_000
     assert CountingBytes.copied <= len(wire)
+
+
+# Whether octets are one large frame, for who shares out the turns of a loop
+
+
+SHORT, MORE = bytes((0, 3)) + b"abc", bytes((1, 3)) + b"abc"
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"\x02" + (100).to_bytes(8, "big") + bytes(100), True),
+        (b"\x02" + (1000).to_bytes(8, "big") + bytes(100), True),
+        (b"\x01\x00" + MORE + b"\x02" + (100).to_bytes(8, "big") + bytes(100) + SHORT, True),
+        (b"\x02" + (100).to_bytes(8, "big") + bytes(100) + 10 * SHORT, False),
+        (MORE * 4 + b"\x02" + (100).to_bytes(8, "big") + bytes(100), False),
+        (SHORT * 50, False),
+        (SHORT, False),
+        (b"", False),
+    ],
+)
+def test_what_is_mostly_one_frame(data: bytes, found: bool) -> None:
+    assert is_mostly_one_frame(data, rest=10) is found

@@ -12,7 +12,7 @@ import itertools
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any, TypeAlias, cast
 
@@ -320,6 +320,9 @@ class MemorySocket:
         part = memoryview(data)[:room]
         self._outgoing.put(part)
         return len(part)
+
+    def sendmsg(self, buffers: Iterable[_Octets]) -> int:
+        return self.send(b"".join(buffers))
 
     def recv(self, most: int) -> bytes:
         """Nothing means the end; BlockingIOError when nothing is there yet."""

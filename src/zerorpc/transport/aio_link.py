@@ -17,7 +17,7 @@ from zerorpc.protocol.peer import Peer
 from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.link import C, Link, Owner, T, lost_connection
 from zerorpc.transport.sockets import output_progress
-from zerorpc.zmtp.frames import Frame, FrameDecoder
+from zerorpc.zmtp.frames import Frame, FrameDecoder, is_mostly_one_frame
 
 __all__ = ["AioLink"]
 
@@ -114,7 +114,8 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         self._in_turn = taken = len(data) if now != self._turn else self._in_turn + len(data)
         self._turn = now
         decoder = peer.connection.decoder
-        if taken > _TURN_OCTETS and (decoder.body is None or decoder.missing < len(data)):
+        may_be_many = taken > _TURN_OCTETS and (decoder.body is None or decoder.missing < len(data))
+        if may_be_many and not (decoder.idle and is_mostly_one_frame(data, _SLICE)):
             self._unread = data
             self._take_slices()
             return

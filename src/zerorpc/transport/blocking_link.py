@@ -20,7 +20,11 @@ from zerorpc.zmtp import Frame
 __all__ = ["BlockingLink"]
 
 _UNSENT_HIGH = 1024 * 1024  # octets unsent to one peer above which it gets no further calls
-_READ_MAX = 64 * 1024  # octets a read; the rest of a large frame is read into its place
+# Octets a read; the rest of a large frame is read into its place. A reply with 64 KiB comes in one; memory of more than
+# 128 KiB would come from the system each time.
+_READ_MAX = 96 * 1024
+_IN_ONE_GO_MIN = 16 * 1024  # octets missing of a frame for which it is worth looking again
+_AT_ONCE_MAX = 64  # frames that are sent in one go; Linux takes 1024
 _JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one send is cheaper than several sends
 
 
@@ -96,10 +100,22 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
         except OSError as error:
             self.lose(lost_connection(self.name, error))
             return
-        if data or filled:
-            self.act_on(peer.receive_data(data, now, filled))
-        else:
+        if not data and not filled:
             self.lose(lost_connection(self.name))
+            return
+        self.act_on(peer.receive_data(data, now, filled))
+        if decoder.body is not None and decoder.missing >= _IN_ONE_GO_MIN and not self.closed:
+            self._read_on(now)
+
+    def _read_on(self, now: float) -> None:
+        """Take what is here of a large frame by now: a look costs less than another round of the poll."""
+        decoder = self.peer.connection.decoder
+        try:
+            filled = self.sock.recv_into(decoder.body_room())
+        except OSError:  # nothing yet; what else it is comes again
+            return
+        if filled:
+            self.act_on(self.peer.receive_data(b"", now, filled))
 
     def flush(self) -> None:
         """Send what the peer has to send, as far as the socket takes it; the rest when it is writable again."""
@@ -112,13 +128,14 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
             if self.closed:
                 return
             frames = output
-            if len(output) > 1 and sum(map(len, output)) <= _JOIN_MAX:
+            size = sum(map(len, output))
+            if len(output) > 1 and size <= _JOIN_MAX:
                 output = [b"".join(output)]
-            sent = 0 if self._unsent else self._send(output[0])
+            sent = 0 if self._unsent else self._send(output[0]) if len(output) == 1 else self._send_several(output)
             if sent < 0:
                 connection.output = frames  # of which nothing has left
                 self._lose()
-            elif sent < len(output[0]) or len(output) > 1:
+            elif sent < size:
                 self._keep(output, sent)
         except BaseException:  # Ctrl-C: nobody knows how much of a message is out
             self.peer.writable = False
@@ -127,9 +144,11 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
             raise
 
     def _keep(self, output: list[Frame], sent: int) -> None:
-        """Not all went out at once; ``sent`` octets of the first frame did."""
-        self._unsent.append(memoryview(output[0])[sent:])
-        self._unsent.extend(map(memoryview, output[1:]))
+        """Not all went out at once; ``sent`` octets did."""
+        for frame in output:
+            if sent < len(frame):
+                self._unsent.append(memoryview(frame)[sent:])
+            sent = max(0, sent - len(frame))
         self.unsent = sum(map(len, self._unsent))
         self.write()
 
@@ -164,6 +183,16 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
         """How much the socket took; -1 when it takes nothing any more, and ``_reason`` says why."""
         try:
             return self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._reason = lost_connection(self.name, error)
+            return -1
+
+    def _send_several(self, output: list[Frame]) -> int:
+        """The same for several frames: one by one, each would wake up the other side."""
+        try:
+            return self.sock.sendmsg(output[:_AT_ONCE_MAX])
         except (BlockingIOError, InterruptedError):
             return 0
         except OSError as error:

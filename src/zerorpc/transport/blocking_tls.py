@@ -75,6 +75,9 @@ class TlsBlockingLink(BlockingLink):
         elif not self.closed and (self._unsent or tls.has_output):
             self.write()
 
+    def _send_several(self, output: list[Frame]) -> int:
+        return self._send(output[0])
+
     def write(self) -> None:
         if self._push() or self._reason is None:
             super().write()

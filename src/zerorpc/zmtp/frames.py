@@ -25,6 +25,7 @@ __all__ = [
     "Oversized",
     "encode_delimited",
     "encode_message",
+    "is_mostly_one_frame",
 ]
 
 Frame: TypeAlias = "bytes | bytearray"
@@ -32,8 +33,8 @@ Message: TypeAlias = "list[Frame]"
 
 _MORE, _LONG, _COMMAND = 0x01, 0x02, 0x04
 _BODY_FIRST = 16 * 1024  # octets of memory for the body of a long frame, however little of it is here
-# and how many times what is here: the 256,000 octets that uvloop reads first make room for 1 MiB
-_BODY_AHEAD = 8
+# and how many times what is here: the 96 KiB that a blocking client reads first make room for 1 MiB, and a little more
+_BODY_AHEAD = 11
 _HEAD = 4096  # octets that are kept of a frame that is too large: with them whoever waits for an answer can be told
 _PASSED_OVER_MAX = 2**31  # octets of such a frame; more ends the connection, which would bring nothing else for long
 SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
@@ -253,6 +254,19 @@ class FrameDecoder:
             self._message_size = 0
         elif len(self._parts) >= self._limits.frames:
             raise ProtocolError(f"a message of more than {self._limits.frames} frames")
+
+
+def is_mostly_one_frame(data: bytes, rest: int) -> bool:
+    """Whether octets that begin with a frame have, after a few short ones, one long frame and at most ``rest`` more."""
+    position, last = 0, len(data) - 9
+    for _ in range(4):  # a delimiter, an event and its first buffer
+        if position > last:
+            return False
+        flags = data[position]
+        if flags & _LONG:
+            return position + 9 + int.from_bytes(data[position + 1 : position + 9], "big") >= len(data) - rest
+        position += 2 + data[position + 1]
+    return False
 
 
 def encode_message(parts: Sequence[Frame], out: list[Frame]) -> None:
