@@ -145,7 +145,7 @@ def test_a_body_grows_with_what_arrives() -> None:
         room[:] = b"x" * len(room)
         room.release()
         decoder.body_filled(rooms[-1], out)  # type: ignore[arg-type]
-    assert rooms == [16_383, 7 * 16_384, 7 * 131_072]
+    assert rooms == [16_383, 10 * 16_384, size - 11 * 16_384]
     assert out == [[b"x" * size]]
 
 
