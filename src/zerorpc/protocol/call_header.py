@@ -56,7 +56,7 @@ def read_call_header(raw: Raw, event: Buffer = b"") -> CallHeader:
     """Decode the key's value, in an event. Raises ValueError, which says what is wrong with it."""
     try:
         if isinstance(event, FramedEvent):
-            header = msgspec.msgpack.Decoder(CallHeader, ext_hook=hook_with(event.buffers)).decode(raw)
+            header = msgspec.msgpack.decode(raw, type=CallHeader, ext_hook=hook_with(event.buffers))
         else:
             header = _decoder.decode(raw)
     except DECODE_ERRORS as error:

@@ -284,7 +284,7 @@ def _decode_framed(data: FramedEvent, values_max: int) -> WireEvent | BadEvent:
     problem = problem_beside(data, plain, values_max)
     if problem is None:
         try:
-            event: WireEvent = msgspec.msgpack.Decoder(WireEvent, ext_hook=hook_with(data.buffers)).decode(plain)
+            event: WireEvent = msgspec.msgpack.decode(plain, type=WireEvent, ext_hook=hook_with(data.buffers))
             return event
         except DECODE_ERRORS as error:
             problem = f"the arguments can't be decoded: {problem_of(error)}"

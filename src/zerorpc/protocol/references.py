@@ -87,7 +87,8 @@ def borrowing(kind: Any, borrow: Borrow, data: bytes | bytearray) -> Any:
     def hook(code: int, octets: memoryview) -> object:
         return borrow(_read(octets)) if code == REFERENCE else value(code, octets)
 
-    return Decoder(kind, ext_hook=hook).decode(bytes(data) if isinstance(data, FramedEvent) else data)
+    plain = bytes(data) if isinstance(data, FramedEvent) else data
+    return msgspec.msgpack.decode(plain, type=kind, ext_hook=hook)
 
 
 _fields_decoder = Decoder(tuple[int, str | None])

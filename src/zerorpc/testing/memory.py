@@ -322,7 +322,14 @@ class MemorySocket:
         return len(part)
 
     def sendmsg(self, buffers: Iterable[_Octets]) -> int:
-        return self.send(b"".join(buffers))
+        sent = 0
+        for each in buffers:
+            if sent and not self._outgoing.room:
+                break
+            sent += (took := self.send(each))
+            if took < len(each):
+                break
+        return sent
 
     def recv(self, most: int) -> bytes:
         """Nothing means the end; BlockingIOError when nothing is there yet."""

@@ -15,7 +15,7 @@ from zerorpc.errors import LostRemote
 from zerorpc.logs import Logger, Sparing
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.dialer import LEAVING, Dialer
-from zerorpc.transport.link import C, Link, Owner, T, lost_connection
+from zerorpc.transport.link import C, Link, Owner, T, are_joined, lost_connection
 from zerorpc.transport.sockets import output_progress
 from zerorpc.zmtp.frames import Frame, FrameDecoder, is_mostly_one_frame
 
@@ -25,7 +25,6 @@ logger: Logger = Logger("zerorpc.transport")
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
-_JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one write is cheaper than handing over many
 _TURN_OCTETS = 64 * 1024  # octets of one peer that are taken in one turn of the loop; uvloop would read 8 MB
 _TURN_SECONDS = 0.005  # and how long that may take,
 _SLICE = 4 * 1024  # looked at after so many: a hostile peer has 1,000 messages in them
@@ -303,7 +302,7 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
 
 
 def _write_all(transport: asyncio.Transport, output: list[Frame]) -> None:
-    if sum(map(len, output)) <= _JOIN_MAX:
+    if are_joined(len(output), sum(map(len, output))):
         transport.write(b"".join(output))
     elif not transport.is_closing():  # asyncio's writelines() doesn't look, since Python 3.12
         transport.writelines(output)

@@ -13,7 +13,7 @@ from zerorpc.protocol.channel import ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.transport.dialer import LEAVING, Dialer
 from zerorpc.transport.endpoints import address_text
-from zerorpc.transport.link import Link, Owner, lost_connection
+from zerorpc.transport.link import Link, Owner, are_joined, lost_connection
 from zerorpc.transport.sockets import output_progress
 from zerorpc.zmtp import Frame
 
@@ -25,7 +25,6 @@ _UNSENT_HIGH = 1024 * 1024  # octets unsent to one peer above which it gets no f
 _READ_MAX = 96 * 1024
 _IN_ONE_GO_MIN = 16 * 1024  # octets missing of a frame for which it is worth looking again
 _AT_ONCE_MAX = 64  # frames that are sent in one go; Linux takes 1024
-_JOIN_MAX = 128 * 1024  # octets up to which joining buffers for one send is cheaper than several sends
 
 
 class Polled(Protocol):
@@ -129,7 +128,7 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
                 return
             frames = output
             size = sum(map(len, output))
-            if len(output) > 1 and size <= _JOIN_MAX:
+            if len(output) > 1 and are_joined(len(output), size):
                 output = [b"".join(output)]
             sent = 0 if self._unsent else self._send(output[0]) if len(output) == 1 else self._send_several(output)
             if sent < 0:
