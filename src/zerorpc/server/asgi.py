@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from zerorpc.doors.http.asgi_messages import Message, Receive, Send
 from zerorpc.errors import Closed
+from zerorpc.server.http_endpoints import check_open_to_all
 from zerorpc.server.life import State
 from zerorpc.server.server import Server
 from zerorpc.shown import message_of
@@ -27,7 +28,10 @@ def asgi(server: Server) -> App:
     What HTTP callers may do is as at ``http://`` endpoints, below where it is mounted: ``POST /call/METHOD``, ``GET
     /openapi.json``. Whoever reaches the program can call: ask who it is before. Requests raise RuntimeError when the
     server runs on another loop or thread, and Closed once it is closed.
+
+    Raises ValueError for a server that has an ``authenticator``, ``curve`` or ``plain``.
     """
+    check_open_to_all(server._core.settings, "zerorpc.asgi")
     return _Mounted(server)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from math import ceil
 from typing import Any, NamedTuple, Protocol
 
 from zerorpc.doors.http.door import HttpDoor
@@ -17,9 +18,9 @@ from zerorpc.settings import ServerSettings
 from zerorpc.transport.endpoints import Endpoint, parse, resolve
 from zerorpc.transport.unix_sockets import BACKLOG, naming
 
-__all__ = ["HttpEndpoints"]
+__all__ = ["HttpEndpoints", "check_open_to_all"]
 
-_ENDS_WITHIN = 1  # s that connections get to end, when what runs has had its grace already
+_AFTER_GRACE = 1  # s that connections get to end, when what runs has had its grace
 
 
 class _Bound(NamedTuple):
@@ -32,6 +33,8 @@ class Hub(Protocol):
     """Of the server's other endpoints."""
 
     on_bound: Callable[[list[Any]], None] | None
+
+    def check_changeable(self) -> None: ...
 
 
 class Service(Protocol):
@@ -55,7 +58,7 @@ class HttpEndpoints:
         self._settings = service.settings
         self._service = service
         self._bound: dict[str, _Bound] = {}
-        self._serving: dict[str, _Serving] = {}
+        self._serving: dict[_Bound, _Serving] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -67,7 +70,8 @@ class HttpEndpoints:
     def bind(self, endpoint: str) -> list[str]:
         """Listen. Raises NotSupported without uvicorn, Closed, and what other endpoints raise."""
         _check_uvicorn()
-        self._check_open_to_all(endpoint)
+        self._service.hub.check_changeable()
+        check_open_to_all(self._settings, endpoint)
         bound = _listen(endpoint)
         with self._lock:
             if self._closed:
@@ -79,13 +83,6 @@ class HttpEndpoints:
         if (tell := self._service.hub.on_bound) is not None:
             tell([bound])
         return [bound.endpoint]
-
-    def _check_open_to_all(self, endpoint: str) -> None:
-        """Nobody is let in unasked where others have to show who they are."""
-        settings = self._settings
-        asked = [name for name in ("authenticator", "curve", "plain") if getattr(settings, name) is not None]
-        if asked:
-            raise ValueError(f"{endpoint} can't ask who calls yet, and this server has {', '.join(asked)}")
 
     def unbind(self, endpoint: str) -> None:
         """Listen no more; requests that run there are answered."""
@@ -108,10 +105,10 @@ class HttpEndpoints:
 
     def _serve(self, bound: _Bound) -> None:
         if self._bound.get(bound.endpoint) is bound and not self._closed:
-            self._serving[bound.endpoint] = _Serving(self.door, bound.socket)
+            self._serving[bound] = _Serving(self.door, bound.socket, self._settings.grace)
 
     def _leave(self, bound: _Bound) -> None:
-        serving = self._serving.get(bound.endpoint)
+        serving = self._serving.get(bound)
         if serving is not None:
             serving.leave()
 
@@ -132,14 +129,14 @@ class HttpEndpoints:
             self._closed = True
             bound, self._bound = self._bound, {}
         for each in bound.values():
-            if each.endpoint not in self._serving:
+            if each not in self._serving:
                 each.socket.close()
 
 
 class _Serving:
     """uvicorn at one socket."""
 
-    def __init__(self, door: HttpDoor, sock: socket.socket) -> None:
+    def __init__(self, door: HttpDoor, sock: socket.socket, grace: float) -> None:
         import uvicorn
 
         class Server(uvicorn.Server):
@@ -155,7 +152,7 @@ class _Serving:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=_ENDS_WITHIN,
+            timeout_graceful_shutdown=ceil(grace) + _AFTER_GRACE,
         )
         self._server = Server(config)
         self._task = asyncio.ensure_future(self._server.serve(sockets=[sock]))
@@ -165,6 +162,13 @@ class _Serving:
 
     async def ended(self) -> None:
         await asyncio.wait([self._task])
+
+
+def check_open_to_all(settings: ServerSettings, where: str) -> None:
+    """Nobody is let in unasked where others have to show who they are. Raises ValueError."""
+    asked = [name for name in ("authenticator", "curve", "plain") if getattr(settings, name) is not None]
+    if asked:
+        raise ValueError(f"{where} can't ask who calls yet, and this server has {', '.join(asked)}")
 
 
 def _check_uvicorn() -> None:

@@ -144,11 +144,15 @@ class AioHub(Hub):
         for listener in self.listeners.values():
             listener.close()
 
-    def _expand(self, endpoint: object, resolve: bool) -> list[object]:
+    def check_changeable(self) -> None:
+        """Raises RuntimeError where its endpoints have to stay as they are."""
         if os.getpid() != forks.pid:
             forks.catch_up()
         if self._sealed and not self.closed:
             raise RuntimeError("with several processes, endpoints can't be changed once run() has begun")
+
+    def _expand(self, endpoint: object, resolve: bool) -> list[object]:
+        self.check_changeable()
         return super()._expand(endpoint, resolve)
 
     def _check_open(self) -> None:

@@ -83,3 +83,8 @@ def test_a_server_that_runs_elsewhere() -> None:
                     await http.post("/call/add", json=[1, 1])
 
         run(act())
+
+
+def test_where_callers_have_to_show_who_they_are() -> None:
+    with pytest.raises(ValueError, match=r"zerorpc\.asgi can't ask who calls yet, and this server has authenticator"):
+        zerorpc.asgi(zerorpc.Server(Service(), authenticator=lambda caller: "somebody"))

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import datetime
 import json
+import signal
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, eventually, serving
+from tests.service.running import PATIENCE, Program, eventually, serving
 
 HTTP = "http://127.0.0.1:0"
 
@@ -350,6 +351,36 @@ def test_a_warning_where_other_machines_reach_it(caplog: pytest.LogCaptureFixtur
     server.bind("http://0.0.0.0:0")
     server.close()
     assert "is open to the network" in caplog.text
+
+
+PROCESSES = """
+import os, sys, zerorpc
+class Service:
+    def pid(self):
+        return os.getpid()
+    def ever(self):
+        import time
+        time.sleep(30)
+server = zerorpc.Server(Service(), processes=2, grace=0.1)
+print(*server.bind("http://127.0.0.1:0"), flush=True)
+server.run()
+"""
+
+
+def test_several_processes() -> None:
+    with Program(PROCESSES) as program:
+        endpoint = program.line()
+
+        def pids() -> set[int]:
+            return {httpx.post(f"{endpoint}/call/pid", timeout=PATIENCE).json() for _ in range(5)}
+
+        found: set[int] = set()
+        eventually(lambda: len(found.update(pids()) or found) == 2)  # type: ignore[func-returns-value]
+        assert program.process.pid not in found
+        program.signal(signal.SIGTERM)
+        assert program.end()[0] == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(endpoint)
 
 
 # Web pages
