@@ -60,6 +60,7 @@ def returning(annotation: object) -> Callable[[], Any]:
         (Point, "Point"),
         (list[Point], "list[Point]"),
         (Colour, "Colour"),
+        (complex, "complex"),
         (Camera, "Camera"),
         (Any, ""),
         (object, "object"),

@@ -49,6 +49,13 @@ class Motor:
 
 POINT = {"$ref": "#/$defs/Point"}
 WHEN = {"type": "string", "format": "date-time"}
+
+
+class Bits(enum.Flag):
+    A = 1
+    B = 2
+
+
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 TOLD: list[tuple[Any, Any]] = [
     (int, WHOLE),
@@ -77,7 +84,10 @@ TOLD: list[tuple[Any, Any]] = [
     (pathlib.Path, TEXT),
     (pathlib.Path | int, {"anyOf": [TEXT, WHOLE]}),
     (collections.deque, {"type": "array"}),
-    (complex, NUMBER),
+    (complex, {"type": "number", "format": "complex"}),
+    (np.complex64, {"type": "number", "format": "complex"}),
+    (np.int8, WHOLE),
+    (Bits, {"title": "Bits", "type": "integer"}),
     (np.float32, NUMBER),
     (NDArray[np.float32], {"type": "array", "x-numpy": "float32"}),
     (NDArray[np.bool_], {"type": "array", "x-numpy": "bool_"}),

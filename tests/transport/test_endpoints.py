@@ -57,6 +57,8 @@ def test_abstract_ipc() -> None:
         ("ipc://", "nothing after the scheme"),
         ("inproc://", "nothing after the scheme"),
         ("udp://host:1", "unknown scheme 'udp'"),
+        ("http://host:1", "only a server's bind() takes http://"),
+        ("https://host:1", "only a server's bind() takes http://"),
         ("TCP://host:1", "unknown scheme 'TCP'"),
         ("://host:1", "unknown scheme ''"),
         ("tcp://host", "no port"),

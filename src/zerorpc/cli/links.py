@@ -65,7 +65,7 @@ def _bind(socket: Linkable, endpoint: str, arguments: Arguments) -> list[str]:
 
 def _port_is_chosen(endpoint: str) -> bool:
     """Whether the system chooses the port, so that the endpoint as typed tells nobody where to connect."""
-    return endpoint.startswith(("tcp://", "tls+tcp://")) and endpoint.endswith((":0", ":*"))
+    return endpoint.startswith(("tcp://", "tls+tcp://", "http://")) and endpoint.endswith((":0", ":*"))
 
 
 def _asks_who(endpoint: str, arguments: Arguments) -> bool:

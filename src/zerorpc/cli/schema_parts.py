@@ -19,7 +19,8 @@ FORMATS = {
     "duration": "timedelta",
     "uuid": "UUID",
     "decimal": "Decimal",
-}  # of texts, as Python's types
+    "complex": "complex",
+}  # of texts and numbers, as Python's types
 PLAIN = {"boolean": "bool", "integer": "int", "number": "float", "string": "str"}
 NUMPY = "x-numpy"  # of an array of NumPy's: the type of its numbers
 

@@ -99,6 +99,8 @@ def _of_one_type(one: Typed, other: Typed, walk: _Walk) -> str | None:
     if allowed is not None or (kinds[0] != kinds[1] and kinds != ("integer", "number")):
         return _not(one, other)
     for word in _EXACT:
+        if word == "uniqueItems" and other.is_new:  # a parameter that is a set takes a list, and the other way round
+            continue
         if here.get(word) != there.get(word):
             return _not(one, other) if _shown(here) != _shown(there) else _became(one, other, word)
     if kinds[0] == "array":

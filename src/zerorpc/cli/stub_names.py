@@ -30,7 +30,7 @@ _MODULES = {
     "NDArray": "numpy.typing",
     **dict.fromkeys(NUMPY_SCALARS, "numpy"),
 }
-_BUILTINS = ("bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple")
+_BUILTINS = ("bool", "bytes", "complex", "dict", "float", "int", "list", "set", "str", "tuple")
 
 
 class Names:

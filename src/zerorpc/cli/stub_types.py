@@ -94,7 +94,7 @@ class Types:
         if kind == "string":
             plain = FORMATS.get(str(schema.get("format")), "bytes" if "contentEncoding" in schema else "str")
             return self._names.imported(plain)
-        return self._names.imported(PLAIN.get(str(kind), "Any"))
+        return self._names.imported(FORMATS.get(str(schema.get("format")), PLAIN.get(str(kind), "Any")))
 
     def _of_array(self, schema: Schema, at: _Place) -> str:
         parts = sequence(schema.get("prefixItems"))

@@ -42,7 +42,7 @@ def _of_kind(schema: Schema, depth: int) -> str:
     if kind == "string":
         return FORMATS.get(str(schema.get("format")), "bytes" if "contentEncoding" in schema else "str")
     if isinstance(kind, str):
-        return PLAIN.get(kind, UNKNOWN)
+        return FORMATS.get(str(schema.get("format")), PLAIN.get(kind, UNKNOWN))
     described = schema.get("description")  # "a Camera", of a class that has no schema
     return described[2:] if isinstance(described, str) and described[:2] == "a " and " " not in described[2:] else ""
 

@@ -179,7 +179,10 @@ def _check_uvicorn() -> None:
 
 
 def _listen(text: str) -> _Bound:
-    parsed = parse(f"tcp://{text.partition('://')[2].rstrip('/')}")
+    try:
+        parsed = parse(f"tcp://{text.partition('://')[2].rstrip('/')}")
+    except EndpointError as error:
+        raise EndpointError(text, error.reason, malformed=error.malformed) from None
     endpoint = Endpoint("http", text, parsed.host, parsed.port)
     family, address = resolve(parsed, passive=True)[0]
     sock: Any = socket.socket(family, socket.SOCK_STREAM)

@@ -108,6 +108,8 @@ def _of(annotation: object, definitions: dict[str, object]) -> Any:
         return _of_pydantic(annotation, definitions)
     if "numpy" in str(getattr(get_origin(annotation), "__module__", "")):  # msgspec would drop what is in its brackets
         return _of_other(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Flag):  # its members may be put together
+        return {"title": annotation.__name__, "type": "integer"}
     translated = with_limits(annotation)
     try:
         (schema,), found = msgspec.json.schema_components(
@@ -132,11 +134,15 @@ def _of_other(kind: object) -> dict[str, Any]:
     if not names.isdisjoint(_STRINGS):
         return {"type": "string"}
     if origin.__module__.partition(".")[0] == "numpy":
-        return {"type": "array", NUMPY: _scalar_of(kind)} if "ndarray" in names else {"type": "number"}
+        if "ndarray" in names:
+            return {"type": "array", NUMPY: _scalar_of(kind)}
+        if "complexfloating" in names:
+            return {"type": "number", "format": "complex"}
+        return {"type": "integer" if "integer" in names else "number"}
     if "deque" in names:
         return {"type": "array"}
     if origin is complex:
-        return {"type": "number"}
+        return {"type": "number", "format": "complex"}  # or a list of its two parts
     return {"description": f"a {origin.__name__}"}
 
 

@@ -61,6 +61,8 @@ def parse(text: object) -> Endpoint:
             return _parse_ipc(text, rest)
         case "inproc":
             return Endpoint("inproc", text, path=rest)
+        case "http" | "https":
+            raise _malformed(text, "only a server's bind() takes http://, for callers that aren't zerorpc's")
     raise _malformed(text, f"unknown scheme {scheme!r}")
 
 
