@@ -9,7 +9,7 @@ import json
 import signal
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -55,6 +55,25 @@ class Service:
 
     def octets(self, it: bytes) -> bytes:
         return it[::-1]
+
+    def total(self, numbers: Iterator[int]) -> int:
+        return sum(numbers)
+
+    @zerorpc.rep
+    def kept(self) -> Iterator[int]:
+        yield 1
+
+    @zerorpc.on_loop
+    def quick(self, day: datetime.date) -> datetime.date:
+        return day
+
+    @staticmethod
+    @zerorpc.process
+    def apart(day: datetime.date, octets: bytes) -> list[Any]:
+        return [day, octets]
+
+    def borrows(self, function: Callable[[int], int]) -> int:
+        return function(1)
 
     def many(self) -> dict[str, Any]:
         return {
@@ -148,6 +167,10 @@ def problem(response: httpx.Response) -> dict[str, Any]:
         ("only_placed", {"a": 1, "b": 2}, [1, 2]),
         ("echo", {"it": [1, {"a": None}, "ü", 1.5, True]}, [1, {"a": None}, "ü", 1.5, True]),
         ("octets", ["YWJj"], "Y2Jh"),
+        ("total", {"numbers": [1, 2, 3]}, 6),
+        ("kept", [], [1]),
+        ("quick", {"day": "2026-11-28"}, "2026-11-28"),
+        ("apart", {"day": "2026-11-28", "octets": "YWJj"}, ["2026-11-28", "YWJj"]),
     ],
 )
 def test_a_call(http: httpx.Client, method: str, arguments: Any, result: Any) -> None:
@@ -177,6 +200,7 @@ def test_values_that_json_lacks_come_in_their_natural_form(http: httpx.Client) -
         ("add", {"c": 3}, 400, "WrongArguments", "unexpected keyword argument", False),
         ("placed", {"a": 1, "b": 2, "more": 3}, 400, "WrongArguments", "more is a list of further arguments", False),
         ("add", 3, 400, "WrongArguments", 'arguments are a map, {"x": 1}, or a list, [1]', False),
+        ("borrows", [1], 400, "InvalidArguments", "expected a function, got int", False),
         ("nothing", [], 404, "UnknownMethod", "nothing", False),
         ("_zerorpc_list", [], 404, "UnknownMethod", "_zerorpc_list", False),
         ("fail", [], 500, "ValueError", "no such luck", True),
