@@ -36,6 +36,24 @@ def test_on_a_terminal(tmp_path: Path) -> None:
             terminal.end()
 
 
+def test_of_how_much_is_not_known(tmp_path: Path) -> None:
+    seen = threading.Event()
+
+    def scan() -> None:
+        zerorpc.progress(5, None, "x" * 1000)
+        seen.wait(PATIENCE)
+
+    with serving({"scan": scan}) as server:
+        terminal = Terminal(str(SCRIPTS / "zerorpc"), server.endpoints[0], "scan", folder=tmp_path, COLUMNS="80")
+        try:
+            terminal.wait_for(r"0:00:\d\d 5 x+…")
+            seen.set()
+            assert terminal.finish() == 0
+            assert "5%" not in terminal.shown
+        finally:
+            terminal.end()
+
+
 def test_a_stream_that_reports_later_than_its_first_item(tmp_path: Path) -> None:
     """The bar goes when items begin to come, and does not come back."""
 

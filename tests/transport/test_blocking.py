@@ -766,3 +766,25 @@ def test_a_forked_child_does_not_keep_a_connection_open_that_was_just_being_made
     with Program(UNDERWAY.format(connect=UNDERWAYS[how])) as program:
         code, out, err = program.end()
     assert (code, out) == (0, "closed\n"), err
+
+
+class WithoutSendmsg:
+    """A socket as Windows has it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "sendmsg":
+            raise AttributeError(name)
+        return getattr(self._sock, name)
+
+
+def test_a_system_without_sendmsg() -> None:
+    """The frames of a large request go one by one."""
+    octets = bytes(range(256)) * 4096
+    with serving({"echo": lambda value: value}) as server, zerorpc.Client(server.endpoints[0]) as client:
+        assert client.echo(1) == 1
+        (link,) = client._core.hub.links.values()
+        link.sock = WithoutSendmsg(link.sock)  # type: ignore[assignment]
+        assert client.echo(octets) == octets

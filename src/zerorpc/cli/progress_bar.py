@@ -40,14 +40,11 @@ def bar(first: Callable[[], object]) -> Iterator[Callable[[float, float | None, 
             if not shown:
                 first()
                 shown.append(_made())
-                shown[0].add_task("")
+                shown[0].add_task("", total=None)
                 shown[0].start()
-            shown[0].update(
-                shown[0].task_ids[0],
-                completed=done,
-                total=total,
-                description=line(text, longest=shown[0].console.width // 3),
-            )
+            told = text if total is not None else f"{done:g} {text}"  # there is no percentage then
+            described = line(told, longest=shown[0].console.width // 3)
+            shown[0].update(shown[0].task_ids[0], completed=done, total=total, description=described)
 
     try:
         yield report

@@ -189,7 +189,9 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
             return -1
 
     def _send_several(self, output: list[Frame]) -> int:
-        """The same for several frames: one by one, each would wake up the other side."""
+        """The same for several frames: one by one, each would wake up the other side. Windows has no sendmsg."""
+        if not hasattr(self.sock, "sendmsg"):
+            return self._send(output[0])
         try:
             return self.sock.sendmsg(output[:_AT_ONCE_MAX])
         except (BlockingIOError, InterruptedError):
