@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, Program, eventually, serving
+from tests.service.running import PATIENCE, Program, eventually, eventually_async, run, serving
 
 HTTP = "http://127.0.0.1:0"
 
@@ -331,6 +331,23 @@ def test_what_runs_is_answered_when_the_server_stops(service: Service) -> None:
     assert answers == ["done"]
     with pytest.raises(httpx.ConnectError):
         httpx.get(endpoint)
+
+
+def test_probes(service: Service) -> None:
+    async def act() -> None:
+        server = zerorpc.Server(service, grace=PATIENCE)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(zerorpc.asgi(server)), base_url="http://h") as http:
+            assert [(await http.get(path)).status_code for path in ("/livez", "/readyz")] == [200, 200]
+            held = asyncio.ensure_future(http.post("/call/held"))
+            await eventually_async(lambda: running(server) == 1)
+            server.stop()
+            await eventually_async(lambda: server._core.running.stopping)
+            assert [(await http.get(path)).status_code for path in ("/livez", "/readyz")] == [200, 503]
+            assert problem(await http.post("/call/add", json=[1]))["title"] == "ServerStopping"
+            service.free.set()
+            assert (await held).json() == "done"
+
+    run(act())
 
 
 def test_bound_and_unbound_while_serving(service: Service) -> None:

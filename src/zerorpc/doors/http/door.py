@@ -17,6 +17,7 @@ from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import (
     JSON,
+    TEXT,
     Answered,
     body_of,
     given,
@@ -47,14 +48,25 @@ class HttpDoor:
         request = Request.of(scope)
         try:
             refuse_pages_of_others(request.headers)
-            if request.path == "/openapi.json" and request.method in ("GET", "HEAD"):
-                await send_whole(send, 200, JSON, encode(openapi(self._registry)))
+            if request.method in ("GET", "HEAD") and (page := self._page(request.path)) is not None:
+                await send_whole(send, *page)
                 return
             invocation = await self._invocation(request, receive)
         except Answered as answer:
             await send_problem(send, answer.problem)
             return
         await self._run(invocation, receive, send, request.headers.get("accept", ""))
+
+    def _page(self, path: str) -> tuple[int, str, bytes] | None:
+        """What is there to look at: the status, of which type it is, and the body. None for nothing.
+
+        ``/livez`` and ``/readyz`` are what Kubernetes calls them: a server that stops still lives.
+        """
+        if path == "/openapi.json":
+            return 200, JSON, encode(openapi(self._registry))
+        if path == "/livez" or (path == "/readyz" and not self._runners().stopping):
+            return 200, TEXT, b"ok\n"
+        return (503, TEXT, b"stopping\n") if path == "/readyz" else None
 
     async def _invocation(self, request: Request, receive: Receive) -> HttpInvocation:
         """Raises Answered for what is no call."""

@@ -11,9 +11,9 @@ from zerorpc.doors.http.invocation import DEFAULT_PATIENCE
 from zerorpc.doors.http.problems import Problem
 from zerorpc.service.methods import Method
 
-__all__ = ["JSON", "Answered", "body_of", "given", "metadata_of", "refuse_pages_of_others", "timeout_of"]
+__all__ = ["JSON", "TEXT", "Answered", "body_of", "given", "metadata_of", "refuse_pages_of_others", "timeout_of"]
 
-JSON = "application/json"
+JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 TIMEOUT_HEADER = "x-zerorpc-timeout"  # seconds that the caller waits
 METADATA_PREFIX = "x-zerorpc-meta-"
 _TOLD = ("traceparent", "tracestate", "baggage")  # headers that are metadata of the call under their own name
