@@ -23,6 +23,7 @@ from tests.client.ways import EACH_WAY, EITHER_CLIENT, Way
 from tests.service.running import PATIENCE, RawPeer, eventually, on_thread, serving
 from zerorpc.protocol.events import decode
 from zerorpc.protocol.packing import Forms
+from zerorpc.protocol.values import value_of
 from zerorpc.zmtp import SocketType
 
 ALL = {**NATURAL, **NUMBERS}
@@ -375,6 +376,12 @@ def test_what_its_function_raises_harms_no_other_call(endpoint: str, way: Way, e
     with pytest.raises(zerorpc.ProtocolError, match=f"extension type 61 can't be read: {error.__name__}"):
         way(endpoint, lambda client: client.harmful())
     assert way(endpoint, lambda client: client.echo(1)) == 1
+
+
+def test_ctrl_c_in_its_function_is_ctrl_c() -> None:
+    Harmful.error = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        value_of(61, memoryview(b"\x01"))
 
 
 def test_an_enum_that_is_registered(endpoint: str) -> None:

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import httpx
@@ -100,6 +101,16 @@ class Service:
     async def acount(self, stop: int) -> AsyncIterator[int]:
         for n in range(stop):
             yield n
+
+    def breaks_at_once(self) -> Iterator[int]:
+        raise ValueError("broken")
+        yield
+
+    def odd(self) -> list[Any]:
+        class Text(str):
+            __slots__ = ()
+
+        return [Text("a"), memoryview(b"abc"), memoryview(b"abcd").cast("B", (2, 2)), Fraction(1, 2).numerator]
 
     def breaks(self) -> Iterator[int]:
         yield 1
@@ -246,6 +257,21 @@ def test_a_stream_as_server_sent_events(http: httpx.Client) -> None:
     response = http.post("/call/count", json=[2], headers={"accept": "text/event-stream"})
     assert response.headers["content-type"] == "text/event-stream"
     assert response.text == "data: 0\n\ndata: 1\n\nevent: end\ndata: null\n\n"
+
+
+def test_a_stream_that_breaks_before_its_first_item(http: httpx.Client) -> None:
+    told = problem(http.post("/call/breaks_at_once"))
+    assert (told["status"], told["title"]) == (500, "ValueError")
+
+
+def test_odd_values(http: httpx.Client) -> None:
+    assert http.post("/call/odd").json() == ["a", "YWJj", [[97, 98], [99, 100]], 1]
+
+
+def test_a_body_that_is_too_large(service: Service) -> None:
+    with serving(service, bind=HTTP, limits=zerorpc.Limits(message=1000)) as server:
+        told = problem(httpx.post(f"{server.endpoints[0]}/call/echo", json=["x" * 2000], timeout=PATIENCE))
+    assert (told["status"], told["ran"]) == (413, False)
 
 
 def test_a_stream_that_breaks(http: httpx.Client) -> None:

@@ -58,12 +58,7 @@ async def _send_stream(send: Send, invocation: HttpInvocation, part: bytes | Non
             await send({"type": "http.response.body", "body": form(part, ""), "more_body": True})
         elif invocation.problem is not None:
             await send({"type": "http.response.body", "body": form(_as_error(part), "error"), "more_body": True})
-        try:
-            part = await reply.take()
-        except TimeoutError:
-            late = _as_error(_too_late(invocation).body)
-            await send({"type": "http.response.body", "body": form(late, "error"), "more_body": True})
-            break
+        part = await reply.take()
     await send({"type": "http.response.body", "body": form(b"null", "end") if kind == EVENTS else b""})
 
 
