@@ -35,8 +35,6 @@ def _natural(value: Any) -> Any:
     """What msgspec asks for a type that it doesn't know. Raises TypeError."""
     if isinstance(value, complex):
         return [value.real, value.imag]
-    if isinstance(value, memoryview):
-        return value.tolist() if value.format != "B" or value.ndim != 1 else bytes(value)
     if type(value).__module__ in ("numpy", "array") and hasattr(value, "tolist"):
         return value.tolist()
     for base in (str, int, float):
