@@ -52,6 +52,14 @@ def test_what_is_no_event_is_dropped_and_the_next_is_not() -> None:
     assert [event.name for event, _ in received] == ["news"]
 
 
+def test_who_wants_to_is_told_why_an_event_is_left_out() -> None:
+    _, puller = joined(SocketType.PUSH, SocketType.PULL)
+    told: list[str] = []
+    puller.on_unreadable = told.append
+    assert puller.receive_data(encoded([pack([{"message_id": b"id"}, 5, []])]), 1.0) == []
+    assert len(told) == 1
+
+
 def test_the_tap_sees_events_go_and_come() -> None:
     seen: list[tuple[str, bytes]] = []
     pusher, puller = joined(SocketType.PUSH, SocketType.PULL)
