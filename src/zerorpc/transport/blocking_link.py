@@ -99,12 +99,12 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
         except OSError as error:
             self.lose(lost_connection(self.name, error))
             return
-        if not data and not filled:
+        if data or filled:
+            self.act_on(peer.receive_data(data, now, filled))
+            if decoder.body is not None and decoder.missing >= _IN_ONE_GO_MIN and not self.closed:
+                self._read_on(now)
+        else:
             self.lose(lost_connection(self.name))
-            return
-        self.act_on(peer.receive_data(data, now, filled))
-        if decoder.body is not None and decoder.missing >= _IN_ONE_GO_MIN and not self.closed:
-            self._read_on(now)
 
     def _read_on(self, now: float) -> None:
         """Take what is here of a large frame by now: a look costs less than another round of the poll."""
@@ -127,10 +127,14 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
             if self.closed:
                 return
             frames = output
-            size = sum(map(len, output))
-            if len(output) > 1 and are_joined(len(output), size):
-                output = [b"".join(output)]
-            sent = 0 if self._unsent else self._send(output[0]) if len(output) == 1 else self._send_several(output)
+            if len(output) == 1:
+                size = len(output[0])
+                sent = 0 if self._unsent else self._send(output[0])
+            else:
+                size = sum(map(len, output))
+                if are_joined(len(output), size):
+                    output = [b"".join(output)]
+                sent = 0 if self._unsent else self._send_several(output)
             if sent < 0:
                 connection.output = frames  # of which nothing has left
                 self._lose()
@@ -190,7 +194,7 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
 
     def _send_several(self, output: list[Frame]) -> int:
         """The same for several frames: one by one, each would wake up the other side. Windows has no sendmsg."""
-        if not hasattr(self.sock, "sendmsg"):
+        if len(output) == 1 or not hasattr(self.sock, "sendmsg"):
             return self._send(output[0])
         try:
             return self.sock.sendmsg(output[:_AT_ONCE_MAX])

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, eventually, run, serving
+from tests.service.running import PATIENCE, TCP, eventually, eventually_async, run, serving
+from zerorpc.server.life import State
 
 
 class Service:
@@ -43,7 +44,7 @@ def test_mounted_in_another_program() -> None:
             async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
                 assert await client.add(2, 3) == 5, "and it is a server like any other"
             server.close()
-            await asyncio.sleep(0)
+            await eventually_async(lambda: server._core.life.state is State.CLOSED)
 
     run(act())
 
