@@ -75,6 +75,24 @@ def test_methods(complete: Complete, shop: str) -> None:
     assert "add" not in complete(f"zerorpc {shop} add ")
 
 
+def test_methods_behind_flags(complete: Complete, shop: str) -> None:
+    for line in (f"{shop} -? add", f"{shop} --json add", f"{shop} -o 'a file' add", f"--json {shop} --timeout 3 add"):
+        assert {each.strip() for each in complete(f"zerorpc {line}")} == {"add", "addition"}, line
+    assert complete(f"zerorpc {shop} --js") == {"--json", "--jsonl"}, "a flag itself stays where it is"
+
+
+def test_methods_of_the_usual_address(complete: Complete, shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZERORPC_ADDRESS", shop)
+    assert {each.strip() for each in complete("zerorpc addi")} == {"addition"}
+    assert {each.strip() for each in complete("zerorpc --json add")} == {"add", "addition"}
+    assert complete("zerorpc comp") == {"completion "}
+
+
+def test_flags_of_ping(complete: Complete) -> None:
+    assert {"--count", "--connect"} <= complete("zerorpc ping --co")
+    assert "--interval" in complete("zerorpc ping --in")
+
+
 @pytest.mark.parametrize(
     "line", ["{0} a", "--user alice {1} a", "--bind {0} a", "nonsense a", "--curve-server k {1} a"]
 )

@@ -84,3 +84,28 @@ def test_a_number_that_was_sent_as_text(capsys: pytest.CaptureFixture[str], line
         assert main(["--connect", server.endpoints[0], *line.split()]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == hint if hint is not None else last.startswith("TypeError: ")
+
+
+def greet(name: str, times: int = 1) -> str:
+    return name * times
+
+
+def test_a_mistyped_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving({"greet": greet}) as server:
+        assert main([server.endpoints[0], "greet", "nmae=x"]) == 0  # it is a text like any other
+        assert "greet has no parameter nmae, so that its word is sent as it is; did you mean name?" in (
+            capsys.readouterr().err
+        )
+        assert main([server.endpoints[0], "greet", "a", "tiems=3"]) == 1
+        assert "there is no parameter tiems, so that its word was sent as it is; did you mean times?" in (
+            capsys.readouterr().err
+        )
+        assert main(["--inspect", server.endpoints[0], "gret"]) == 1
+        assert "has no such method; did you mean greet?" in capsys.readouterr().err
+
+
+def test_a_command_that_is_not_the_first_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", "health", "tcp://127.0.0.1:1"]) == 2
+    said = capsys.readouterr().err
+    assert "health is a command only as the first word" in said
+    assert "health [options] tcp://127.0.0.1:1" in said

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -157,3 +159,46 @@ def test_what_cannot_be_written_is_found_before_the_call(
     loop.symlink_to(loop)
     assert main([*(flag.replace("{loop}", str(loop)) for flag in flags), "ipc://nowhere", "text"]) == 2
     assert problem in capsys.readouterr().err
+
+
+# Programs of their own
+
+
+PROGRAM = """
+import resource, sys
+from zerorpc.cli import main
+if sys.argv[1] != "0":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+sys.argv[0] = "zerorpc"
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems limit files otherwise")
+@pytest.mark.parametrize("flags", [["--raw"], ["-pj"], []])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_result_that_does_not_fit_is_told(tmp_path: Path, flags: list[str], unbuffered: str) -> None:
+    """Python drops what an unbuffered stdout doesn't take in one go."""
+    with serving({"text": lambda count: "x" * count}) as server:
+        for limit, code in ((0, 0), (100_000, 1)):
+            with open(tmp_path / "out", "wb") as out:
+                command = [sys.executable, "-c", PROGRAM, str(limit), *flags, "--json", server.endpoints[0], "text"]
+                environ = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+                done = subprocess.run(
+                    [*command, "1000000"], stdout=out, stderr=subprocess.PIPE, text=True, env=environ, check=False
+                )
+            assert done.returncode == code, done.stderr
+            assert ("the result can't be written: File too large" in done.stderr) is (code == 1)
+            assert ((tmp_path / "out").stat().st_size >= 1_000_000) is (code == 0)
+
+
+def test_flags_together_and_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with serving({"echo": lambda value: value}) as server:
+        assert main(["-o", "-", server.endpoints[0], "echo", "text"]) == 0
+        assert capfdbinary.readouterr().out == b"text"
+        assert main(["-jo", "file", server.endpoints[0], "echo", "[1]"]) == 0
+    assert (tmp_path / "file").read_text() == "[1]\n"
+    assert not (tmp_path / "-").exists()

@@ -242,6 +242,6 @@ def test_numbers_of_many_digits(monkeypatch: pytest.MonkeyPatch) -> None:
         assert pretty(10**5000) == f"1{'0' * 5000}"
         assert to_json({"a": 10**200_000}) == f'{{"a": "{hex(10**200_000)}"}}'
         assert pretty(10**200_000) == hex(10**200_000)
-        assert pretty([10**200_000]) == "<list with a number of too many digits>"
+        assert pretty([10**200_000]) == "<a value of type list>"
     finally:
         sys.set_int_max_str_digits(before)

@@ -295,7 +295,28 @@ def _complete_in_shell(parser: argparse.ArgumentParser) -> None:
             add(parser)
         if command_of(()) is not None:  # which is a word of its own, and no address
             os.environ["_ARGCOMPLETE"] = str(int(os.environ["_ARGCOMPLETE"]) + 1)
+        if isinstance(parser, Parser):
+            _put_flags_first(parser)
         argcomplete.autocomplete(parser, always_complete_options=False)
+
+
+def _put_flags_first(parser: Parser) -> None:
+    """In the line to be completed: behind a flag argparse knows of no further words."""
+    import shlex
+
+    start = int(os.environ["_ARGCOMPLETE"])
+    line = os.environ.get("COMP_LINE", "").encode()[: int(os.environ.get("COMP_POINT", "0"))].decode(errors="ignore")
+    try:
+        typed = shlex.split(line)
+    except ValueError:  # a quote is open
+        return
+    last = "" if line[-1:].isspace() or not typed else typed.pop()
+    options, words, literal = separate(typed[start:], parser.options_with_value, parser.options_alone)
+    of_a_flag = last.startswith("-") or (options and options[-1] in parser.options_with_value)
+    if len(typed) < start or "--" in typed or literal or of_a_flag or not line.endswith(last):
+        return
+    os.environ["COMP_LINE"] = f"{shlex.join([*typed[:start], *options, *words])} {last}"
+    os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"].encode()))
 
 
 def tls_of(arguments: argparse.Namespace) -> Tls | None:

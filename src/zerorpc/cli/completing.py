@@ -47,7 +47,10 @@ def _first_words(commands: Sequence[str], prefix: str, parsed_args: argparse.Nam
     named = [*(getattr(parsed_args, "connect", None) or ()), *(getattr(parsed_args, "bind", None) or ())]
     if named:
         return _methods_or_modules(named, prefix, parsed_args)
-    return [*used(), *(() if getattr(parsed_args, "server", False) else commands)]
+    if getattr(parsed_args, "server", False):
+        return used()
+    usual = os.environ.get("ZERORPC_ADDRESS")
+    return [*used(), *commands, *(methods([usual], parsed_args) if usual else ())]
 
 
 def _second_words(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:

@@ -190,7 +190,8 @@ def _new_parser(command: str, text: str) -> Parser:
 
 def _understood(command: str, parser: Parser, argv: Sequence[str], own: argparse.Namespace) -> Arguments | None:
     """The rest of the command line, when its ``own`` flags are taken out; None if there was only help to print."""
-    ADD_COMPLETERS.append(functools.partial(_add_flags_of, parser))
+    if ADD_COMPLETERS:  # the shell asks
+        ADD_COMPLETERS.append(functools.partial(_add_flags_of, parser))
     try:
         rest = parser.parse_known_args(argv, own)[1]
         arguments = parse(["--timeout", PATIENCE, *rest])

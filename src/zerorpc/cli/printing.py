@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
+from zerorpc.described import literal
 from zerorpc.errors import RemoteError, ZeroRPCError
 from zerorpc.shown import block
 
@@ -163,16 +164,6 @@ def to_json(value: object) -> str:
         return json.dumps(json_ready(value), allow_nan=False)
     except RecursionError:
         return json.dumps(TOO_DEEP)
-
-
-def literal(value: object) -> str:
-    """A value as Python writes it; one that is too long or too deep for that, as far as that can be said."""
-    try:
-        return repr(value)
-    except RecursionError:
-        return TOO_DEEP
-    except ValueError:
-        return hex(value) if isinstance(value, int) else f"<{type(value).__name__} with a number of too many digits>"
 
 
 def json_ready(value: object) -> object:

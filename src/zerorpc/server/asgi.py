@@ -66,7 +66,9 @@ class _Mounted:
         service = self._service
         if self._serving is None and service.life.state is State.NEW:
             self._serving = asyncio.ensure_future(self._server.serve())
-        while service.runners is None and service.life.state in (State.NEW, State.SERVING):  # noqa: ASYNC110
+        while service.runners is None and service.life.state in (State.NEW, State.SERVING):
+            if self._serving is not None and self._serving.done():
+                self._serving.result()  # why it can't serve
             await asyncio.sleep(0)  # it begins in the next turn of the loop, and nothing tells when
         if service.life.state is State.CLOSED or service.runners is None:
             raise Closed("this server is closed")

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, Protocol
 
 from zerorpc.doors.http.door import HttpDoor
 from zerorpc.errors import Closed, EndpointError, NotSupported
+from zerorpc.runtime.loops import running_loop
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
-from zerorpc.transport.endpoints import Endpoint, parse, resolve
-from zerorpc.transport.unix_sockets import BACKLOG, naming
+from zerorpc.transport.endpoints import parse
+from zerorpc.transport.sockets import listening_socket
 
 __all__ = ["HttpEndpoints", "check_open_to_all"]
 
@@ -90,8 +91,8 @@ class HttpEndpoints:
             bound = self._bound.pop(endpoint, None)
             if bound is None:
                 raise EndpointError(endpoint, "not bound to it")
-            if self._loop is None:
-                bound.socket.close()
+            if self._loop is None or running_loop() is self._loop:
+                self._leave(bound)
             else:
                 self._loop.call_soon_threadsafe(self._leave, bound)
 
@@ -109,7 +110,9 @@ class HttpEndpoints:
 
     def _leave(self, bound: _Bound) -> None:
         serving = self._serving.get(bound)
-        if serving is not None:
+        if serving is None:  # it was not served yet
+            bound.socket.close()
+        else:
             serving.leave()
 
     def leave(self) -> None:
@@ -183,17 +186,6 @@ def _listen(text: str) -> _Bound:
         parsed = parse(f"tcp://{text.partition('://')[2].rstrip('/')}")
     except EndpointError as error:
         raise EndpointError(text, error.reason, malformed=error.malformed) from None
-    endpoint = Endpoint("http", text, parsed.host, parsed.port)
-    family, address = resolve(parsed, passive=True)[0]
-    sock: Any = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with naming(endpoint):
-            sock.bind(address)
-            sock.listen(BACKLOG)
-            sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
+    sock = listening_socket(parsed._replace(text=text))
     host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
     return _Bound(f"http://{host}:{sock.getsockname()[1]}", sock)

@@ -26,6 +26,7 @@ logger: Logger = Logger("zerorpc.transport")
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
 _TURN_OCTETS = 64 * 1024  # octets of one peer that are taken in one turn of the loop; uvloop would read 8 MB
+_TURN_LARGE = 1024 * 1024  # and of large frames, which are few: a call with 64 KiB takes half as long in one step
 _TURN_SECONDS = 0.005  # and how long that may take,
 _SLICE = 4 * 1024  # looked at after so many: a hostile peer has 1,000 messages in them
 
@@ -114,7 +115,7 @@ class AioLink(Link[Any, Any], asyncio.Protocol):
         self._turn = now
         decoder = peer.connection.decoder
         may_be_many = taken > _TURN_OCTETS and (decoder.body is None or decoder.missing < len(data))
-        if may_be_many and not (decoder.idle and is_mostly_one_frame(data, _SLICE)):
+        if may_be_many and not (taken <= _TURN_LARGE and decoder.idle and is_mostly_one_frame(data, _SLICE)):
             self._unread = data
             self._take_slices()
             return

@@ -99,20 +99,27 @@ def listen(endpoint: Endpoint, security: Security = UNSECURED, file: SocketFile 
     return Listener(f"{endpoint.scheme}://{host}:{acceptor.port}", acceptor, security)
 
 
+def listening_socket(endpoint: Endpoint) -> socket.socket:
+    """A TCP socket that listens there. Raises as ``listen``."""
+    occupy_standard_descriptors()
+    family, address = resolve(endpoint, passive=True)[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # on Windows it would let two servers share the port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with naming(endpoint):
+            listening.bind(address)
+            listening.listen(BACKLOG)
+            listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
 class _TcpAcceptor:
     def __init__(self, endpoint: Endpoint) -> None:
-        family, address = resolve(endpoint, passive=True)[0]
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            if os.name == "posix":  # on Windows it would let two servers share the port
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with naming(endpoint):
-                self._socket.bind(address)
-                self._socket.listen(BACKLOG)
-                self._socket.setblocking(False)
-        except BaseException:
-            self._socket.close()
-            raise
+        self._socket = listening_socket(endpoint)
         self.port: int = self._socket.getsockname()[1]
         self.fileno = self._socket.fileno
 

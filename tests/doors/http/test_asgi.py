@@ -89,3 +89,14 @@ def test_a_server_that_runs_elsewhere() -> None:
 def test_where_callers_have_to_show_who_they_are() -> None:
     with pytest.raises(ValueError, match=r"zerorpc\.asgi can't ask who calls yet, and this server has authenticator"):
         zerorpc.asgi(zerorpc.Server(Service(), authenticator=lambda caller: "somebody"))
+
+
+def test_a_server_that_can_not_serve_says_why() -> None:
+    async def act() -> None:
+        app = zerorpc.asgi(zerorpc.Server(Service(), processes=2))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match=r"processes=2 needs server\.run\(\)"):
+                    await http.post("/call/add", json=[1, 1])
+
+    run(act())

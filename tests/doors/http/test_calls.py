@@ -398,6 +398,20 @@ def test_bound_and_unbound_while_serving(service: Service) -> None:
         eventually(gone)
 
 
+def test_bound_and_unbound_before_the_loop_has_a_turn() -> None:
+    async def act() -> None:
+        server = zerorpc.Server(Service())
+        serving = asyncio.ensure_future(server.serve())
+        await eventually_async(lambda: server._core.runners is not None)
+        (endpoint,) = server.bind(HTTP)
+        server.unbind(endpoint)
+        assert server.bind(endpoint) == [endpoint], "nothing listens there any more"
+        server.stop()
+        await serving
+
+    run(act())
+
+
 @pytest.mark.parametrize("wrong", ["http://", "http://127.0.0.1", "http://127.0.0.1:x", "http://[::1:1"])
 def test_endpoints_that_are_none(wrong: str) -> None:
     server = zerorpc.Server(Service())
