@@ -79,8 +79,9 @@ def _hint(error: BaseException, ask: Callable[..., object], method: str, words: 
     except errors.ZeroRPCError:
         return None
     if parameters is not None and (unknown := words.unknown_names(parameters)):
-        near = or_nearest(unknown[0], parameters.names)
-        return f"there is no parameter {line(unknown[0])}, so that its word was sent as it is{near}"
+        if or_nearest(unknown[0], parameters.names):
+            return None  # which was said before the call
+        return f"there is no parameter {line(unknown[0])}, so that its word was sent as it is"
     values = [] if words.as_json or error.ran is False else words.typed_values(parameters)
     if not values:
         return None
