@@ -32,6 +32,7 @@ from zerorpc.service.stream_parameters import ASYNC, PLAIN, parameter_at
 from zerorpc.transport.admission import Admission
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
@@ -66,9 +67,11 @@ class RpcDoor:
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
     ) -> None:
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
+        self.authentication: Authentication | None = None  # None: nobody is asked who they are
         if authenticator is not None:
-            self.hub.admission = Admission(authenticator, self._admitted, lambda: self.hub.proxied)
-        self._rules = Rules(registry.answering, authorizer)
+            self.authentication = Authentication(authenticator)
+            self.hub.admission = Admission(self.authentication, self._admitted, lambda: self.hub.proxied)
+        self.rules: Rules = Rules(registry.answering, authorizer)
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
         self.keyed: KeyedCalls | None = None  # together with these
@@ -227,7 +230,7 @@ class RpcDoor:
         return peer
 
     def _admitted(self, link: AioLink, identity: str) -> None:
-        rules = self._rules
+        rules = self.rules
         if isinstance(identity, Visitor):
             visited = Registry(self._registry.name)
             visited.register(identity.functions, "", None)
