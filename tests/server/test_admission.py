@@ -802,7 +802,7 @@ def test_a_coroutine_of_an_authenticator_that_nobody_waits_for_any_more_is_dropp
         async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
             assert await client.plain() == "alice"
             await asyncio.to_thread(asked.wait, PATIENCE)
-            asking = server._core.door.authentication
+            asking = server._core.authentication
             assert asking is not None
             if when == "while it is asked":
                 asking.close()
@@ -847,7 +847,7 @@ def test_what_changes_while_one_is_let_in_counts_for_it_too() -> None:
             thread, found = in_thread(late.plain)
             assert looked_up.wait(PATIENCE)
             authenticator.identity, authenticator.has_changed = "bob", True
-            asking = server._core.door.authentication
+            asking = server._core.authentication
             assert asking is not None
             eventually(lambda: asking._changes)
             answer.set()
@@ -871,7 +871,7 @@ def test_nobody_looks_when_nobody_is_there() -> None:
                 client.plain()
                 looks = authenticator.looks
                 eventually(lambda looks=looks: authenticator.looks > looks)  # type: ignore[misc]
-            watch = server._core.door.authentication._watch  # type: ignore[union-attr]
+            watch = server._core.authentication._watch  # type: ignore[union-attr]
             eventually(watch.done)  # type: ignore[union-attr]
 
 

@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zerorpc.callers import Authenticator, Authorizer, Visitor
+from zerorpc.callers import Visitor
 from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc_invocation import RpcInvocation
@@ -61,17 +61,14 @@ class RpcDoor:
         registry: Registry,
         context: Context,
         heartbeat: float | None,
+        rules: Rules,
+        limits: Limits,
         security: Security = UNSECURED,
-        authenticator: Authenticator | None = None,
-        authorizer: Authorizer | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+        authentication: Authentication | None = None,
     ) -> None:
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
-        self.authentication: Authentication | None = None  # None: nobody is asked who they are
-        if authenticator is not None:
-            self.authentication = Authentication(authenticator)
-            self.hub.admission = Admission(self.authentication, self._admitted, lambda: self.hub.proxied)
-        self.rules: Rules = Rules(registry.answering, authorizer)
+        if authentication is not None:
+            self.hub.admission = Admission(authentication, self._admitted, lambda: self.hub.proxied)
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
         self.keyed: KeyedCalls | None = None  # together with these
@@ -79,6 +76,7 @@ class RpcDoor:
         self._heard = asyncio.Event()  # set when a client has answered the goaway, or is lost
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
         self._registry = registry
+        self._rules = rules
         self._context = context
         self._heartbeat = heartbeat
         self._limits = limits
@@ -230,7 +228,7 @@ class RpcDoor:
         return peer
 
     def _admitted(self, link: AioLink, identity: str) -> None:
-        rules = self.rules
+        rules = self._rules
         if isinstance(identity, Visitor):
             visited = Registry(self._registry.name)
             visited.register(identity.functions, "", None)

@@ -20,9 +20,11 @@ from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
+from zerorpc.service.rights import Rules
 from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.aio import AioHub
+from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.handover import Intake
 from zerorpc.transport.security import Security
 
@@ -142,14 +144,17 @@ class Service:
             settings.check_results,
             settings.strict_types,
         )
+        asked = settings.authenticator
+        self.authentication: Authentication | None = None if asked is None else Authentication(asked)
+        self.rules: Rules = Rules(self.registry.answering, settings.authorizer)
         self.door: RpcDoor = RpcDoor(
             self.registry,
             context,
             settings.heartbeat,
-            _security(settings),
-            settings.authenticator,
-            settings.authorizer,
+            self.rules,
             settings.limits,
+            _security(settings),
+            self.authentication,
         )
         self.hub: AioHub = self.door.hub
         if settings.log_calls:

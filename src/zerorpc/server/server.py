@@ -70,6 +70,8 @@ class Server(SocketBase):
     - ``any_types``: take arguments of any type, also where a method's annotations say which type they have to be.
     - ``strict_types``: an argument has to be what its annotation says: no text for a date, a Decimal or a path. Callers
       of zerorpc 0.6 and Node can't send such values then; words of the command line still become what they mean.
+    - ``origins``: web pages of these origins, and not only the server's own, may call by HTTP: patterns as of
+      ``fnmatch``, ``https://*.example.org``. Also for pages of its own under another name, behind a proxy.
     - ``check_results``: compare results, and the items of streams, with the annotations too: one that differs is an
       error for the caller, who gets it in place of the result.
     - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended. Its record has
@@ -106,6 +108,7 @@ class Server(SocketBase):
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
         any_types: bool = False,
         strict_types: bool = False,
+        origins: Iterable[str] | str | None = None,
         check_results: bool = False,
         log_calls: bool = False,
     ) -> None:
@@ -128,6 +131,7 @@ class Server(SocketBase):
             limits=limits,
             any_types=any_types,
             strict_types=strict_types,
+            origins=origins,  # type: ignore[arg-type]
             check_results=check_results,
             log_calls=log_calls,
         )
@@ -153,7 +157,7 @@ class Server(SocketBase):
         """
         self._core.registry.register(methods, prefix, Server if isinstance(methods, Server) else None)
 
-    # Endpoints: ``http://`` has a door of its own
+    # Endpoints: ``http://`` and ``https://`` have a door of their own
 
     def bind(
         self,
@@ -168,17 +172,20 @@ class Server(SocketBase):
     ) -> list[str]:
         """Listen on an endpoint, as other sockets do, or on ``http://host:port`` for callers by HTTP and JSON.
 
-        ``POST /call/METHOD`` there calls a method. It takes the extra ``http`` (uvicorn): NotSupported without. Who
-        calls by HTTP can't be asked who they are yet: ValueError for a server that has an ``authenticator``, ``curve``
-        or ``plain``, and for those of this endpoint.
+        ``POST /call/METHOD`` there calls a method. It takes the extra ``http`` (uvicorn): NotSupported without.
+        ``https://`` needs a certificate, as ``tls+tcp://`` does. The ``authenticator`` is asked about each request. At
+        ``http://`` that other machines reach, passwords and tokens would cross the network in clear: EndpointError,
+        unless ``plain=zerorpc.Plain(in_clear=True)`` says that this is meant. ValueError for a server whose callers
+        show keys by CURVE, which HTTP lacks.
         """
         if not _is_http(endpoint):
             return super().bind(endpoint, resolve, tls=tls, mode=mode, owner=owner, curve=curve, plain=plain)
-        given: dict[str, object] = {"tls": tls, "mode": mode, "owner": owner, "curve": curve, "plain": plain}
+        given: dict[str, object] = {"mode": mode, "owner": owner, "curve": curve}
         for name, value in given.items():
             if value is not None and value is not UNCHANGED:
                 raise ValueError(f"{name}= does nothing at {endpoint}")
-        return self._core.http_endpoints().bind(str(endpoint))
+        http = self._core.http_endpoints()
+        return http.bind(str(endpoint), tls, self._core.settings.plain if plain is UNCHANGED else plain)
 
     def unbind(self, endpoint: object, resolve: bool = True) -> None:
         """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound."""
@@ -269,4 +276,4 @@ class Server(SocketBase):
 
 
 def _is_http(endpoint: object) -> bool:
-    return isinstance(endpoint, str) and endpoint.startswith("http://")
+    return isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))

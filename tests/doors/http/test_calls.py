@@ -419,10 +419,7 @@ def test_endpoints_that_are_none(wrong: str) -> None:
         server.bind(wrong)
 
 
-def test_where_callers_have_to_show_who_they_are_nobody_comes_in_by_http() -> None:
-    server = zerorpc.Server(Service(), plain=zerorpc.Plain(), authenticator=lambda caller: "somebody")
-    with pytest.raises(ValueError, match="can't ask who calls yet, and this server has authenticator, plain"):
-        server.bind(HTTP)
+def test_what_has_no_meaning_there() -> None:
     with pytest.raises(ValueError, match="mode= does nothing at http"):
         zerorpc.Server(Service()).bind(HTTP, mode=0o600)
 
@@ -462,26 +459,3 @@ def test_several_processes() -> None:
         assert program.end()[0] == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(endpoint)
-
-
-# Web pages
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 200),
-        ({"origin": "http://evil.example"}, 403),
-        ({"origin": "http://{host}"}, 200),
-        ({"origin": "null"}, 403),
-        ({"host": "evil.example", "origin": "http://evil.example"}, 403),
-        ({"host": "evil.example:80", "sec-fetch-site": "same-origin"}, 403),
-        ({"host": "localhost:80", "sec-fetch-site": "same-origin"}, 200),
-        ({"host": "[::1]:80", "origin": "http://[::1]:80"}, 200),
-        ({"host": "robot.example"}, 200),  # no browser has sent this
-    ],
-)
-def test_pages_of_others_may_not_call(http: httpx.Client, headers: dict[str, str], status: int) -> None:
-    host = http.base_url.netloc.decode()
-    told = {name: value.replace("{host}", host) for name, value in headers.items()}
-    assert http.post("/call/add", json=[1], headers=told).status_code == status

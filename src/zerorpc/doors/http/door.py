@@ -10,10 +10,13 @@ import asyncio
 import weakref
 from collections.abc import Callable
 
+from zerorpc.callers import Certificate
+from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
 from zerorpc.doors.http.invocation import Caller, HttpInvocation
 from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.openapi import openapi
+from zerorpc.doors.http.origins import Origins, preflight, with_headers
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import (
     JSON,
@@ -22,7 +25,6 @@ from zerorpc.doors.http.requests import (
     body_of,
     given,
     metadata_of,
-    refuse_pages_of_others,
     timeout_of,
 )
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
@@ -37,38 +39,64 @@ __all__ = ["HttpDoor"]
 class HttpDoor:
     """Answers HTTP requests with the methods of a registry, which ``runners`` run. Belongs to their loop."""
 
-    def __init__(self, registry: Registry, runners: Callable[[], Runners], limits: Limits) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        runners: Callable[[], Runners],
+        limits: Limits,
+        entrance: Entrance,
+        origins: Origins,
+    ) -> None:
         self._registry = registry
+        self._entrance = entrance
+        self._origins = origins
         self._runners = runners
         self._limits = limits
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One request, as ASGI has it."""
-        request = Request.of(scope)
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+        verified: bool = False,
+        certificate: Certificate | None = None,
+    ) -> None:
+        """One request, as ASGI has it. ``verified``: it came by TLS of ours, with that ``certificate`` of a caller."""
+        request = Request.of(scope, verified, certificate)
         try:
-            refuse_pages_of_others(request.headers)
-            if request.method in ("GET", "HEAD") and (page := self._page(request.path)) is not None:
-                await send_whole(send, *page)
-                return
-            invocation = await self._invocation(request, receive)
+            send = with_headers(send, self._origins.check(request))
+            if (told := preflight(request)) is not None:
+                await send_whole(send, 204, TEXT, b"", *told)
+            elif request.is_look and (state := self._state(request.path)) is not None:
+                await send_whole(send, *state)
+            else:
+                await self._let_in(request, receive, send)
         except Answered as answer:
             await send_problem(send, answer.problem)
-            return
-        await self._run(invocation, receive, send, request.headers.get("accept", ""))
 
-    def _page(self, path: str) -> tuple[int, str, bytes] | None:
-        """What is there to look at: the status, of which type it is, and the body. None for nothing.
+    async def _let_in(self, request: Request, receive: Receive, send: Send) -> None:
+        access = await self._entrance.enter(request)
+        try:
+            if request.is_look and request.path == "/openapi.json":
+                document = openapi(self._registry.name, access.methods(), self._entrance.asks)
+                await send_whole(send, 200, JSON, encode(document))
+            else:
+                invocation = await self._invocation(request, receive, access)
+                await self._run(invocation, access, receive, send, request.headers.get("accept", ""))
+        finally:
+            self._entrance.leave(access)
+
+    def _state(self, path: str) -> tuple[int, str, bytes] | None:
+        """What probes ask, whoever they are: the status, of which type the body is, and the body. None for others.
 
         ``/livez`` and ``/readyz`` are what Kubernetes calls them: a server that stops still lives.
         """
-        if path == "/openapi.json":
-            return 200, JSON, encode(openapi(self._registry))
         if path == "/livez" or (path == "/readyz" and not self._runners().stopping):
             return 200, TEXT, b"ok\n"
         return (503, TEXT, b"stopping\n") if path == "/readyz" else None
 
-    async def _invocation(self, request: Request, receive: Receive) -> HttpInvocation:
+    async def _invocation(self, request: Request, receive: Receive, access: Access) -> HttpInvocation:
         """Raises Answered for what is no call."""
         headers = request.headers
         if not request.path.startswith("/call/"):
@@ -78,13 +106,22 @@ class HttpDoor:
         if "idempotency-key" in headers:
             raise Answered(501, "NotSupported", "keys of idempotent calls aren't taken by HTTP yet")
         name = request.path.removeprefix("/call/")
-        method = self._registry.methods.get(name)
+        method = access.method(name)
         timeout = timeout_of(headers)
         body = await body_of(receive, self._limits.message)
         args, kwargs = given(body, headers.get("content-type", ""), method)
-        caller = self._caller(request.sender)
+        caller = self._caller(request.host)
         return HttpInvocation(
-            method, name, args, Reply(timeout), caller, len(body), metadata_of(headers), kwargs=kwargs
+            method,
+            name,
+            args,
+            Reply(timeout),
+            caller,
+            len(body),
+            metadata_of(headers),
+            kwargs=kwargs,
+            rights=access.rights,
+            exists=name in self._registry.methods,
         )
 
     def _caller(self, name: str) -> Caller:
@@ -93,11 +130,15 @@ class HttpDoor:
             caller = self._callers[name] = Caller(name)
         return caller
 
-    async def _run(self, invocation: HttpInvocation, receive: Receive, send: Send, accept: str) -> None:
+    async def _run(self, invocation: HttpInvocation, access: Access, receive: Receive, send: Send, accept: str) -> None:
         invocation.sender.open += 1
+        access.end = invocation.revoke
         watching = asyncio.create_task(_until_gone(receive, invocation.reply))
         try:
-            self._submit(invocation)
+            if access.rights is not None and access.rights.revoked:  # while its body came
+                invocation.revoke()
+            else:
+                self._submit(invocation)
             await send_reply(send, invocation, accept)
         finally:
             watching.cancel()

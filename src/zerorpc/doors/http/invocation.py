@@ -12,6 +12,7 @@ from zerorpc.errors import SerializationError
 from zerorpc.protocol.structs import quick_to_change
 from zerorpc.service.failure import Failure
 from zerorpc.service.invocation import Invocation, Runner
+from zerorpc.service.rights import Rights
 
 __all__ = ["Caller", "HttpInvocation"]
 
@@ -40,6 +41,8 @@ class _Request(Invocation, eq=False):
 class _Seen(_Request, eq=False, kw_only=True):
     problem: Problem | None = None  # what became of it, if no value
     streamed: bool = False  # it gives items
+    rights: Rights | None = None  # of whoever calls, if somebody was asked
+    exists: bool = True  # there is a method of this name, for this caller or not
 
 
 @quick_to_change
@@ -82,6 +85,26 @@ class HttpInvocation(_Seen, eq=False):
     @property
     def peer(self) -> str | None:
         return self.sender.name
+
+    @property
+    def identity(self) -> str | None:
+        return None if self.rights is None else self.rights.identity
+
+    def admits(self, name: str) -> bool:
+        return self.rights is None or self.rights.admits(name)
+
+    @property
+    def denied(self) -> bool:
+        return self.method is None and self.rights is not None and self.exists
+
+    def tells_denial(self) -> bool:
+        assert self.rights is not None
+        return self.rights.tells_denial(self.name)
+
+    def revoke(self) -> None:
+        """The caller is somebody else now: its method is cancelled, and what would have been its result is an error."""
+        self.problem = Problem.of(401, "Unauthorized", "this server no longer knows you", method=self.name, ran=None)
+        self.reply.cut_off(self.problem.body)
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 
 from zerorpc.doors.http.arguments import Given, NotArgumentsError, arguments_of
@@ -11,7 +10,7 @@ from zerorpc.doors.http.invocation import DEFAULT_PATIENCE
 from zerorpc.doors.http.problems import Problem
 from zerorpc.service.methods import Method
 
-__all__ = ["JSON", "TEXT", "Answered", "body_of", "given", "metadata_of", "refuse_pages_of_others", "timeout_of"]
+__all__ = ["JSON", "TEXT", "Answered", "body_of", "given", "metadata_of", "timeout_of"]
 
 JSON, TEXT = "application/json", "text/plain; charset=utf-8"
 TIMEOUT_HEADER = "x-zerorpc-timeout"  # seconds that the caller waits
@@ -25,29 +24,6 @@ class Answered(Exception):
     def __init__(self, status: int, title: str, detail: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(detail)
         self.problem: Problem = Problem.of(status, title, detail, *headers, ran=False)
-
-
-def refuse_pages_of_others(headers: Mapping[str, str]) -> None:
-    """A web page may not call what its visitor reaches: neither as another origin, nor by a name of its own that it
-    has made lead here (DNS rebinding). Only browsers say where a request comes from.
-    """
-    host, origin = headers.get("host", ""), headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != host:
-        raise Answered(403, "OtherOrigin", f"pages of {origin} may not call")
-    if (origin is not None or "sec-fetch-site" in headers) and not _is_own_host(host):
-        raise Answered(403, "OtherHost", f"pages of {host} may not call: use an address, or localhost")
-
-
-def _is_own_host(host: str) -> bool:
-    """Whether it is one that nobody else can have made lead here."""
-    name = host.rpartition(":")[0] if host.rpartition("]")[2].count(":") else host
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 async def body_of(receive: Receive, limit: int) -> bytes:
