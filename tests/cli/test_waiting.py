@@ -27,8 +27,8 @@ COMMANDS = {"call": "{} m", "list": "{}", "schema": "schema {}", "bench": "bench
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said after a moment, and not after a second."""
-    monkeypatch.setattr(waiting, "SILENT", 0.1)
+    """It is said after a moment, and not after a second; on a loaded machine that has to be long enough to connect."""
+    monkeypatch.setattr(waiting, "SILENT", 0.5)
 
 
 def said_by(command: str, endpoint: str, capsys: pytest.CaptureFixture[str]) -> list[str]:

@@ -9,19 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from zerorpc.allowed_keys import AllowedKeys
-from zerorpc.doors.http.access import Entrance
-from zerorpc.doors.http.door import HttpDoor
-from zerorpc.doors.http.origins import Origins
+from zerorpc.doors.http import door
 from zerorpc.errors import CertificateError, Closed, EndpointError, NotSupported
 from zerorpc.exposure import is_public
 from zerorpc.plain import Plain
 from zerorpc.runtime.loops import running_loop
-from zerorpc.service.registry import Registry
-from zerorpc.service.rights import Rules
-from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
 from zerorpc.tls import TlsGiven
-from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.endpoints import parse
 from zerorpc.transport.sockets import listening_socket
 
@@ -49,30 +43,19 @@ class Hub(Protocol):
     def check_changeable(self) -> None: ...
 
 
-class Service(Protocol):
+class Service(door.Service, Protocol):
     """What a server is made of."""
-
-    registry: Registry
-    settings: ServerSettings
-    authentication: Authentication | None
-    rules: Rules
 
     @property
     def hub(self) -> Hub: ...
-
-    @property
-    def running(self) -> Runners: ...
 
 
 class HttpEndpoints:
     """Those that a server is bound to. ``bind`` and ``unbind`` are safe from any thread, the rest is the loop's."""
 
     def __init__(self, service: Service) -> None:
-        entrance = Entrance(service.registry, service.authentication, service.rules)
-        settings = service.settings
-        origins = Origins(settings.origins or ())
-        self.door: HttpDoor = HttpDoor(service.registry, lambda: service.running, settings.limits, entrance, origins)
-        self._settings = settings
+        self.door: door.HttpDoor = door.HttpDoor(service)
+        self._settings = service.settings
         self._service = service
         self._bound: dict[str, _Bound] = {}
         self._serving: dict[_Bound, HttpServing] = {}

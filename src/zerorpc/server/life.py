@@ -193,6 +193,12 @@ class Service:
         return self.door.runners
 
     @property
+    def keyed(self) -> KeyedCalls:
+        """The calls with an idempotency key, while it serves."""
+        assert self.door.keyed is not None
+        return self.door.keyed
+
+    @property
     def tap(self) -> Callable[[str, Any], None] | None:
         return self.door.tap
 

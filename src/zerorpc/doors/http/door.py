@@ -7,51 +7,56 @@ server-sent events to those who accept only these. What goes wrong is told as RF
 from __future__ import annotations
 
 import asyncio
+import functools
 import weakref
-from collections.abc import Callable
+from typing import Protocol
 
 from zerorpc.callers import Certificate
 from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
-from zerorpc.doors.http.invocation import Caller, HttpInvocation
+from zerorpc.doors.http.invocation import JSON, OCTETS, Caller, HttpInvocation
 from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
 from zerorpc.doors.http.reply import Reply
-from zerorpc.doors.http.requests import (
-    JSON,
-    TEXT,
-    Answered,
-    body_of,
-    given,
-    metadata_of,
-    timeout_of,
-)
+from zerorpc.doors.http.requests import TEXT, Answered, body_of, given, key_of, metadata_of, timeout_of
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
-from zerorpc.limits import Limits
+from zerorpc.doors.keyed_calls import KeyedCalls
+from zerorpc.service.idempotency import digest_of
 from zerorpc.service.registry import Registry
+from zerorpc.service.rights import Rules
 from zerorpc.service.runners import Runners
 from zerorpc.service.schema import Misgiven
+from zerorpc.settings import ServerSettings
+from zerorpc.transport.authentication import Authentication
 
 __all__ = ["HttpDoor"]
 
 
-class HttpDoor:
-    """Answers HTTP requests with the methods of a registry, which ``runners`` run. Belongs to their loop."""
+class Service(Protocol):
+    """What the door needs of a server."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        runners: Callable[[], Runners],
-        limits: Limits,
-        entrance: Entrance,
-        origins: Origins,
-    ) -> None:
-        self._registry = registry
-        self._entrance = entrance
-        self._origins = origins
-        self._runners = runners
-        self._limits = limits
+    registry: Registry
+    settings: ServerSettings
+    authentication: Authentication | None
+    rules: Rules
+
+    @property
+    def running(self) -> Runners: ...
+
+    @property
+    def keyed(self) -> KeyedCalls: ...
+
+
+class HttpDoor:
+    """Answers HTTP requests with the methods of a server. Belongs to the loop on which that serves."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._registry = service.registry
+        self._entrance = Entrance(service.registry, service.authentication, service.rules)
+        self._origins = Origins(service.settings.origins or ())
+        self._limit = service.settings.limits.message
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
     async def __call__(
@@ -83,7 +88,7 @@ class HttpDoor:
                 await send_whole(send, 200, JSON, encode(document))
             else:
                 invocation = await self._invocation(request, receive, access)
-                await self._run(invocation, access, receive, send, request.headers.get("accept", ""))
+                await self._run(invocation, access, request, receive, send)
         finally:
             self._entrance.leave(access)
 
@@ -92,7 +97,7 @@ class HttpDoor:
 
         ``/livez`` and ``/readyz`` are what Kubernetes calls them: a server that stops still lives.
         """
-        if path == "/livez" or (path == "/readyz" and not self._runners().stopping):
+        if path == "/livez" or (path == "/readyz" and not self._service.running.stopping):
             return 200, TEXT, b"ok\n"
         return (503, TEXT, b"stopping\n") if path == "/readyz" else None
 
@@ -103,12 +108,10 @@ class HttpDoor:
             raise Answered(404, "NotFound", f"there is nothing at {request.path}; methods are at /call/NAME")
         if request.method != "POST":
             raise Answered(405, "MethodNotAllowed", "methods are called by POST", (b"allow", b"POST"))
-        if "idempotency-key" in headers:
-            raise Answered(501, "NotSupported", "keys of idempotent calls aren't taken by HTTP yet")
         name = request.path.removeprefix("/call/")
         method = access.method(name)
         timeout = timeout_of(headers)
-        body = await body_of(receive, self._limits.message)
+        body = await body_of(receive, self._limit)
         args, kwargs = given(body, headers.get("content-type", ""), method)
         caller = self._caller(request.host)
         return HttpInvocation(
@@ -122,6 +125,7 @@ class HttpDoor:
             kwargs=kwargs,
             rights=access.rights,
             exists=name in self._registry.methods,
+            takes_octets=OCTETS in headers.get("accept", ""),
         )
 
     def _caller(self, name: str) -> Caller:
@@ -130,7 +134,10 @@ class HttpDoor:
             caller = self._callers[name] = Caller(name)
         return caller
 
-    async def _run(self, invocation: HttpInvocation, access: Access, receive: Receive, send: Send, accept: str) -> None:
+    async def _run(
+        self, invocation: HttpInvocation, access: Access, request: Request, receive: Receive, send: Send
+    ) -> None:
+        key = key_of(request.headers)
         invocation.sender.open += 1
         access.end = invocation.revoke
         watching = asyncio.create_task(_until_gone(receive, invocation.reply))
@@ -138,23 +145,28 @@ class HttpDoor:
             if access.rights is not None and access.rights.revoked:  # while its body came
                 invocation.revoke()
             else:
-                self._submit(invocation)
-            await send_reply(send, invocation, accept)
+                self._submit(invocation, key)
+            await send_reply(send, invocation, request.headers.get("accept", ""))
         finally:
             watching.cancel()
             invocation.sender.open -= 1
             invocation.reply.close()
 
-    def _submit(self, invocation: HttpInvocation) -> None:
+    def _submit(self, invocation: HttpInvocation, key: str | None) -> None:
         method, args = invocation.method, invocation.args
+        said = functools.partial(digest_of, args, invocation.kwargs)
         try:
             if method is not None and method.schema is not None:
                 invocation.args, invocation.kwargs = method.schema.for_json.convert(args, invocation.kwargs or {})
         except Misgiven as error:
             invocation.answer(invocation.error(error.with_traceback(None)))
             return
-        runners = self._runners()
-        runners.loop.call_soon(runners.submit, invocation)  # which may enter a task, and so isn't called in one
+        keyed, runners = self._service.keyed, self._service.running
+        # Either may enter a task, and so isn't called in one.
+        if key is None:
+            runners.loop.call_soon(runners.submit, invocation)
+        else:
+            runners.loop.call_soon(keyed.let_in, invocation, key, said)
 
 
 async def _until_gone(receive: Receive, reply: Reply) -> None:

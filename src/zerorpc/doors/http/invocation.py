@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import ClassVar
+
+from msgspec import msgpack
 
 from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.problems import Problem, problem_of
@@ -14,7 +17,9 @@ from zerorpc.service.failure import Failure
 from zerorpc.service.invocation import Invocation, Runner
 from zerorpc.service.rights import Rights
 
-__all__ = ["Caller", "HttpInvocation"]
+__all__ = ["JSON", "OCTETS", "Caller", "HttpInvocation"]
+
+JSON, OCTETS = "application/json", "application/octet-stream"
 
 DEFAULT_PATIENCE = 30.0  # seconds; what callers wait who don't say it, as zerorpc's own do
 
@@ -41,6 +46,8 @@ class _Request(Invocation, eq=False):
 class _Seen(_Request, eq=False, kw_only=True):
     problem: Problem | None = None  # what became of it, if no value
     streamed: bool = False  # it gives items
+    takes_octets: bool = False  # a result of octets may come as it is
+    kind: str = JSON  # of a result
     rights: Rights | None = None  # of whoever calls, if somebody was asked
     exists: bool = True  # there is a method of this name, for this caller or not
 
@@ -57,6 +64,9 @@ class HttpInvocation(_Seen, eq=False):
         self.streamed: bool = True
 
     def result(self, value: object) -> bytes:
+        if self.takes_octets and isinstance(value, (bytes, bytearray, memoryview)):
+            self.kind: str = OCTETS
+            return bytes(value)
         return self._packed("result", value)
 
     def item(self, value: object) -> bytes:
@@ -141,6 +151,26 @@ class HttpInvocation(_Seen, eq=False):
 
     def flush_soon(self) -> None: ...
 
+    # With an idempotency key
+
+    def for_key(self, end: Callable[[bytes, bool], None]) -> KeyedInvocation:
+        reply = Reply(self.reply.timeout)
+        reply.until = inf
+        given = {name: getattr(self, name) for name in HttpInvocation.__struct_fields__}
+        return KeyedInvocation(**{**given, "reply": reply}, end=end)
+
+    @property
+    def kept_as(self) -> str:
+        return f"POST /call/{self.name}"
+
+    def give(self, answer: bytes) -> None:
+        status, kind, headers, body = _ANSWERS.decode(answer)
+        if status == 200:
+            self.kind = kind
+        else:
+            self.problem = Problem(status, body, headers)
+        self.answer(body)
+
     # Waiting
 
     @property
@@ -165,3 +195,27 @@ class HttpInvocation(_Seen, eq=False):
     @property
     def octets(self) -> int:
         return self.size
+
+
+class _Keyed(HttpInvocation, eq=False, kw_only=True):
+    end: Callable[[bytes, bool], None]
+
+
+@quick_to_change
+class KeyedInvocation(_Keyed, eq=False):
+    """What runs for an idempotency key, and for no caller. Nobody closes it."""
+
+    def send_item(self, data: bytes) -> None:
+        self.streamed = True
+
+    def answer(self, data: bytes, flush: bool = True) -> None:
+        if self.streamed:
+            why = f"{self.name}: an idempotency key is for methods that give one reply, and this one gave an iterator"
+            self.problem = Problem.of(500, "TypeError", why, method=self.name, ran=True)
+            data = self.problem.body
+        ran = self.problem is None or self.ran is not False
+        status, headers = (200, ()) if self.problem is None else (self.problem.status, self.problem.headers)
+        self.end(msgpack.encode((status, self.kind, headers, data)), ran)
+
+
+_ANSWERS = msgpack.Decoder(tuple[int, str, tuple[tuple[bytes, bytes], ...], bytes])

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from zerorpc.doors.http.arguments import Given, NotArgumentsError, arguments_of
 from zerorpc.doors.http.asgi_messages import Receive
-from zerorpc.doors.http.invocation import DEFAULT_PATIENCE
+from zerorpc.doors.http.invocation import DEFAULT_PATIENCE, JSON
 from zerorpc.doors.http.problems import Problem
+from zerorpc.protocol.call_header import KEY_MAX
 from zerorpc.service.methods import Method
 
-__all__ = ["JSON", "TEXT", "Answered", "body_of", "given", "metadata_of", "timeout_of"]
+__all__ = ["TEXT", "Answered", "body_of", "given", "key_of", "metadata_of", "timeout_of"]
 
-JSON, TEXT = "application/json", "text/plain; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
 TIMEOUT_HEADER = "x-zerorpc-timeout"  # seconds that the caller waits
 METADATA_PREFIX = "x-zerorpc-meta-"
 _TOLD = ("traceparent", "tracestate", "baggage")  # headers that are metadata of the call under their own name
@@ -64,6 +65,20 @@ def timeout_of(headers: Mapping[str, str]) -> float:
     if not seconds > 0:
         raise Answered(400, "WrongTimeout", f"{TIMEOUT_HEADER} is a number of seconds, and not {text}")
     return seconds
+
+
+def key_of(headers: Mapping[str, str]) -> str | None:
+    """The idempotency key, if there is one. The draft for that header has it in quotes, and many write it without
+    (draft-ietf-httpapi-idempotency-key-header).
+    """
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    key = key.strip()
+    key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not 0 < len(key) <= KEY_MAX:
+        raise Answered(400, "WrongKey", f"an Idempotency-Key has 1 to {KEY_MAX} characters, and this one {len(key)}")
+    return key
 
 
 def metadata_of(headers: Mapping[str, str]) -> Mapping[str, str]:
