@@ -60,13 +60,20 @@ def _operation(method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
         "operationId": re.sub(r"\W", "_", method.name),
         "requestBody": {
             "required": bool(arguments.get("required")),
-            "content": {"application/json": {"schema": arguments}},
+            "content": {"application/json": {"schema": arguments}, **_lines(method)},
         },
         "responses": {"200": _items(result) if method.streams else _result(result), **responses},
     }
     if method.doc:
         operation |= {"summary": method.doc.partition("\n")[0], "description": method.doc}
     return operation
+
+
+def _lines(method: Method) -> dict[str, Any]:
+    if len(method.takes) != 1:
+        return {}
+    told = f"The other arguments as a map on the first line, then an item of {next(iter(method.takes))} on each."
+    return {"application/x-ndjson": {"schema": {"type": "string", "description": told}}}
 
 
 def _result(schema: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from zerorpc.doors.http.invocation import HttpInvocation
 from zerorpc.doors.http.json_values import decode, encode
 from zerorpc.doors.http.problems import PROBLEM, Problem
 
-__all__ = ["send_problem", "send_reply", "send_whole"]
+__all__ = ["NDJSON", "send_problem", "send_reply", "send_whole"]
 
 NDJSON, EVENTS = "application/x-ndjson", "text/event-stream"
 
