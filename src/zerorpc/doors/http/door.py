@@ -106,15 +106,19 @@ class HttpDoor:
         invocation.sender.open += 1
         access.end = invocation.revoke
         reply, body = invocation.reply, invocation.body
-        watching = asyncio.create_task(_until_gone(receive, reply) if body is None else body.pump(reply.close))
+        watching = None
         try:
             if access.rights is not None and access.rights.revoked:  # while its body came
                 invocation.revoke()
             else:
                 self._submit(invocation)
+                await asyncio.sleep(0)  # a method on the loop that waits for nothing has been answered then
+            if body is not None or not reply.ended:
+                watching = asyncio.create_task(_until_gone(receive, reply) if body is None else body.pump(reply.close))
             await send_reply(send, invocation, request.headers.get("accept", ""))
         finally:
-            watching.cancel()
+            if watching is not None:
+                watching.cancel()
             invocation.sender.open -= 1
             reply.close()
             if body is not None:
