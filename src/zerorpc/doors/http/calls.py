@@ -25,12 +25,17 @@ __all__ = ["Calls"]
 
 
 class Calls:
-    """Reads requests to ``/call/METHOD`` of one server. On its loop. A message has ``limit`` octets at most."""
+    """Reads requests to ``/call/METHOD`` of one server. On its loop. A message has ``limit`` octets at most.
+    Each becomes an ``invocation`` of this class.
+    """
 
-    def __init__(self, registry: Registry, runners: Callable[[], Runners], limit: int) -> None:
+    def __init__(
+        self, registry: Registry, runners: Callable[[], Runners], limit: int, invocation: type[HttpInvocation]
+    ) -> None:
         self._registry = registry
         self._runners = runners
         self._limit = limit
+        self._invocation = invocation
         self._placing: dict[Method, ByPosition] = {}  # Python takes 60 us to tell it
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
@@ -42,7 +47,7 @@ class Calls:
         if request.method != "POST":
             raise Answered(405, "MethodNotAllowed", "methods are called by POST", (b"allow", b"POST"))
         name = request.path.removeprefix("/call/")
-        invocation = HttpInvocation(
+        invocation = self._invocation(
             access.method(name),
             name,
             [],

@@ -16,6 +16,7 @@ from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
 from zerorpc.doors.http.calls import Calls
 from zerorpc.doors.http.invocation import JSON, HttpInvocation
 from zerorpc.doors.http.json_values import encode
+from zerorpc.doors.http.logged_invocation import LoggedHttpInvocation
 from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
 from zerorpc.doors.http.reply import Reply
@@ -56,7 +57,9 @@ class HttpDoor:
         self._registry = service.registry
         self._entrance = Entrance(service.registry, service.authentication, service.rules)
         self._origins = Origins(service.settings.origins or ())
-        self._calls = Calls(service.registry, lambda: service.running, service.settings.limits.message)
+        settings = service.settings
+        kind = LoggedHttpInvocation if settings.log_calls else HttpInvocation
+        self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, kind)
 
     async def __call__(
         self,
