@@ -47,9 +47,10 @@ class Calls:
             raise Answered(404, "NotFound", f"there is nothing at {request.path}; methods are at /call/NAME")
         name = request.path.removeprefix("/call/")
         method = access.method(name)
-        if request.method != "POST" and not (request.method == "GET" and method is not None and method.safe):
+        allowed = ("GET", "POST") if method is not None and method.safe else ("POST",)
+        if request.method not in allowed:
             why = "methods are called by POST, and by GET if they are marked with @zerorpc.safe"
-            raise Answered(405, "MethodNotAllowed", why, (b"allow", b"POST"))
+            raise Answered(405, "MethodNotAllowed", why, (b"allow", ", ".join(allowed).encode()))
         invocation = self._invocation(
             method,
             name,

@@ -125,7 +125,8 @@ class _Schemas:
                 return [renamed(part) for part in schema]
             if not isinstance(schema, dict):
                 return schema
-            told = {key: renamed(part) for key, part in schema.items()}
+            # "items": false says of a tuple what "maxItems" says too, and tools stumble over it.
+            told = {key: renamed(part) for key, part in schema.items() if (key, part) != ("items", False)}
             name = names.get(str(told.get("$ref")).rpartition("/")[2])
             return told if name is None else {**told, "$ref": f"#/components/schemas/{name}"}
 
