@@ -18,6 +18,7 @@ from zerorpc.doors.rpc_references import LoopLease, ThreadLease, borrow_argument
 from zerorpc.errors import WrongArguments
 from zerorpc.limits import Limits
 from zerorpc.logs import Logger
+from zerorpc.observe.counts import Tally
 from zerorpc.protocol.call_header import CallHeader
 from zerorpc.protocol.events import NO_ID, BadEvent, Buffer, WireEvent
 from zerorpc.protocol.server_channel import ServerChannel
@@ -75,6 +76,7 @@ class RpcDoor:
         self.leaving: bool = False  # clients are to go elsewhere
         self._heard = asyncio.Event()  # set when a client has answered the goaway, or is lost
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
+        self.tally: Tally | None = None  # what counts calls, if they are counted
         self._registry = registry
         self._context = context
         self._heartbeat = heartbeat
@@ -88,6 +90,21 @@ class RpcDoor:
 
         self._hooked = LoggedInvocation
         self._plain = functools.partial(LoggedInvocation, context=self._context)
+
+    def count_calls(self, tally: Tally) -> None:
+        """From now on each call is counted. Decided once as well, and after ``log_calls``."""
+        from zerorpc.doors.counted_invocation import (
+            CountedHookedInvocation,
+            CountedInvocation,
+            CountedLoggedInvocation,
+        )
+
+        self.tally = tally
+        if self._hooked is HookedInvocation:
+            self._hooked, self._plain = CountedHookedInvocation, CountedInvocation
+        else:
+            self._hooked = CountedLoggedInvocation
+            self._plain = functools.partial(CountedLoggedInvocation, context=self._context)
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
         """New requests: let them run, or answer at once for what can't. Running ones that got credit or lost their

@@ -11,8 +11,10 @@ from math import ceil
 from typing import Any, NamedTuple, Protocol
 
 from zerorpc.doors.http.door import HttpDoor
+from zerorpc.doors.http.pages import Observed, Pages
 from zerorpc.errors import Closed, EndpointError, NotSupported
 from zerorpc.runtime.loops import running_loop
+from zerorpc.server.metering import Metering
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
@@ -38,11 +40,12 @@ class Hub(Protocol):
     def check_changeable(self) -> None: ...
 
 
-class Service(Protocol):
+class Service(Observed, Protocol):
     """What a server is made of."""
 
     registry: Registry
     settings: ServerSettings
+    metering: Metering | None
 
     @property
     def hub(self) -> Hub: ...
@@ -55,7 +58,14 @@ class HttpEndpoints:
     """Those that a server is bound to. ``bind`` and ``unbind`` are safe from any thread, the rest is the loop's."""
 
     def __init__(self, service: Service) -> None:
-        self.door: HttpDoor = HttpDoor(service.registry, lambda: service.running, service.settings.limits)
+        metering = service.metering
+        self.door: HttpDoor = HttpDoor(
+            service.registry,
+            lambda: service.running,
+            service.settings.limits,
+            Pages(service.registry, service),
+            None if metering is None else metering.counts.tallies["http"],
+        )
         self._settings = service.settings
         self._service = service
         self._bound: dict[str, _Bound] = {}
@@ -67,6 +77,11 @@ class HttpEndpoints:
     @property
     def endpoints(self) -> list[str]:
         return list(self._bound)
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return sum(serving.connections for serving in self._serving.values())
 
     def bind(self, endpoint: str) -> list[str]:
         """Listen. Raises NotSupported without uvicorn, Closed, and what other endpoints raise."""
@@ -159,6 +174,10 @@ class _Serving:
         )
         self._server = Server(config)
         self._task = asyncio.ensure_future(self._server.serve(sockets=[sock]))
+
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections)
 
     def leave(self) -> None:
         self._server.should_exit = True

@@ -17,7 +17,7 @@ from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
 from zerorpc.service import process_pool
 from zerorpc.service.collecting import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, Answers, ServerSettings, checked
+from zerorpc.settings import GRACE, HEARTBEAT, Answers, ReadyCheck, ServerSettings, checked
 from zerorpc.socket_base import SocketBase
 from zerorpc.tls import TlsGiven
 
@@ -75,6 +75,11 @@ class Server(SocketBase):
     - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended. Its record has
       ``caller``, ``method``, ``seconds`` since the request came, and ``outcome``: "ok", the name of an error, or
       "gone" for a caller that waited no longer.
+    - ``metrics``: count calls, by method and outcome, how long they take, and how the server stands. ``GET /metrics``
+      at endpoints ``http://``, or in ``zerorpc.asgi``, tells it in Prometheus' text format.
+    - ``ready``: a function without arguments, plain or coroutine, that says whether the server may be called just now:
+      for ``zerorpc health`` and ``GET /readyz``, which say no if it returns False, raises, or takes longer than 2 s. A
+      plain one runs on a thread. What it raises goes to the log; those who ask are told its name.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -108,6 +113,8 @@ class Server(SocketBase):
         strict_types: bool = False,
         check_results: bool = False,
         log_calls: bool = False,
+        metrics: bool = False,
+        ready: ReadyCheck | None = None,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -130,6 +137,8 @@ class Server(SocketBase):
             strict_types=strict_types,
             check_results=check_results,
             log_calls=log_calls,
+            metrics=metrics,
+            ready=ready,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()

@@ -7,17 +7,16 @@ server-sent events to those who accept only these. What goes wrong is told as RF
 from __future__ import annotations
 
 import asyncio
+import functools
 import weakref
 from collections.abc import Callable
 
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
+from zerorpc.doors.http.counted_invocation import CountedHttpInvocation
 from zerorpc.doors.http.invocation import Caller, HttpInvocation
-from zerorpc.doors.http.json_values import encode
-from zerorpc.doors.http.openapi import openapi
+from zerorpc.doors.http.pages import Pages
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import (
-    JSON,
-    TEXT,
     Answered,
     body_of,
     given,
@@ -27,6 +26,7 @@ from zerorpc.doors.http.requests import (
 )
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
 from zerorpc.limits import Limits
+from zerorpc.observe.counts import Tally
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
 from zerorpc.service.schema import Misgiven
@@ -37,8 +37,19 @@ __all__ = ["HttpDoor"]
 class HttpDoor:
     """Answers HTTP requests with the methods of a registry, which ``runners`` run. Belongs to their loop."""
 
-    def __init__(self, registry: Registry, runners: Callable[[], Runners], limits: Limits) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        runners: Callable[[], Runners],
+        limits: Limits,
+        pages: Pages,
+        tally: Tally | None = None,
+    ) -> None:
         self._registry = registry
+        self._pages = pages
+        self._new_invocation: Callable[..., HttpInvocation] = (
+            HttpInvocation if tally is None else functools.partial(CountedHttpInvocation, tally=tally)
+        )
         self._runners = runners
         self._limits = limits
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
@@ -48,7 +59,7 @@ class HttpDoor:
         request = Request.of(scope)
         try:
             refuse_pages_of_others(request.headers)
-            if request.method in ("GET", "HEAD") and (page := self._page(request.path)) is not None:
+            if request.method in ("GET", "HEAD") and (page := await self._pages.page(request.path)) is not None:
                 await send_whole(send, *page)
                 return
             invocation = await self._invocation(request, receive)
@@ -56,17 +67,6 @@ class HttpDoor:
             await send_problem(send, answer.problem)
             return
         await self._run(invocation, receive, send, request.headers.get("accept", ""))
-
-    def _page(self, path: str) -> tuple[int, str, bytes] | None:
-        """What is there to look at: the status, of which type it is, and the body. None for nothing.
-
-        ``/livez`` and ``/readyz`` are what Kubernetes calls them: a server that stops still lives.
-        """
-        if path == "/openapi.json":
-            return 200, JSON, encode(openapi(self._registry))
-        if path == "/livez" or (path == "/readyz" and not self._runners().stopping):
-            return 200, TEXT, b"ok\n"
-        return (503, TEXT, b"stopping\n") if path == "/readyz" else None
 
     async def _invocation(self, request: Request, receive: Receive) -> HttpInvocation:
         """Raises Answered for what is no call."""
@@ -83,7 +83,7 @@ class HttpDoor:
         body = await body_of(receive, self._limits.message)
         args, kwargs = given(body, headers.get("content-type", ""), method)
         caller = self._caller(request.sender)
-        return HttpInvocation(
+        return self._new_invocation(
             method, name, args, Reply(timeout), caller, len(body), metadata_of(headers), kwargs=kwargs
         )
 
