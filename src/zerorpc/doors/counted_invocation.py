@@ -27,6 +27,8 @@ __all__ = ["CountedHookedInvocation", "CountedInvocation", "CountedLoggedInvocat
 class _Counts(RpcInvocation, eq=False):
     """What is different of each kind. No field is its own, or it could not stand beside them."""
 
+    _send = RpcInvocation.answer  # super() takes a tenth of a microsecond
+
     if TYPE_CHECKING:
         came: float
         outcome_number: int
@@ -42,7 +44,7 @@ class _Counts(RpcInvocation, eq=False):
 
     def send_item(self, data: bytes) -> None:
         super().send_item(data)
-        self._tally.item(len(data))
+        self._tally.sent += len(data)
 
     def failure(self, failure: Failure) -> bytes:
         self.outcome_number = outcome_of(failure.refused)
@@ -55,7 +57,7 @@ class _Counts(RpcInvocation, eq=False):
     def answer(self, data: bytes, flush: bool = True) -> None:
         channel = self.channel
         outcome = GONE if channel.closed else self.outcome_number
-        super().answer(data, flush)
+        self._send(data, flush)
         tally: Tally = self.link.owner.tally  # type: ignore[attr-defined] # without the call
         if tally.streams:
             tally.streams.discard(self)
@@ -63,13 +65,17 @@ class _Counts(RpcInvocation, eq=False):
             if isinstance(channel, KeyedChannel):  # that is the run for a key: the calls with it are answered next
                 return
             outcome = _outcome_in(data) if outcome == OK else outcome
-        tally.end(self.method, outcome, monotonic() - self.came, len(channel.data), len(data))
+        tally.received += len(channel.data)
+        tally.sent += len(data)
+        tally.end(self.method, outcome, monotonic() - self.came)
 
     def gone(self) -> None:
         super().gone()
-        self._tally.streams.discard(self)
+        tally = self._tally
+        tally.streams.discard(self)
         if not isinstance(self.channel, KeyedChannel):
-            self._tally.end(self.method, GONE, monotonic() - self.came, len(self.channel.data), 0)
+            tally.received += len(self.channel.data)
+            tally.end(self.method, GONE, monotonic() - self.came)
 
 
 class _Plain(RpcInvocation, eq=False, kw_only=True):
@@ -100,6 +106,8 @@ class CountedHookedInvocation(_Counts, _Hooked, eq=False):
 @quick_to_change
 class CountedLoggedInvocation(_Counts, _Logged, eq=False):
     """The same for a server that logs its calls too."""
+
+    _send = LoggedInvocation.answer
 
 
 def _outcome_in(data: bytes) -> int:

@@ -7,7 +7,8 @@ ended. Nothing here knows what time it is, nor who reads the numbers.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from zerorpc.errors import SERVER_ERRORS
@@ -71,76 +72,95 @@ class Histogram(NamedTuple):
 _LAG_AT = len(Gauges._fields)
 _OCTETS_AT = _LAG_AT + len(LAG_BUCKETS) + 2
 _ROWS_AT = _OCTETS_AT + 2 * len(DOORS)
-# Of a row, which a method has at each door: the outcomes, then the histogram.
+# Of a row, which a method has at each door: the sum of its seconds; how many calls had each outcome but the first one,
+# which had all others; the histogram.
 _BUCKETS_AT = len(OUTCOMES)
-_SUM_AT = _BUCKETS_AT + len(BUCKETS) + 1
-_ROW = _SUM_AT + 1
+_ROW = _BUCKETS_AT + len(BUCKETS) + 1
+_SHORTEST = BUCKETS[0]
 
 
 class Tally:
-    """What counts the calls of one door. On the loop, but for ``streams``, which is safe from any thread."""
+    """What counts the calls of one door. On the loop, but for ``streams``, which is safe from any thread.
 
-    __slots__ = ("_other", "_received", "_rows", "_sent", "_values", "streams")
+    ``received`` and ``sent`` are octets, which whoever counts adds to: that is cheaper than to hand them over.
+    """
 
-    def __init__(self, door: int, values: list[float], streams: set[object]) -> None:
+    __slots__ = ("_other", "_rows", "received", "sent", "streams")
+
+    def __init__(self, streams: set[object]) -> None:
         self.streams: set[object] = streams  # the calls that stream
-        self._values = values
-        self._received = _OCTETS_AT + 2 * door
-        self._sent = self._received + 1
-        self._rows: dict[object, int] = {}
-        self._other = 0
+        self.received: float = 0
+        self.sent: float = 0
+        self._rows: dict[object, list[float]] = {}
+        self._other: list[float] = [0] * _ROW
 
-    def lay_out(self, keys: Sequence[object], first: int) -> int:
-        """Where the rows of these methods begin, and that of all others; the place behind them."""
-        self._rows.update((key, first + _ROW * number) for number, key in enumerate(keys))
-        self._other = first + _ROW * len(keys)
-        return self._other + _ROW
+    def lay_out(self, keys: Iterable[object]) -> None:
+        self._rows.update((key, [0] * _ROW) for key in keys)
 
-    def end(self, method: object, outcome: int, seconds: float, received: int, sent: int) -> None:
-        """A call has ended, ``seconds`` after its request came; of how many octets that was, and the last reply."""
-        values, row = self._values, self._rows.get(method, self._other)
-        values[row + outcome] += 1
-        values[row + _BUCKETS_AT + bisect_left(BUCKETS, seconds)] += 1
-        values[row + _SUM_AT] += seconds
-        values[self._received] += received
-        values[self._sent] += sent
+    def end(self, method: object, outcome: int, seconds: float) -> None:
+        """A call has ended, ``seconds`` after its request came."""
+        try:
+            row = self._rows[method]
+        except KeyError:
+            row = self._other
+        row[0] += seconds
+        if outcome:
+            row[outcome] += 1
+        row[_BUCKETS_AT if seconds <= _SHORTEST else _BUCKETS_AT + bisect_left(BUCKETS, seconds)] += 1
 
-    def item(self, sent: int) -> None:
-        """An item of a stream went out, of so many octets."""
-        self._values[self._sent] += sent
+    @property
+    def rows(self) -> list[list[float]]:
+        """In the order of the methods, and all others last."""
+        return [*self._rows.values(), self._other]
+
+    def __repr__(self) -> str:
+        return f"<Tally {sum(sum(row[_BUCKETS_AT:]) for row in self.rows):g} calls>"
 
 
 class Counts:
-    """All numbers of one process, ``values``, and the names that they belong to. Belongs to the loop."""
+    """All numbers of one process, and the names that they belong to. Belongs to the loop."""
 
     def __init__(self) -> None:
-        self.methods: tuple[str, ...] = ()
-        self.values: list[float] = []
+        self.methods: tuple[str, ...] = ()  # none until ``lay_out``
         self.streams: set[object] = set()
-        self.tallies: dict[str, Tally] = {
-            door: Tally(number, self.values, self.streams) for number, door in enumerate(DOORS)
-        }
+        self.tallies: dict[str, Tally] = {door: Tally(self.streams) for door in DOORS}
+        self._lag: list[float] = [0] * (len(LAG_BUCKETS) + 2)
 
     def lay_out(self, methods: Mapping[str, Hashable]) -> None:
         """Make room for these, by name, each with what ``Tally.end`` is told in its place. Once, before any call."""
         self.methods = (*methods, OTHER)
-        place = _ROWS_AT
         for tally in self.tallies.values():
-            place = tally.lay_out(list(methods.values()), place)
-        self.values[:] = [0] * place
+            tally.lay_out(methods.values())
 
-    def go_on_from(self, values: Sequence[float]) -> None:
-        """Begin with what a process had counted that has ended: counters never fall."""
-        self.values[:] = values
-        self.set_gauges(Gauges())
-
-    def set_gauges(self, gauges: Gauges) -> None:
-        self.values[:_LAG_AT] = gauges
+    @property
+    def width(self) -> int:
+        """How many numbers there are."""
+        return _ROWS_AT + _ROW * len(DOORS) * len(self.methods)
 
     def add_lag(self, seconds: float) -> None:
         """A timer of the event loop came so late."""
-        self.values[_LAG_AT + bisect_left(LAG_BUCKETS, seconds)] += 1
-        self.values[_OCTETS_AT - 1] += seconds
+        self._lag[bisect_left(LAG_BUCKETS, seconds)] += 1
+        self._lag[-1] += seconds
+
+    def values(self, gauges: Gauges) -> list[float]:
+        """All numbers now."""
+        tallies = self.tallies.values()
+        values = [*gauges, *self._lag]
+        for tally in tallies:
+            values += (tally.received, tally.sent)
+        for tally in tallies:
+            values += chain.from_iterable(tally.rows)
+        return values
+
+    def go_on_from(self, values: Sequence[float]) -> None:
+        """Begin with what a process had counted that has ended: counters never fall."""
+        self._lag[:] = values[_LAG_AT:_OCTETS_AT]
+        at = _ROWS_AT
+        for door, tally in self.tallies.items():
+            tally.received, tally.sent = self.octets(values, door)
+            for row in tally.rows:
+                row[:] = values[at : at + _ROW]
+                at += _ROW
 
     # To read ``values``, of this process or of several, added up
 
@@ -163,10 +183,10 @@ class Counts:
         at = _ROWS_AT
         for door in DOORS:
             for method in self.methods:
-                histogram = Histogram(values[at + _BUCKETS_AT : at + _SUM_AT], values[at + _SUM_AT])
-                yield door, method, values[at : at + _BUCKETS_AT], histogram
+                seconds, *failed = values[at : at + _BUCKETS_AT]
+                buckets = values[at + _BUCKETS_AT : at + _ROW]
+                yield door, method, (sum(buckets) - sum(failed), *failed), Histogram(buckets, seconds)
                 at += _ROW
 
     def __repr__(self) -> str:
-        ended = sum(sum(outcomes) for _, _, outcomes, _ in self.calls(self.values)) if self.methods else 0
-        return f"<Counts of {len(self.methods)} methods, {ended:g} calls ended>"
+        return f"<Counts of {len(self.methods)} methods {self.tallies}>"

@@ -34,11 +34,11 @@ class Metering:
 
     def lay_out(self, processes: int = 1) -> None:
         """All methods are registered. Before the first fork, if there are several processes."""
-        if self.counts.values:
+        if self.counts.methods:
             return
         self.counts.lay_out(self._registry.answering)
         if processes > 1:
-            self.slabs = Slabs(processes, len(self.counts.values))
+            self.slabs = Slabs(processes, self.counts.width)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """This process serves."""
@@ -61,16 +61,14 @@ class Metering:
 
     def _publish(self) -> None:
         if self.slabs is not None and self.slabs.mine is not None:
-            self.counts.set_gauges(self._look())
-            self.slabs.write(self.counts.values)
+            self.slabs.write(self.counts.values(self._look()))
 
     def text(self) -> bytes:
         """What it has counted, and all others, as Prometheus has it.
 
         Others see at once what is told here: else it would be more than what they tell when this process has died.
         """
-        self.counts.set_gauges(self._look())
-        values = self.counts.values
+        values = self.counts.values(self._look())
         if self.slabs is not None:
             self._publish()
             values = [sum(numbers) for numbers in zip(values, *self.slabs.others(), strict=True)]

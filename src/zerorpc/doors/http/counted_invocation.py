@@ -30,7 +30,7 @@ class CountedHttpInvocation(_Counted, eq=False):
 
     def send_item(self, data: bytes) -> None:
         super().send_item(data)
-        self.tally.item(len(data))
+        self.tally.sent += len(data)
 
     def failure(self, failure: Failure) -> bytes:
         self.outcome_number: int = outcome_of(failure.refused)
@@ -51,4 +51,6 @@ class CountedHttpInvocation(_Counted, eq=False):
 
     def _end(self, outcome: int, sent: int) -> None:
         self.tally.streams.discard(self)
-        self.tally.end(self.method, outcome, monotonic() - self.came, self.size, sent)
+        self.tally.received += self.size
+        self.tally.sent += sent
+        self.tally.end(self.method, outcome, monotonic() - self.came)
