@@ -17,6 +17,7 @@ import pytest
 import zerorpc
 from tests.observe.scraping import HTTP, Samples, calls, read, scrape
 from tests.service.running import PATIENCE, TCP, Program, eventually, run, serving
+from zerorpc.doors.rpc_invocation import RpcInvocation
 
 
 class Shop:
@@ -240,7 +241,7 @@ def test_methods_that_a_caller_may_not_call() -> None:
             assert await client.add(1, 2) == 3
             with pytest.raises(zerorpc.RemoteError):
                 await client.soon()
-        text = server._core.metrics()
+        text = server._core.observation.metrics()
         assert text is not None
         assert calls(read(text.decode())) == {("add", "ok"): 1, ("(other)", "UnknownMethod"): 1}
         server.stop()
@@ -252,8 +253,8 @@ def test_methods_that_a_caller_may_not_call() -> None:
 def test_off_it_says_how_to_switch_it_on() -> None:
     with serving(Shop(), bind=HTTP) as server:
         response = httpx.get(f"{server.endpoints[0]}/metrics", timeout=PATIENCE)
-        assert server._core.metering is None
-        assert server._core.door._plain is zerorpc.doors.rpc_invocation.RpcInvocation  # type: ignore[attr-defined]
+        assert server._core.observation.metering is None
+        assert server._core.door._plain is RpcInvocation
     assert response.status_code == 404
     assert "Server(..., metrics=True)" in response.json()["detail"]
     assert "--metrics" in response.json()["detail"]

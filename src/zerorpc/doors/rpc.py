@@ -84,27 +84,11 @@ class RpcDoor:
         self._hooked: type[HookedInvocation] = HookedInvocation
         self._plain: Callable[..., RpcInvocation] = RpcInvocation
 
-    def log_calls(self) -> None:
-        """From now on there is a line in the log for each call. Decided once, so that others pay nothing for it."""
-        from zerorpc.doors.logged_invocation import LoggedInvocation  # which most servers do without
+    def note_calls(self, logged: bool, tally: Tally | None) -> None:
+        """From now on calls are logged, counted, or both. Decided once, so that others pay nothing for it."""
+        from zerorpc.doors.noted_calls import kinds  # which most servers do without
 
-        self._hooked = LoggedInvocation
-        self._plain = functools.partial(LoggedInvocation, context=self._context)
-
-    def count_calls(self, tally: Tally) -> None:
-        """From now on each call is counted. Decided once as well, and after ``log_calls``."""
-        from zerorpc.doors.counted_invocation import (
-            CountedHookedInvocation,
-            CountedInvocation,
-            CountedLoggedInvocation,
-        )
-
-        self.tally = tally
-        if self._hooked is HookedInvocation:
-            self._hooked, self._plain = CountedHookedInvocation, CountedInvocation
-        else:
-            self._hooked = CountedLoggedInvocation
-            self._plain = functools.partial(CountedLoggedInvocation, context=self._context)
+        self.tally, (self._hooked, self._plain) = tally, kinds(self._context, logged, tally is not None)
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
         """New requests: let them run, or answer at once for what can't. Running ones that got credit or lost their

@@ -11,10 +11,10 @@ from math import ceil
 from typing import Any, NamedTuple, Protocol
 
 from zerorpc.doors.http.door import HttpDoor
-from zerorpc.doors.http.pages import Observed, Pages
+from zerorpc.doors.http.pages import Pages
 from zerorpc.errors import Closed, EndpointError, NotSupported
 from zerorpc.runtime.loops import running_loop
-from zerorpc.server.metering import Metering
+from zerorpc.server.observation import Observation
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
@@ -40,12 +40,12 @@ class Hub(Protocol):
     def check_changeable(self) -> None: ...
 
 
-class Service(Observed, Protocol):
+class Service(Protocol):
     """What a server is made of."""
 
     registry: Registry
     settings: ServerSettings
-    metering: Metering | None
+    observation: Observation
 
     @property
     def hub(self) -> Hub: ...
@@ -58,12 +58,12 @@ class HttpEndpoints:
     """Those that a server is bound to. ``bind`` and ``unbind`` are safe from any thread, the rest is the loop's."""
 
     def __init__(self, service: Service) -> None:
-        metering = service.metering
+        metering = service.observation.metering
         self.door: HttpDoor = HttpDoor(
             service.registry,
             lambda: service.running,
             service.settings.limits,
-            Pages(service.registry, service),
+            Pages(service.registry, service.observation),
             None if metering is None else metering.counts.tallies["http"],
         )
         self._settings = service.settings

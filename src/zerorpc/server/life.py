@@ -15,11 +15,10 @@ from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc import RpcDoor
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.exposure import Patterns
-from zerorpc.observe.counts import Gauges
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
-from zerorpc.service.health import Health
+from zerorpc.server.observation import Observation
 from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
@@ -30,7 +29,6 @@ from zerorpc.transport.security import Security
 
 if TYPE_CHECKING:
     from zerorpc.server.http_endpoints import HttpEndpoints
-    from zerorpc.server.metering import Metering
 
 __all__ = ["Act", "Life", "Service", "State"]
 
@@ -155,16 +153,12 @@ class Service:
             settings.limits,
         )
         self.hub: AioHub = self.door.hub
-        if settings.log_calls:
-            self.door.log_calls()
-        self.metering: Metering | None = self._new_metering() if settings.metrics else None
-        self.health: Health = Health(settings.ready)
-        self.registry.why_not_ready = self.why_not_ready
         self.hub.proxied = settings.proxy_protocol
         self.hub.on_bound = Openness(settings.anyone_may_call).warn
         self.hub.tls = settings.tls
         self.http: HttpEndpoints | None = None  # until the first is bound: others don't pay for its imports
         self.life: Life = Life()
+        self.observation: Observation = Observation(self)
         self.unbound: threading.Event = threading.Event()  # set when nothing listens any more
         self.intake: Intake | None = None  # where connections come from in one of several processes
         self.on_signal: Callable[[int, BaseException | None], None] = self._heed_signal
@@ -182,34 +176,6 @@ class Service:
                 if self.life.serving and self.hub.loop is not None:
                     self.http.start(self.hub.loop)
             return self.http
-
-    def _new_metering(self) -> Metering:
-        from zerorpc.server.metering import Metering  # most servers do without
-
-        metering = Metering(self.registry, self._gauges)
-        self.door.count_calls(metering.counts.tallies["zerorpc"])
-        return metering
-
-    def _gauges(self) -> Gauges:
-        runners, metering = self.door.runners, self.metering
-        if runners is None or metering is None or self.life.state is State.CLOSED:
-            return Gauges()
-        return runners.gauges()._replace(
-            streams=len(metering.counts.streams),
-            connections=len(self.hub.links),
-            http_connections=0 if self.http is None else self.http.connections,
-            processes=1,
-        )
-
-    def metrics(self) -> bytes | None:
-        """What it has counted, as Prometheus has it; None if it counts nothing. On the loop."""
-        return None if self.metering is None else self.metering.text()
-
-    async def why_not_ready(self) -> str:
-        """Why nobody is to call it just now; "" if that isn't so. On the loop."""
-        if self.life.state is not State.SERVING:
-            return str(self.life.state.value)
-        return await self.health.problem()
 
     @property
     def runners(self) -> Runners | None:
@@ -291,8 +257,7 @@ class Service:
         self.door.runners = Runners(loop, self.settings)
         self.door.keyed = KeyedCalls(loop, self.door.runners.submit, self.settings)
         self.registry.answers = self.door.keyed.id
-        if self.metering is not None:
-            self.metering.start(loop)
+        self.observation.start(loop)
         self.hub.attach(loop)
         with self._lock:
             if self.http is not None:
@@ -325,9 +290,7 @@ class Service:
             else:
                 await self._end_running(self.runners)
         finally:
-            self.health.close()
-            if self.metering is not None:
-                self.metering.close()
+            self.observation.close()
             if self.intake is not None:
                 self.intake.close()
 

@@ -77,9 +77,8 @@ class Server(SocketBase):
       "gone" for a caller that waited no longer.
     - ``metrics``: count calls, by method and outcome, how long they take, and how the server stands. ``GET /metrics``
       at endpoints ``http://``, or in ``zerorpc.asgi``, tells it in Prometheus' text format.
-    - ``ready``: a function without arguments, plain or coroutine, that says whether the server may be called just now:
-      for ``zerorpc health`` and ``GET /readyz``, which say no if it returns False, raises, or takes longer than 2 s. A
-      plain one runs on a thread. What it raises goes to the log; those who ask are told its name.
+    - ``ready``: a function, plain or coroutine, that says whether the server may be called just now, for ``zerorpc
+      health`` and ``GET /readyz``. These say no if it returns False, raises, or takes longer than 2 s.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 

@@ -50,9 +50,9 @@ def _supervisor(service: Service) -> Supervisor:
         work(service, intake, mask)
 
     slabs = None
-    if service.metering is not None:
-        service.metering.lay_out(settings.processes)  # before the first fork
-        slabs = service.metering.slabs
+    if (metering := service.observation.metering) is not None:
+        metering.lay_out(settings.processes)  # before the first fork
+        slabs = metering.slabs
     return Supervisor(service.life, list(hub.listeners.values()), settings, begin, service.stop_listening, slabs)
 
 
