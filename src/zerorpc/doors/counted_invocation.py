@@ -46,11 +46,17 @@ class _Counts(RpcInvocation, eq=False):
         super().send_item(data)
         self._tally.sent += len(data)
 
+    def done(self) -> bytes:
+        self._tally.streams.discard(self)
+        return super().done()
+
     def failure(self, failure: Failure) -> bytes:
+        self._tally.streams.discard(self)
         self.outcome_number = outcome_of(failure.refused)
         return super().failure(failure)
 
     def failure_in_short(self, name: str) -> bytes:
+        self._tally.streams.discard(self)
         self.outcome_number = outcome_of(self.refused)
         return super().failure_in_short(name)
 
@@ -59,8 +65,6 @@ class _Counts(RpcInvocation, eq=False):
         outcome = GONE if channel.closed else self.outcome_number
         self._send(data, flush)
         tally: Tally = self.link.owner.tally  # type: ignore[attr-defined] # without the call
-        if tally.streams:
-            tally.streams.discard(self)
         if channel.call is not None and channel.call.key is not None:
             if isinstance(channel, KeyedChannel):  # that is the run for a key: the calls with it are answered next
                 return

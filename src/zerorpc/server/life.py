@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from zerorpc.runtime import forks
 from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.server.observation import Observation
+from zerorpc.server.systemd import Systemd
 from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
@@ -160,6 +162,7 @@ class Service:
         self.life: Life = Life()
         self.observation: Observation = Observation(self)
         self.unbound: threading.Event = threading.Event()  # set when nothing listens any more
+        self.systemd: Systemd | None = None  # if it has started this program, which does nothing but ``run``
         self.intake: Intake | None = None  # where connections come from in one of several processes
         self.on_signal: Callable[[int, BaseException | None], None] = self._heed_signal
         self._lock = threading.Lock()  # of ``http``
@@ -202,6 +205,8 @@ class Service:
         with contextlib.ExitStack() as stack:
             held = hold_signals()  # until all is in place that they need
             stack.callback(release_signals, held)
+            if self.intake is None:  # else it is the parent that tells
+                self.systemd = Systemd.of(os.environ)
             signals = Signals(*ENDING) if threading.current_thread() is threading.main_thread() else None
             if signals is not None:
                 stack.callback(signals.close)
@@ -243,15 +248,22 @@ class Service:
         self.life.woken = lambda: loop.call_soon_threadsafe(stopped.set)
         try:
             self._startup(loop)
+            if self.systemd is not None:
+                self.systemd.ready()
+                self.systemd.watch_on(loop)
             if not self.life.stopping:
                 await stopped.wait()
         finally:
             self.life.woken = None
             self.life.take(Act.STOP)  # this may be a cancellation, or a startup that failed
+            if self.systemd is not None:
+                self.systemd.stopping()
             try:
                 await self._shut_down(loop)
             finally:
                 self.life.take(Act.END)
+                if self.systemd is not None:
+                    self.systemd.close()
 
     def _startup(self, loop: asyncio.AbstractEventLoop) -> None:
         self.door.runners = Runners(loop, self.settings)

@@ -24,6 +24,7 @@ from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signa
 from zerorpc.server.life import Act, Life, State
 from zerorpc.server.reception import Reception
 from zerorpc.server.slabs import Slabs
+from zerorpc.server.systemd import Systemd
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.handover import Intake, Outlet
 from zerorpc.transport.sockets import Listener
@@ -79,6 +80,7 @@ class Supervisor:
         self._work = work
         self._stop_listening = stop_listening
         self._slabs = slabs
+        self._systemd = Systemd.of(os.environ)
         self._grace = settings.grace
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._workers: list[_Worker] = []  # all that live, also those that leave
@@ -130,6 +132,13 @@ class Supervisor:
                 self._restart(slot)
         self._kill_overdue(now)
         self._reception.assign()
+        if self._systemd is not None:
+            self._tell(self._systemd, now)
+
+    def _tell(self, systemd: Systemd, now: float) -> None:
+        if self._workers and not self._stopping and all(worker.outlet.ready for worker in self._workers):
+            systemd.ready()
+        systemd.watch(now)
 
     def _kill_overdue(self, now: float) -> None:
         ending = now >= self._kill_at
@@ -144,6 +153,8 @@ class Supervisor:
     def _patience(self, now: float) -> float | None:
         """How long nothing has to be done unless something happens."""
         times = [self._kill_at, *(worker.ready_by for worker in self._workers)]
+        if self._systemd is not None:
+            times.append(self._systemd.due)
         if not self._stopping:
             times += [slot.start_at for slot in self._slots]
             times += self._reception.due(now)
@@ -185,6 +196,8 @@ class Supervisor:
         if self._stopping:
             return
         self._stopping = True
+        if self._systemd is not None:
+            self._systemd.stopping()
         self._life.take(Act.STOP)
         self._kill_at = time.monotonic() + self._grace + _OVERTIME
         self._reception.end()
