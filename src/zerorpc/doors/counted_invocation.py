@@ -1,7 +1,7 @@
 """Requests of a server with ``metrics``: when one has ended, it is counted.
 
-It costs a short call 0.3 us (docs/performance.md), so that nothing here is done for looks: what became of a call is
-noted only where it failed, and counted where it goes out.
+It may cost a call half a microsecond at most (docs/performance.md has what it does), so that nothing here is done for
+looks: what became of a call is noted only where it failed, and counted where it goes out.
 """
 
 from __future__ import annotations
