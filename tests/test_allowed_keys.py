@@ -19,7 +19,7 @@ from zerorpc import allowed_keys
 from zerorpc.callers import Caller
 from zerorpc.keys import KeyPair, encode_z85, write_certificates, write_public
 from zerorpc.pairing import keys_of_code
-from zerorpc.transport import admission
+from zerorpc.transport import authentication
 
 SERVER, ALICE, BOB = KeyPair.generate(), KeyPair.generate(), KeyPair.generate()
 CURVE = zerorpc.Curve(SERVER.secret)
@@ -28,7 +28,7 @@ CURVE = zerorpc.Curve(SERVER.secret)
 @pytest.fixture(autouse=True)
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allowed_keys, "_LOOK_EVERY", 0.0)
-    monkeypatch.setattr(admission, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(authentication, "_LOOK_EVERY", 0.01)
 
 
 @pytest.fixture

@@ -42,9 +42,11 @@ class Caller(NamedTuple):
     - ``peer``: where it comes from, such as ``"tcp://203.0.113.9:40312"``.
     - ``key``: its public key by CURVE, in Z85. It has proven that it has the secret one. None without CURVE.
     - ``certificate``: its certificate by TLS, which was verified; None if it has shown none.
-    - ``user`` and ``password``: what it has shown by PLAIN, which nobody has checked yet; None without PLAIN.
+    - ``user`` and ``password``: what it has shown by PLAIN, or by HTTP (Basic, RFC 7617), which nobody has checked
+      yet; None if it has shown none.
     - ``process``: who is at the other end of an ipc or inproc connection; None elsewhere, where the system doesn't
       tell, and behind a proxy.
+    - ``token``: what it has shown by HTTP (Bearer, RFC 6750), which nobody has checked yet; None if it has shown none.
     """
 
     endpoint: str
@@ -54,6 +56,7 @@ class Caller(NamedTuple):
     process: UnixProcess | None = None
     user: str | None = None
     password: str | None = None
+    token: str | None = None
 
     def __repr__(self) -> str:
         shown = [f"key={self.key!r}"] if self.key is not None else []
@@ -61,6 +64,8 @@ class Caller(NamedTuple):
             shown.append(f"certificate of {self.certificate.common_name!r}")
         if self.user is not None:
             shown.append(f"user={self.user!r}")
+        if self.token is not None:
+            shown.append("a token")
         if self.process is not None:
             shown.append(f"uid={self.process.uid}")
         return f"<Caller {self.peer} at {self.endpoint}: {', '.join(shown) or 'has shown nothing'}>"
@@ -80,8 +85,9 @@ class Visitor(str):
 class Authenticator(Protocol):
     """Says who a caller is: a function like this, for ``Server(…, authenticator=…)``.
 
-    Called once for each connection, whose handshake waits meanwhile. A plain function runs on a thread, of which there
-    are four for this, a coroutine function on the server's event loop. It is cancelled when the connection ends.
+    Called once for each connection, whose handshake waits meanwhile, and by HTTP for each request. A plain function
+    runs on a thread, of which there are four for this, a coroutine function on the server's event loop. It is cancelled
+    when the connection ends.
 
     An authenticator may be an object that has, besides ``__call__``, a method ``changed`` without arguments, which
     returns whether it would now say anything else. It is asked about once a second, as above; when it has, all who

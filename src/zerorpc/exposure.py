@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["Patterns", "is_public", "patterns"]
 
 
-def patterns(name: str, value: object) -> tuple[str, ...] | None:
+def patterns(name: str, value: object, what: str = 'patterns of method names, as ["get_*"]') -> tuple[str, ...] | None:
     """The setting of this name, one pattern or several, as a tuple. Raises TypeError for anything else."""
     if value is None:
         return None
@@ -24,7 +24,7 @@ def patterns(name: str, value: object) -> tuple[str, ...] | None:
     except TypeError:
         pass
     kind = type(value).__name__
-    raise TypeError(f'{name} has to be patterns of method names, as ["get_*"], or None, not a {kind}')
+    raise TypeError(f"{name} has to be {what}, or None, not a {kind}")
 
 
 class Patterns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
 import tomllib
 from collections.abc import Callable
@@ -27,18 +28,24 @@ _LISTING = ("_zerorpc_list", "_zerorpc_inspect", "_zerorpc_help", "_zerorpc_args
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 
+# A token is as good as random, so that one hash is enough: who reads the file can't call with it.
+_Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
+
+
 class _Identity(msgspec.Struct, forbid_unknown_fields=True):
     roles: list[_Name]
     keys: list[_Name] = []
     certificates: list[_Name] = []
     uids: list[int] = []
     endpoints: list[_Name] = []
+    tokens: list[_Digest] = []
 
     def fits(self, caller: Caller) -> bool:
         return (
             (caller.key is not None and caller.key in self.keys)
             or (caller.certificate is not None and not _names(caller.certificate).isdisjoint(self.certificates))
             or (caller.process is not None and caller.process.uid in self.uids)
+            or (caller.token is not None and _digest(caller.token) in self.tokens)
             # [ is no character class here: it begins an IPv6 address
             or any(fnmatch.fnmatchcase(caller.endpoint, pattern.replace("[", "[[]")) for pattern in self.endpoints)
         )
@@ -69,6 +76,7 @@ class RightsFile:
         keys = ["kuM=iuKeY!)GKi0AKikJgv/oQCkPguO5I.ujph17"]    # by CURVE, in Z85
         certificates = ["alice.example", "spiffe://lab/alice"]  # by TLS: the common name, or one of the other names
         uids = [1000]                                           # by ipc or inproc, on Linux
+        tokens = ["sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"]  # by HTTP, hashed
         roles = ["operator"]
 
         [identities.guest]
@@ -164,6 +172,10 @@ class _Rights:
 def _patterns(role: _Role) -> Patterns:
     allow, deny = (*role.allow, *_LISTING), tuple(role.deny)
     return Patterns(allow, deny if role.lists else (*deny, *_LISTING))
+
+
+def _digest(token: str) -> str:
+    return f"sha256:{hashlib.sha256(token.encode('latin-1', 'replace')).hexdigest()}"
 
 
 def _names(certificate: Certificate) -> set[str]:

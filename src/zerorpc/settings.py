@@ -354,6 +354,15 @@ class ServerSettings(NamedTuple):
     strict_types: Annotated[
         bool, Setting(_yes_or_no, "take no natural forms, such as a text for a date, of what travels as itself")
     ] = False
+    origins: Annotated[
+        tuple[str, ...] | str | None,
+        Setting(
+            functools.partial(patterns, what='origins of web pages, as ["https://*.example.org"]'),
+            "web pages of these origins may call by HTTP, such as `https://app.example.org`",
+            "pattern",
+            without="its own pages alone",
+        ),
+    ] = None
     check_results: Annotated[
         bool, Setting(_yes_or_no, "results too have to be what the methods' annotations say, or are an error")
     ] = False

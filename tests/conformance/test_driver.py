@@ -79,6 +79,7 @@ def test_credit_between_is_passed_over_too_but_is_no_silence() -> None:
     hold({"expect": [{}, "_zpc_more", [3]]}, EXPECT, sends=(message(CREDIT), message(OK)))
     with pytest.raises(DeviationError, match="a message came"):
         hold({"silence": 1}, sends=(message(CREDIT),))
+    hold({"silence": 0.05, "credit": True}, sends=(message(CREDIT),))
 
 
 @pytest.mark.parametrize("said", [[{}, "OK", "hi"], [{}, 5, "hi"], "OK", [1, 2]])

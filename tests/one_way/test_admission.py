@@ -15,7 +15,7 @@ from tests.service.running import PATIENCE, eventually, on_thread, run
 from zerorpc.keys import KeyPair, encode_z85
 from zerorpc.limits import Limits
 from zerorpc.pairing import keys_of_code
-from zerorpc.transport import admission
+from zerorpc.transport import authentication
 
 SERVER, ALICE, EVE = (KeyPair.generate() for _ in range(3))
 NAMES = {encode_z85(ALICE.public): "alice"}
@@ -91,7 +91,7 @@ def test_who_has_a_pairing_code_only_has_nothing_run(tmp_path: Path, caplog: pyt
 def test_what_waits_is_not_run_once_its_sender_is_nobody_any_more(
     how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(admission, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(authentication, "_LOOK_EVERY", 0.01)
     monkeypatch.setattr("zerorpc.one_way.pusher.LINGER", 0.01)
 
     class Directory:

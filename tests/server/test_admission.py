@@ -36,7 +36,7 @@ from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.callers import UnixProcess
 from zerorpc.doors.keyed_calls import _own
 from zerorpc.keys import KeyPair, encode_z85
-from zerorpc.transport import admission
+from zerorpc.transport import authentication
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.commands import Command, encode_metadata
 from zerorpc.zmtp.greeting import Greeting
@@ -682,7 +682,7 @@ class ChangingOnLoop(Changing):
 
 @pytest.fixture
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_LOOK_EVERY", 0.001)
+    monkeypatch.setattr(authentication, "_LOOK_EVERY", 0.001)
 
 
 @pytest.mark.usefixtures("looking_often")
@@ -742,7 +742,7 @@ def test_one_for_whom_there_is_no_answer_holds_up_nobody_elses(
     kind: type[Changing], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Alice came first, and is asked about first."""
-    monkeypatch.setattr(admission, "_ANSWER_MAX", 0.05)
+    monkeypatch.setattr(authentication, "_ANSWER_MAX", 0.05)
     released = threading.Event()
     known = {encode_z85(ALICE.public): "alice", encode_z85(BOB.public): "bob"}
     slow: set[str] = set()
@@ -802,17 +802,17 @@ def test_a_coroutine_of_an_authenticator_that_nobody_waits_for_any_more_is_dropp
         async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
             assert await client.plain() == "alice"
             await asyncio.to_thread(asked.wait, PATIENCE)
-            admission = server._core.hub.admission
-            assert admission is not None
+            asking = server._core.authentication
+            assert asking is not None
             if when == "while it is asked":
-                admission.close()
+                asking.close()
                 await asyncio.sleep(0)
                 go.set()
                 await eventually_async(lambda: authenticator.looks)
             elif when == "just when it has answered":
                 go.set()
                 eventually(lambda: len(loop._ready) >= 2)  # it is to be told of the answer, and that a thread is free
-                loop.call_soon(admission.close)
+                loop.call_soon(asking.close)
         server.stop()
         await serving
 
@@ -847,9 +847,9 @@ def test_what_changes_while_one_is_let_in_counts_for_it_too() -> None:
             thread, found = in_thread(late.plain)
             assert looked_up.wait(PATIENCE)
             authenticator.identity, authenticator.has_changed = "bob", True
-            admission = server._core.hub.admission
-            assert admission is not None
-            eventually(lambda: admission._changes)
+            asking = server._core.authentication
+            assert asking is not None
+            eventually(lambda: asking._changes)
             answer.set()
             thread.join()
             assert found == ["bob"]
@@ -871,7 +871,7 @@ def test_nobody_looks_when_nobody_is_there() -> None:
                 client.plain()
                 looks = authenticator.looks
                 eventually(lambda looks=looks: authenticator.looks > looks)  # type: ignore[misc]
-            watch = server._core.hub.admission._watch  # type: ignore[union-attr]
+            watch = server._core.authentication._watch  # type: ignore[union-attr]
             eventually(watch.done)  # type: ignore[union-attr]
 
 

@@ -89,6 +89,12 @@ def test_metadata_comes_along_and_keywords_count() -> None:
         assert [result.metadata for result in results] == [{"run": "1"}] * 2
 
 
+def waiting(server: zerorpc.Server) -> int:
+    """How many calls wait for the first one with their key; none before it serves."""
+    keyed = server._core.door.keyed
+    return 0 if keyed is None else sum(len(run.waiting) for run in keyed._open.values())
+
+
 def test_a_repeat_while_it_runs_waits_for_it() -> None:
     shop = Shop()
     with serving(shop) as server, ThreadPoolExecutor(8) as pool:
@@ -98,7 +104,7 @@ def test_a_repeat_while_it_runs_waits_for_it() -> None:
                 return keyed(client).slow("tea")
 
         calls = [pool.submit(order, n) for n in range(8)]  # at once, each on a connection of its own
-        eventually(lambda: sum(len(run.waiting) for run in server._core.door.keyed._open.values()) == 8)
+        eventually(lambda: waiting(server) == 8)
         shop.release.set()
         assert [call.result() for call in calls] == [["tea", 1]] * 8
 
@@ -242,7 +248,7 @@ def test_a_call_with_a_key_is_repeated_where_its_answers_are_kept() -> None:
         assert shop.begun.wait(PATIENCE)
         loop, hub = server._core.hub.loop, server._core.hub
         loop.call_soon_threadsafe(lambda: [link._transport.abort() for link in list(hub.links)])
-        eventually(lambda: sum(len(run.waiting) for run in server._core.door.keyed._open.values()) == 2)
+        eventually(lambda: waiting(server) == 2)
         shop.release.set()
         assert call.get() == ["tea", 1]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import field
 
 from zerorpc.doors.hooked_invocation import HookedInvocation
-from zerorpc.doors.keyed_calls import KeyedChannel
+from zerorpc.doors.keyed_channel import KeyedChannel
 from zerorpc.doors.logged_invocation import LoggedInvocation
 from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.errors import SERVER_ERRORS

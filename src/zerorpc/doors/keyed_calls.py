@@ -1,9 +1,9 @@
 """Calls with an idempotency key: the first one runs, and its answer is that of each repeat (docs/protocol.md).
 
 The method runs for the key, and not for a caller: it goes on when the one that began it is gone, since a repeat will
-want to know. What runs methods sees an invocation like any other. Its channel is a ``KeyedChannel``, whose answer goes
-to the store, and then to all that wait for it. A file is shared with other processes: one of them runs a key, and the
-others look now and then whether there is an answer.
+want to know. What runs methods sees an invocation like any other, which its door has made by ``for_key``: its answer
+goes to the store, and then to all that wait for it. A file is shared with other processes: one of them runs a key, and
+the others look now and then whether there is an answer.
 """
 
 from __future__ import annotations
@@ -13,26 +13,17 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable
-from math import inf
 from typing import Protocol, TypeVar
 
-from msgspec import structs
-
-from zerorpc.doors.rpc_invocation import RpcInvocation
 from zerorpc.errors import WorkerDied, WrongArguments
 from zerorpc.logs import Logger
-from zerorpc.protocol.call_header import readdressed
-from zerorpc.protocol.events import ERR, RAN_KEY, decode_header, encode
-from zerorpc.protocol.framed import FramedEvent
-from zerorpc.protocol.references import Pending
-from zerorpc.protocol.server_channel import ServerChannel
 from zerorpc.runtime.side_thread import SideThread
 from zerorpc.service.failure import Failure
 from zerorpc.service.idempotency import AnswersInMemory, Claim, Claimed, Key, digest_of
 from zerorpc.service.invocation import Invocation
 from zerorpc.settings import Answers, ServerSettings
 
-__all__ = ["KeyedCalls", "KeyedChannel", "Store"]
+__all__ = ["KeyedCalls", "Store"]
 
 logger: Logger = Logger("zerorpc.server")
 
@@ -84,8 +75,11 @@ class KeyedCalls:
         self.id: str | None = self._store.id if answers.path is not None or settings.processes == 1 else None
         self._renewal: asyncio.TimerHandle | None = None
 
-    def let_in(self, invocation: RpcInvocation, key: str | bytes) -> None:
-        """A request with a key: let it run, have it wait, or answer it. The caller flushes."""
+    def let_in(self, invocation: Invocation, key: str | bytes, digest: Callable[[], bytes] | None = None) -> None:
+        """A request with a key: let it run, have it wait, or answer it. The caller flushes.
+
+        ``digest`` tells its arguments from others, if what they have become doesn't.
+        """
         method = invocation.method
         if method is None or type(invocation.args) is not list:
             self._submit(invocation)  # which refuses it
@@ -94,10 +88,10 @@ class KeyedCalls:
         elif self.id is None:
             _refuse(invocation, "this server has several processes: keys hold across them with Server(answers=path)")
         else:
-            self._use((invocation.name, _own(key, invocation.identity)), invocation)
+            said = digest_of(invocation.args, invocation.kwargs) if digest is None else digest()
+            self._use((invocation.kept_as, _own(key, invocation.identity)), said, invocation)
 
-    def _use(self, key: Key, invocation: RpcInvocation) -> None:
-        digest = digest_of(invocation.args, invocation.kwargs)
+    def _use(self, key: Key, digest: bytes, invocation: Invocation) -> None:
         run = self._open.get(key)
         if run is None:
             invocation.runner = _WAITS
@@ -120,8 +114,7 @@ class KeyedCalls:
         elif claimed.claim is Claim.RUN:
             self._keep_lease()
             first = run.waiting[0]
-            channel = KeyedChannel.of(first.channel, functools.partial(self._ran, run))
-            self._submit(structs.replace(first, channel=channel))
+            self._submit(first.for_key(functools.partial(self._ran, run)))
             first.flush_soon()
         elif claimed.claim is Claim.BUSY:  # in another process, which doesn't tell us when it is over
             run.pause = min(2 * run.pause, _PAUSE_MAX)
@@ -131,13 +124,13 @@ class KeyedCalls:
 
     def _ran(self, run: _Run, data: bytes, ran: bool) -> None:
         """What ran for a key has its outcome."""
-        answers = functools.partial(self._end_with, run, lambda invocation: _give(invocation, data))
+        answers = functools.partial(self._end_with, run, lambda invocation: invocation.give(data))
         if ran:
             self._with_store(lambda store, now: store.answered(run.key, data, now), lambda _: answers())
         else:
             self._with_store(lambda store, _: store.free(run.key), lambda _: answers())
 
-    def _end_with(self, run: _Run, answer: Callable[[RpcInvocation], None]) -> None:
+    def _end_with(self, run: _Run, answer: Callable[[Invocation], None]) -> None:
         del self._open[run.key]
         for invocation in run.waiting:
             if invocation.closed:
@@ -192,11 +185,11 @@ class KeyedCalls:
         return f"<KeyedCalls open={len(self._open)} {self._store!r}>"
 
 
-def _answer(invocation: RpcInvocation, claimed: Claimed) -> None:
+def _answer(invocation: Invocation, claimed: Claimed) -> None:
     """It doesn't run: the first one did, or the key is for something else."""
     claim = claimed.claim
     if claimed.answer is not None:
-        _give(invocation, claimed.answer)
+        invocation.give(claimed.answer)
     elif claim is Claim.OTHER:
         _refuse(invocation, _OTHER)
     else:
@@ -208,18 +201,13 @@ def _answer(invocation: RpcInvocation, claimed: Claimed) -> None:
             invocation.answer(invocation.failure(Failure.of(LookupError(why), None, True, None)), flush=False)
 
 
-def _fail(invocation: RpcInvocation, error: Exception) -> None:
+def _fail(invocation: Invocation, error: Exception) -> None:
     """The key can't be looked up: nothing runs."""
     invocation.ran = False
     invocation.answer(invocation.error(error), flush=False)
 
 
-def _give(invocation: RpcInvocation, answer: bytes) -> None:
-    channel = invocation.channel
-    invocation.answer(readdressed(answer, channel.peer.event_header(channel)), flush=False)
-
-
-def _refuse(invocation: RpcInvocation, why: str) -> None:
+def _refuse(invocation: Invocation, why: str) -> None:
     invocation.ran, invocation.refused = False, WrongArguments
     invocation.answer(invocation.error(TypeError(f"{invocation.name}: {why}")), flush=False)
 
@@ -229,44 +217,11 @@ class _Run:
 
     __slots__ = ("digest", "key", "pause", "waiting")
 
-    def __init__(self, key: Key, digest: bytes, waiting: list[RpcInvocation]) -> None:
+    def __init__(self, key: Key, digest: bytes, waiting: list[Invocation]) -> None:
         self.key = key
         self.digest = digest
         self.waiting = waiting
         self.pause = _PAUSE_MIN  # s until it is looked again whether another process has the answer
-
-
-class _KeyedFields(ServerChannel, eq=False, kw_only=True):
-    end: Callable[[bytes, bool], None]  # with the answer, and whether the method has run
-    streamed: bool = False
-
-
-class KeyedChannel(_KeyedFields, eq=False):
-    """The channel of what runs for a key. Nobody closes it."""
-
-    @classmethod
-    def of(cls, channel: ServerChannel, end: Callable[[bytes, bool], None]) -> KeyedChannel:
-        made = cls(channel.peer, channel.key, channel.event, channel.data, channel.routing, end=end)
-        made.call, made.until = channel.call, inf
-        made.pending = Pending()  # of which there are none; so that its answer goes through ``send``, always
-        return made
-
-    def send(self, data: bytes, last: bool = False) -> None:
-        if not last:
-            self.streamed = True  # what a plain method returned is an iterator
-            return
-        self.finished = True
-        if self.streamed:
-            why = f"{self.name}: an idempotency key is for methods that give one reply, and this one gave an iterator"
-            data = encode(
-                {**self.peer.event_header(self), RAN_KEY: True}, ERR, ("TypeError", why, f"{_HEAD}TypeError: {why}\n")
-            )
-        if isinstance(data, FramedEvent):
-            data = data.in_band()  # it may be kept in a file
-        self.end(data, decode_header(data).get(RAN_KEY) is not False)
-
-
-_HEAD = "Traceback (most recent call last):\n"
 
 
 def _own(key: str | bytes, identity: str | None) -> str | bytes:

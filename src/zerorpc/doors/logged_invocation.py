@@ -7,7 +7,7 @@ from time import monotonic
 from msgspec import field
 
 from zerorpc.doors.hooked_invocation import HookedInvocation
-from zerorpc.doors.keyed_calls import KeyedChannel
+from zerorpc.doors.keyed_channel import KeyedChannel
 from zerorpc.logs import Logger
 from zerorpc.protocol.events import ERR, decode
 from zerorpc.protocol.structs import quick_to_change

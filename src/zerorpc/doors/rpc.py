@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zerorpc.callers import Authenticator, Authorizer, Visitor
+from zerorpc.callers import Visitor
 from zerorpc.doors.hooked_invocation import HookedInvocation, ServerHooks
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.rpc_invocation import RpcInvocation
@@ -33,6 +33,7 @@ from zerorpc.service.stream_parameters import ASYNC, PLAIN, parameter_at
 from zerorpc.transport.admission import Admission
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
@@ -61,15 +62,14 @@ class RpcDoor:
         registry: Registry,
         context: Context,
         heartbeat: float | None,
+        rules: Rules,
+        limits: Limits,
         security: Security = UNSECURED,
-        authenticator: Authenticator | None = None,
-        authorizer: Authorizer | None = None,
-        limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+        authentication: Authentication | None = None,
     ) -> None:
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
-        if authenticator is not None:
-            self.hub.admission = Admission(authenticator, self._admitted, lambda: self.hub.proxied)
-        self._rules = Rules(registry.answering, authorizer)
+        if authentication is not None:
+            self.hub.admission = Admission(authentication, self._admitted, lambda: self.hub.proxied)
         self.tap: Callable[[str, Buffer], None] | None = None
         self.runners: Runners | None = None
         self.keyed: KeyedCalls | None = None  # together with these
@@ -78,6 +78,7 @@ class RpcDoor:
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
         self.tally: Tally | None = None  # what counts calls, if they are counted
         self._registry = registry
+        self._rules = rules
         self._context = context
         self._heartbeat = heartbeat
         self._limits = limits

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from msgspec import structs
+
+from zerorpc.doors.keyed_channel import KeyedChannel
 from zerorpc.doors.rpc_references import encode_with_references
 from zerorpc.errors import SerializationError, ServerOverloaded
+from zerorpc.protocol.call_header import readdressed
 from zerorpc.protocol.events import (
     CALL_KEY,
     DONE,
@@ -191,6 +195,17 @@ class RpcInvocation(Invocation, eq=False):
 
     def flush_soon(self) -> None:
         self.link.flush_soon()
+
+    def for_key(self, end: Callable[[bytes, bool], None]) -> RpcInvocation:
+        return structs.replace(self, channel=KeyedChannel.of(self.channel, end))
+
+    @property
+    def kept_as(self) -> str:
+        return self.name
+
+    def give(self, answer: bytes) -> None:
+        channel = self.channel
+        self.answer(readdressed(answer, channel.peer.event_header(channel)), flush=False)
 
     # Waiting
 

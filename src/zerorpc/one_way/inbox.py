@@ -32,6 +32,7 @@ from zerorpc.service.workers import Workers
 from zerorpc.transport.admission import Admission
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
+from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.security import UNSECURED, Security
 from zerorpc.zmtp import SocketType
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
@@ -65,7 +66,7 @@ class Inbox:
         self.methods = methods
         self.hub: AioHub = AioHub(self, context.hook_resolve_endpoint, security)
         if authenticator is not None:
-            self.hub.admission = Admission(authenticator, self._admitted)
+            self.hub.admission = Admission(Authentication(authenticator), self._admitted)
         self._rules = Rules(methods, authorizer)
         self._socket_type = socket_type
         self._running = False

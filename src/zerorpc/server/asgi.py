@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from zerorpc.doors.http.asgi_messages import Message, Receive, Send
 from zerorpc.errors import Closed
-from zerorpc.server.http_endpoints import check_open_to_all
+from zerorpc.server.http_endpoints import check_keyless
 from zerorpc.server.life import State
 from zerorpc.server.server import Server
 from zerorpc.shown import message_of
@@ -26,12 +26,13 @@ def asgi(server: Server) -> App:
     at the program's shutdown, or with its loop; in a program that mounts it and goes on, ``server.stop()`` does it.
 
     What HTTP callers may do is as at ``http://`` endpoints, below where it is mounted: ``POST /call/METHOD``, ``GET
-    /openapi.json``. Whoever reaches the program can call: ask who it is before. Requests raise RuntimeError when the
-    server runs on another loop or thread, and Closed once it is closed.
+    /openapi.json``. The server's ``authenticator`` is asked about each request, as there; the certificates that TLS has
+    shown to the program are not known here. Without an authenticator, whoever reaches the program can call. Requests
+    raise RuntimeError when the server runs on another loop or thread, and Closed once it is closed.
 
-    Raises ValueError for a server that has an ``authenticator``, ``curve`` or ``plain``.
+    Raises ValueError for a server whose callers show keys, by ``curve``: HTTP has none.
     """
-    check_open_to_all(server._core.settings, "zerorpc.asgi")
+    check_keyless(server._core.settings, "zerorpc.asgi")
     return _Mounted(server)
 
 

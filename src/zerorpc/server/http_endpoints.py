@@ -1,35 +1,38 @@
-"""The endpoints ``http://`` of a server: sockets that uvicorn serves, on the server's own loop."""
+"""The endpoints ``http://`` and ``https://`` of a server: sockets that uvicorn serves, on the server's own loop."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from math import ceil
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from zerorpc.doors.http.door import HttpDoor
-from zerorpc.doors.http.pages import Pages
-from zerorpc.errors import Closed, EndpointError, NotSupported
+from zerorpc.allowed_keys import AllowedKeys
+from zerorpc.doors.http import door
+from zerorpc.errors import CertificateError, Closed, EndpointError, NotSupported
+from zerorpc.exposure import is_public
+from zerorpc.plain import Plain
 from zerorpc.runtime.loops import running_loop
-from zerorpc.server.observation import Observation
-from zerorpc.service.registry import Registry
-from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
+from zerorpc.tls import TlsGiven
 from zerorpc.transport.endpoints import parse
 from zerorpc.transport.sockets import listening_socket
 
-__all__ = ["HttpEndpoints", "check_open_to_all"]
+if TYPE_CHECKING:
+    from zerorpc.server.http_serving import HttpServing
+    from zerorpc.transport.endpoint_tls import EndpointTls
 
-_AFTER_GRACE = 1  # s that connections get to end, when what runs has had its grace
+__all__ = ["HttpEndpoints", "check_keyless"]
+
+_ALPN = "http/1.1"  # what uvicorn speaks, as RFC 7301 has it
 
 
 class _Bound(NamedTuple):
     endpoint: str
     socket: socket.socket
-    asks_who: bool = False
+    tls: EndpointTls | None
+    asks_who: bool
 
 
 class Hub(Protocol):
@@ -40,36 +43,22 @@ class Hub(Protocol):
     def check_changeable(self) -> None: ...
 
 
-class Service(Protocol):
+class Service(door.Service, Protocol):
     """What a server is made of."""
-
-    registry: Registry
-    settings: ServerSettings
-    observation: Observation
 
     @property
     def hub(self) -> Hub: ...
-
-    @property
-    def running(self) -> Runners: ...
 
 
 class HttpEndpoints:
     """Those that a server is bound to. ``bind`` and ``unbind`` are safe from any thread, the rest is the loop's."""
 
     def __init__(self, service: Service) -> None:
-        metering = service.observation.metering
-        self.door: HttpDoor = HttpDoor(
-            service.registry,
-            lambda: service.running,
-            service.settings.limits,
-            Pages(service.registry, service.observation),
-            None if metering is None else metering.counts.tallies["http"],
-        )
+        self.door: door.HttpDoor = door.HttpDoor(service)
         self._settings = service.settings
         self._service = service
         self._bound: dict[str, _Bound] = {}
-        self._serving: dict[_Bound, _Serving] = {}
+        self._serving: dict[_Bound, HttpServing] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -83,12 +72,16 @@ class HttpEndpoints:
         """How many there are."""
         return sum(serving.connections for serving in self._serving.values())
 
-    def bind(self, endpoint: str) -> list[str]:
+    def bind(self, endpoint: str, tls: TlsGiven | None, plain: Plain | None) -> list[str]:
         """Listen. Raises NotSupported without uvicorn, Closed, and what other endpoints raise."""
         _check_uvicorn()
         self._service.hub.check_changeable()
-        check_open_to_all(self._settings, endpoint)
-        bound = _listen(endpoint)
+        check_keyless(self._settings, endpoint)
+        made = self._tls(endpoint, tls)
+        asks = self._settings.authenticator is not None
+        if asks and made is None:
+            _check_in_clear(endpoint, plain)
+        bound = _listen(endpoint, made, asks or (made is not None and made.asks_who))
         with self._lock:
             if self._closed:
                 bound.socket.close()
@@ -99,6 +92,18 @@ class HttpEndpoints:
         if (tell := self._service.hub.on_bound) is not None:
             tell([bound])
         return [bound.endpoint]
+
+    def _tls(self, endpoint: str, own: TlsGiven | None) -> EndpointTls | None:
+        if not endpoint.startswith("https://"):
+            if own is not None:
+                raise EndpointError(endpoint, "tls= is for endpoints that begin with https:// or tls+tcp://")
+            return None
+        given = own or self._settings.tls
+        if given is None:
+            raise CertificateError(f"{endpoint} needs a certificate: give tls=zerorpc.Tls(…) to bind, or to Server")
+        from zerorpc.transport.endpoint_tls import EndpointTls  # with ssl
+
+        return EndpointTls(given, server_side=True, alpn=_ALPN)
 
     def unbind(self, endpoint: str) -> None:
         """Listen no more; requests that run there are answered."""
@@ -121,7 +126,10 @@ class HttpEndpoints:
 
     def _serve(self, bound: _Bound) -> None:
         if self._bound.get(bound.endpoint) is bound and not self._closed:
-            self._serving[bound] = _Serving(self.door, bound.socket, self._settings.grace)
+            from zerorpc.server.http_serving import HttpServing  # with uvicorn
+
+            tls = None if bound.tls is None else bound.tls.renewing_context()
+            self._serving[bound] = HttpServing(self.door, bound.socket, tls, self._settings.grace)
 
     def _leave(self, bound: _Bound) -> None:
         serving = self._serving.get(bound)
@@ -151,46 +159,20 @@ class HttpEndpoints:
                 each.socket.close()
 
 
-class _Serving:
-    """uvicorn at one socket."""
-
-    def __init__(self, door: HttpDoor, sock: socket.socket, grace: float) -> None:
-        import uvicorn
-
-        class Server(uvicorn.Server):
-            @contextlib.contextmanager
-            def capture_signals(self) -> Iterator[None]:
-                yield  # they are ours
-
-        config = uvicorn.Config(
-            door,
-            lifespan="off",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=ceil(grace) + _AFTER_GRACE,
+def _check_in_clear(endpoint: str, plain: Plain | None) -> None:
+    """Raises EndpointError where a password would go over the network in clear."""
+    if is_public(endpoint) and (plain is None or not plain.in_clear):
+        raise EndpointError(
+            endpoint,
+            "callers would send passwords and tokens in clear there: use https://, or 127.0.0.1 behind a proxy that "
+            "speaks TLS, or bind(…, plain=zerorpc.Plain(in_clear=True))",
         )
-        self._server = Server(config)
-        self._task = asyncio.ensure_future(self._server.serve(sockets=[sock]))
-
-    @property
-    def connections(self) -> int:
-        return len(self._server.server_state.connections)
-
-    def leave(self) -> None:
-        self._server.should_exit = True
-
-    async def ended(self) -> None:
-        await asyncio.wait([self._task])
 
 
-def check_open_to_all(settings: ServerSettings, where: str) -> None:
-    """Nobody is let in unasked where others have to show who they are. Raises ValueError."""
-    asked = [name for name in ("authenticator", "curve", "plain") if getattr(settings, name) is not None]
-    if asked:
-        raise ValueError(f"{where} can't ask who calls yet, and this server has {', '.join(asked)}")
+def check_keyless(settings: ServerSettings, where: str) -> None:
+    """Nobody is let in unasked where others have to show a key. Raises ValueError."""
+    if isinstance(settings.authenticator, AllowedKeys) or (settings.curve is not None and not settings.authenticator):
+        raise ValueError(f"callers of this server show keys, by CURVE, which {where} can't ask for")
 
 
 def _check_uvicorn() -> None:
@@ -200,11 +182,12 @@ def _check_uvicorn() -> None:
         raise NotSupported("http:// needs uvicorn: pip install uvicorn") from None
 
 
-def _listen(text: str) -> _Bound:
+def _listen(text: str, tls: EndpointTls | None, asks_who: bool) -> _Bound:
+    scheme, _, address = text.partition("://")
     try:
-        parsed = parse(f"tcp://{text.partition('://')[2].rstrip('/')}")
+        parsed = parse(f"tcp://{address.rstrip('/')}")
     except EndpointError as error:
         raise EndpointError(text, error.reason, malformed=error.malformed) from None
     sock = listening_socket(parsed._replace(text=text))
     host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
-    return _Bound(f"http://{host}:{sock.getsockname()[1]}", sock)
+    return _Bound(f"{scheme}://{host}:{sock.getsockname()[1]}", sock, tls, asks_who)

@@ -23,9 +23,11 @@ from zerorpc.server.observation import Observation
 from zerorpc.server.systemd import Systemd
 from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
+from zerorpc.service.rights import Rules
 from zerorpc.service.runners import Runners
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.aio import AioHub
+from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.handover import Intake
 from zerorpc.transport.security import Security
 
@@ -145,14 +147,17 @@ class Service:
             settings.check_results,
             settings.strict_types,
         )
+        asked = settings.authenticator
+        self.authentication: Authentication | None = None if asked is None else Authentication(asked)
+        self.rules: Rules = Rules(self.registry.answering, settings.authorizer)
         self.door: RpcDoor = RpcDoor(
             self.registry,
             context,
             settings.heartbeat,
-            _security(settings),
-            settings.authenticator,
-            settings.authorizer,
+            self.rules,
             settings.limits,
+            _security(settings),
+            self.authentication,
         )
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol
@@ -189,6 +194,12 @@ class Service:
         """What runs methods, while it serves."""
         assert self.door.runners is not None
         return self.door.runners
+
+    @property
+    def keyed(self) -> KeyedCalls:
+        """The calls with an idempotency key, while it serves."""
+        assert self.door.keyed is not None
+        return self.door.keyed
 
     @property
     def tap(self) -> Callable[[str, Any], None] | None:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from zerorpc.doors.rpc import RpcDoor
-from zerorpc.observe.counts import Gauges
+from zerorpc.observe.counts import Gauges, Tally
 from zerorpc.service.health import Health
 from zerorpc.service.registry import Registry
 from zerorpc.settings import ServerSettings
@@ -60,7 +60,7 @@ class Observation:
             from zerorpc.server.metering import Metering  # most servers do without
 
             self.metering = Metering(service.registry, self._gauges)
-        tally = None if self.metering is None else self.metering.counts.tallies["zerorpc"]
+        tally = self.tally("zerorpc")
         if settings.log_calls or tally is not None:
             service.door.note_calls(settings.log_calls, tally)
         service.registry.why_not_ready = self.why_not_ready
@@ -75,6 +75,10 @@ class Observation:
         if life.stopping:
             return "stopping"
         return await self._health.problem() if life.serving else "not serving"
+
+    def tally(self, door: str, /) -> Tally | None:
+        """What counts the calls of a door, if they are counted."""
+        return None if self.metering is None else self.metering.counts.tallies[door]
 
     def metrics(self) -> bytes | None:
         """What it has counted, as Prometheus has it; None if it counts nothing."""

@@ -48,17 +48,13 @@ class Server(SocketBase):
       Connections are spread evenly, and a process that crashes is replaced. Only ``run`` can do it.
     - ``proxy_protocol``: whether all connections to bound endpoints come from a proxy such as HAProxy, which sends a
       PROXY protocol header (version 2). Others are refused. A hook's ``request.caller`` is the address in that header.
-    - ``max_wait``: seconds that a request may wait for its turn. One that waits longer is refused, at once if that can
-      be foreseen. None: half of its caller's timeout.
-    - ``allow``: expose only the methods whose names match this pattern, or one of these, as of ``fnmatch``: ``get_*``.
-      A prefix is part of the name: ``arm.*``.
+    - ``max_wait``: seconds that a request may wait for its turn, or is refused. None: half of its caller's timeout.
+    - ``allow``: expose only methods whose names match this pattern, or one of these, as of ``fnmatch``: ``arm.get_*``.
     - ``deny``: expose no method whose name matches this pattern, or one of these, allowed or not.
-    - ``anyone_may_call``: other machines may call, and nobody is asked who they are: don't warn when ``bind`` makes
-      that so.
+    - ``anyone_may_call``: other machines may call, and nobody is asked who they are: don't warn if ``bind`` does it.
     - ``answers``: where the answers to calls with an idempotency key are kept: the path of an SQLite database, so that
       they survive a restart and hold across ``processes``, or a ``zerorpc.Answers``. None: in memory, for an hour.
-    - ``tls``: the certificate for endpoints ``tls+tcp://``, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind``
-      is given another one.
+    - ``tls``: the certificate, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind`` is given another one.
     - ``curve``: a ``zerorpc.Curve``, the keys to encrypt and authenticate with. None: neither.
     - ``plain``: a ``zerorpc.Plain()``, for callers to show a user and a password, which the authenticator checks.
     - ``authenticator``: a function that gets a ``zerorpc.Caller``, what a connection has shown of who is behind it, and
@@ -70,13 +66,12 @@ class Server(SocketBase):
     - ``any_types``: take arguments of any type, also where a method's annotations say which type they have to be.
     - ``strict_types``: an argument has to be what its annotation says: no text for a date, a Decimal or a path. Callers
       of zerorpc 0.6 and Node can't send such values then; words of the command line still become what they mean.
-    - ``check_results``: compare results, and the items of streams, with the annotations too: one that differs is an
-      error for the caller, who gets it in place of the result.
-    - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended. Its record has
-      ``caller``, ``method``, ``seconds`` since the request came, and ``outcome``: "ok", the name of an error, or
-      "gone" for a caller that waited no longer.
-    - ``metrics``: count calls, by method and outcome, how long they take, and how the server stands. ``GET /metrics``
-      at endpoints ``http://``, or in ``zerorpc.asgi``, tells it in Prometheus' text format.
+    - ``origins``: web pages of these origins, and not only the server's own, may call by HTTP: patterns as of
+      ``fnmatch``, ``https://*.example.org``. Also for pages of its own under another name, behind a proxy.
+    - ``check_results``: compare results and items of streams with the annotations too: a caller gets an error then.
+    - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended, with ``caller``,
+      ``method``, ``seconds``, and ``outcome``: "ok", an error's name, or "gone" for a caller that waited no longer.
+    - ``metrics``: count calls, for Prometheus to read by ``GET /metrics`` at ``http://`` and in ``zerorpc.asgi``.
     - ``ready``: a function, plain or coroutine, that says whether the server may be called just now, for ``zerorpc
       health`` and ``GET /readyz``. These say no if it returns False, raises, or takes longer than 2 s.
 
@@ -110,6 +105,7 @@ class Server(SocketBase):
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
         any_types: bool = False,
         strict_types: bool = False,
+        origins: Iterable[str] | str | None = None,
         check_results: bool = False,
         log_calls: bool = False,
         metrics: bool = False,
@@ -134,6 +130,7 @@ class Server(SocketBase):
             limits=limits,
             any_types=any_types,
             strict_types=strict_types,
+            origins=origins,  # type: ignore[arg-type]
             check_results=check_results,
             log_calls=log_calls,
             metrics=metrics,
@@ -161,7 +158,7 @@ class Server(SocketBase):
         """
         self._core.registry.register(methods, prefix, Server if isinstance(methods, Server) else None)
 
-    # Endpoints: ``http://`` has a door of its own
+    # Endpoints: ``http://`` and ``https://`` have a door of their own
 
     def bind(
         self,
@@ -176,17 +173,20 @@ class Server(SocketBase):
     ) -> list[str]:
         """Listen on an endpoint, as other sockets do, or on ``http://host:port`` for callers by HTTP and JSON.
 
-        ``POST /call/METHOD`` there calls a method. It takes the extra ``http`` (uvicorn): NotSupported without. Who
-        calls by HTTP can't be asked who they are yet: ValueError for a server that has an ``authenticator``, ``curve``
-        or ``plain``, and for those of this endpoint.
+        ``POST /call/METHOD`` there calls a method. It takes the extra ``http`` (uvicorn): NotSupported without.
+        ``https://`` needs a certificate, as ``tls+tcp://`` does. The ``authenticator`` is asked about each request. At
+        ``http://`` that other machines reach, passwords and tokens would cross the network in clear: EndpointError,
+        unless ``plain=zerorpc.Plain(in_clear=True)`` says that this is meant. ValueError for a server whose callers
+        show keys by CURVE, which HTTP lacks.
         """
         if not _is_http(endpoint):
             return super().bind(endpoint, resolve, tls=tls, mode=mode, owner=owner, curve=curve, plain=plain)
-        given: dict[str, object] = {"tls": tls, "mode": mode, "owner": owner, "curve": curve, "plain": plain}
+        given: dict[str, object] = {"mode": mode, "owner": owner, "curve": curve}
         for name, value in given.items():
             if value is not None and value is not UNCHANGED:
                 raise ValueError(f"{name}= does nothing at {endpoint}")
-        return self._core.http_endpoints().bind(str(endpoint))
+        http = self._core.http_endpoints()
+        return http.bind(str(endpoint), tls, self._core.settings.plain if plain is UNCHANGED else plain)
 
     def unbind(self, endpoint: object, resolve: bool = True) -> None:
         """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound."""
@@ -277,4 +277,4 @@ class Server(SocketBase):
 
 
 def _is_http(endpoint: object) -> bool:
-    return isinstance(endpoint, str) and endpoint.startswith("http://")
+    return isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))

@@ -181,6 +181,21 @@ class _Door(_Progress, eq=False):
         """Send what was answered without a flush, and not while the door hands requests in."""
         raise NotImplementedError
 
+    # The door's: for calls with an idempotency key
+
+    def for_key(self, end: Callable[[bytes, bool], None]) -> Invocation:
+        """One like this that runs for its key: its answer goes to ``end``, with whether the method has run."""
+        raise NotImplementedError
+
+    @property
+    def kept_as(self) -> str:
+        """The name of the method in the keeping of answers: those of other doors are packed in another way."""
+        raise NotImplementedError
+
+    def give(self, answer: bytes) -> None:
+        """Answer with what another one of this key has given to its ``end``."""
+        raise NotImplementedError
+
     # The door's: for those that wait for their turn
 
     @property

@@ -9,11 +9,11 @@ from zerorpc.logs import Logger, Sparing, is_ctrl_c
 from zerorpc.service.methods import Method
 from zerorpc.shown import name_of
 
-__all__ = ["ALWAYS", "Rights", "Rules"]
+__all__ = ["ALWAYS", "LISTS", "Rights", "Rules"]
 
 logger: Logger = Logger("zerorpc.server")
 
-_LISTS = "_zerorpc_inspect"  # who may call it may know which methods there are
+LISTS = "_zerorpc_inspect"  # who may call it may know which methods there are
 # What tells nothing of the methods, and shows that the server lives; and what our clients ask before they repeat a
 # call: it tells of those that the caller may call.
 ALWAYS = frozenset(("_zerorpc_ping", "_zerorpc_name", "_zpc_methods", "_zpc_ready"))
@@ -74,7 +74,7 @@ class Rights:
         """A call was denied, which is logged: whether its caller may know that there is such a method."""
         if (more := self._rules.denied.turn()) is not None:
             logger.warning("denied %s to %s%s", name, self.identity, more)
-        return self.admits(_LISTS)
+        return self.admits(LISTS)
 
     def __repr__(self) -> str:
         return f"<Rights of {self.identity!r}>"

@@ -32,15 +32,23 @@ class EndpointTls:
     """What makes the TLS of each connection of one endpoint. Safe from any thread, and after a fork.
 
     Arguments: ``given`` files or a context; ``server_side`` whether we are the server there; ``host`` of the endpoint,
-    where we are the client. ``clock`` gives the time in seconds. Raises CertificateError for files that can't be used.
+    where we are the client. ``clock`` gives the time in seconds. ``alpn`` is what connections are for. Raises
+    CertificateError for files that can't be used.
     """
 
     def __init__(
-        self, given: TlsGiven, *, server_side: bool, host: str = "", clock: Callable[[], float] = monotonic
+        self,
+        given: TlsGiven,
+        *,
+        server_side: bool,
+        host: str = "",
+        clock: Callable[[], float] = monotonic,
+        alpn: str = ALPN,
     ) -> None:
         self._given = given
         self._server_side = server_side
         self._clock = clock
+        self._alpn = alpn
         self._server_name = None if server_side else _name_to_verify(given, host)
         self._signature: _Signature = ()
         self._failed: _Signature | None = None  # which couldn't be used, and
@@ -49,16 +57,34 @@ class EndpointTls:
         self._context: ssl.SSLContext
         if isinstance(given, Tls):
             self._signature = _signature(given)
-            self._context = make_context(given, server_side=server_side)
+            self._context = make_context(given, server_side=server_side, alpn=alpn)
         else:
             self._context = _checked(given, server_side=server_side)
 
     def new_connection(self) -> TlsConnection:
         """TLS for a connection that begins now."""
+        return TlsConnection(self.context(), server_side=self._server_side, server_name=self._server_name)
+
+    def context(self) -> ssl.SSLContext:
+        """What a connection that begins now is to use."""
         if isinstance(self._given, Tls) and self._clock() - self._checked_at >= _EVERY:
             self._checked_at = self._clock()
             self._renew(self._given)
-        return TlsConnection(self._context, server_side=self._server_side, server_name=self._server_name)
+        return self._context
+
+    def renewing_context(self) -> ssl.SSLContext:
+        """One context for all connections to a server, for those who can't take another one for each.
+
+        It hands each connection over to that of the moment, when the client has said hello.
+        """
+        context = self.context()
+        if isinstance(self._given, Tls):
+
+            def hand_over(connection: ssl.SSLObject, *_: object) -> None:
+                connection.context = self.context()
+
+            context.sni_callback = hand_over
+        return context
 
     @property
     def asks_who(self) -> bool:
@@ -71,7 +97,7 @@ class EndpointTls:
         if signature == self._signature or (signature == self._failed and self._complained):
             return
         try:
-            self._context = make_context(files, server_side=self._server_side)
+            self._context = make_context(files, server_side=self._server_side, alpn=self._alpn)
         except CertificateError as error:
             if signature == self._failed:  # still, and not only while they were being written
                 self._complained = True
@@ -116,11 +142,11 @@ def _checked(context: ssl.SSLContext, *, server_side: bool) -> ssl.SSLContext:
     return context
 
 
-def make_context(files: Tls, *, server_side: bool) -> ssl.SSLContext:
+def make_context(files: Tls, *, server_side: bool, alpn: str = ALPN) -> ssl.SSLContext:
     """A context for one side. Raises CertificateError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols([ALPN])
+    context.set_alpn_protocols([alpn])
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # each certificate in ``ca`` is trusted, not roots alone
     if files.certificate is not None:
         _load_certificate(context, files)

@@ -19,7 +19,7 @@ from zerorpc.callers import Certificate
 from zerorpc.errors import HandshakeFailed, ProtocolError
 from zerorpc.zmtp.greeting import guess_protocol
 
-__all__ = ["SEALED_AT_ONCE", "TlsConnection"]
+__all__ = ["SEALED_AT_ONCE", "TlsConnection", "certificate_of"]
 
 SEALED_AT_ONCE = 16 * 1024  # octets: a full record
 _PIECE = 16 * 1024  # octets that OpenSSL is given at a time
@@ -206,19 +206,7 @@ class TlsConnection:
     @property
     def certificate(self) -> Certificate | None:
         """The peer's, if it had to show one, or has shown one that was verified."""
-        der = self._object.getpeercert(binary_form=True) if self.ready else None
-        said = self._object.getpeercert() if der else None
-        if not said or der is None:  # {}: it was not verified
-            return None
-        names: Any = said.get("subjectAltName", ())
-        return Certificate(
-            _common_name(said.get("subject", ())),
-            tuple((str(kind), str(name)) for kind, name in names),
-            _common_name(said.get("issuer", ())),
-            str(said.get("serialNumber", "")),
-            str(said.get("notAfter", "")),
-            der,
-        )
+        return certificate_of(self._object) if self.ready else None
 
     # Sending
 
@@ -247,6 +235,23 @@ class TlsConnection:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "ended" if self.ended else "open" if self.ready else "handshake"
         return f"<TlsConnection {'server' if self._server_side else 'client'} {state}>"
+
+
+def certificate_of(tls: ssl.SSLObject) -> Certificate | None:
+    """The peer's, after the handshake; None if it has shown none that was verified."""
+    der = tls.getpeercert(binary_form=True)
+    said = tls.getpeercert() if der else None
+    if not said or der is None:  # {}: it was not verified
+        return None
+    names: Any = said.get("subjectAltName", ())
+    return Certificate(
+        _common_name(said.get("subject", ())),
+        tuple((str(kind), str(name)) for kind, name in names),
+        _common_name(said.get("issuer", ())),
+        str(said.get("serialNumber", "")),
+        str(said.get("notAfter", "")),
+        der,
+    )
 
 
 def _common_name(name: object) -> str | None:

@@ -163,8 +163,11 @@ class Conversation:
 
     def _do_silence(self, step: dict[str, Any]) -> None:
         deadline = time.monotonic() + step["silence"]
+        passed_over = set() if step.get("strict") else {HEARTBEAT}
+        if step.get("credit"):
+            passed_over |= self._credit_of_server()
         try:
-            item = self._next_telling(step, deadline, set() if step.get("strict") else {HEARTBEAT})
+            item = self._next_telling(step, deadline, passed_over)
         except TimeoutError:
             return
         raise DeviationError(f"{_brief(step)}: {_brief_item(item)}")

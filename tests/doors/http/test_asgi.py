@@ -87,8 +87,23 @@ def test_a_server_that_runs_elsewhere() -> None:
 
 
 def test_where_callers_have_to_show_who_they_are() -> None:
-    with pytest.raises(ValueError, match=r"zerorpc\.asgi can't ask who calls yet, and this server has authenticator"):
-        zerorpc.asgi(zerorpc.Server(Service(), authenticator=lambda caller: "somebody"))
+    async def authenticator(caller: zerorpc.Caller) -> str | None:
+        callers.append(caller)
+        return caller.token
+
+    async def act() -> None:
+        server = zerorpc.Server(Service(), authenticator=authenticator)
+        transport = httpx.ASGITransport(mounted(server))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            assert (await http.post("/robot/call/add", json=[1, 1])).status_code == 401
+            told = {"authorization": "Bearer abc"}
+            assert (await http.post("/robot/call/add", json=[1, 1], headers=told)).json() == 2
+            server.close()
+            await eventually_async(lambda: server._core.life.state is State.CLOSED)
+
+    callers: list[zerorpc.Caller] = []
+    run(act())
+    assert [(caller.endpoint, caller.peer) for caller in callers] == [("http://localhost", "http://127.0.0.1:123")] * 2
 
 
 def test_a_server_that_can_not_serve_says_why() -> None:

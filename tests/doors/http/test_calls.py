@@ -190,6 +190,14 @@ def test_a_call(http: httpx.Client, method: str, arguments: Any, result: Any) ->
     assert response.json() == result
 
 
+def test_octets_come_as_they_are_to_who_accepts_them(http: httpx.Client) -> None:
+    accepts = {"accept": "application/octet-stream, application/json"}
+    told = http.post("/call/octets", json=["YWJj"], headers=accepts)
+    assert (told.headers["content-type"], told.content) == ("application/octet-stream", b"cba")
+    other = http.post("/call/add", json=[1], headers=accepts)
+    assert (other.headers["content-type"], other.json()) == ("application/json", 3)
+
+
 def test_values_that_json_lacks_come_in_their_natural_form(http: httpx.Client) -> None:
     assert http.post("/call/many").json() == {
         "day": "2026-11-28",
@@ -236,8 +244,6 @@ def test_what_is_no_call(http: httpx.Client) -> None:
     assert deep["status"] == 400
     for wrong in ("x", "0", "-1", "nan"):
         assert problem(http.post("/call/add", json=[1], headers={"x-zerorpc-timeout": wrong}))["status"] == 400
-    keyed = problem(http.post("/call/add", json=[1], headers={"idempotency-key": "k"}))
-    assert (keyed["status"], keyed["ran"]) == (501, False)
     assert http.post("/call/add", json=[1]).json() == 3
 
 
@@ -419,10 +425,7 @@ def test_endpoints_that_are_none(wrong: str) -> None:
         server.bind(wrong)
 
 
-def test_where_callers_have_to_show_who_they_are_nobody_comes_in_by_http() -> None:
-    server = zerorpc.Server(Service(), plain=zerorpc.Plain(), authenticator=lambda caller: "somebody")
-    with pytest.raises(ValueError, match="can't ask who calls yet, and this server has authenticator, plain"):
-        server.bind(HTTP)
+def test_what_has_no_meaning_there() -> None:
     with pytest.raises(ValueError, match="mode= does nothing at http"):
         zerorpc.Server(Service()).bind(HTTP, mode=0o600)
 
@@ -462,26 +465,3 @@ def test_several_processes() -> None:
         assert program.end()[0] == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(endpoint)
-
-
-# Web pages
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 200),
-        ({"origin": "http://evil.example"}, 403),
-        ({"origin": "http://{host}"}, 200),
-        ({"origin": "null"}, 403),
-        ({"host": "evil.example", "origin": "http://evil.example"}, 403),
-        ({"host": "evil.example:80", "sec-fetch-site": "same-origin"}, 403),
-        ({"host": "localhost:80", "sec-fetch-site": "same-origin"}, 200),
-        ({"host": "[::1]:80", "origin": "http://[::1]:80"}, 200),
-        ({"host": "robot.example"}, 200),  # no browser has sent this
-    ],
-)
-def test_pages_of_others_may_not_call(http: httpx.Client, headers: dict[str, str], status: int) -> None:
-    host = http.base_url.netloc.decode()
-    told = {name: value.replace("{host}", host) for name, value in headers.items()}
-    assert http.post("/call/add", json=[1], headers=told).status_code == status

@@ -17,20 +17,23 @@ class NotArgumentsError(Exception):
     """A body that holds none; says why."""
 
 
-def arguments_of(body: bytes, method: Method | None) -> Given:
+def arguments_of(body: bytes, method: Method | None, more: dict[str, Any]) -> Given:
     """Those by position and those by keyword: a body has a map by name, or a list by position; or nothing is in it.
 
-    Raises NotArgumentsError.
+    ``more`` are further ones, by name. Raises NotArgumentsError.
     """
-    if not body:
+    if not body and not more:
         return [], None
     try:
-        value = decode(body)
+        value = decode(body) if body else {}
     except ValueError as error:
         raise NotArgumentsError(f"the body is no JSON: {error}") from None
     if isinstance(value, list):
-        return value, None
+        return value, more or None
     if isinstance(value, dict):
+        if twice := value.keys() & more:
+            raise NotArgumentsError(f"{', '.join(twice)} streams: its items are further lines")
+        value |= more
         return ([], value) if method is None else _placed(method, value)
     raise NotArgumentsError('arguments are a map, {"x": 1}, or a list, [1]')
 

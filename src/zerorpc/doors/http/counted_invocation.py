@@ -7,6 +7,8 @@ from time import monotonic
 from msgspec import field
 
 from zerorpc.doors.http.invocation import HttpInvocation
+from zerorpc.doors.http.json_values import decode
+from zerorpc.errors import SERVER_ERRORS
 from zerorpc.observe.counts import GONE, OK, Tally, outcome_of
 from zerorpc.protocol.structs import quick_to_change
 from zerorpc.service.failure import Failure
@@ -42,6 +44,8 @@ class CountedHttpInvocation(_Counted, eq=False):
 
     def answer(self, data: bytes, flush: bool = True) -> None:
         outcome = GONE if self.closed else self.outcome_number
+        if outcome == OK and self.problem is not None:  # of another call with the same key
+            outcome = outcome_of(SERVER_ERRORS.get(decode(self.problem.body)["title"]))
         super().answer(data, flush)
         self._end(outcome, len(data))
 

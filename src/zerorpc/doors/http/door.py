@@ -8,112 +8,135 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import weakref
-from collections.abc import Callable
+from typing import Protocol
 
+from zerorpc.callers import Certificate
+from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
-from zerorpc.doors.http.counted_invocation import CountedHttpInvocation
-from zerorpc.doors.http.invocation import Caller, HttpInvocation
-from zerorpc.doors.http.pages import Pages
+from zerorpc.doors.http.calls import Calls
+from zerorpc.doors.http.invocation import JSON, HttpInvocation
+from zerorpc.doors.http.json_values import encode
+from zerorpc.doors.http.openapi import openapi
+from zerorpc.doors.http.origins import Origins, preflight, with_headers
+from zerorpc.doors.http.pages import Observed, metrics, state
 from zerorpc.doors.http.reply import Reply
-from zerorpc.doors.http.requests import (
-    Answered,
-    body_of,
-    given,
-    metadata_of,
-    refuse_pages_of_others,
-    timeout_of,
-)
+from zerorpc.doors.http.requests import TEXT, Answered
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
-from zerorpc.limits import Limits
-from zerorpc.observe.counts import Tally
+from zerorpc.doors.keyed_calls import KeyedCalls
+from zerorpc.service.idempotency import digest_of
 from zerorpc.service.registry import Registry
+from zerorpc.service.rights import Rules
 from zerorpc.service.runners import Runners
 from zerorpc.service.schema import Misgiven
+from zerorpc.settings import ServerSettings
+from zerorpc.transport.authentication import Authentication
 
 __all__ = ["HttpDoor"]
 
 
+class Service(Protocol):
+    """What the door needs of a server."""
+
+    registry: Registry
+    settings: ServerSettings
+    authentication: Authentication | None
+    rules: Rules
+
+    @property
+    def observation(self) -> Observed: ...
+
+    @property
+    def running(self) -> Runners: ...
+
+    @property
+    def keyed(self) -> KeyedCalls: ...
+
+
 class HttpDoor:
-    """Answers HTTP requests with the methods of a registry, which ``runners`` run. Belongs to their loop."""
+    """Answers HTTP requests with the methods of a server. Belongs to the loop on which that serves."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        runners: Callable[[], Runners],
-        limits: Limits,
-        pages: Pages,
-        tally: Tally | None = None,
-    ) -> None:
-        self._registry = registry
-        self._pages = pages
-        self._new_invocation: Callable[..., HttpInvocation] = (
-            HttpInvocation if tally is None else functools.partial(CountedHttpInvocation, tally=tally)
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._registry = service.registry
+        self._entrance = Entrance(service.registry, service.authentication, service.rules)
+        self._origins = Origins(service.settings.origins or ())
+        self._calls = Calls(
+            service.registry,
+            lambda: service.running,
+            service.settings.limits.message,
+            service.observation.tally("http"),
         )
-        self._runners = runners
-        self._limits = limits
-        self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """One request, as ASGI has it."""
-        request = Request.of(scope)
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Receive,
+        send: Send,
+        verified: bool = False,
+        certificate: Certificate | None = None,
+    ) -> None:
+        """One request, as ASGI has it. ``verified``: it came by TLS of ours, with that ``certificate`` of a caller."""
+        request = Request.of(scope, verified, certificate)
         try:
-            refuse_pages_of_others(request.headers)
-            if request.method in ("GET", "HEAD") and (page := await self._pages.page(request.path)) is not None:
+            send = with_headers(send, self._origins.check(request))
+            if (told := preflight(request)) is not None:
+                await send_whole(send, 204, TEXT, b"", *told)
+            elif request.is_look and (page := await state(self._service.observation, request.path)) is not None:
                 await send_whole(send, *page)
-                return
-            invocation = await self._invocation(request, receive)
+            else:
+                await self._let_in(request, receive, send)
         except Answered as answer:
             await send_problem(send, answer.problem)
-            return
-        await self._run(invocation, receive, send, request.headers.get("accept", ""))
 
-    async def _invocation(self, request: Request, receive: Receive) -> HttpInvocation:
-        """Raises Answered for what is no call."""
-        headers = request.headers
-        if not request.path.startswith("/call/"):
-            raise Answered(404, "NotFound", f"there is nothing at {request.path}; methods are at /call/NAME")
-        if request.method != "POST":
-            raise Answered(405, "MethodNotAllowed", "methods are called by POST", (b"allow", b"POST"))
-        if "idempotency-key" in headers:
-            raise Answered(501, "NotSupported", "keys of idempotent calls aren't taken by HTTP yet")
-        name = request.path.removeprefix("/call/")
-        method = self._registry.methods.get(name)
-        timeout = timeout_of(headers)
-        body = await body_of(receive, self._limits.message)
-        args, kwargs = given(body, headers.get("content-type", ""), method)
-        caller = self._caller(request.sender)
-        return self._new_invocation(
-            method, name, args, Reply(timeout), caller, len(body), metadata_of(headers), kwargs=kwargs
-        )
-
-    def _caller(self, name: str) -> Caller:
-        caller = self._callers.get(name)
-        if caller is None:
-            caller = self._callers[name] = Caller(name)
-        return caller
-
-    async def _run(self, invocation: HttpInvocation, receive: Receive, send: Send, accept: str) -> None:
-        invocation.sender.open += 1
-        watching = asyncio.create_task(_until_gone(receive, invocation.reply))
+    async def _let_in(self, request: Request, receive: Receive, send: Send) -> None:
+        access = await self._entrance.enter(request)
         try:
-            self._submit(invocation)
-            await send_reply(send, invocation, accept)
+            if request.is_look and request.path == "/openapi.json":
+                document = openapi(self._registry.name, access.methods(), self._entrance.asks)
+                await send_whole(send, 200, JSON, encode(document))
+            elif request.is_look and request.path == "/metrics":
+                await send_whole(send, *metrics(self._service.observation, access))
+            else:
+                invocation = await self._calls.read(request, receive, access)
+                await self._run(invocation, access, request, receive, send)
+        finally:
+            self._entrance.leave(access)
+
+    async def _run(
+        self, invocation: HttpInvocation, access: Access, request: Request, receive: Receive, send: Send
+    ) -> None:
+        invocation.sender.open += 1
+        access.end = invocation.revoke
+        reply, body = invocation.reply, invocation.body
+        watching = asyncio.create_task(_until_gone(receive, reply) if body is None else body.pump(reply.close))
+        try:
+            if access.rights is not None and access.rights.revoked:  # while its body came
+                invocation.revoke()
+            else:
+                self._submit(invocation)
+            await send_reply(send, invocation, request.headers.get("accept", ""))
         finally:
             watching.cancel()
             invocation.sender.open -= 1
-            invocation.reply.close()
+            reply.close()
+            if body is not None:
+                body.leave()
 
     def _submit(self, invocation: HttpInvocation) -> None:
-        method, args = invocation.method, invocation.args
+        method, args, key = invocation.method, invocation.args, invocation.key
+        said = functools.partial(digest_of, args, invocation.kwargs)
         try:
             if method is not None and method.schema is not None:
                 invocation.args, invocation.kwargs = method.schema.for_json.convert(args, invocation.kwargs or {})
         except Misgiven as error:
             invocation.answer(invocation.error(error.with_traceback(None)))
             return
-        runners = self._runners()
-        runners.loop.call_soon(runners.submit, invocation)  # which may enter a task, and so isn't called in one
+        keyed, runners = self._service.keyed, self._service.running
+        # Either may enter a task, and so isn't called in one.
+        if key is None:
+            runners.loop.call_soon(runners.submit, invocation)
+        else:
+            runners.loop.call_soon(keyed.let_in, invocation, key, said)
 
 
 async def _until_gone(receive: Receive, reply: Reply) -> None:

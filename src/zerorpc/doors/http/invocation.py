@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from typing import ClassVar
+
+from msgspec import msgpack
 
 from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.problems import Problem, problem_of
 from zerorpc.doors.http.reply import Reply
+from zerorpc.doors.http.upload import Body
 from zerorpc.errors import SerializationError
 from zerorpc.protocol.structs import quick_to_change
 from zerorpc.service.failure import Failure
 from zerorpc.service.invocation import Invocation, Runner
+from zerorpc.service.rights import Rights
 
-__all__ = ["Caller", "HttpInvocation"]
+__all__ = ["JSON", "OCTETS", "Caller", "HttpInvocation"]
+
+JSON, OCTETS = "application/json", "application/octet-stream"
 
 DEFAULT_PATIENCE = 30.0  # seconds; what callers wait who don't say it, as zerorpc's own do
 
@@ -33,13 +40,19 @@ class Caller:
 class _Request(Invocation, eq=False):
     reply: Reply
     sender: Caller
-    size: int  # octets of its body
     sent_along: Mapping[str, str]  # its metadata
 
 
 class _Seen(_Request, eq=False, kw_only=True):
     problem: Problem | None = None  # what became of it, if no value
     streamed: bool = False  # it gives items
+    body: Body | None = None  # if an argument streams
+    size: int = 0  # octets of the body, or of what is before the items
+    key: str | None = None  # by which it can be repeated
+    takes_octets: bool = False  # a result of octets may come as it is
+    kind: str = JSON  # of a result
+    rights: Rights | None = None  # of whoever calls, if somebody was asked
+    exists: bool = True  # there is a method of this name, for this caller or not
 
 
 @quick_to_change
@@ -54,6 +67,9 @@ class HttpInvocation(_Seen, eq=False):
         self.streamed: bool = True
 
     def result(self, value: object) -> bytes:
+        if self.takes_octets and isinstance(value, (bytes, bytearray, memoryview)):
+            self.kind: str = OCTETS
+            return bytes(value)
         return self._packed("result", value)
 
     def item(self, value: object) -> bytes:
@@ -82,6 +98,26 @@ class HttpInvocation(_Seen, eq=False):
     @property
     def peer(self) -> str | None:
         return self.sender.name
+
+    @property
+    def identity(self) -> str | None:
+        return None if self.rights is None else self.rights.identity
+
+    def admits(self, name: str) -> bool:
+        return self.rights is None or self.rights.admits(name)
+
+    @property
+    def denied(self) -> bool:
+        return self.method is None and self.rights is not None and self.exists
+
+    def tells_denial(self) -> bool:
+        assert self.rights is not None
+        return self.rights.tells_denial(self.name)
+
+    def revoke(self) -> None:
+        """The caller is somebody else now: its method is cancelled, and what would have been its result is an error."""
+        self.problem = Problem.of(401, "Unauthorized", "this server no longer knows you", method=self.name, ran=None)
+        self.reply.cut_off(self.problem.body)
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:
@@ -118,6 +154,26 @@ class HttpInvocation(_Seen, eq=False):
 
     def flush_soon(self) -> None: ...
 
+    # With an idempotency key
+
+    def for_key(self, end: Callable[[bytes, bool], None]) -> KeyedInvocation:
+        reply = Reply(self.reply.timeout)
+        reply.until = inf
+        given = {name: getattr(self, name) for name in HttpInvocation.__struct_fields__}
+        return KeyedInvocation(**{**given, "reply": reply}, end=end)
+
+    @property
+    def kept_as(self) -> str:
+        return f"POST /call/{self.name}"
+
+    def give(self, answer: bytes) -> None:
+        status, kind, headers, body = _ANSWERS.decode(answer)
+        if status == 200:
+            self.kind = kind
+        else:
+            self.problem = Problem(status, body, headers)
+        self.answer(body)
+
     # Waiting
 
     @property
@@ -142,3 +198,27 @@ class HttpInvocation(_Seen, eq=False):
     @property
     def octets(self) -> int:
         return self.size
+
+
+class _Keyed(HttpInvocation, eq=False, kw_only=True):
+    end: Callable[[bytes, bool], None]
+
+
+@quick_to_change
+class KeyedInvocation(_Keyed, eq=False):
+    """What runs for an idempotency key, and for no caller. Nobody closes it."""
+
+    def send_item(self, data: bytes) -> None:
+        self.streamed = True
+
+    def answer(self, data: bytes, flush: bool = True) -> None:
+        if self.streamed:
+            why = f"{self.name}: an idempotency key is for methods that give one reply, and this one gave an iterator"
+            self.problem = Problem.of(500, "TypeError", why, method=self.name, ran=True)
+            data = self.problem.body
+        ran = self.problem is None or self.ran is not False
+        status, headers = (200, ()) if self.problem is None else (self.problem.status, self.problem.headers)
+        self.end(msgpack.encode((status, self.kind, headers, data)), ran)
+
+
+_ANSWERS = msgpack.Decoder(tuple[int, str, tuple[tuple[bytes, bytes], ...], bytes])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method
-from zerorpc.service.registry import Registry
 
 __all__ = ["openapi"]
 
@@ -27,43 +26,54 @@ _PROBLEM = {
 }
 _PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _ERRORS = {
-    status: {"description": why, "content": _PROBLEM_CONTENT}
-    for status, why in (
-        ("400", "the arguments aren't what the method takes: it has not run"),
-        ("500", "the method raised"),
-        ("503", "too much is running, or the server stops: the method has not run"),
-        ("504", "no reply in time"),
-    )
+    "400": "the arguments aren't what the method takes: it has not run",
+    "500": "the method raised",
+    "503": "too much is running, or the server stops: the method has not run",
+    "504": "no reply in time",
+}
+_ERRORS_OF_ASKING = {
+    "401": "the caller has to show who it is",
+    "403": "the caller may not call this method",
 }
 
 
-def openapi(registry: Registry) -> dict[str, Any]:
-    """The document, of the methods that are exposed now."""
+def openapi(name: str, methods: Iterable[Method], asks: bool) -> dict[str, Any]:
+    """The document, of these methods of the service with this name. ``asks``: whether callers show who they are."""
     schemas = _Schemas()
-    paths = {f"/call/{name}": {"post": _operation(method, schemas)} for name, method in registry.methods.items()}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": registry.name, "version": "1"},
-        "paths": paths,
-        "components": {"schemas": {"Problem": _PROBLEM, **schemas.found}},
-    }
+    paths = {f"/call/{method.name}": {"post": _operation(method, schemas, asks)} for method in methods}
+    components: dict[str, Any] = {"schemas": {"Problem": _PROBLEM, **schemas.found}}
+    info = {"title": name, "version": "1"}
+    told: dict[str, Any] = {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
+    if asks:
+        components["securitySchemes"] = {way: {"type": "http", "scheme": way} for way in ("bearer", "basic")}
+        told["security"] = [{"bearer": []}, {"basic": []}, {}]  # {}: others show a certificate
+    return told
 
 
-def _operation(method: Method, schemas: _Schemas) -> dict[str, Any]:
+def _operation(method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
     told = json_schema(method) or {}
     renamed = schemas.renaming(told.get("$defs", {}))
     arguments, result = renamed(told.get("arguments", {"type": "object"})), renamed(told.get("result", {}))
+    errors = {**_ERRORS, **_ERRORS_OF_ASKING} if asks else _ERRORS
+    responses = {status: {"description": why, "content": _PROBLEM_CONTENT} for status, why in errors.items()}
     operation: dict[str, Any] = {
         "operationId": re.sub(r"\W", "_", method.name),
         "requestBody": {
             "required": bool(arguments.get("required")),
-            "content": {"application/json": {"schema": arguments}},
+            "content": {"application/json": {"schema": arguments}, **_lines(method)},
         },
-        "responses": {"200": _items(result) if method.streams else _result(result), **_ERRORS},
+        "responses": {"200": _items(result) if method.streams else _result(result), **responses},
     }
     if method.doc:
         operation |= {"summary": method.doc.partition("\n")[0], "description": method.doc}
     return operation
+
+
+def _lines(method: Method) -> dict[str, Any]:
+    if len(method.takes) != 1:
+        return {}
+    told = f"The other arguments as a map on the first line, then an item of {next(iter(method.takes))} on each."
+    return {"application/x-ndjson": {"schema": {"type": "string", "description": told}}}
 
 
 def _result(schema: dict[str, Any]) -> dict[str, Any]:

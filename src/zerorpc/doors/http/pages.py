@@ -1,16 +1,18 @@
-"""What there is to look at by HTTP besides calls: what the methods are, how the server is, and what it has counted."""
+"""What there is to look at by HTTP besides calls: how the server is, and what it has counted."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from zerorpc.doors.http.json_values import encode
-from zerorpc.doors.http.openapi import openapi
-from zerorpc.doors.http.requests import JSON, TEXT, Answered
+from zerorpc.doors.http.access import Access
+from zerorpc.doors.http.requests import TEXT, Answered
+from zerorpc.observe.counts import Tally
 from zerorpc.observe.exposition import CONTENT_TYPE
-from zerorpc.service.registry import Registry
+from zerorpc.service.rights import LISTS
 
-__all__ = ["Observed", "Pages"]
+__all__ = ["Observed", "metrics", "state"]
+
+Page: TypeAlias = "tuple[int, str, bytes]"  # the status, of which type the body is, and the body
 
 
 class Observed(Protocol):
@@ -22,31 +24,29 @@ class Observed(Protocol):
     def metrics(self) -> bytes | None:
         """What it has counted, None if it counts nothing."""
 
+    def tally(self, door: str, /) -> Tally | None:
+        """What counts the calls of a door, if they are counted."""
 
-class Pages:
-    """``/livez`` and ``/readyz`` are what Kubernetes calls them: a server that stops still lives."""
 
-    def __init__(self, registry: Registry, server: Observed) -> None:
-        self._registry = registry
-        self._server = server
+async def state(server: Observed, path: str) -> Page | None:
+    """What probes ask, whoever they are. None for others.
 
-    async def page(self, path: str) -> tuple[int, str, bytes] | None:
-        """The status, of which type it is, and the body; None if there is nothing. Raises Answered for what is off."""
-        match path:
-            case "/openapi.json":
-                return 200, JSON, encode(openapi(self._registry))
-            case "/livez":
-                return 200, TEXT, b"ok\n"
-            case "/readyz":
-                why = await self._server.why_not_ready()
-                return (503, TEXT, f"{why}\n".encode(errors="backslashreplace")) if why else (200, TEXT, b"ok\n")
-            case "/metrics":
-                return 200, CONTENT_TYPE, self._metrics()
-        return None
+    ``/livez`` and ``/readyz`` are what Kubernetes calls them: a server that stops still lives.
+    """
+    if path == "/livez":
+        return 200, TEXT, b"ok\n"
+    if path == "/readyz":
+        why = await server.why_not_ready()
+        return (503, TEXT, f"{why}\n".encode(errors="backslashreplace")) if why else (200, TEXT, b"ok\n")
+    return None
 
-    def _metrics(self) -> bytes:
-        told = self._server.metrics()
-        if told is None:
-            how = "this server counts nothing: make it with Server(..., metrics=True), or start it with --metrics"
-            raise Answered(404, "NotFound", how)
-        return told
+
+def metrics(server: Observed, access: Access) -> Page:
+    """Raises Answered where they are off, and for a caller that may not know which methods there are."""
+    if not access.admits(LISTS):
+        raise Answered(403, "PermissionDenied", f"metrics name all methods: they are for who may call {LISTS}")
+    told = server.metrics()
+    if told is None:
+        how = "this server counts nothing: make it with Server(..., metrics=True), or start it with --metrics"
+        raise Answered(404, "NotFound", how)
+    return 200, CONTENT_TYPE, told

@@ -55,6 +55,15 @@ class Reply:
             self.runner.wake()
         return part
 
+    def cut_off(self, part: bytes) -> None:
+        """The last part now, whatever was still to come: what works for it is told."""
+        if self.ended or self.closed:
+            return
+        self.put(part, last=True)
+        self.closed = True
+        if self.runner is not None:
+            self.runner.wake()
+
     def close(self) -> None:
         """Nobody wants it any more: what works for it is told."""
         self.closed = True

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 
-from zerorpc.doors.http.arguments import Given, NotArgumentsError, arguments_of
 from zerorpc.doors.http.asgi_messages import Receive
 from zerorpc.doors.http.invocation import DEFAULT_PATIENCE
 from zerorpc.doors.http.problems import Problem
-from zerorpc.service.methods import Method
+from zerorpc.protocol.call_header import KEY_MAX
 
-__all__ = ["JSON", "TEXT", "Answered", "body_of", "given", "metadata_of", "refuse_pages_of_others", "timeout_of"]
+__all__ = ["TEXT", "Answered", "body_of", "key_of", "metadata_of", "timeout_of"]
 
-JSON, TEXT = "application/json", "text/plain; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
 TIMEOUT_HEADER = "x-zerorpc-timeout"  # seconds that the caller waits
 METADATA_PREFIX = "x-zerorpc-meta-"
 _TOLD = ("traceparent", "tracestate", "baggage")  # headers that are metadata of the call under their own name
@@ -25,29 +23,6 @@ class Answered(Exception):
     def __init__(self, status: int, title: str, detail: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(detail)
         self.problem: Problem = Problem.of(status, title, detail, *headers, ran=False)
-
-
-def refuse_pages_of_others(headers: Mapping[str, str]) -> None:
-    """A web page may not call what its visitor reaches: neither as another origin, nor by a name of its own that it
-    has made lead here (DNS rebinding). Only browsers say where a request comes from.
-    """
-    host, origin = headers.get("host", ""), headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != host:
-        raise Answered(403, "OtherOrigin", f"pages of {origin} may not call")
-    if (origin is not None or "sec-fetch-site" in headers) and not _is_own_host(host):
-        raise Answered(403, "OtherHost", f"pages of {host} may not call: use an address, or localhost")
-
-
-def _is_own_host(host: str) -> bool:
-    """Whether it is one that nobody else can have made lead here."""
-    name = host.rpartition(":")[0] if host.rpartition("]")[2].count(":") else host
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 async def body_of(receive: Receive, limit: int) -> bytes:
@@ -67,16 +42,6 @@ async def body_of(receive: Receive, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def given(body: bytes, content_type: str, method: Method | None) -> Given:
-    kind = content_type.partition(";")[0].strip().lower()
-    if body and kind != JSON:  # a page of another site may send others without being asked about it
-        raise Answered(415, "NotJson", f"arguments come as {JSON}, and not as {kind or 'nothing in particular'}")
-    try:
-        return arguments_of(body, method)
-    except NotArgumentsError as error:
-        raise Answered(400, "WrongArguments", str(error)) from None
-
-
 def timeout_of(headers: Mapping[str, str]) -> float:
     text = headers.get(TIMEOUT_HEADER)
     if text is None:
@@ -88,6 +53,20 @@ def timeout_of(headers: Mapping[str, str]) -> float:
     if not seconds > 0:
         raise Answered(400, "WrongTimeout", f"{TIMEOUT_HEADER} is a number of seconds, and not {text}")
     return seconds
+
+
+def key_of(headers: Mapping[str, str]) -> str | None:
+    """The idempotency key, if there is one. The draft for that header has it in quotes, and many write it without
+    (draft-ietf-httpapi-idempotency-key-header).
+    """
+    key = headers.get("idempotency-key")
+    if key is None:
+        return None
+    key = key.strip()
+    key = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if not 0 < len(key) <= KEY_MAX:
+        raise Answered(400, "WrongKey", f"an Idempotency-Key has 1 to {KEY_MAX} characters, and this one {len(key)}")
+    return key
 
 
 def metadata_of(headers: Mapping[str, str]) -> Mapping[str, str]:

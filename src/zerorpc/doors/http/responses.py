@@ -6,9 +6,8 @@ from zerorpc.doors.http.asgi_messages import Send
 from zerorpc.doors.http.invocation import HttpInvocation
 from zerorpc.doors.http.json_values import decode, encode
 from zerorpc.doors.http.problems import PROBLEM, Problem
-from zerorpc.doors.http.requests import JSON
 
-__all__ = ["send_problem", "send_reply", "send_whole"]
+__all__ = ["NDJSON", "send_problem", "send_reply", "send_whole"]
 
 NDJSON, EVENTS = "application/x-ndjson", "text/event-stream"
 
@@ -25,7 +24,7 @@ async def send_reply(send: Send, invocation: HttpInvocation, accept: str) -> Non
     elif invocation.problem is not None:
         await send_problem(send, invocation.problem)
     else:
-        await send_whole(send, 200, JSON, first or b"")
+        await send_whole(send, 200, invocation.kind, first or b"")
 
 
 def _too_late(invocation: HttpInvocation) -> Problem:
