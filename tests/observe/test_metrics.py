@@ -64,9 +64,6 @@ class Shop:
     def slow(self) -> None:
         time.sleep(0.12)
 
-    def hold_up(self) -> None:
-        """The loop."""
-
     @zerorpc.on_loop
     def blocks(self) -> None:
         time.sleep(0.3)
@@ -80,6 +77,9 @@ class Shop:
     @zerorpc.process
     def dies() -> None:
         os._exit(1)
+
+    def total(self, numbers: Iterator[int]) -> int:
+        return sum(numbers)
 
     @zerorpc.idempotent
     def counted_once(self) -> int:
@@ -227,6 +227,47 @@ def test_calls_with_a_key_count_each_for_itself() -> None:
         told = calls(scrape(http))
     told.pop(("_zpc_methods", "ok"), None)
     assert told == {("counted_once", "ok"): 2, ("fails_once", "raised"): 2, ("add", "WrongArguments"): 1}
+
+
+def test_calls_with_a_key_by_http_count_each_for_itself() -> None:
+    with counting() as (_, http, _):
+        for method in ("counted_once", "fails_once"):
+            for _ in range(3):
+                httpx.post(f"{http}/call/{method}", headers={"idempotency-key": method}, timeout=PATIENCE)
+        httpx.post(f"{http}/call/counted_once", json=[1], headers={"idempotency-key": "counted_once"}, timeout=PATIENCE)
+        assert calls(scrape(http), "http") == {
+            ("counted_once", "ok"): 3,
+            ("fails_once", "raised"): 3,
+            ("counted_once", "WrongArguments"): 1,
+        }
+
+
+def test_an_argument_that_streams_by_http() -> None:
+    with counting() as (_, http, _):
+        lines = {"content-type": "application/x-ndjson"}
+        told = httpx.post(f"{http}/call/total", content=b"{}\n1\n2\n", headers=lines, timeout=PATIENCE)
+        assert told.json() == 3
+        assert calls(scrape(http), "http") == {("total", "ok"): 1}
+
+
+def test_metrics_are_for_those_who_may_know_the_methods() -> None:
+    tokens = {"s3cret": "operator", "other": "caller"}
+    allowed = {("operator", "_zerorpc_inspect"), ("caller", "add")}
+    with serving(
+        Shop(),
+        bind=HTTP,
+        metrics=True,
+        authenticator=lambda caller: tokens.get(caller.token),
+        authorizer=lambda who, method: (who, method) in allowed,
+    ) as server:
+        with httpx.Client(base_url=server.endpoints[0], timeout=PATIENCE) as client:
+
+            def status(path: str, token: str | None = None) -> int:
+                headers = {} if token is None else {"authorization": f"Bearer {token}"}
+                return client.get(path, headers=headers).status_code
+
+            assert [status("/metrics", token) for token in (None, "other", "s3cret")] == [401, 403, 200]
+            assert [status(path) for path in ("/livez", "/readyz")] == [200, 200]
 
 
 def test_methods_that_a_caller_may_not_call() -> None:
