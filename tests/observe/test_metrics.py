@@ -152,8 +152,9 @@ def test_calls_of_all_kinds(hooked: bool, logged: bool) -> None:
     assert samples["process_workers",] >= 1
 
 
-def test_calls_by_http_are_told_apart() -> None:
-    with counting() as (client, http, _):
+@pytest.mark.parametrize("logged", [False, True])
+def test_calls_by_http_are_told_apart(logged: bool) -> None:
+    with counting(log_calls=logged) as (client, http, _):
         client.add(1, 2)
         for method, body in (("add", [1, 2]), ("add", ["x", 1]), ("boom", []), ("nothing", []), ("count", [50])):
             httpx.post(f"{http}/call/{method}", json=body, timeout=PATIENCE).read()

@@ -8,16 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from zerorpc.doors.http.access import Access
-from zerorpc.doors.http.arguments import Given, NotArgumentsError, arguments_of
+from zerorpc.doors.http.arguments import ByPosition, Given, NotArgumentsError, arguments_of
 from zerorpc.doors.http.asgi_messages import Receive, Request
-from zerorpc.doors.http.counted_invocation import CountedHttpInvocation
 from zerorpc.doors.http.invocation import JSON, OCTETS, Caller, HttpInvocation
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import Answered, body_of, key_of, metadata_of, timeout_of
 from zerorpc.doors.http.responses import NDJSON
 from zerorpc.doors.http.upload import Body, LoopLines, ThreadLines, TooLongError
 from zerorpc.errors import Cancelled
-from zerorpc.observe.counts import Tally
 from zerorpc.service.methods import Method, Where
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
@@ -29,18 +27,17 @@ __all__ = ["Calls"]
 class Calls:
     """Reads requests to ``/call/METHOD`` of one server. On its loop. A message has ``limit`` octets at most.
 
-    ``tally`` counts the calls, if they are counted.
+    ``invocation`` makes what each becomes.
     """
 
     def __init__(
-        self, registry: Registry, runners: Callable[[], Runners], limit: int, tally: Tally | None = None
+        self, registry: Registry, runners: Callable[[], Runners], limit: int, invocation: Callable[..., HttpInvocation]
     ) -> None:
-        self._new_invocation: Callable[..., HttpInvocation] = (
-            HttpInvocation if tally is None else functools.partial(CountedHttpInvocation, tally=tally)
-        )
         self._registry = registry
         self._runners = runners
         self._limit = limit
+        self._invocation = invocation
+        self._placing: dict[Method, ByPosition] = {}  # Python takes 60 us to tell it
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
     async def read(self, request: Request, receive: Receive, access: Access) -> HttpInvocation:
@@ -51,7 +48,7 @@ class Calls:
         if request.method != "POST":
             raise Answered(405, "MethodNotAllowed", "methods are called by POST", (b"allow", b"POST"))
         name = request.path.removeprefix("/call/")
-        invocation = self._new_invocation(
+        invocation = self._invocation(
             access.method(name),
             name,
             [],
@@ -82,7 +79,7 @@ class Calls:
             told = f"arguments come as {JSON}, or {NDJSON} if one streams, and not as {kind or 'nothing in particular'}"
             raise Answered(415, "NotJson", told)
         invocation.size = len(body)
-        invocation.args, invocation.kwargs = _given(body, invocation.method, {})
+        invocation.args, invocation.kwargs = self._given(body, invocation.method, {})
 
     async def _read_stream(self, invocation: HttpInvocation, receive: Receive) -> None:
         """The first line has the other arguments, each further one an item."""
@@ -107,7 +104,16 @@ class Calls:
             if method.takes[parameter] is ASYNC
             else ThreadLines(body, functools.partial(runners.park, invocation))
         )
-        invocation.args, invocation.kwargs = _given(first, method, {parameter: items})
+        invocation.args, invocation.kwargs = self._given(first, method, {parameter: items})
+
+    def _given(self, body: bytes, method: Method | None, more: dict[str, Any]) -> Given:
+        placing = None
+        if method is not None and (placing := self._placing.get(method)) is None:
+            placing = self._placing[method] = ByPosition.of(method)
+        try:
+            return arguments_of(body, placing, more)
+        except NotArgumentsError as error:
+            raise Answered(400, "WrongArguments", str(error)) from None
 
 
 def _parameter(method: Method) -> str:
@@ -120,13 +126,6 @@ def _parameter(method: Method) -> str:
     if why is not None:
         raise Answered(400, "WrongArguments", f"{method.name}: {why}")
     return next(iter(method.takes))
-
-
-def _given(body: bytes, method: Method | None, more: dict[str, Any]) -> Given:
-    try:
-        return arguments_of(body, method, more)
-    except NotArgumentsError as error:
-        raise Answered(400, "WrongArguments", str(error)) from None
 
 
 def _kind_of(headers: Mapping[str, str]) -> str:

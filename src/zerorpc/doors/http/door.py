@@ -14,6 +14,7 @@ from zerorpc.callers import Certificate
 from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
 from zerorpc.doors.http.calls import Calls
+from zerorpc.doors.http.counted_invocation import kind_of
 from zerorpc.doors.http.invocation import JSON, HttpInvocation
 from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.openapi import openapi
@@ -60,12 +61,9 @@ class HttpDoor:
         self._registry = service.registry
         self._entrance = Entrance(service.registry, service.authentication, service.rules)
         self._origins = Origins(service.settings.origins or ())
-        self._calls = Calls(
-            service.registry,
-            lambda: service.running,
-            service.settings.limits.message,
-            service.observation.tally("http"),
-        )
+        settings = service.settings
+        kind = kind_of(settings.log_calls, service.observation.tally("http"))
+        self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, kind)
 
     async def __call__(
         self,
@@ -108,15 +106,19 @@ class HttpDoor:
         invocation.sender.open += 1
         access.end = invocation.revoke
         reply, body = invocation.reply, invocation.body
-        watching = asyncio.create_task(_until_gone(receive, reply) if body is None else body.pump(reply.close))
+        watching = None
         try:
             if access.rights is not None and access.rights.revoked:  # while its body came
                 invocation.revoke()
             else:
                 self._submit(invocation)
+                await asyncio.sleep(0)  # a method on the loop that waits for nothing has been answered then
+            if body is not None or not reply.ended:
+                watching = asyncio.create_task(_until_gone(receive, reply) if body is None else body.pump(reply.close))
             await send_reply(send, invocation, request.headers.get("accept", ""))
         finally:
-            watching.cancel()
+            if watching is not None:
+                watching.cancel()
             invocation.sender.open -= 1
             reply.close()
             if body is not None:
