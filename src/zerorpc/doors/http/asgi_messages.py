@@ -44,6 +44,13 @@ class Request(NamedTuple):
         return self.method in ("GET", "HEAD")
 
     @property
+    def query(self) -> str:
+        """What is behind the question mark."""
+        query = self.scope.get("query_string", b"")
+        assert isinstance(query, bytes)
+        return query.decode("latin-1")
+
+    @property
     def host(self) -> str:
         """The address that it comes from."""
         return self._shown("client")[0]

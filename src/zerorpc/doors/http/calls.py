@@ -6,6 +6,7 @@ import functools
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from zerorpc.doors.http.access import Access
 from zerorpc.doors.http.arguments import ByPosition, Given, NotArgumentsError, arguments_of
@@ -45,11 +46,13 @@ class Calls:
         headers = request.headers
         if not request.path.startswith("/call/"):
             raise Answered(404, "NotFound", f"there is nothing at {request.path}; methods are at /call/NAME")
-        if request.method != "POST":
-            raise Answered(405, "MethodNotAllowed", "methods are called by POST", (b"allow", b"POST"))
         name = request.path.removeprefix("/call/")
+        method = access.method(name)
+        if request.method != "POST" and not (request.method == "GET" and method is not None and method.safe):
+            why = "methods are called by POST, and by GET if they are marked with @zerorpc.safe"
+            raise Answered(405, "MethodNotAllowed", why, (b"allow", b"POST"))
         invocation = self._invocation(
-            access.method(name),
+            method,
             name,
             [],
             Reply(timeout_of(headers)),
@@ -60,11 +63,25 @@ class Calls:
             takes_octets=OCTETS in headers.get("accept", ""),
             key=key_of(headers),
         )
-        if _kind_of(headers) == NDJSON:
+        if request.method == "GET":
+            self._read_query(invocation, request)
+        elif _kind_of(headers) == NDJSON:
             await self._read_stream(invocation, receive)
         else:
             await self._read_whole(invocation, receive, headers)
         return invocation
+
+    def _read_query(self, invocation: HttpInvocation, request: Request) -> None:
+        """Arguments are words there, as on the command line. One that is there several times is a list of them."""
+        words: dict[str, Any] = {}
+        for name, word in parse_qsl(request.query, keep_blank_values=True):
+            words[name] = [*words[name], word] if isinstance(words.get(name), list) else _both(words.get(name), word)
+        method = invocation.method
+        rest = None if method is None else self._placing_of(method).rest
+        if rest is not None and isinstance(words.get(rest), str):
+            words[rest] = [words[rest]]  # the only one of them
+        invocation.typed = True
+        invocation.args, invocation.kwargs = self._given(b"", method, words)
 
     def _caller(self, name: str) -> Caller:
         caller = self._callers.get(name)
@@ -107,13 +124,21 @@ class Calls:
         invocation.args, invocation.kwargs = self._given(first, method, {parameter: items})
 
     def _given(self, body: bytes, method: Method | None, more: dict[str, Any]) -> Given:
-        placing = None
-        if method is not None and (placing := self._placing.get(method)) is None:
-            placing = self._placing[method] = ByPosition.of(method)
+        placing = None if method is None else self._placing_of(method)
         try:
             return arguments_of(body, placing, more)
         except NotArgumentsError as error:
             raise Answered(400, "WrongArguments", str(error)) from None
+
+    def _placing_of(self, method: Method) -> ByPosition:
+        placing = self._placing.get(method)
+        if placing is None:
+            placing = self._placing[method] = ByPosition.of(method)
+        return placing
+
+
+def _both(before: str | None, word: str) -> str | list[str]:
+    return word if before is None else [before, word]
 
 
 def _parameter(method: Method) -> str:

@@ -129,7 +129,8 @@ class HttpDoor:
         said = functools.partial(digest_of, args, invocation.kwargs)
         try:
             if method is not None and method.schema is not None:
-                invocation.args, invocation.kwargs = method.schema.for_json.convert(args, invocation.kwargs or {})
+                schema = method.schema.for_words if invocation.typed else method.schema.for_json
+                invocation.args, invocation.kwargs = schema.convert(args, invocation.kwargs or {})
         except Misgiven as error:
             invocation.answer(invocation.error(error.with_traceback(None)))
             return

@@ -47,6 +47,7 @@ class _Seen(_Request, eq=False, kw_only=True):
     problem: Problem | None = None  # what became of it, if no value
     streamed: bool = False  # it gives items
     body: Body | None = None  # if an argument streams
+    typed: bool = False  # the arguments are words, of a query
     size: int = 0  # octets of the body, or of what is before the items
     key: str | None = None  # by which it can be repeated
     takes_octets: bool = False  # a result of octets may come as it is
