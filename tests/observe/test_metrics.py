@@ -319,7 +319,8 @@ def test_in_an_asgi_program() -> None:
 def test_two_threads_scrape_while_calls_run() -> None:
     """Nothing that they read ever falls, and in the end each call is there."""
     with counting() as (client, http, _):
-        done, fallen = threading.Event(), []
+        done = threading.Event()
+        fallen: list[tuple[str, ...]] = []
 
         def watch() -> None:
             before: Samples = {}
