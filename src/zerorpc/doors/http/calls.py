@@ -27,11 +27,12 @@ __all__ = ["Calls"]
 
 class Calls:
     """Reads requests to ``/call/METHOD`` of one server. On its loop. A message has ``limit`` octets at most.
-    Each becomes an ``invocation`` of this class.
+
+    ``invocation`` makes what each becomes.
     """
 
     def __init__(
-        self, registry: Registry, runners: Callable[[], Runners], limit: int, invocation: type[HttpInvocation]
+        self, registry: Registry, runners: Callable[[], Runners], limit: int, invocation: Callable[..., HttpInvocation]
     ) -> None:
         self._registry = registry
         self._runners = runners

@@ -14,11 +14,12 @@ from zerorpc.callers import Certificate
 from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
 from zerorpc.doors.http.calls import Calls
+from zerorpc.doors.http.counted_invocation import kind_of
 from zerorpc.doors.http.invocation import JSON, HttpInvocation
 from zerorpc.doors.http.json_values import encode
-from zerorpc.doors.http.logged_invocation import LoggedHttpInvocation
 from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
+from zerorpc.doors.http.pages import Observed, metrics, state
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import TEXT, Answered
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
@@ -43,6 +44,9 @@ class Service(Protocol):
     rules: Rules
 
     @property
+    def observation(self) -> Observed: ...
+
+    @property
     def running(self) -> Runners: ...
 
     @property
@@ -58,7 +62,7 @@ class HttpDoor:
         self._entrance = Entrance(service.registry, service.authentication, service.rules)
         self._origins = Origins(service.settings.origins or ())
         settings = service.settings
-        kind = LoggedHttpInvocation if settings.log_calls else HttpInvocation
+        kind = kind_of(settings.log_calls, service.observation.tally("http"))
         self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, kind)
 
     async def __call__(
@@ -75,8 +79,8 @@ class HttpDoor:
             send = with_headers(send, self._origins.check(request))
             if (told := preflight(request)) is not None:
                 await send_whole(send, 204, TEXT, b"", *told)
-            elif request.is_look and (state := self._state(request.path)) is not None:
-                await send_whole(send, *state)
+            elif request.is_look and (page := await state(self._service.observation, request.path)) is not None:
+                await send_whole(send, *page)
             else:
                 await self._let_in(request, receive, send)
         except Answered as answer:
@@ -88,20 +92,13 @@ class HttpDoor:
             if request.is_look and request.path == "/openapi.json":
                 document = openapi(self._registry.name, access.methods(), self._entrance.asks)
                 await send_whole(send, 200, JSON, encode(document))
+            elif request.is_look and request.path == "/metrics":
+                await send_whole(send, *metrics(self._service.observation, access))
             else:
                 invocation = await self._calls.read(request, receive, access)
                 await self._run(invocation, access, request, receive, send)
         finally:
             self._entrance.leave(access)
-
-    def _state(self, path: str) -> tuple[int, str, bytes] | None:
-        """What probes ask, whoever they are: the status, of which type the body is, and the body. None for others.
-
-        ``/livez`` and ``/readyz`` are what Kubernetes calls them: a server that stops still lives.
-        """
-        if path == "/livez" or (path == "/readyz" and not self._service.running.stopping):
-            return 200, TEXT, b"ok\n"
-        return (503, TEXT, b"stopping\n") if path == "/readyz" else None
 
     async def _run(
         self, invocation: HttpInvocation, access: Access, request: Request, receive: Receive, send: Send

@@ -210,12 +210,12 @@ class KeyedInvocation(_Keyed, eq=False):
     """What runs for an idempotency key, and for no caller. Nobody closes it."""
 
     def send_item(self, data: bytes) -> None:
-        self.streamed = True
+        self.streamed: bool = True
 
     def answer(self, data: bytes, flush: bool = True) -> None:
         if self.streamed:
             why = f"{self.name}: an idempotency key is for methods that give one reply, and this one gave an iterator"
-            self.problem = Problem.of(500, "TypeError", why, method=self.name, ran=True)
+            self.problem: Problem | None = Problem.of(500, "TypeError", why, method=self.name, ran=True)
             data = self.problem.body
         ran = self.problem is None or self.ran is not False
         status, headers = (200, ()) if self.problem is None else (self.problem.status, self.problem.headers)
