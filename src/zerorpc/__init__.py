@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from zerorpc.service.current_call import CurrentCall, current_call, progress
     from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
     from zerorpc.service.stream_parameters import takes_stream
+    from zerorpc.service.tools import tool
     from zerorpc.settings import Answers, Retry
     from zerorpc.tls import Tls
 
@@ -134,6 +135,7 @@ __all__ = [
     "rep",
     "stream",
     "takes_stream",
+    "tool",
     "typed",
 ]
 
@@ -183,6 +185,7 @@ _MODULES = {
     "rep": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",
     "takes_stream": "zerorpc.service.stream_parameters",
+    "tool": "zerorpc.service.tools",
     "typed": "zerorpc.client.typed",
 }
 

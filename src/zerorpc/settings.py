@@ -323,6 +323,15 @@ class ServerSettings(NamedTuple):
         tuple[str, ...] | str | None,
         Setting(patterns, "expose no method whose name matches one of these patterns", "pattern", without="none"),
     ] = None
+    tools: Annotated[
+        tuple[str, ...] | str | None,
+        Setting(
+            patterns,
+            "let language models call the exposed methods whose names match one of these patterns, by MCP",
+            "pattern",
+            without="those marked with @zerorpc.tool",
+        ),
+    ] = None
     anyone_may_call: Annotated[
         bool, Setting(_yes_or_no, "no warning that other machines may call, and that nobody is asked who they are")
     ] = False

@@ -141,6 +141,7 @@ class Service:
             settings.any_types,
             settings.check_results,
             settings.strict_types,
+            None if settings.tools is None else Patterns(settings.tools, name="tools"),
         )
         self.door: RpcDoor = RpcDoor(
             self.registry,

@@ -53,6 +53,8 @@ class Server(SocketBase):
     - ``allow``: expose only the methods whose names match this pattern, or one of these, as of ``fnmatch``: ``get_*``.
       A prefix is part of the name: ``arm.*``.
     - ``deny``: expose no method whose name matches this pattern, or one of these, allowed or not.
+    - ``tools``: let language models call, by MCP at ``http://`` endpoints, the exposed methods whose names match this
+      pattern, or one of these. None: those that are marked with ``@zerorpc.tool``.
     - ``anyone_may_call``: other machines may call, and nobody is asked who they are: don't warn when ``bind`` makes
       that so.
     - ``answers``: where the answers to calls with an idempotency key are kept: the path of an SQLite database, so that
@@ -98,6 +100,7 @@ class Server(SocketBase):
         tls: TlsGiven | None = None,
         allow: Iterable[str] | str | None = None,
         deny: Iterable[str] | str | None = None,
+        tools: Iterable[str] | str | None = None,
         anyone_may_call: bool = False,
         curve: Curve | None = None,
         plain: Plain | None = None,
@@ -120,6 +123,7 @@ class Server(SocketBase):
             tls=tls,
             allow=allow,  # type: ignore[arg-type] # as this
             deny=deny,  # type: ignore[arg-type]
+            tools=tools,  # type: ignore[arg-type]
             anyone_may_call=anyone_may_call,
             curve=curve,
             plain=plain,

@@ -7,8 +7,9 @@ server-sent events to those who accept only these. What goes wrong is told as RF
 from __future__ import annotations
 
 import asyncio
+import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
 from zerorpc.doors.http.invocation import Caller, HttpInvocation
@@ -26,6 +27,7 @@ from zerorpc.doors.http.requests import (
     timeout_of,
 )
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
+from zerorpc.doors.mcp.door import PATH, McpDoor
 from zerorpc.limits import Limits
 from zerorpc.service.registry import Registry
 from zerorpc.service.runners import Runners
@@ -41,6 +43,7 @@ class HttpDoor:
         self._registry = registry
         self._runners = runners
         self._limits = limits
+        self._mcp = McpDoor(registry, limits, self._caller, self._run)
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -51,11 +54,15 @@ class HttpDoor:
             if request.method in ("GET", "HEAD") and (page := self._page(request.path)) is not None:
                 await send_whole(send, *page)
                 return
+            if request.path == PATH:
+                await self._mcp.answer(request, receive, send)
+                return
             invocation = await self._invocation(request, receive)
         except Answered as answer:
             await send_problem(send, answer.problem)
             return
-        await self._run(invocation, receive, send, request.headers.get("accept", ""))
+        sending = functools.partial(send_reply, send, invocation, request.headers.get("accept", ""))
+        await self._run(invocation, receive, sending)
 
     def _page(self, path: str) -> tuple[int, str, bytes] | None:
         """What is there to look at: the status, of which type it is, and the body. None for nothing.
@@ -93,12 +100,12 @@ class HttpDoor:
             caller = self._callers[name] = Caller(name)
         return caller
 
-    async def _run(self, invocation: HttpInvocation, receive: Receive, send: Send, accept: str) -> None:
+    async def _run(self, invocation: HttpInvocation, receive: Receive, sending: Callable[[], Awaitable[None]]) -> None:
         invocation.sender.open += 1
         watching = asyncio.create_task(_until_gone(receive, invocation.reply))
         try:
             self._submit(invocation)
-            await send_reply(send, invocation, accept)
+            await sending()
         finally:
             watching.cancel()
             invocation.sender.open -= 1
