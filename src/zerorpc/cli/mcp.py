@@ -116,7 +116,8 @@ class _Answering:
         try:
             answer = await self._called(call)
         except RemoteError as error:
-            answer = call.failed(error.name, error.msg)
+            name = error.name if type(error) is RemoteError else type(error).__name__  # one of the server's own
+            answer = call.failed(name, error.msg)
         except (ZeroRPCError, TypeError, ValueError) as error:  # such as an argument that can't be sent
             answer = call.failed(type(error).__name__, one_line(error))
         self._write(answer)

@@ -25,12 +25,12 @@ from zerorpc.mcp.messages import (
 from zerorpc.mcp.tool_call import ToolCall
 from zerorpc.mcp.tools import Tools
 
-__all__ = ["CALL", "LEGACY", "MODERN", "Cancel", "Step", "respond", "version_of"]
+__all__ = ["CALL", "LEGACY", "MODERN", "VERSION_KEY", "Cancel", "Step", "respond", "version_of"]
 
 MODERN = ("2026-07-28",)
 LEGACY = ("2025-11-25", "2025-06-18")  # the newest first; for tools the two differ in nothing. Older ones have batches
 CALL = "tools/call"
-_VERSION = "io.modelcontextprotocol/protocolVersion"
+VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 _CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
 _SERVER = "io.modelcontextprotocol/serverInfo"
 _FRESH = 60_000  # ms that a client may keep a list of tools: a server that has changed was started anew
@@ -62,11 +62,11 @@ def respond(data: bytes, tools: Tools, check: Callable[[Message], None] | None =
 
 def version_of(message: Message) -> str | None:
     """That of a modern request. None for a legacy one. Raises Refused for another one, or for one that lacks a part."""
-    if _VERSION not in message.meta and message.method != "server/discover":
+    if VERSION_KEY not in message.meta and message.method != "server/discover":
         return None
-    version = message.meta.get(_VERSION)
+    version = message.meta.get(VERSION_KEY)
     if not isinstance(version, str) or not isinstance(message.meta.get(_CAPABILITIES), dict):
-        raise Refused(INVALID_PARAMS, f"_meta has {_VERSION}, and {_CAPABILITIES}, which is an object", 400)
+        raise Refused(INVALID_PARAMS, f"_meta has {VERSION_KEY}, and {_CAPABILITIES}, which is an object", 400)
     if version not in MODERN:
         more = {"supported": MODERN, "requested": version}
         raise Refused(UNSUPPORTED_VERSION, "Unsupported protocol version", 400, more)

@@ -36,6 +36,7 @@ class ToolCall:
         self.token: Id | None = token
         self.full: bool = False  # there are as many items as a result may have: the stream is to be ended
         self._common = common
+        self._over = False  # the result has been made
         self._told = -inf  # the progress that was told last
         self._items: list[bytes] = []
         self._blocks: list[dict[str, Any]] = []  # of items that are octets
@@ -44,8 +45,8 @@ class ToolCall:
     # While it runs
 
     def progress(self, done: float, total: float | None, text: str) -> bytes | None:
-        """A notification; None if nobody wants one. It has to grow: what doesn't is not told."""
-        if self.token is None or not isfinite(done) or done <= self._told:
+        """A notification; None if nobody wants one. It has to grow, and not to come after the result."""
+        if self.token is None or self._over or not isfinite(done) or done <= self._told:
             return None
         self._told = done
         told: dict[str, object] = {"progressToken": self.token, "progress": done}
@@ -86,7 +87,7 @@ class ToolCall:
         content = [_text(f"{name}: {message}")]
         if self._items:
             content += self._collected()[0]
-        return result(self.request, {**self._common, "content": content, "isError": True})
+        return self._ended({"content": content, "isError": True})
 
     def _collected(self) -> tuple[list[dict[str, Any]], bytes | None]:
         data = b"[" + b",".join(self._items) + b"]"
@@ -95,11 +96,15 @@ class ToolCall:
         return [_text(data.decode())], data
 
     def _answer(self, content: list[dict[str, Any]], data: bytes | None = None) -> bytes:
-        told: dict[str, object] = {**self._common, "content": content, "isError": False}
+        told: dict[str, object] = {"content": content, "isError": False}
         if data is not None:
             wrapped = self.tool.wrapped or not data.startswith(b"{")
             told["structuredContent"] = {"result": msgspec.Raw(data)} if wrapped else msgspec.Raw(data)
-        return result(self.request, told)
+        return self._ended(told)
+
+    def _ended(self, told: Mapping[str, object]) -> bytes:
+        self._over = True
+        return result(self.request, {**self._common, **told})
 
     def __repr__(self) -> str:
         return f"<ToolCall {self.tool.method.name} {self.request!r} items={len(self._items)}>"

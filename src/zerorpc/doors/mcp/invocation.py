@@ -17,6 +17,9 @@ from zerorpc.service.failure import Failure
 __all__ = ["McpInvocation", "report_progress"]
 
 
+_UNTOLD = b" "  # an item of which the client is told with the result only; what runs methods wants some octets
+
+
 class _Called(HttpInvocation, eq=False, kw_only=True):
     call: ToolCall
 
@@ -37,7 +40,7 @@ class McpInvocation(_Called, eq=False):
 
     def item(self, value: object) -> bytes:
         try:
-            return self.call.item(value, encode) or b""
+            return self.call.item(value, encode) or _UNTOLD
         except SerializationError as error:
             raise self.unsendable("item", error) from None
 
@@ -58,7 +61,7 @@ class McpInvocation(_Called, eq=False):
         return self.reply.closed or self.call.full
 
     def send_item(self, data: bytes) -> None:
-        if data:
+        if data != _UNTOLD:
             self.reply.put(data)
         if self.call.full and not self.reply.ended:
             self.reply.put(self.call.collected(), last=True)
