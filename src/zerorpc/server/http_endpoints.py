@@ -105,6 +105,8 @@ class HttpEndpoints:
             self._serve(each)
 
     def _serve(self, bound: _Bound) -> None:
+        if bound in self._serving:  # bound while the server began: both ``bind`` and ``start`` saw to it
+            return
         if self._bound.get(bound.endpoint) is bound and not self._closed:
             self._serving[bound] = _Serving(self.door, bound.socket, self._settings.grace)
 
