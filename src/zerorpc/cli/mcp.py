@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, BinaryIO
@@ -73,11 +74,23 @@ async def _serve(arguments: Arguments, tools: Tools, output: BinaryIO) -> None:
 
 
 def _read(loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[bytes]) -> None:
-    """On a thread of its own: a file can't be read on a loop. The empty line is the end."""
+    """On a thread of its own: a file can't be read on a loop. The empty line is the end.
+
+    Without ``sys.stdin``: a thread that waits in it when the program ends is a fatal error of Python's.
+    """
+    rest = bytearray()
     with contextlib.suppress(RuntimeError):  # the loop is closed
-        while line := sys.stdin.buffer.readline():
+        while chunk := os.read(_STDIN, 65536):
+            rest += chunk
+            if b"\n" in chunk:
+                *whole, rest = rest.split(b"\n")
+                for line in whole:
+                    loop.call_soon_threadsafe(lines.put_nowait, bytes(line) + b"\n")
+        for line in (bytes(rest), b""):
             loop.call_soon_threadsafe(lines.put_nowait, line)
-        loop.call_soon_threadsafe(lines.put_nowait, b"")
+
+
+_STDIN = 0  # the file descriptor
 
 
 class _Answering:
