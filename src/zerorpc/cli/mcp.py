@@ -78,15 +78,15 @@ def _read(loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[bytes]) -> None:
 
     Without ``sys.stdin``: a thread that waits in it when the program ends is a fatal error of Python's.
     """
-    rest = bytearray()
+    parts: list[bytes] = []  # of the line that hasn't ended
     with contextlib.suppress(RuntimeError):  # the loop is closed
         while chunk := os.read(_STDIN, 65536):
-            rest += chunk
-            if b"\n" in chunk:
-                *whole, rest = rest.split(b"\n")
-                for line in whole:
-                    loop.call_soon_threadsafe(lines.put_nowait, bytes(line) + b"\n")
-        for line in (bytes(rest), b""):
+            first, *more = chunk.split(b"\n")
+            parts.append(first)
+            for part in more:
+                loop.call_soon_threadsafe(lines.put_nowait, b"".join(parts) + b"\n")
+                parts = [part]
+        for line in (b"".join(parts), b""):
             loop.call_soon_threadsafe(lines.put_nowait, line)
 
 
