@@ -69,3 +69,10 @@ def test_items_of_octets_and_others() -> None:
     told = json.loads(one.collected())["result"]
     assert told["structuredContent"] == {"result": ["/9j/", 1]}
     assert [block["type"] for block in told["content"]] == ["text"]
+
+
+def test_an_error_is_a_text_that_can_be_sent() -> None:
+    told = json.loads(call().failed("ValueError", "\ud800" + "x" * 10_000))["result"]
+    assert told["isError"]
+    assert told["content"][0]["text"].startswith("ValueError: ")
+    assert len(told["content"][0]["text"]) == 4096

@@ -96,3 +96,8 @@ def test_what_is_said_of_a_tool() -> None:
     service = Service("s", {"m": Method("m", tool={"safe": True, "unknown": 1}, idempotent=True), "n": Method("n")})
     assert list(Tools(service).named) == ["m"]
     assert Tools(service).named["m"].told["annotations"] == {"readOnlyHint": True, "idempotentHint": True}
+
+
+def test_what_no_json_can_tell_is_left_out() -> None:
+    odd = Method("odd", tool={}, parameters=(Parameter("a", schema={"title": "\ud800"}),))
+    assert list(Tools(Service("s", {"odd": odd, "n": Method("n", tool={})})).named) == ["n"]

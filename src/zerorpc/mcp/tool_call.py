@@ -11,6 +11,7 @@ import msgspec
 from zerorpc.mcp.messages import Id, notification, result
 from zerorpc.mcp.octets import block_of, kind_of
 from zerorpc.mcp.tools import Tool
+from zerorpc.shown import readable
 
 __all__ = ["ITEMS_MAX", "OCTETS_MAX", "ToolCall"]
 
@@ -18,6 +19,7 @@ Encode: TypeAlias = "Callable[[Any], bytes]"  # a value as JSON
 
 ITEMS_MAX = 1000  # of a stream, which may have no end: a model reads no more
 OCTETS_MAX = 4 * 1024 * 1024  # of these as JSON: a million tokens, as much as the largest models take
+_LONGEST_ERROR = 4096  # characters of what a method says of its error
 _LONGEST_MESSAGE = 1000  # characters of an item that is told as progress
 
 
@@ -84,7 +86,7 @@ class ToolCall:
 
     def failed(self, name: str, message: str) -> bytes:
         """There is an error, which the model is told of, with the items that came before it."""
-        content = [_text(f"{name}: {message}")]
+        content = [_text(readable(f"{name}: {message}")[:_LONGEST_ERROR])]
         if self._items:
             content += self._collected()[0]
         return self._ended({"content": content, "isError": True})

@@ -78,13 +78,23 @@ class Tools:
         chosen = [
             each for each in methods if (each.tool is not None if patterns is None else patterns.admit(each.name))
         ]
-        self.named: dict[str, Tool] = {method.name: Tool.of(method) for method in chosen}
+        tools = [tool for tool in map(Tool.of, chosen) if _can_be_told(tool)]
+        self.named: dict[str, Tool] = {tool.method.name: tool for tool in tools}
 
     def __bool__(self) -> bool:
         return bool(self.named)
 
     def __repr__(self) -> str:
         return f"<Tools {self.service.name!r} {list(self.named)}>"
+
+
+def _can_be_told(tool: Tool) -> bool:
+    """A schema is as a server has sent it, and may have texts that UTF-8 can't carry."""
+    try:
+        encode(tool.told)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 # What they take
@@ -146,7 +156,7 @@ def _is_octets(schema: Schema) -> bool:
 
 
 def _with_definitions(schema: Schema, definitions: Schema) -> Schema:
-    return {**schema, "$defs": definitions} if b'"$ref":"#/$defs/' in encode(schema) else schema
+    return {**schema, "$defs": definitions} if definitions and "'$ref': '#/$defs/" in repr(schema) else schema
 
 
 def _hints(method: Method) -> dict[str, bool]:
