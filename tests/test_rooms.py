@@ -34,21 +34,35 @@ ORDER = [
     {"logs"},
     {"scope", "remote_objects"},
     {"remote_method"},
+    {"mcp"},
     {"shown", "settings", "described"},
     {"exposure"},
     {"curve", "tls", "plain", "pairing"},
     {"keys", "callers", "limits"},
+    {"number_checks"},
     {"given", "not_picklable", "observe"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)
 NARROWER = {
-    "cli": {"cli", "__init__", "curve", "described", "errors", "exposure", "keys", "known_servers", "limits", "pairing"}
-    | {"settings", "shown", "tls"}
+    "cli": {
+        "cli",
+        "__init__",
+        "curve",
+        "described",
+        "errors",
+        "exposure",
+        "keys",
+        "known_servers",
+        "limits",
+        "mcp",
+        "number_checks",
+    }
+    | {"pairing", "settings", "shown", "tls"}
 }  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 
-PURE = {"calls", "observe", "protocol", "zmtp"}
+PURE = {"calls", "mcp", "observe", "protocol", "zmtp"}
 IMPURE = {"asyncio", "concurrent", "multiprocessing", "queue", "select", "selectors", "threading", "uvloop"}
 IMPURE |= {"logging", "os", "random", "secrets", "signal", "socket", "ssl", "subprocess", "time"}
 IMPURE_ROOMS = {"logs", "runtime"}

@@ -18,20 +18,9 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, TCP, on_thread, run, serving
 from zerorpc.cli import arguments as command_line
+from zerorpc.number_checks import FOREVER, above_zero, count, not_negative, seconds
 from zerorpc.protocol.events import USUAL_TIMEOUT
-from zerorpc.settings import (
-    FOREVER,
-    TIMEOUT,
-    ClientSettings,
-    ServerSettings,
-    Setting,
-    above_zero,
-    checked,
-    count,
-    declared,
-    not_negative,
-    seconds,
-)
+from zerorpc.settings import TIMEOUT, ClientSettings, ServerSettings, Setting, checked, declared
 
 
 class Float64(float):

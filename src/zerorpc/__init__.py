@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from zerorpc.service.current_call import CurrentCall, current_call, progress
     from zerorpc.service.methods import idempotent, on_loop, process, rep, safe, stream
     from zerorpc.service.stream_parameters import takes_stream
+    from zerorpc.service.tools import tool
     from zerorpc.settings import Answers, Retry
     from zerorpc.tls import Tls
 
@@ -135,6 +136,7 @@ __all__ = [
     "safe",
     "stream",
     "takes_stream",
+    "tool",
     "typed",
 ]
 
@@ -185,6 +187,7 @@ _MODULES = {
     "safe": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",
     "takes_stream": "zerorpc.service.stream_parameters",
+    "tool": "zerorpc.service.tools",
     "typed": "zerorpc.client.typed",
 }
 

@@ -83,7 +83,7 @@ class Parameter(NamedTuple):
 
 class Method(NamedTuple):
     """One method; ``parameters`` and ``streams`` are None where the server doesn't tell. Its result's schema is that of
-    each item if it streams.
+    each item if it streams. ``tool`` has what is said of it as a tool for language models, None if it is none.
     """
 
     name: str
@@ -93,14 +93,18 @@ class Method(NamedTuple):
     streams: bool | None = None
     idempotent: bool = False
     definitions: Schema = ANYTHING
+    tool: Schema | None = None
 
 
 class Service(NamedTuple):
-    """Its name, empty if it isn't told, its methods by their names, and how many more there are than METHODS_MAX."""
+    """Its name, empty if it isn't told, its methods by their names, how many more there are than METHODS_MAX, and its
+    documentation, if it has tools for language models.
+    """
 
     name: str
     methods: Mapping[str, Method]
     left_out: int = 0
+    doc: str = ""
 
 
 def read_answer(answer: object, only: str | None = None) -> Service | None:
@@ -116,7 +120,8 @@ def read_answer(answer: object, only: str | None = None) -> Service | None:
         return None
     wanted = dict(pair for pair in pairs if only in (None, pair[0]))
     methods = {name: _read(name, facts) for name, facts in islice(wanted.items(), METHODS_MAX)}
-    return Service(text(mapping(answer).get("name")), methods, len(wanted) - len(methods))
+    about = mapping(answer)
+    return Service(text(about.get("name")), methods, len(wanted) - len(methods), text(about.get("doc")))
 
 
 def read_document(document: object) -> Service:
@@ -146,6 +151,7 @@ def _read(name: str, told: object) -> Method:
         ANYTHING,
         streams if isinstance(streams, bool) else None,
         facts.get("idempotent") is True,
+        tool=_tool(facts),
     )
     schema = mapping(facts.get("schema"))
     if not schema:
@@ -237,7 +243,13 @@ def _of_schema(name: str, told: Schema, written: tuple[Parameter, ...] | None = 
         streams if isinstance(streams, bool) else None,
         told.get("idempotent") is True,
         mapping(told.get("$defs")),
+        _tool(told),
     )
+
+
+def _tool(told: Schema) -> Schema | None:
+    said = told.get("tool")
+    return mapping(said) if isinstance(said, dict) else None
 
 
 def _parameters(told: Schema, written: tuple[Parameter, ...] | None) -> tuple[Parameter, ...] | None:

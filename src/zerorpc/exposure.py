@@ -31,18 +31,21 @@ class Patterns:
     """Which methods are exposed by their names: those that match ``allow``, if given, and don't match ``deny``.
 
     Patterns are those of ``fnmatch``: ``*`` stands for any characters, dots included, ``?`` for one, ``[ab]`` for one
-    of these. Upper and lower case differ.
+    of these. Upper and lower case differ. ``name`` is that of the setting that ``allow`` comes from.
     """
 
-    def __init__(self, allow: Iterable[str] | None = None, deny: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, allow: Iterable[str] | None = None, deny: Iterable[str] | None = None, name: str = "allow"
+    ) -> None:
+        self._name = name
         self._allow = None if allow is None else _compiled(allow)
         self._deny = _compiled(deny or ())
-        self._idle = {**_named("allow", self._allow or {}), **_named("deny", self._deny)}
+        self._idle = {**_named(name, self._allow or {}), **_named("deny", self._deny)}
 
     def admit(self, name: str) -> bool:
         """Whether a method of this name is exposed."""
         denied = self._matches("deny", self._deny, name)
-        return (self._allow is None or self._matches("allow", self._allow, name)) and not denied
+        return (self._allow is None or self._matches(self._name, self._allow, name)) and not denied
 
     def _matches(self, setting: str, patterns: dict[str, re.Pattern[str]], name: str) -> bool:
         found = [pattern for pattern, compiled in patterns.items() if compiled.match(name)]
@@ -57,7 +60,7 @@ class Patterns:
 
     def __repr__(self) -> str:
         allow = None if self._allow is None else list(self._allow)
-        return f"<Patterns allow={allow} deny={list(self._deny)}>"
+        return f"<Patterns {self._name}={allow} deny={list(self._deny)}>"
 
 
 def _compiled(patterns: Iterable[str]) -> dict[str, re.Pattern[str]]:

@@ -13,7 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Protocol
 
-from zerorpc.settings import seconds
+from zerorpc.number_checks import seconds
 
 __all__ = ["CURRENT", "Cancellable", "Scope", "Served", "current_scope", "deadline", "enter_scope"]
 

@@ -9,10 +9,8 @@ Seconds and counts may be given as whatever kind of number. What is none is refu
 from __future__ import annotations
 
 import functools
-import operator
 import os
 from collections.abc import Awaitable, Callable
-from math import inf
 from typing import Annotated, Any, NamedTuple, Self, TypeAlias, TypeVar, get_type_hints
 
 from zerorpc.callers import Authenticator, Authorizer
@@ -20,11 +18,11 @@ from zerorpc.curve import Curve, curve_or_none
 from zerorpc.exposure import patterns
 from zerorpc.given import described, path_of
 from zerorpc.limits import Limits, checked_limits
+from zerorpc.number_checks import FOREVER, above_zero, count, not_negative, seconds
 from zerorpc.plain import Plain, plain_or_none
 from zerorpc.tls import TlsGiven, tls_or_none
 
 __all__ = [
-    "FOREVER",
     "GRACE",
     "HEARTBEAT",
     "TIMEOUT",
@@ -34,16 +32,12 @@ __all__ = [
     "Retry",
     "ServerSettings",
     "Setting",
-    "above_zero",
     "callable_or_none",
     "checked",
-    "count",
     "declared",
     "retry_or_none",
-    "seconds",
 ]
 
-FOREVER = 1e9  # s, 31 years; as much or more is no limit, since not every clock and lock takes it
 TIMEOUT = 30  # s; of every client of zerorpc since its first version, so that a request says it only if it is another
 HEARTBEAT = 5  # s; of every zerorpc peer, Node's too: the two sides of an older peer's connection need the same
 GRACE = 10.0  # s; what ``docker stop`` gives before it kills. Kubernetes and systemd give more
@@ -145,62 +139,6 @@ class Setting(NamedTuple):
     meaning: str  # for the help of the command line, and for docs/guide.md
     unit: str = ""  # of the number that the command line takes; "" for a yes or a no; "function": it takes none
     without: str = ""  # what None means
-
-
-def seconds(name: str, value: object) -> float | None:
-    """A setting's time in seconds, of any kind of number; None for no limit.
-
-    Raises TypeError for what is no number, and ValueError for nan.
-    """
-    if value is None:
-        return None
-    number = value if type(value) is float or type(value) is int else _as_float(name, value)
-    if number != number:  # noqa: PLR0124 - nan; isnan() fails for integers that no float can hold
-        raise ValueError(f"{name} has to be a number of seconds, or None, not nan")
-    return None if number >= FOREVER else max(number, -FOREVER)
-
-
-def above_zero(name: str, value: object, unless: str = "None") -> float | None:
-    """The same for what has to be above 0. Raises ValueError for what isn't."""
-    try:
-        number = seconds(name, value)
-    except ValueError:
-        number = -inf
-    if number is not None and number <= 0:
-        raise ValueError(f"{name} has to be a number of seconds above 0, or {unless}, not {value}")
-    return number
-
-
-def not_negative(name: str, value: object) -> float:
-    """The same for what may be 0, and has no special value: no limit is FOREVER. Raises ValueError below 0."""
-    number = seconds(name, value)
-    if number is not None and number < 0:
-        raise ValueError(f"{name} has to be a number of seconds, 0 or above, not {value}")
-    return FOREVER if number is None else number
-
-
-def count(name: str, value: Any, unless: str = "") -> int:
-    """A setting that is a whole number, at least 1. Raises TypeError or ValueError for what isn't."""
-    try:
-        number = operator.index(value)
-    except Exception:
-        raise TypeError(f"{name} has to be a whole number{unless}, not {described(value)}") from None
-    if number < 1:
-        raise ValueError(f"{name} has to be at least 1{unless}, not {number}")
-    return number
-
-
-def _as_float(name: str, value: Any) -> float:
-    kind = type(value)
-    if hasattr(kind, "__float__") or hasattr(kind, "__index__"):  # float() alone would take texts too
-        try:
-            return float(value)
-        except OverflowError:
-            return inf if value > 0 else -inf
-        except Exception as error:
-            raise TypeError(f"{name} has to be a number of seconds, or None, not {described(value)}") from error
-    hint = ": give its total_seconds()" if hasattr(kind, "total_seconds") else ""
-    raise TypeError(f"{name} has to be a number of seconds, or None, not {described(value)}{hint}")
 
 
 def _yes_or_no(_: str, value: object) -> bool:
@@ -325,6 +263,15 @@ class ServerSettings(NamedTuple):
     deny: Annotated[
         tuple[str, ...] | str | None,
         Setting(patterns, "expose no method whose name matches one of these patterns", "pattern", without="none"),
+    ] = None
+    tools: Annotated[
+        tuple[str, ...] | str | None,
+        Setting(
+            patterns,
+            "let language models call the exposed methods whose names match one of these patterns, by MCP",
+            "pattern",
+            without="those marked with @zerorpc.tool",
+        ),
     ] = None
     anyone_may_call: Annotated[
         bool, Setting(_yes_or_no, "no warning that other machines may call, and that nobody is asked who they are")

@@ -106,6 +106,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.keygen import keygen
 
         return keygen
+    if name == "mcp":
+        from zerorpc.cli.mcp import mcp
+
+        return mcp
     if name in ("ping", "health"):
         from zerorpc.cli import pinging
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from zerorpc import Curve
 
-COMMANDS = ("bench", "completion", "diff", "health", "keygen", "ping", "schema", "shell", "stub", "trust")
+COMMANDS = ("bench", "completion", "diff", "health", "keygen", "mcp", "ping", "schema", "shell", "stub", "trust")
 
 ADD_COMPLETERS: list[
     Callable[[argparse.ArgumentParser], None]
@@ -51,6 +51,7 @@ class Arguments(argparse.Namespace):
     tls_ca: str | None
     allow: list[str] | None
     deny: list[str] | None
+    tools: list[str] | None
     anyone_may_call: bool
     any_types: bool
     strict_types: bool

@@ -25,6 +25,7 @@ examples:
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s stub tcp://127.0.0.1:4242                   the same as Python, for typed clients
   %(prog)s diff old.json tcp://127.0.0.1:4242          what would break its callers
+  %(prog)s mcp tcp://127.0.0.1:4242                    a language model calls its tools, over stdio
   %(prog)s shell tcp://127.0.0.1:4242                  a Python prompt with its methods
   %(prog)s completion bash                             have the shell complete all this
   %(prog)s keygen robot                                make keys for CURVE
@@ -43,6 +44,7 @@ def build_parser() -> Parser:
         "       %(prog)s diff [options] old new\n"
         "       %(prog)s health [options] address\n"
         "       %(prog)s keygen name\n"
+        "       %(prog)s mcp [options] address\n"
         "       %(prog)s ping [options] address\n"
         "       %(prog)s schema [options] address\n"
         "       %(prog)s stub [options] address\n"
@@ -104,7 +106,8 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     client, server = declared(ClientSettings), declared(ServerSettings)
     for name in server:
         if name not in client and server[name].unit != "function":
-            add_setting(parser, name, server[name], getattr(ServerSettings(), name), "server only")
+            whose = "server and mcp" if name == "tools" else "server only"
+            add_setting(parser, name, server[name], getattr(ServerSettings(), name), whose)
 
 
 def _add_client_flags(parser: argparse.ArgumentParser) -> None:

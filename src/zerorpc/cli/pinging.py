@@ -28,7 +28,7 @@ from zerorpc.errors import (
     ServerStopping,
     TimeoutExpired,
 )
-from zerorpc.settings import FOREVER
+from zerorpc.number_checks import FOREVER
 from zerorpc.shown import line
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from zerorpc.cli.printing import note, write
 from zerorpc.errors import SerializationError, ZeroRPCError
-from zerorpc.settings import FOREVER
+from zerorpc.number_checks import FOREVER
 from zerorpc.shown import line
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from zerorpc.client.request import Request
 from zerorpc.errors import LostRemote, TimeoutExpired
 from zerorpc.logs import Logger
 from zerorpc.not_picklable import NotPicklable
+from zerorpc.number_checks import seconds
 from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel
 from zerorpc.runtime import forks
-from zerorpc.settings import seconds
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.waking import Gate
 

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from zerorpc.client.options import CallOptions
 from zerorpc.client.request import Caller
+from zerorpc.number_checks import seconds
 from zerorpc.remote_method import Explored, RemoteMethod, ipython_asks
-from zerorpc.settings import ClientSettings, declared, seconds
+from zerorpc.settings import ClientSettings, declared
 from zerorpc.socket_base import Core, SocketBase
 
 __all__ = ["ClientBase"]

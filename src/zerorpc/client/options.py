@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, Protocol
 
 from zerorpc.given import UNCHANGED
 from zerorpc.not_picklable import NotPicklable
+from zerorpc.number_checks import above_zero, seconds
 from zerorpc.protocol.call_header import KEY_MAX
 from zerorpc.protocol.channel import DEFAULT_SLOTS
 from zerorpc.protocol.flow import CREDIT_MAX
 from zerorpc.remote_method import Explored, RemoteMethod, ipython_asks
-from zerorpc.settings import Retry, above_zero, retry_or_none, seconds
+from zerorpc.settings import Retry, retry_or_none
 
 __all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
 

@@ -125,6 +125,8 @@ class HttpEndpoints:
             self._serve(each)
 
     def _serve(self, bound: _Bound) -> None:
+        if bound in self._serving:  # bound while the server began: both ``bind`` and ``start`` saw to it
+            return
         if self._bound.get(bound.endpoint) is bound and not self._closed:
             from zerorpc.server.http_serving import HttpServing  # with uvicorn
 

@@ -146,6 +146,7 @@ class Service:
             settings.any_types,
             settings.check_results,
             settings.strict_types,
+            None if settings.tools is None else Patterns(settings.tools, name="tools"),
         )
         asked = settings.authenticator
         self.authentication: Authentication | None = None if asked is None else Authentication(asked)

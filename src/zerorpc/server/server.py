@@ -51,23 +51,22 @@ class Server(SocketBase):
     - ``max_wait``: seconds that a request may wait for its turn, or is refused. None: half of its caller's timeout.
     - ``allow``: expose only methods whose names match this pattern, or one of these, as of ``fnmatch``: ``arm.get_*``.
     - ``deny``: expose no method whose name matches this pattern, or one of these, allowed or not.
+    - ``tools``: let language models call, by MCP, methods whose names match this. None: those with ``@zerorpc.tool``.
     - ``anyone_may_call``: other machines may call, and nobody is asked who they are: don't warn if ``bind`` does it.
-    - ``answers``: where the answers to calls with an idempotency key are kept: the path of an SQLite database, so that
-      they survive a restart and hold across ``processes``, or a ``zerorpc.Answers``. None: in memory, for an hour.
+    - ``answers``: where answers to calls with an idempotency key are kept: the path of an SQLite database, which holds
+      across restarts and ``processes``, or a ``zerorpc.Answers``. None: in memory, for an hour.
     - ``tls``: the certificate, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind`` is given another one.
     - ``curve``: a ``zerorpc.Curve``, the keys to encrypt and authenticate with. None: neither.
     - ``plain``: a ``zerorpc.Plain()``, for callers to show a user and a password, which the authenticator checks.
     - ``authenticator``: a function that gets a ``zerorpc.Caller``, what a connection has shown of who is behind it, and
       returns an identity, which is a text, or None to refuse it. A plain function runs on a thread, a coroutine
       function on the event loop; what it raises refuses as well. The client waits meanwhile, for 30 s at most.
-    - ``authorizer``: a function that gets an identity and the name of a method, and returns whether the one may call
-      the other. It is asked for each call, on the event loop, so that it has to answer at once.
+    - ``authorizer``: a function that gets an identity and a method's name, for each call, and says at once if it may.
     - ``limits``: a ``zerorpc.Limits``, what one caller may take.
     - ``any_types``: take arguments of any type, also where a method's annotations say which type they have to be.
     - ``strict_types``: an argument has to be what its annotation says: no text for a date, a Decimal or a path. Callers
       of zerorpc 0.6 and Node can't send such values then; words of the command line still become what they mean.
-    - ``origins``: web pages of these origins, and not only the server's own, may call by HTTP: patterns as of
-      ``fnmatch``, ``https://*.example.org``. Also for pages of its own under another name, behind a proxy.
+    - ``origins``: web pages of these origins too, such as ``https://*.example.org``, may call by HTTP.
     - ``check_results``: compare results and items of streams with the annotations too: a caller gets an error then.
     - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended, with ``caller``,
       ``method``, ``seconds``, and ``outcome``: "ok", an error's name, or "gone" for a caller that waited no longer.
@@ -97,6 +96,7 @@ class Server(SocketBase):
         tls: TlsGiven | None = None,
         allow: Iterable[str] | str | None = None,
         deny: Iterable[str] | str | None = None,
+        tools: Iterable[str] | str | None = None,
         anyone_may_call: bool = False,
         curve: Curve | None = None,
         plain: Plain | None = None,
@@ -122,6 +122,7 @@ class Server(SocketBase):
             tls=tls,
             allow=allow,  # type: ignore[arg-type] # as this
             deny=deny,  # type: ignore[arg-type]
+            tools=tools,  # type: ignore[arg-type]
             anyone_may_call=anyone_may_call,
             curve=curve,
             plain=plain,
@@ -171,13 +172,11 @@ class Server(SocketBase):
         curve: Curve | None = UNCHANGED,
         plain: Plain | None = UNCHANGED,
     ) -> list[str]:
-        """Listen on an endpoint, as other sockets do, or on ``http://host:port`` for callers by HTTP and JSON.
+        """Listen on an endpoint, as other sockets do, or on ``http://host:port`` or ``https://`` for callers by HTTP.
 
-        ``POST /call/METHOD`` there calls a method. It takes the extra ``http`` (uvicorn): NotSupported without.
-        ``https://`` needs a certificate, as ``tls+tcp://`` does. The ``authenticator`` is asked about each request. At
-        ``http://`` that other machines reach, passwords and tokens would cross the network in clear: EndpointError,
-        unless ``plain=zerorpc.Plain(in_clear=True)`` says that this is meant. ValueError for a server whose callers
-        show keys by CURVE, which HTTP lacks.
+        It takes the extra ``http``: NotSupported without. A server that asks who calls isn't bound to an ``http://``
+        that other machines reach (EndpointError), unless ``plain=zerorpc.Plain(in_clear=True)``, and not at all where
+        callers show keys by CURVE, which HTTP lacks (ValueError).
         """
         if not _is_http(endpoint):
             return super().bind(endpoint, resolve, tls=tls, mode=mode, owner=owner, curve=curve, plain=plain)

@@ -20,6 +20,7 @@ __all__ = [
     "Method",
     "Where",
     "idempotent",
+    "innermost",
     "on_loop",
     "process",
     "rep",
@@ -114,7 +115,7 @@ def safe(function: _F) -> _F:
 
 
 def _marked(function: _F, mark: str) -> _F:
-    inner = _innermost(getattr(function, "__func__", function))  # of a staticmethod or classmethod
+    inner = innermost(getattr(function, "__func__", function))  # of a staticmethod or classmethod
     try:
         setattr(inner, f"_zerorpc_{mark}", True)
     except (AttributeError, TypeError):
@@ -190,13 +191,14 @@ class Method:
         "schema",
         "streams",
         "takes",
+        "tool",
         "unary",
         "where",
     )
 
     def __init__(self, name: str, functor: Callable[..., Any]) -> None:
         said = functor if isinstance(functor, DecoratorBase) else None
-        inner = _innermost(functor)
+        inner = innermost(functor)
         form = _kind(inner)
         if form is Kind.PROCESS:
             _check_marks(name, inner, said)
@@ -215,6 +217,7 @@ class Method:
         self.unary: bool = said is not None and not said.streams  # said to be: then an iterator is a list to be
         self.idempotent: bool = getattr(inner, "_zerorpc_idempotent", False) is True
         self.safe: bool = getattr(inner, "_zerorpc_safe", False) is True
+        self.tool: dict[str, bool] | None = getattr(inner, "_zerorpc_tool", None)  # what a language model is told of it
         self.where: Where = _WHERE[self.kind]
         if self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False):
             self.where = Where.LOOP
@@ -240,7 +243,7 @@ class Method:
     @property
     def doc(self) -> str | None:
         try:
-            doc = getattr(_innermost(self.entered), "__doc__", None)
+            doc = getattr(innermost(self.entered), "__doc__", None)
             return readable(inspect.cleandoc(doc)) if isinstance(doc, str) else None
         except BaseException as error:  # a property of a program's may raise anything
             return f"<it can't be shown: {name_of(error)}>"
@@ -249,7 +252,7 @@ class Method:
         return f"<Method {self.name} {self.kind.value}>"
 
 
-def _innermost(functor: object) -> Any:
+def innermost(functor: object) -> Any:
     """The callable that was written: without our decorators, partial(), or a callable object around it."""
     while True:
         if isinstance(functor, DecoratorBase):

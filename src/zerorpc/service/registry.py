@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 from msgspec.msgpack import decode
@@ -17,6 +18,7 @@ from zerorpc.service.collecting import collect
 from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method, on_loop
 from zerorpc.service.signatures import argspec, describe
+from zerorpc.shown import readable
 
 __all__ = ["Registry"]
 
@@ -38,6 +40,13 @@ def _without_schema(described: dict[str, Any]) -> dict[str, Any]:
     return {name: {key: told[key] for key in told if key != "schema"} for name, told in described.items()}
 
 
+def _doc_of(service: object) -> str:
+    """The docstring of a module, or of an object's own class."""
+    owner = service if isinstance(service, (type, ModuleType)) else type(service)
+    doc = None if isinstance(service, Mapping) else vars(owner).get("__doc__")
+    return readable(inspect.cleandoc(doc)) if isinstance(doc, str) else ""
+
+
 class Registry:
     """The methods by their names: those that are exposed in ``methods``, all that answer in ``answering``.
 
@@ -51,9 +60,12 @@ class Registry:
         any_types: bool = False,
         check_results: bool = False,
         strict_types: bool = False,
+        tools: Patterns | None = None,
     ) -> None:
         self.name = name
         self.patterns: Patterns = patterns or Patterns()
+        self._tools = tools
+        self._doc = ""  # of the first object that has tools
         self._any_types = any_types
         self._check_results = check_results
         self._strict_types = strict_types
@@ -76,10 +88,7 @@ class Registry:
             "_zerorpc_ping": lambda: ["pong", self.name],
             "_zerorpc_help": lambda method: self._seen_one(method).doc,
             "_zerorpc_args": lambda method: argspec(self._seen_one(method)),
-            "_zerorpc_inspect": lambda: {
-                "name": self.name,
-                "methods": {name: told for name, told in self._describe().items() if not name.startswith("_")},
-            },
+            "_zerorpc_inspect": lambda: self.inspected(),  # noqa: PLW0108 - a function, which can be marked
             "_zpc_ready": self._tell_readiness,
             TELL: lambda: {"methods": _without_schema(self._describe()), "answers": self.answers},
         }
@@ -87,6 +96,13 @@ class Registry:
     async def _tell_readiness(self) -> list[Any]:
         why = "" if self.why_not_ready is None else await self.why_not_ready()
         return [not why, why]
+
+    def inspected(self) -> dict[str, Any]:
+        """What a service tells of itself; ``doc`` only to those who have tools to show to a language model."""
+        methods = {name: told for name, told in self._describe().items() if not name.startswith("_")}
+        told = {"name": self.name, "methods": methods}
+        has_tools = any("tool" in method for method in methods.values())
+        return {**told, "doc": self._doc} if self._doc and has_tools else told
 
     def _describe(self) -> dict[str, Any]:
         """Each method as callers are told of it.
@@ -122,12 +138,15 @@ class Registry:
                 raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
             if not self._any_types:
                 method.heed_annotations(self._check_results, self._strict_types)
+            if self._tools is not None:
+                method.tool = (method.tool or {}) if self._tools.admit(full) else None
+            self._doc = self._doc or ("" if method.tool is None else _doc_of(methods))
             self.methods[full] = self.answering[full] = method
             self._described = None
 
     def warn_of_idle_patterns(self) -> None:
         """Now that all methods are registered: a mistyped pattern would expose what was to be denied."""
-        for pattern in self.patterns.idle:
+        for pattern in [*self.patterns.idle, *(self._tools.idle if self._tools else [])]:
             logger.warning("no method of %s matches %s", self.name, pattern)
 
     def known(self, name: str) -> Method:

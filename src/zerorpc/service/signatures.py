@@ -18,8 +18,12 @@ _T = TypeVar("_T")
 
 def describe(method: Method) -> dict[str, Any]:
     """One method's entry in ``_zerorpc_inspect``: ``args`` is None where Python can't tell (some built-ins)."""
-    told = {"args": _of_signature(method, _arguments), "doc": method.doc, "streams": method.streams}
-    return {**told, "idempotent": True} if method.idempotent else told
+    told: dict[str, Any] = {"args": _of_signature(method, _arguments), "doc": method.doc, "streams": method.streams}
+    if method.idempotent:
+        told["idempotent"] = True
+    if method.tool is not None:
+        told["tool"] = {**method.tool, "safe": True} if method.safe else method.tool
+    return told
 
 
 def argspec(method: Method) -> list[Any] | None:

@@ -12,8 +12,8 @@ from math import inf
 from time import monotonic
 from typing import Protocol, cast
 
+from zerorpc.number_checks import seconds as checked_seconds
 from zerorpc.runtime.loops import running_loop
-from zerorpc.settings import seconds as checked_seconds
 
 __all__ = ["Clock", "Timed"]
 

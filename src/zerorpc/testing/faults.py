@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Literal, Protocol, TypeAlias
 
-from zerorpc.settings import FOREVER, above_zero, not_negative
+from zerorpc.number_checks import FOREVER, above_zero, not_negative
 
 __all__ = ["BOTH", "Direction", "Faults", "Faulty", "Way"]
 

@@ -57,7 +57,7 @@ class Calls:
             name,
             [],
             Reply(timeout_of(headers)),
-            self._caller(request.host),
+            self.caller(request.host),
             metadata_of(headers),
             rights=access.rights,
             exists=name in self._registry.methods,
@@ -84,7 +84,7 @@ class Calls:
         invocation.typed = True
         invocation.args, invocation.kwargs = self._given(b"", method, words)
 
-    def _caller(self, name: str) -> Caller:
+    def caller(self, name: str) -> Caller:
         caller = self._callers.get(name)
         if caller is None:
             caller = self._callers[name] = Caller(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from zerorpc.callers import Certificate
@@ -24,6 +25,7 @@ from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import TEXT, Answered
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
 from zerorpc.doors.keyed_calls import KeyedCalls
+from zerorpc.doors.mcp.door import PATH, McpDoor
 from zerorpc.service.idempotency import digest_of
 from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rules
@@ -64,6 +66,7 @@ class HttpDoor:
         settings = service.settings
         kind = kind_of(settings.log_calls, service.observation.tally("http"))
         self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, kind)
+        self._mcp = McpDoor(service.registry, settings.limits, self._calls.caller, self._run)
 
     async def __call__(
         self,
@@ -94,15 +97,19 @@ class HttpDoor:
                 await send_whole(send, 200, JSON, encode(document))
             elif request.is_look and request.path == "/metrics":
                 await send_whole(send, *metrics(self._service.observation, access))
+            elif request.path == PATH:
+                await self._mcp.answer(request, access, receive, send)
             else:
                 invocation = await self._calls.read(request, receive, access)
-                await self._run(invocation, access, request, receive, send)
+                accept = request.headers.get("accept", "")
+                await self._run(invocation, access, receive, functools.partial(send_reply, send, invocation, accept))
         finally:
             self._entrance.leave(access)
 
     async def _run(
-        self, invocation: HttpInvocation, access: Access, request: Request, receive: Receive, send: Send
+        self, invocation: HttpInvocation, access: Access, receive: Receive, sending: Callable[[], Awaitable[None]]
     ) -> None:
+        """Run it, with ``sending`` what comes of it, until that has gone."""
         invocation.sender.open += 1
         access.end = invocation.revoke
         reply, body = invocation.reply, invocation.body
@@ -115,7 +122,7 @@ class HttpDoor:
                 await asyncio.sleep(0)  # a method on the loop that waits for nothing has been answered then
             if body is not None or not reply.ended:
                 watching = asyncio.create_task(_until_gone(receive, reply) if body is None else body.pump(reply.close))
-            await send_reply(send, invocation, request.headers.get("accept", ""))
+            await sending()
         finally:
             if watching is not None:
                 watching.cancel()
