@@ -1,0 +1,69 @@
+"""Pages that show files of code: the examples, and what a service needs to be deployed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.site.contents import DEPLOYMENT, EXAMPLES, toctree
+from tools.site.links import Page
+
+
+def pages(root: Path) -> Iterator[Page]:
+    """The examples, one page each, and a page of files to deploy with."""
+    yield from _examples(root)
+    yield _deployment(root)
+
+
+# Examples
+
+
+def _examples(root: Path) -> Iterator[Page]:
+    """Raises ValueError when EXAMPLES doesn't name the files that there are."""
+    found = {path.name: path for path in (root / "examples").iterdir() if path.suffix in (".py", ".ipynb")}
+    if sorted(found) != sorted(EXAMPLES):
+        raise ValueError(f"EXAMPLES in contents.py and examples/ differ: {sorted(set(EXAMPLES) ^ set(found))}")
+    index = ["# Examples\n\nPrograms to copy from. The tests run each of them.\n\n"]
+    for name, title in EXAMPLES.items():
+        text, purpose = (_notebook if name.endswith(".ipynb") else _program)(found[name], title)
+        index.append(f"- [{title}]({name}): {purpose}\n")
+        yield Page(f"examples/{name}", f"examples/{found[name].stem}.md", text)
+    index.append(toctree({"": [Path(name).stem for name in EXAMPLES]}))
+    yield Page("examples/README.md", "examples/index.md", "".join(index))
+
+
+def _program(path: Path, title: str) -> tuple[str, str]:
+    """A program's page: what its docstring says, then its code. And what it is for, in a line."""
+    code = path.read_text(encoding="utf-8")
+    docstring = ast.parse(code).body[0]
+    purpose, _, usage = (ast.get_docstring(ast.parse(code)) or "").partition("\n\n::\n")
+    usage = "\n".join(line.removeprefix("    ") for line in usage.strip("\n").splitlines())
+    code = "\n".join(code.splitlines()[docstring.end_lineno or 0 :]).strip()
+    shown = f"{purpose}\n\n" + (f"```text\n{usage}\n```\n\n" if usage else "")
+    return f"# {title}\n\n`{path.name}`. {shown}```python\n{code}\n```\n", purpose
+
+
+def _notebook(path: Path, title: str) -> tuple[str, str]:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = [f"# {title}\n"]
+    for cell in cells:
+        source = "".join(cell["source"])
+        text.append(f"\n```python\n{source}\n```\n" if cell["cell_type"] == "code" else f"\n{source}\n")
+    return re.sub(r"(?m)^# Measuring.*\n", "", "".join(text)), "the same instrument from a Jupyter notebook."
+
+
+# Deployment
+
+
+def _deployment(root: Path) -> Page:
+    """Files to deploy with, each below its own first comment, which says how to use it."""
+    text = ["# Deployment\n\nFiles to copy and change. The tests check them.\n"]
+    text.append("\n[HAProxy](haproxy/README.md) has a page of its own.\n")
+    for name, (title, lexer) in DEPLOYMENT.items():
+        text.append(f"\n## {title}\n\n`deploy/{name}`:\n\n")
+        text.append(f"```{lexer}\n{(root / 'deploy' / name).read_text(encoding='utf-8').strip()}\n```\n")
+    text.append(toctree({"": ["haproxy"]}))
+    return Page("deploy/README.md", "deploy/index.md", "".join(text))
