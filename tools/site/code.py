@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,22 +37,23 @@ def _examples(root: Path) -> Iterator[Page]:
 
 def _program(path: Path, title: str) -> tuple[str, str]:
     """A program's page: what its docstring says, then its code. And what it is for, in a line."""
-    code = path.read_text(encoding="utf-8")
-    docstring = ast.parse(code).body[0]
-    purpose, _, usage = (ast.get_docstring(ast.parse(code)) or "").partition("\n\n::\n")
-    usage = "\n".join(line.removeprefix("    ") for line in usage.strip("\n").splitlines())
-    code = "\n".join(code.splitlines()[docstring.end_lineno or 0 :]).strip()
+    text = path.read_text(encoding="utf-8")
+    program = ast.parse(text)
+    purpose, _, usage = (ast.get_docstring(program) or "").partition("\n\n::\n")
+    usage = textwrap.dedent(usage).strip()
+    code = "\n".join(text.splitlines()[program.body[0].end_lineno or 0 :]).strip()
     shown = f"{purpose}\n\n" + (f"```text\n{usage}\n```\n\n" if usage else "")
     return f"# {title}\n\n`{path.name}`. {shown}```python\n{code}\n```\n", purpose
 
 
 def _notebook(path: Path, title: str) -> tuple[str, str]:
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text = [f"# {title}\n"]
-    for cell in cells:
-        source = "".join(cell["source"])
-        text.append(f"\n```python\n{source}\n```\n" if cell["cell_type"] == "code" else f"\n{source}\n")
-    return re.sub(r"(?m)^# Measuring.*\n", "", "".join(text)), "the same instrument from a Jupyter notebook."
+    """A notebook's page, of all its cells. What it is for is its own heading."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text("utf-8"))["cells"]]
+    heading, _, rest = cells[0][1].partition("\n")
+    text = [f"# {title}\n\n`{path.name}`. {rest.strip()}\n"]
+    for kind, source in cells[1:]:
+        text.append(f"\n```python\n{source}\n```\n" if kind == "code" else f"\n{source}\n")
+    return "".join(text), f"{heading.strip('# ')}."
 
 
 # Deployment
