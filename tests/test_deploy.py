@@ -13,12 +13,15 @@ import signal
 import subprocess
 import sys
 import tomllib
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+import zerorpc
 from tests.cli.programs import Program
-from tests.service.running import unused_port
+from tests.service.running import serving, unused_port
+from zerorpc.observe.counts import OUTCOMES
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "deploy" / "docker"
@@ -117,3 +120,79 @@ def test_the_composed_services_find_each_other(tmp_path: Path) -> None:
     assert f"tcp://{needed}:4242" in call
     here = [word.replace(needed, "127.0.0.1") for word in call]
     serve_and_call(json.loads(dict(instructions())["CMD"]), tmp_path, here)
+
+
+# Prometheus
+
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+METRIC = re.compile(r"\bzerorpc_[a-z_]+\b")
+
+
+@pytest.fixture(scope="module")
+def told() -> set[str]:
+    """The names of all metrics that a server tells."""
+    client_library = pytest.importorskip("prometheus_client.parser", reason="prometheus_client is not installed")
+    with serving({"add": lambda a, b: a + b}, metrics=True) as server, zerorpc.Client(server.endpoints[0]) as client:
+        assert client.add(1, 2) == 3
+        (http,) = server.bind("http://127.0.0.1:0")
+        with urllib.request.urlopen(f"{http}/metrics") as response:
+            families = client_library.text_string_to_metric_families(response.read().decode())
+            return {sample.name for family in families for sample in family.samples}
+
+
+def expressions() -> list[str]:
+    """Those of the panels, of the variables, and of the alerts."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    board = json.loads((PROMETHEUS / "dashboard.json").read_text(encoding="utf-8"))
+    rules = yaml.safe_load((PROMETHEUS / "alerts.yaml").read_text(encoding="utf-8"))
+    found = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    found += [variable["definition"] for variable in board["templating"]["list"] if "definition" in variable]
+    return found + [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+
+
+def test_each_metric_that_is_looked_at_is_told_and_each_that_is_told_is_looked_at(told: set[str]) -> None:
+    named = {name for text in expressions() for name in METRIC.findall(text)}
+    assert named <= told
+    looked_at = {re.sub("_(bucket|sum|count)$", "", name) for name in named}
+    assert {re.sub("_(bucket|sum|count)$", "", name) for name in told} == looked_at
+
+
+def test_the_panels_of_the_dashboard_stand_side_by_side() -> None:
+    panels = json.loads((PROMETHEUS / "dashboard.json").read_text(encoding="utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len({panel["title"] for panel in panels}) == len(panels)
+    cells = [
+        (panel["gridPos"]["x"] + x, panel["gridPos"]["y"] + y)
+        for panel in panels
+        for x in range(panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) == 23, "Grafana has 24 columns"
+
+
+def test_the_outcomes_that_alerts_look_for_exist() -> None:
+    named = {
+        outcome
+        for text in expressions()
+        for found in re.findall(r'outcome[!=]?=?~?"([^"]+)"', text)
+        for outcome in found.split("|")
+    }
+    assert {"raised", "gone", "ServerOverloaded"} <= named <= set(OUTCOMES)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_takes_the_rules() -> None:
+    command = ["promtool", "check", "rules", str(PROMETHEUS / "alerts.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_nothing_to_say_about_what_a_server_tells() -> None:
+    with serving({"add": lambda a, b: a + b}, metrics=True) as server, zerorpc.Client(server.endpoints[0]) as client:
+        assert client.add(1, 2) == 3
+        (http,) = server.bind("http://127.0.0.1:0")
+        with urllib.request.urlopen(f"{http}/metrics") as response:
+            text = response.read()
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -38,7 +38,7 @@ ORDER = [
     {"exposure"},
     {"curve", "tls", "plain", "pairing"},
     {"keys", "callers", "limits"},
-    {"given", "not_picklable"},
+    {"given", "not_picklable", "observe"},
     {"errors"},
 ]
 ROOMS = set().union(*ORDER)
@@ -48,7 +48,7 @@ NARROWER = {
 }  # a user of zerorpc like any other
 ALIASES = {"__main__": "cli"}
 
-PURE = {"calls", "protocol", "zmtp"}
+PURE = {"calls", "observe", "protocol", "zmtp"}
 IMPURE = {"asyncio", "concurrent", "multiprocessing", "queue", "select", "selectors", "threading", "uvloop"}
 IMPURE |= {"logging", "os", "random", "secrets", "signal", "socket", "ssl", "subprocess", "time"}
 IMPURE_ROOMS = {"logs", "runtime"}

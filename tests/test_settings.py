@@ -153,6 +153,7 @@ NOT_ON_THE_COMMAND_LINE = {
     "limits": "`--limit`",
     "authenticator": "`--rights`, `--allow-keys`",
     "authorizer": "`--rights`",
+    "ready": "",
 }
 
 

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from zerorpc.server.asgi import asgi
     from zerorpc.server.server import Server
     from zerorpc.service.current_call import CurrentCall, current_call, progress
-    from zerorpc.service.methods import idempotent, on_loop, process, rep, stream
+    from zerorpc.service.methods import idempotent, on_loop, process, rep, safe, stream
     from zerorpc.service.stream_parameters import takes_stream
     from zerorpc.settings import Answers, Retry
     from zerorpc.tls import Tls
@@ -132,6 +132,7 @@ __all__ = [
     "register_type",
     "release",
     "rep",
+    "safe",
     "stream",
     "takes_stream",
     "typed",
@@ -181,6 +182,7 @@ _MODULES = {
     "register_type": "zerorpc.protocol.values",
     "release": "zerorpc.remote_objects",
     "rep": "zerorpc.service.methods",
+    "safe": "zerorpc.service.methods",
     "stream": "zerorpc.service.methods",
     "takes_stream": "zerorpc.service.stream_parameters",
     "typed": "zerorpc.client.typed",

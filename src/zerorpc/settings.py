@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Annotated, Any, NamedTuple, Self, TypeAlias, TypeVar, get_type_hints
 
@@ -30,6 +30,7 @@ __all__ = [
     "TIMEOUT",
     "Answers",
     "ClientSettings",
+    "ReadyCheck",
     "Retry",
     "ServerSettings",
     "Setting",
@@ -217,6 +218,8 @@ def callable_or_none(name: str, value: Any) -> Any:
     return value
 
 
+ReadyCheck: TypeAlias = Callable[[], object | Awaitable[object]]
+
 _Heartbeat: TypeAlias = Annotated[
     float | None,
     Setting(
@@ -366,6 +369,11 @@ class ServerSettings(NamedTuple):
     log_calls: Annotated[
         bool, Setting(_yes_or_no, "log each call: who called which method, how long that took, and how it ended")
     ] = False
+    metrics: Annotated[bool, Setting(_yes_or_no, "count calls, for Prometheus to read at `/metrics` by HTTP")] = False
+    ready: Annotated[
+        ReadyCheck | None,
+        Setting(callable_or_none, "says whether the server may be called just now", "function", without="it may"),
+    ] = None
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

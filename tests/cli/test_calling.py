@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from types import SimpleNamespace, TracebackType
@@ -20,7 +21,7 @@ class FakeClient:
 
     answers: dict[str, Any]
     made: FakeClient
-    _core = SimpleNamespace(hub=SimpleNamespace())
+    _core = SimpleNamespace(hub=SimpleNamespace(lock=contextlib.nullcontext(), links={}))
 
     def __init__(self, **settings: object) -> None:
         type(self).made = self

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -181,6 +182,95 @@ def test_what_counts_as_an_answer(
     answers["_zerorpc_ping"] = answer
     assert main(["health", "ipc://s"]) == code
     assert capsys.readouterr().out.startswith(f"ipc://s is {told}")
+
+
+# Whether it is ready
+
+
+class Gate:
+    """A check that says what it is told to."""
+
+    def __init__(self) -> None:
+        self.answer: Any = True
+
+    async def __call__(self) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_a_service_that_answers_and_is_not_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    gate = Gate()
+    with serving({"m": lambda: 1}, ready=gate) as server:
+        endpoint = server.endpoints[0]
+        for answer, code, told in [
+            (True, 0, "is healthy: it answered in "),
+            (False, 1, "is not healthy: it answers, and isn't ready: its check says no\n"),
+            (OSError("secret"), 1, "is not healthy: it answers, and isn't ready: its check raised OSError\n"),
+            (True, 0, "is healthy: "),
+        ]:
+            gate.answer = answer
+            assert main(["health", endpoint]) == code
+            captured = capsys.readouterr()
+            assert captured.out.startswith(f"{endpoint} {told}")
+            assert "secret" not in captured.out + captured.err
+
+
+def test_a_busy_server_says_that_it_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    """However busy its places are: only its own check counts."""
+    free, began = threading.Event(), threading.Event()
+
+    def m() -> None:
+        began.set()
+        free.wait()
+
+    with serving({"m": m}, pool_size=1, ready=Gate()) as server:
+        with zerorpc.Client(server.endpoints[0]) as client:
+            result = client("m", async_=True)
+            assert began.wait(30)
+            assert main(["health", server.endpoints[0], "--timeout", "30"]) == 0
+            free.set()
+            result.get()
+
+
+def test_a_server_that_has_not_begun_to_serve_is_not_healthy(capsys: pytest.CaptureFixture[str]) -> None:
+    with zerorpc.Server({"m": lambda: 1}) as server:
+        (endpoint,) = server.bind("tcp://127.0.0.1:0")
+        assert main(["health", endpoint, "--timeout", "0.2"]) == 1
+    assert f"{endpoint} is not healthy: " in capsys.readouterr().out
+
+
+def test_everybody_who_is_let_in_may_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    gate = Gate()
+    gate.answer = False
+    with serving({"m": lambda: 1}, ready=gate, authenticator=lambda caller: "a", authorizer=lambda *_: False) as server:
+        assert main(["health", server.endpoints[0]]) == 1
+    assert "its check says no" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ([True, ""], 0),
+        ([False, "why"], 1),
+        (UnknownMethod("NameError", "_zpc_ready", None), 0),  # one of ours that is older
+        (ServerStopping("ServerStopping", "stopping", None), 1),
+        (LostRemote("gone"), 1),
+    ],
+)
+def test_what_one_of_ours_says(
+    answer: Any, code: int, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = SimpleNamespace(peer=SimpleNamespace(level=1))
+    monkeypatch.setattr(FakeClient._core.hub, "links", {1: link})
+    answers.update(_zerorpc_ping=["pong", "s"], _zpc_ready=answer)
+    assert main(["health", "ipc://s"]) == code
+
+
+def test_an_older_peer_is_not_asked_what_it_would_log_as_an_error(answers: dict[str, Any]) -> None:
+    answers["_zerorpc_ping"] = ["pong", "s"]
+    assert main(["health", "ipc://s"]) == 0
+    assert FakeClient.made.calls == [("_zerorpc_ping",)]
 
 
 # Both

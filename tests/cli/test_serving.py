@@ -80,7 +80,8 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
     given = {
         "pool_size": 3, "max_wait": 2.5, "heartbeat": 7, "processes": 2, "grace": 0, "proxy_protocol": True,
         "answers": "answers.sqlite", "allow": "get_*", "deny": "get_up", "anyone_may_call": True,
-        "any_types": True, "strict_types": True, "check_results": True, "log_calls": True,
+        "any_types": True, "strict_types": True, "check_results": True, "log_calls": True, "metrics": True,
+        "origins": "https://app.example.org",
     }  # fmt: skip
     assert set(given) == set(declared(ServerSettings)) - {
         "tls",
@@ -89,6 +90,7 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
         "authenticator",
         "authorizer",
         "limits",
+        "ready",
     }  # several flags, or files
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"

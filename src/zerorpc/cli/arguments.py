@@ -56,6 +56,7 @@ class Arguments(argparse.Namespace):
     strict_types: bool
     check_results: bool
     log_calls: bool
+    metrics: bool
     log_format: str | None
     curve: Curve | None
     curve_server: str | None

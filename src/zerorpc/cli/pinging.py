@@ -1,6 +1,7 @@
 """``zerorpc ping`` and ``zerorpc health``: whether a service answers, and how long that takes.
 
-Both call ``_zerorpc_ping``, which every zerorpc service answers at once, those of zerorpc 0.6 and in Node too.
+Both call ``_zerorpc_ping``, which every zerorpc service answers at once, those of zerorpc 0.6 and in Node too. If the
+service is one of ours, ``health`` then asks whether it is ready.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from zerorpc.cli.arguments import Arguments
 
 PING = "_zerorpc_ping"
+READY = "_zpc_ready"  # what servers of ours answer: whether they may be called, and why not
 PATIENCE = "3"  # seconds for an answer; who looks whether a service is there shall not wait for a whole --timeout
 INTERVAL = 1.0  # seconds, as ping(8) has it
 
@@ -52,7 +54,8 @@ An answer may take {PATIENCE} s, or --timeout. Other options are as for a call: 
 HEALTH_HELP = f"""\
 Call a service once, and say in one line whether it answers.
 
-The exit code is 0 if it does and isn't shutting down, else 1.
+The exit code is 0 if it does, isn't shutting down, and says that it is ready,
+else 1: for Kubernetes' exec probes and Docker's HEALTHCHECK.
 
 An answer may take {PATIENCE} s, or --timeout. Other options are as for a call: see
 {{program}} --help.
@@ -171,8 +174,28 @@ def health(argv: Sequence[str]) -> int:
             return 1
         except RemoteError:
             pass  # it doesn't know this method, or keeps it from us: it is there
-    write(f"{_where(arguments)} is healthy: it answered in {_milliseconds(time.perf_counter() - began)} ms\n")
+        took = time.perf_counter() - began
+        if problem := _why_not_ready(client):
+            write(f"{_where(arguments)} is not healthy: it answers, and isn't ready: {line(problem)}\n")
+            return 1
+    write(f"{_where(arguments)} is healthy: it answered in {_milliseconds(took)} ms\n")
     return 0
+
+
+def _why_not_ready(client: Any) -> str:
+    """What a server of ours that has answered says besides; "" if it is ready. Others would log an unknown method."""
+    hub = client._core.hub
+    with hub.lock:
+        is_ours = any(link.peer.level >= 1 for link in hub.links.values())
+    if not is_ours:
+        return ""
+    try:
+        ready, why = client(READY)
+    except RemoteError as error:
+        return one_line(error) if isinstance(error, ServerStopping) else ""
+    except (LostRemote, ProtocolError, TimeoutExpired) as error:
+        return _why(client, error)
+    return "" if ready is True else str(why)
 
 
 # Both

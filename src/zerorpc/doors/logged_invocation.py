@@ -6,19 +6,14 @@ from time import monotonic
 
 from msgspec import field
 
+from zerorpc.doors.call_log import GONE, OK, log_call
 from zerorpc.doors.hooked_invocation import HookedInvocation
 from zerorpc.doors.keyed_channel import KeyedChannel
-from zerorpc.logs import Logger
 from zerorpc.protocol.events import ERR, decode
 from zerorpc.protocol.structs import quick_to_change
 from zerorpc.service.failure import Failure
 
 __all__ = ["LoggedInvocation"]
-
-logger: Logger = Logger("zerorpc.calls")
-
-_OK = "ok"
-_GONE = "gone"  # the caller is: it gave up, or its connection was lost
 
 
 class _Timed(HookedInvocation, eq=False, kw_only=True):
@@ -32,12 +27,12 @@ class LoggedInvocation(_Timed, eq=False):
 
     def result(self, value: object) -> bytes:
         data = super().result(value)
-        self.outcome: str = _OK
+        self.outcome: str = OK
         return data
 
     def done(self) -> bytes:
         data = super().done()
-        self.outcome = _OK
+        self.outcome = OK
         return data
 
     def failure(self, failure: Failure) -> bytes:
@@ -52,22 +47,18 @@ class LoggedInvocation(_Timed, eq=False):
         gone = self.closed
         super().answer(data, flush)
         if not isinstance(self.channel, KeyedChannel):  # that is the run for a key: the calls with it are answered next
-            self._log(_GONE if gone else self.outcome or _outcome_of(data))
+            self._log(GONE if gone else self.outcome or _outcome_of(data))
 
     def gone(self) -> None:
-        self._log(_GONE)
+        self._log(GONE)
 
     def _log(self, outcome: str) -> None:
-        seconds = monotonic() - self.began
-        where = self.peer or "?"
-        caller = where if self.identity is None else f"{self.identity} at {where}"
-        facts = {"caller": caller, "method": self.name, "seconds": round(seconds, 6), "outcome": outcome}
-        logger.info("%s %s %.3f ms %s", caller, self.name, seconds * 1000, outcome, extra=facts)
+        log_call(self.peer, self.identity, self.name, self.began, outcome)
 
 
 def _outcome_of(data: bytes) -> str:
     """Of an answer that was packed for another call with the same key."""
     event = decode(data)
     if event.name != ERR:
-        return _OK
+        return OK
     return str(event.args[0]) if isinstance(event.args, list) and event.args else ERR  # type: ignore[union-attr]

@@ -18,6 +18,7 @@ from zerorpc.doors.rpc_references import LoopLease, ThreadLease, borrow_argument
 from zerorpc.errors import WrongArguments
 from zerorpc.limits import Limits
 from zerorpc.logs import Logger
+from zerorpc.observe.counts import Tally
 from zerorpc.protocol.call_header import CallHeader
 from zerorpc.protocol.events import NO_ID, BadEvent, Buffer, WireEvent
 from zerorpc.protocol.server_channel import ServerChannel
@@ -75,6 +76,7 @@ class RpcDoor:
         self.leaving: bool = False  # clients are to go elsewhere
         self._heard = asyncio.Event()  # set when a client has answered the goaway, or is lost
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
+        self.tally: Tally | None = None  # what counts calls, if they are counted
         self._registry = registry
         self._rules = rules
         self._context = context
@@ -83,12 +85,11 @@ class RpcDoor:
         self._hooked: type[HookedInvocation] = HookedInvocation
         self._plain: Callable[..., RpcInvocation] = RpcInvocation
 
-    def log_calls(self) -> None:
-        """From now on there is a line in the log for each call. Decided once, so that others pay nothing for it."""
-        from zerorpc.doors.logged_invocation import LoggedInvocation  # which most servers do without
+    def note_calls(self, logged: bool, tally: Tally | None) -> None:
+        """From now on calls are logged, counted, or both. Decided once, so that others pay nothing for it."""
+        from zerorpc.doors.noted_calls import kinds  # which most servers do without
 
-        self._hooked = LoggedInvocation
-        self._plain = functools.partial(LoggedInvocation, context=self._context)
+        self.tally, (self._hooked, self._plain) = tally, kinds(self._context, logged, tally is not None)
 
     def received(self, link: AioLink, touched: list[ServerChannel]) -> None:
         """New requests: let them run, or answer at once for what can't. Running ones that got credit or lost their

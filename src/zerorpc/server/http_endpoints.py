@@ -67,6 +67,11 @@ class HttpEndpoints:
     def endpoints(self) -> list[str]:
         return list(self._bound)
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return sum(serving.connections for serving in self._serving.values())
+
     def bind(self, endpoint: str, tls: TlsGiven | None, plain: Plain | None) -> list[str]:
         """Listen. Raises NotSupported without uvicorn, Closed, and what other endpoints raise."""
         _check_uvicorn()

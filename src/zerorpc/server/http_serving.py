@@ -41,6 +41,10 @@ class HttpServing:
         self._server = _Server(config)
         self._task = asyncio.ensure_future(self._server.serve(sockets=[sock]))
 
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections)
+
     def leave(self) -> None:
         """Accept no more."""
         self._server.should_exit = True

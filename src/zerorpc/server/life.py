@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from zerorpc.exposure import Patterns
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
+from zerorpc.server.observation import Observation
+from zerorpc.server.systemd import Systemd
 from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rules
@@ -157,14 +160,14 @@ class Service:
             self.authentication,
         )
         self.hub: AioHub = self.door.hub
-        if settings.log_calls:
-            self.door.log_calls()
         self.hub.proxied = settings.proxy_protocol
         self.hub.on_bound = Openness(settings.anyone_may_call).warn
         self.hub.tls = settings.tls
         self.http: HttpEndpoints | None = None  # until the first is bound: others don't pay for its imports
         self.life: Life = Life()
+        self.observation: Observation = Observation(self)
         self.unbound: threading.Event = threading.Event()  # set when nothing listens any more
+        self.systemd: Systemd | None = None  # if it has started this program, which does nothing but ``run``
         self.intake: Intake | None = None  # where connections come from in one of several processes
         self.on_signal: Callable[[int, BaseException | None], None] = self._heed_signal
         self._lock = threading.Lock()  # of ``http``
@@ -213,6 +216,8 @@ class Service:
         with contextlib.ExitStack() as stack:
             held = hold_signals()  # until all is in place that they need
             stack.callback(release_signals, held)
+            if self.intake is None:  # else it is the parent that tells
+                self.systemd = Systemd.of(os.environ)
             signals = Signals(*ENDING) if threading.current_thread() is threading.main_thread() else None
             if signals is not None:
                 stack.callback(signals.close)
@@ -254,20 +259,28 @@ class Service:
         self.life.woken = lambda: loop.call_soon_threadsafe(stopped.set)
         try:
             self._startup(loop)
+            if self.systemd is not None:
+                self.systemd.ready()
+                self.systemd.watch_on(loop)
             if not self.life.stopping:
                 await stopped.wait()
         finally:
             self.life.woken = None
             self.life.take(Act.STOP)  # this may be a cancellation, or a startup that failed
+            if self.systemd is not None:
+                self.systemd.stopping()
             try:
                 await self._shut_down(loop)
             finally:
                 self.life.take(Act.END)
+                if self.systemd is not None:
+                    self.systemd.close()
 
     def _startup(self, loop: asyncio.AbstractEventLoop) -> None:
         self.door.runners = Runners(loop, self.settings)
         self.door.keyed = KeyedCalls(loop, self.door.runners.submit, self.settings)
         self.registry.answers = self.door.keyed.id
+        self.observation.start(loop)
         self.hub.attach(loop)
         with self._lock:
             if self.http is not None:
@@ -300,6 +313,7 @@ class Service:
             else:
                 await self._end_running(self.runners)
         finally:
+            self.observation.close()
             if self.intake is not None:
                 self.intake.close()
 

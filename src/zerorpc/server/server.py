@@ -17,7 +17,7 @@ from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
 from zerorpc.service import process_pool
 from zerorpc.service.collecting import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, Answers, ServerSettings, checked
+from zerorpc.settings import GRACE, HEARTBEAT, Answers, ReadyCheck, ServerSettings, checked
 from zerorpc.socket_base import SocketBase
 from zerorpc.tls import TlsGiven
 
@@ -48,17 +48,13 @@ class Server(SocketBase):
       Connections are spread evenly, and a process that crashes is replaced. Only ``run`` can do it.
     - ``proxy_protocol``: whether all connections to bound endpoints come from a proxy such as HAProxy, which sends a
       PROXY protocol header (version 2). Others are refused. A hook's ``request.caller`` is the address in that header.
-    - ``max_wait``: seconds that a request may wait for its turn. One that waits longer is refused, at once if that can
-      be foreseen. None: half of its caller's timeout.
-    - ``allow``: expose only the methods whose names match this pattern, or one of these, as of ``fnmatch``: ``get_*``.
-      A prefix is part of the name: ``arm.*``.
+    - ``max_wait``: seconds that a request may wait for its turn, or is refused. None: half of its caller's timeout.
+    - ``allow``: expose only methods whose names match this pattern, or one of these, as of ``fnmatch``: ``arm.get_*``.
     - ``deny``: expose no method whose name matches this pattern, or one of these, allowed or not.
-    - ``anyone_may_call``: other machines may call, and nobody is asked who they are: don't warn when ``bind`` makes
-      that so.
+    - ``anyone_may_call``: other machines may call, and nobody is asked who they are: don't warn if ``bind`` does it.
     - ``answers``: where the answers to calls with an idempotency key are kept: the path of an SQLite database, so that
       they survive a restart and hold across ``processes``, or a ``zerorpc.Answers``. None: in memory, for an hour.
-    - ``tls``: the certificate for endpoints ``tls+tcp://``, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind``
-      is given another one.
+    - ``tls``: the certificate, a ``zerorpc.Tls`` or an ``ssl.SSLContext``, unless ``bind`` is given another one.
     - ``curve``: a ``zerorpc.Curve``, the keys to encrypt and authenticate with. None: neither.
     - ``plain``: a ``zerorpc.Plain()``, for callers to show a user and a password, which the authenticator checks.
     - ``authenticator``: a function that gets a ``zerorpc.Caller``, what a connection has shown of who is behind it, and
@@ -72,11 +68,12 @@ class Server(SocketBase):
       of zerorpc 0.6 and Node can't send such values then; words of the command line still become what they mean.
     - ``origins``: web pages of these origins, and not only the server's own, may call by HTTP: patterns as of
       ``fnmatch``, ``https://*.example.org``. Also for pages of its own under another name, behind a proxy.
-    - ``check_results``: compare results, and the items of streams, with the annotations too: one that differs is an
-      error for the caller, who gets it in place of the result.
-    - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended. Its record has
-      ``caller``, ``method``, ``seconds`` since the request came, and ``outcome``: "ok", the name of an error, or
-      "gone" for a caller that waited no longer.
+    - ``check_results``: compare results and items of streams with the annotations too: a caller gets an error then.
+    - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended, with ``caller``,
+      ``method``, ``seconds``, and ``outcome``: "ok", an error's name, or "gone" for a caller that waited no longer.
+    - ``metrics``: count calls, for Prometheus to read by ``GET /metrics`` at ``http://`` and in ``zerorpc.asgi``.
+    - ``ready``: a function, plain or coroutine, that says whether the server may be called just now, for ``zerorpc
+      health`` and ``GET /readyz``. These say no if it returns False, raises, or takes longer than 2 s.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -111,6 +108,8 @@ class Server(SocketBase):
         origins: Iterable[str] | str | None = None,
         check_results: bool = False,
         log_calls: bool = False,
+        metrics: bool = False,
+        ready: ReadyCheck | None = None,
     ) -> None:
         settings = ServerSettings(
             pool_size=pool_size,
@@ -134,6 +133,8 @@ class Server(SocketBase):
             origins=origins,  # type: ignore[arg-type]
             check_results=check_results,
             log_calls=log_calls,
+            metrics=metrics,
+            ready=ready,
         )
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()

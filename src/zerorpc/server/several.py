@@ -49,7 +49,11 @@ def _supervisor(service: Service) -> Supervisor:
     def begin(intake: Intake, mask: set[Any]) -> None:
         work(service, intake, mask)
 
-    return Supervisor(service.life, list(hub.listeners.values()), settings, begin, service.stop_listening)
+    slabs = None
+    if (metering := service.observation.metering) is not None:
+        metering.lay_out(settings.processes)  # before the first fork
+        slabs = metering.slabs
+    return Supervisor(service.life, list(hub.listeners.values()), settings, begin, service.stop_listening, slabs)
 
 
 def work(service: Service, intake: Intake, mask: set[Any]) -> None:

@@ -23,6 +23,8 @@ from zerorpc.runtime.forked_process import ForkedProcess
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.server.life import Act, Life, State
 from zerorpc.server.reception import Reception
+from zerorpc.server.slabs import Slabs
+from zerorpc.server.systemd import Systemd
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.handover import Intake, Outlet
 from zerorpc.transport.sockets import Listener
@@ -59,7 +61,7 @@ class Supervisor:
 
     Arguments: the server's ``life``: what asks that to stop is to ``wake`` this; ``listeners`` where to accept; the
     ``settings``; ``work`` is a process's life, called in each of them with its intake and the signals to let through
-    once it can take them; ``stop_listening`` closes the listeners.
+    once it can take them; ``stop_listening`` closes the listeners; ``slabs`` is where they put what they have counted.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Supervisor:
         settings: ServerSettings,
         work: Callable[[Intake, set[Any]], None],
         stop_listening: Callable[[], None],
+        slabs: Slabs | None = None,
     ) -> None:
         count = settings.processes
         if threading.current_thread() is not threading.main_thread():
@@ -76,6 +79,8 @@ class Supervisor:
         self._life = life
         self._work = work
         self._stop_listening = stop_listening
+        self._slabs = slabs
+        self._systemd = Systemd.of(os.environ)
         self._grace = settings.grace
         self._slots = [_Slot(number) for number in range(1, count + 1)]
         self._workers: list[_Worker] = []  # all that live, also those that leave
@@ -127,6 +132,13 @@ class Supervisor:
                 self._restart(slot)
         self._kill_overdue(now)
         self._reception.assign()
+        if self._systemd is not None:
+            self._tell(self._systemd, now)
+
+    def _tell(self, systemd: Systemd, now: float) -> None:
+        if self._workers and not self._stopping and all(worker.outlet.ready for worker in self._workers):
+            systemd.ready()
+        systemd.watch(now)
 
     def _kill_overdue(self, now: float) -> None:
         ending = now >= self._kill_at
@@ -141,6 +153,8 @@ class Supervisor:
     def _patience(self, now: float) -> float | None:
         """How long nothing has to be done unless something happens."""
         times = [self._kill_at, *(worker.ready_by for worker in self._workers)]
+        if self._systemd is not None:
+            times.append(self._systemd.due)
         if not self._stopping:
             times += [slot.start_at for slot in self._slots]
             times += self._reception.due(now)
@@ -182,6 +196,8 @@ class Supervisor:
         if self._stopping:
             return
         self._stopping = True
+        if self._systemd is not None:
+            self._systemd.stopping()
         self._life.take(Act.STOP)
         self._kill_at = time.monotonic() + self._grace + _OVERTIME
         self._reception.end()
@@ -196,6 +212,7 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         slot.start_at = math.inf
         slot.started = time.monotonic()
+        row = None if self._slabs is None else self._slabs.take()
         mask = hold_signals()  # the child lets them through when it heeds them
         try:
             name = f"zerorpc-{slot.number}"
@@ -203,11 +220,12 @@ class Supervisor:
             process.start()
         except BaseException:
             ours.close()
+            self._give_back(row)
             raise
         finally:
             release_signals(mask)
             theirs.close()
-        worker = _Worker(slot, process, Outlet(ours))
+        worker = _Worker(slot, process, Outlet(ours), row)
         self._workers.append(worker)
         self._selector.register(worker.outlet, selectors.EVENT_READ, lambda: self._heed(worker))
 
@@ -257,9 +275,14 @@ class Supervisor:
             self._unhear(worker)  # a process that it started itself may keep its end open
             self._workers.remove(worker)
             worker.close()
+            self._give_back(worker.row)
             if code:
                 after = "" if self._stopping else "; it is replaced"
                 logger.warning("%s ended with %s%s", worker, _exit_text(code), after)
+
+    def _give_back(self, row: int | None) -> None:
+        if self._slabs is not None:
+            self._slabs.give_back(row)
 
     def _unhear(self, worker: _Worker) -> None:
         if worker.is_heard:
@@ -289,7 +312,8 @@ class _Slot:
 class _Worker:
     """One process, as its parent knows it."""
 
-    def __init__(self, slot: _Slot, process: ForkedProcess, outlet: Outlet) -> None:
+    def __init__(self, slot: _Slot, process: ForkedProcess, outlet: Outlet, row: int | None) -> None:
+        self.row = row  # of the slabs
         self.slot: _Slot | None = slot  # None once another has it
         self.process = process
         self.outlet = outlet

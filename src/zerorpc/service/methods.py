@@ -102,11 +102,23 @@ def idempotent(function: _F) -> _F:
     first attempt ran. For methods of every kind. Returns the function; raises TypeError for what can't be marked, such
     as a built-in.
     """
+    return _marked(function, "idempotent")
+
+
+def safe(function: _F) -> _F:
+    """``@zerorpc.safe``: this method changes nothing, so that it is idempotent, too.
+
+    By HTTP it may be called by GET (RFC 9110, 9.2.1). Returns the function; raises what ``idempotent`` does.
+    """
+    return _marked(_marked(function, "safe"), "idempotent")
+
+
+def _marked(function: _F, mark: str) -> _F:
     inner = _innermost(getattr(function, "__func__", function))  # of a staticmethod or classmethod
     try:
-        inner._zerorpc_idempotent = True
+        setattr(inner, f"_zerorpc_{mark}", True)
     except (AttributeError, TypeError):
-        raise TypeError(f"@zerorpc.idempotent: {inner!r} can't be marked; mark a function") from None
+        raise TypeError(f"@zerorpc.{mark}: {inner!r} can't be marked; mark a function") from None
     return function
 
 
@@ -174,6 +186,7 @@ class Method:
         "kind",
         "name",
         "needs_no_place",
+        "safe",
         "schema",
         "streams",
         "takes",
@@ -201,6 +214,7 @@ class Method:
         self.streams: bool = self.kind in _STREAMING
         self.unary: bool = said is not None and not said.streams  # said to be: then an iterator is a list to be
         self.idempotent: bool = getattr(inner, "_zerorpc_idempotent", False) is True
+        self.safe: bool = getattr(inner, "_zerorpc_safe", False) is True
         self.where: Where = _WHERE[self.kind]
         if self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False):
             self.where = Where.LOOP

@@ -87,6 +87,16 @@ class ProcessPool:
         self._on_end: Callable[[], object] | None = None
         self._pid = os.getpid()
 
+    @property
+    def living(self) -> int:
+        """How many processes there are."""
+        return sum(worker.lives for worker in self._workers)
+
+    @property
+    def busy(self) -> int:
+        """How many of them work."""
+        return sum(worker.busy for worker in self._workers)
+
     def submit(self, job: Job) -> None:
         """Run a job when a process is free for it. Refuses it if there can't be any."""
         if not self._idle.acquire(blocking=False) and len(self._threads) < self.size:
@@ -177,6 +187,11 @@ class WorkerProcess:
     @property
     def busy(self) -> bool:
         return self._job is not None
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has a process, which has not been found dead."""
+        return self._process is not None
 
     # In its thread
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec.msgpack import decode
@@ -56,11 +57,13 @@ class Registry:
         self._any_types = any_types
         self._check_results = check_results
         self._strict_types = strict_types
+        self.why_not_ready: Callable[[], Awaitable[str]] | None = None  # a server's, which may be asked
         self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
         self._described: bytes | None = None  # all of them, packed; None: not yet, or some have come since
         self.answering: dict[str, Method] = {
-            name: Method(name, on_loop(function)) for name, function in self._builtins().items()
+            name: Method(name, function if inspect.iscoroutinefunction(function) else on_loop(function))
+            for name, function in self._builtins().items()
         }
         for method in self.answering.values():
             method.needs_no_place = True
@@ -77,8 +80,13 @@ class Registry:
                 "name": self.name,
                 "methods": {name: told for name, told in self._describe().items() if not name.startswith("_")},
             },
+            "_zpc_ready": self._tell_readiness,
             TELL: lambda: {"methods": _without_schema(self._describe()), "answers": self.answers},
         }
+
+    async def _tell_readiness(self) -> list[Any]:
+        why = "" if self.why_not_ready is None else await self.why_not_ready()
+        return [not why, why]
 
     def _describe(self) -> dict[str, Any]:
         """Each method as callers are told of it.

@@ -16,7 +16,7 @@ logger: Logger = Logger("zerorpc.server")
 LISTS = "_zerorpc_inspect"  # who may call it may know which methods there are
 # What tells nothing of the methods, and shows that the server lives; and what our clients ask before they repeat a
 # call: it tells of those that the caller may call.
-ALWAYS = frozenset(("_zerorpc_ping", "_zerorpc_name", "_zpc_methods"))
+ALWAYS = frozenset(("_zerorpc_ping", "_zerorpc_name", "_zpc_methods", "_zpc_ready"))
 
 
 class Rules:

@@ -14,6 +14,7 @@ from math import inf
 
 from zerorpc.errors import ServerOverloaded, ServerStopping
 from zerorpc.logs import Logger
+from zerorpc.observe.counts import Gauges
 from zerorpc.service import process_pool
 from zerorpc.service.coroutines import LoopCalls
 from zerorpc.service.invocation import Invocation
@@ -73,6 +74,16 @@ class Runners:
     def running(self) -> int:
         """How many methods run."""
         return sum(places.running for places in self._all_places)
+
+    def gauges(self) -> Gauges:
+        """How many run and wait, and on what."""
+        return Gauges(
+            running=self.running,
+            waiting=sum(places.waiting for places in self._all_places),
+            threads=self._workers.threads,
+            workers=self._processes.living,
+            busy_workers=self._processes.busy,
+        )
 
     def count_callers(self, callers: int) -> None:
         """How many there are: of places that are few, one who is alone may have all."""

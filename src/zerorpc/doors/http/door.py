@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import weakref
 from typing import Protocol
 
 from zerorpc.callers import Certificate
 from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
-from zerorpc.doors.http.invocation import JSON, OCTETS, Caller, HttpInvocation
+from zerorpc.doors.http.calls import Calls
+from zerorpc.doors.http.counted_invocation import kind_of
+from zerorpc.doors.http.invocation import JSON, HttpInvocation
 from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
+from zerorpc.doors.http.pages import Observed, metrics, state
 from zerorpc.doors.http.reply import Reply
-from zerorpc.doors.http.requests import TEXT, Answered, body_of, given, key_of, metadata_of, timeout_of
+from zerorpc.doors.http.requests import TEXT, Answered
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.service.idempotency import digest_of
@@ -42,6 +44,9 @@ class Service(Protocol):
     rules: Rules
 
     @property
+    def observation(self) -> Observed: ...
+
+    @property
     def running(self) -> Runners: ...
 
     @property
@@ -56,8 +61,9 @@ class HttpDoor:
         self._registry = service.registry
         self._entrance = Entrance(service.registry, service.authentication, service.rules)
         self._origins = Origins(service.settings.origins or ())
-        self._limit = service.settings.limits.message
-        self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
+        settings = service.settings
+        kind = kind_of(settings.log_calls, service.observation.tally("http"))
+        self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, kind)
 
     async def __call__(
         self,
@@ -73,8 +79,8 @@ class HttpDoor:
             send = with_headers(send, self._origins.check(request))
             if (told := preflight(request)) is not None:
                 await send_whole(send, 204, TEXT, b"", *told)
-            elif request.is_look and (state := self._state(request.path)) is not None:
-                await send_whole(send, *state)
+            elif request.is_look and (page := await state(self._service.observation, request.path)) is not None:
+                await send_whole(send, *page)
             else:
                 await self._let_in(request, receive, send)
         except Answered as answer:
@@ -86,78 +92,45 @@ class HttpDoor:
             if request.is_look and request.path == "/openapi.json":
                 document = openapi(self._registry.name, access.methods(), self._entrance.asks)
                 await send_whole(send, 200, JSON, encode(document))
+            elif request.is_look and request.path == "/metrics":
+                await send_whole(send, *metrics(self._service.observation, access))
             else:
-                invocation = await self._invocation(request, receive, access)
+                invocation = await self._calls.read(request, receive, access)
                 await self._run(invocation, access, request, receive, send)
         finally:
             self._entrance.leave(access)
 
-    def _state(self, path: str) -> tuple[int, str, bytes] | None:
-        """What probes ask, whoever they are: the status, of which type the body is, and the body. None for others.
-
-        ``/livez`` and ``/readyz`` are what Kubernetes calls them: a server that stops still lives.
-        """
-        if path == "/livez" or (path == "/readyz" and not self._service.running.stopping):
-            return 200, TEXT, b"ok\n"
-        return (503, TEXT, b"stopping\n") if path == "/readyz" else None
-
-    async def _invocation(self, request: Request, receive: Receive, access: Access) -> HttpInvocation:
-        """Raises Answered for what is no call."""
-        headers = request.headers
-        if not request.path.startswith("/call/"):
-            raise Answered(404, "NotFound", f"there is nothing at {request.path}; methods are at /call/NAME")
-        if request.method != "POST":
-            raise Answered(405, "MethodNotAllowed", "methods are called by POST", (b"allow", b"POST"))
-        name = request.path.removeprefix("/call/")
-        method = access.method(name)
-        timeout = timeout_of(headers)
-        body = await body_of(receive, self._limit)
-        args, kwargs = given(body, headers.get("content-type", ""), method)
-        caller = self._caller(request.host)
-        return HttpInvocation(
-            method,
-            name,
-            args,
-            Reply(timeout),
-            caller,
-            len(body),
-            metadata_of(headers),
-            kwargs=kwargs,
-            rights=access.rights,
-            exists=name in self._registry.methods,
-            takes_octets=OCTETS in headers.get("accept", ""),
-        )
-
-    def _caller(self, name: str) -> Caller:
-        caller = self._callers.get(name)
-        if caller is None:
-            caller = self._callers[name] = Caller(name)
-        return caller
-
     async def _run(
         self, invocation: HttpInvocation, access: Access, request: Request, receive: Receive, send: Send
     ) -> None:
-        key = key_of(request.headers)
         invocation.sender.open += 1
         access.end = invocation.revoke
-        watching = asyncio.create_task(_until_gone(receive, invocation.reply))
+        reply, body = invocation.reply, invocation.body
+        watching = None
         try:
             if access.rights is not None and access.rights.revoked:  # while its body came
                 invocation.revoke()
             else:
-                self._submit(invocation, key)
+                self._submit(invocation)
+                await asyncio.sleep(0)  # a method on the loop that waits for nothing has been answered then
+            if body is not None or not reply.ended:
+                watching = asyncio.create_task(_until_gone(receive, reply) if body is None else body.pump(reply.close))
             await send_reply(send, invocation, request.headers.get("accept", ""))
         finally:
-            watching.cancel()
+            if watching is not None:
+                watching.cancel()
             invocation.sender.open -= 1
-            invocation.reply.close()
+            reply.close()
+            if body is not None:
+                body.leave()
 
-    def _submit(self, invocation: HttpInvocation, key: str | None) -> None:
-        method, args = invocation.method, invocation.args
+    def _submit(self, invocation: HttpInvocation) -> None:
+        method, args, key = invocation.method, invocation.args, invocation.key
         said = functools.partial(digest_of, args, invocation.kwargs)
         try:
             if method is not None and method.schema is not None:
-                invocation.args, invocation.kwargs = method.schema.for_json.convert(args, invocation.kwargs or {})
+                schema = method.schema.for_words if invocation.typed else method.schema.for_json
+                invocation.args, invocation.kwargs = schema.convert(args, invocation.kwargs or {})
         except Misgiven as error:
             invocation.answer(invocation.error(error.with_traceback(None)))
             return

@@ -11,6 +11,7 @@ from msgspec import msgpack
 from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.problems import Problem, problem_of
 from zerorpc.doors.http.reply import Reply
+from zerorpc.doors.http.upload import Body
 from zerorpc.errors import SerializationError
 from zerorpc.protocol.structs import quick_to_change
 from zerorpc.service.failure import Failure
@@ -39,13 +40,16 @@ class Caller:
 class _Request(Invocation, eq=False):
     reply: Reply
     sender: Caller
-    size: int  # octets of its body
     sent_along: Mapping[str, str]  # its metadata
 
 
 class _Seen(_Request, eq=False, kw_only=True):
     problem: Problem | None = None  # what became of it, if no value
     streamed: bool = False  # it gives items
+    body: Body | None = None  # if an argument streams
+    typed: bool = False  # the arguments are words, of a query
+    size: int = 0  # octets of the body, or of what is before the items
+    key: str | None = None  # by which it can be repeated
     takes_octets: bool = False  # a result of octets may come as it is
     kind: str = JSON  # of a result
     rights: Rights | None = None  # of whoever calls, if somebody was asked
@@ -206,12 +210,12 @@ class KeyedInvocation(_Keyed, eq=False):
     """What runs for an idempotency key, and for no caller. Nobody closes it."""
 
     def send_item(self, data: bytes) -> None:
-        self.streamed = True
+        self.streamed: bool = True
 
     def answer(self, data: bytes, flush: bool = True) -> None:
         if self.streamed:
             why = f"{self.name}: an idempotency key is for methods that give one reply, and this one gave an iterator"
-            self.problem = Problem.of(500, "TypeError", why, method=self.name, ran=True)
+            self.problem: Problem | None = Problem.of(500, "TypeError", why, method=self.name, ran=True)
             data = self.problem.body
         ran = self.problem is None or self.ran is not False
         status, headers = (200, ()) if self.problem is None else (self.problem.status, self.problem.headers)

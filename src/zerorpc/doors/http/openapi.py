@@ -40,7 +40,7 @@ _ERRORS_OF_ASKING = {
 def openapi(name: str, methods: Iterable[Method], asks: bool) -> dict[str, Any]:
     """The document, of these methods of the service with this name. ``asks``: whether callers show who they are."""
     schemas = _Schemas()
-    paths = {f"/call/{method.name}": {"post": _operation(method, schemas, asks)} for method in methods}
+    paths = {f"/call/{method.name}": _operations(method, schemas, asks) for method in methods}
     components: dict[str, Any] = {"schemas": {"Problem": _PROBLEM, **schemas.found}}
     info = {"title": name, "version": "1"}
     told: dict[str, Any] = {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
@@ -48,6 +48,28 @@ def openapi(name: str, methods: Iterable[Method], asks: bool) -> dict[str, Any]:
         components["securitySchemes"] = {way: {"type": "http", "scheme": way} for way in ("bearer", "basic")}
         told["security"] = [{"bearer": []}, {"basic": []}, {}]  # {}: others show a certificate
     return told
+
+
+def _operations(method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
+    post = _operation(method, schemas, asks)
+    if not method.safe:
+        return {"post": post}
+    get = {key: told for key, told in post.items() if key != "requestBody"}
+    arguments = post["requestBody"]["content"]["application/json"]["schema"]
+    required = arguments.get("required", ())
+    get["operationId"] += "_by_get"
+    get["parameters"] = [
+        {"name": name, "in": "query", "required": name in required, **_in_query(schema)}
+        for name, schema in arguments.get("properties", {}).items()
+    ]
+    return {"get": get, "post": post}
+
+
+def _in_query(schema: dict[str, Any]) -> dict[str, Any]:
+    """A map, or a list of more than words, is written as JSON there."""
+    if schema.get("type") in ("string", "integer", "number", "boolean", "null"):
+        return {"schema": schema}
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _operation(method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
@@ -60,13 +82,20 @@ def _operation(method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
         "operationId": re.sub(r"\W", "_", method.name),
         "requestBody": {
             "required": bool(arguments.get("required")),
-            "content": {"application/json": {"schema": arguments}},
+            "content": {"application/json": {"schema": arguments}, **_lines(method)},
         },
         "responses": {"200": _items(result) if method.streams else _result(result), **responses},
     }
     if method.doc:
         operation |= {"summary": method.doc.partition("\n")[0], "description": method.doc}
     return operation
+
+
+def _lines(method: Method) -> dict[str, Any]:
+    if len(method.takes) != 1:
+        return {}
+    told = f"The other arguments as a map on the first line, then an item of {next(iter(method.takes))} on each."
+    return {"application/x-ndjson": {"schema": {"type": "string", "description": told}}}
 
 
 def _result(schema: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +125,8 @@ class _Schemas:
                 return [renamed(part) for part in schema]
             if not isinstance(schema, dict):
                 return schema
-            told = {key: renamed(part) for key, part in schema.items()}
+            # "items": false says of a tuple what "maxItems" says too, and tools stumble over it.
+            told = {key: renamed(part) for key, part in schema.items() if (key, part) != ("items", False)}
             name = names.get(str(told.get("$ref")).rpartition("/")[2])
             return told if name is None else {**told, "$ref": f"#/components/schemas/{name}"}
 

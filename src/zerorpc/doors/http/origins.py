@@ -37,6 +37,9 @@ class Origins:
             return ((b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"origin"))
         if origin is not None and origin.partition("://")[2] != host:
             raise Answered(403, "OtherOrigin", f"pages of {origin} may not call")
+        site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
+        if origin is None and site in ("cross-site", "same-site") and mode != "navigate":  # a picture, or a script
+            raise Answered(403, "OtherOrigin", "pages of other origins may not call")
         from_page = origin is not None or "sec-fetch-site" in headers
         if from_page and not (request.verified or _is_own_host(host)):
             why = f"pages of {host} may not call: use an address, localhost, or https://; or name it in origins="

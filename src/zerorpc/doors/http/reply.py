@@ -55,6 +55,15 @@ class Reply:
             self.runner.wake()
         return part
 
+    def take_rest(self) -> list[bytes]:
+        """Those that are here besides."""
+        rest = list(self.parts)
+        if rest:
+            self.parts.clear()
+            if self.runner is not None and not self.ended:
+                self.runner.wake()
+        return rest
+
     def cut_off(self, part: bytes) -> None:
         """The last part now, whatever was still to come: what works for it is told."""
         if self.ended or self.closed:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zerorpc.doors.http.arguments import Given, NotArgumentsError, arguments_of
 from zerorpc.doors.http.asgi_messages import Receive
-from zerorpc.doors.http.invocation import DEFAULT_PATIENCE, JSON
+from zerorpc.doors.http.invocation import DEFAULT_PATIENCE
 from zerorpc.doors.http.problems import Problem
 from zerorpc.protocol.call_header import KEY_MAX
-from zerorpc.service.methods import Method
 
-__all__ = ["TEXT", "Answered", "body_of", "given", "key_of", "metadata_of", "timeout_of"]
+__all__ = ["TEXT", "Answered", "body_of", "key_of", "metadata_of", "timeout_of"]
 
 TEXT = "text/plain; charset=utf-8"
 TIMEOUT_HEADER = "x-zerorpc-timeout"  # seconds that the caller waits
@@ -42,16 +40,6 @@ async def body_of(receive: Receive, limit: int) -> bytes:
         parts.append(part)
         more = bool(message.get("more_body", False))
     return b"".join(parts)
-
-
-def given(body: bytes, content_type: str, method: Method | None) -> Given:
-    kind = content_type.partition(";")[0].strip().lower()
-    if body and kind != JSON:  # a page of another site may send others without being asked about it
-        raise Answered(415, "NotJson", f"arguments come as {JSON}, and not as {kind or 'nothing in particular'}")
-    try:
-        return arguments_of(body, method)
-    except NotArgumentsError as error:
-        raise Answered(400, "WrongArguments", str(error)) from None
 
 
 def timeout_of(headers: Mapping[str, str]) -> float:

@@ -7,7 +7,7 @@ from zerorpc.doors.http.invocation import HttpInvocation
 from zerorpc.doors.http.json_values import decode, encode
 from zerorpc.doors.http.problems import PROBLEM, Problem
 
-__all__ = ["send_problem", "send_reply", "send_whole"]
+__all__ = ["NDJSON", "send_problem", "send_reply", "send_whole"]
 
 NDJSON, EVENTS = "application/x-ndjson", "text/event-stream"
 
@@ -52,11 +52,13 @@ async def _send_stream(send: Send, invocation: HttpInvocation, part: bytes | Non
     headers = [(b"content-type", kind.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     while part is not None:
-        is_last = reply.ended and not reply.parts
-        if not is_last:
-            await send({"type": "http.response.body", "body": form(part, ""), "more_body": True})
-        elif invocation.problem is not None:
-            await send({"type": "http.response.body", "body": form(_as_error(part), "error"), "more_body": True})
+        parts = [part, *reply.take_rest()]  # in one piece: each costs as much as three items
+        last = parts.pop() if reply.ended and not reply.parts else None
+        data = b"".join([form(each, "") for each in parts])
+        if last is not None and invocation.problem is not None:
+            data += form(_as_error(last), "error")
+        if data:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
         part = await reply.take()
     await send({"type": "http.response.body", "body": form(b"null", "end") if kind == EVENTS else b""})
 

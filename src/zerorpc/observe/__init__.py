@@ -1,0 +1,1 @@
+"""What a server counts, and how that is told. Pure: whoever counts hands in the times."""

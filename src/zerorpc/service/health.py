@@ -1,0 +1,111 @@
+"""Whether a server may be called just now, as the program that serves says: ``Server(…, ready=function)``."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from zerorpc.logs import Logger, is_ctrl_c
+from zerorpc.runtime.side_thread import SideThread
+from zerorpc.shown import name_of
+
+__all__ = ["Health"]
+
+logger: Logger = Logger("zerorpc.server")
+
+_LONGEST = 2.0  # s that a check may take; less than the 3 s that `zerorpc health` waits
+
+
+class Health:
+    """Asks a program's ``check``, at most once at a time: who asks meanwhile gets the same answer. On the loop.
+
+    A coroutine function runs on the loop, a plain one on a thread of its own, so that one that hangs keeps only this
+    thread. Callers are told what it came to, and the log the whole error: what it says may be nobody else's business.
+    """
+
+    def __init__(self, check: Callable[[], Any] | None) -> None:
+        self._check = check
+        self._asking: asyncio.Task[str] | None = None
+        self._side = SideThread("zerorpc-ready")
+        self._told = ""  # what the log had last
+
+    async def problem(self) -> str:
+        """Why it may not be called; "" if it may."""
+        if self._check is None:
+            return ""
+        asking = self._asking
+        if asking is None or asking.done():
+            # Not by the loop's task factory, which may begin it here.
+            asking = self._asking = asyncio.Task(self._ask(self._check), loop=asyncio.get_running_loop())
+        await asyncio.wait([asking], timeout=_LONGEST)
+        if asking.done() and not asking.cancelled():
+            why = asking.result()
+        else:
+            why = f"its check has not answered in {_LONGEST:g} s"
+            if _is_coroutine_function(self._check):
+                asking.cancel()
+        self._log(why)
+        return why
+
+    async def _ask(self, check: Callable[[], Any]) -> str:
+        try:
+            answer = check() if _is_coroutine_function(check) else await self._on_thread(check)
+            if inspect.isawaitable(answer):
+                answer = await answer
+            return "" if answer is None or answer else "its check says no"
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # SystemExit, of a program's function, would end the server
+            if is_ctrl_c(error):
+                raise
+            if not self._told:
+                logger.error("the check whether this server is ready raised %s", name_of(error), raised=error)
+            return f"its check raised {name_of(error)}"
+
+    def _on_thread(self, check: Callable[[], Any]) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        answered = loop.create_future()
+
+        def run() -> None:
+            try:
+                settle = functools.partial(_settle, answered, answered.set_result, check())
+            except BaseException as error:
+                stops = isinstance(error, StopIteration)  # which a future doesn't take
+                told = RuntimeError("it raised StopIteration") if stops else error
+                settle = functools.partial(_settle, answered, answered.set_exception, told)
+            try:
+                loop.call_soon_threadsafe(settle)
+            except RuntimeError:  # the loop is closed: nobody asks any more
+                return
+
+        self._side.post(run)
+        return answered
+
+    def _log(self, why: str) -> None:
+        """Once, when it changes: probes come every few seconds."""
+        if why != self._told:
+            logger.warning("this server is not ready: %s" if why else "this server is ready again%s", why)
+            self._told = why
+
+    def close(self) -> None:
+        """Nobody asks any more. On the loop."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def __repr__(self) -> str:
+        return f"<Health {self._told or 'ready'}>"
+
+
+def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], value: object) -> None:
+    if not future.done():
+        settle(value)
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Also of an object that is called."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - its function is wanted
+    )
