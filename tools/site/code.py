@@ -61,10 +61,13 @@ def _notebook(path: Path, title: str) -> tuple[str, str]:
 
 def _deployment(root: Path) -> Page:
     """Files to deploy with, each below its own first comment, which says how to use it."""
-    text = ["# Deployment\n\nFiles to copy and change. The tests check them.\n"]
-    text.append("\n[HAProxy](haproxy/README.md) has a page of its own.\n")
+    text = ["# Deployment\n\nFiles to copy and change. The tests check them. Some have pages of their own:\n\n"]
+    pages = sorted(root.glob("deploy/*/README.md"))
+    for page in pages:
+        heading = page.read_text(encoding="utf-8").partition("\n")[0].strip("# ")
+        text.append(f"- [{heading}]({page.parent.name}/README.md)\n")
     for name, (title, lexer) in DEPLOYMENT.items():
         text.append(f"\n## {title}\n\n`deploy/{name}`:\n\n")
         text.append(f"```{lexer}\n{(root / 'deploy' / name).read_text(encoding='utf-8').strip()}\n```\n")
-    text.append(toctree({"": ["haproxy"]}))
+    text.append(toctree({"": [page.parent.name for page in pages]}))
     return Page("deploy/README.md", "deploy/index.md", "".join(text))

@@ -57,6 +57,7 @@ GUIDE = {
         "A service that doesn't answer",
         "Measuring a service",
     ],
+    "Health": ["Metrics and health"],
     "Settings and hooks": ["Settings", "Middleware hooks", "Watching events"],
 }
 

@@ -25,7 +25,6 @@ PLACES = {
     guide.SOURCE: "guide/index.md",
     "examples": "examples/index.md",
     "deploy": "deploy/index.md",
-    "deploy/haproxy/README.md": "deploy/haproxy.md",
     "tests/conformance/README.md": "conformance.md",
     "benchmarks/results/results.md": "results.md",
 }
@@ -37,7 +36,11 @@ PATTERNS = {
     "benchmarks/results/results.json": "figures/{name}",
     "examples/*.py": "examples/{stem}.md",
     "examples/*.ipynb": "examples/{stem}.md",
+    "deploy/*/README.md": "deploy/{folder}.md",
     "deploy/haproxy/haproxy.cfg": "deploy/{name}",
+    "deploy/prometheus/*.*": "deploy/{name}",
+    "deploy/docker/*": "deploy/index.md",
+    "deploy/systemd/*": "deploy/index.md",
 }
 
 
@@ -58,7 +61,8 @@ def places() -> dict[str, str]:
     found = dict(PLACES)
     for pattern, place in PATTERNS.items():
         for path in sorted(ROOT.glob(pattern)):
-            found.setdefault(path.relative_to(ROOT).as_posix(), place.format(name=path.name, stem=path.stem))
+            names = {"name": path.name, "stem": path.stem, "folder": path.parent.name}
+            found.setdefault(path.relative_to(ROOT).as_posix(), place.format(**names))
     return found | guide.places(ROOT)
 
 
