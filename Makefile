@@ -1,7 +1,7 @@
 # `make help` says what there is. Set-up happens by itself, in .venv, and only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-interop test-packages test-pythons demo model fuzz soak bench bench-quick format clean
+.PHONY: help setup test test-interop test-packages test-pythons demo model fuzz soak bench bench-quick docs format clean
 SHELL := /bin/sh
 
 # Containers often set it. Each of the thousand programs that tests start would compile all of ours anew: 140 ms, of 300.
@@ -10,6 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+DOCS_STAMP := $(VENV)/.set-up-docs
 
 # The first of these that is CPython >= 3.11 with the venv module (Debian packs it separately), unless PYTHON is given.
 CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python /usr/bin/python3
@@ -29,6 +30,7 @@ help:
 	@echo "make fuzz    ten minutes of hostile octets, to each thing that takes octets from outside; SECONDS=60 SEED=1 (Linux)"
 	@echo "make soak    2,000 connections for 10 minutes, then three times what a server can do; SECONDS=60 is quicker (Linux)"
 	@echo "make bench   measure us beside other RPCs, half an hour; bench-quick takes a minute (both: Linux)"
+	@echo "make docs    the documentation as a site, in site/: open site/index.html"
 	@echo "make format  let ruff put the code in shape"
 	@echo "make setup   make .venv (demo and test do it too); PYTHON=python3.12 chooses the interpreter"
 	@echo "make clean   remove everything that make has made"
@@ -93,10 +95,19 @@ bench: $(STAMP)
 bench-quick: $(STAMP)
 	@$(BIN)/python -m benchmarks --quick
 
+# A link that leads nowhere makes it fail. Pages that are there no more go with the folder.
+docs: $(DOCS_STAMP)
+	rm -rf site
+	$(BIN)/python -m tools.site site
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all: --editable ".[docs]"
+	@touch $@
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venvs .nox tests/interop/node/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	rm -rf $(VENV) .venvs .nox tests/interop/node/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov site
 	find . -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -34,18 +34,18 @@ class Context:
 
     A middleware is an object with methods, or a dict with functions, named like some of these hooks:
 
-    ==============================================================  ===============================================
-    ``resolve_endpoint(endpoint)``                                  returns the endpoint(s) to use
-    ``load_task_context(event_header)``                             a request arrived: its header, in its thread
-    ``get_task_context()``                                          returns header keys for an event to send
-    ``server_before_exec(request_event)``                           the method is about to run
-    ``server_after_exec(request_event, reply_event)``               it has run; before the (last) reply is sent
-    ``server_inspect_exception(request, reply, context, exc_info)``  it raised; before the error is sent
-    ``client_handle_remote_error(event)``                           returns the exception to raise, or None
-    ``client_before_request(event)``                                before a request is sent
-    ``client_after_request(request, reply, exception)``             a call has ended
-    ``client_patterns_list(patterns)``                              returns the patterns to try on a reply
-    ==============================================================  ===============================================
+    ================================================================  ===============================================
+    ``resolve_endpoint(endpoint)``                                    returns the endpoint(s) to use
+    ``load_task_context(event_header)``                               a request arrived: its header, in its thread
+    ``get_task_context()``                                            returns header keys for an event to send
+    ``server_before_exec(request_event)``                             the method is about to run
+    ``server_after_exec(request_event, reply_event)``                 it has run; before the (last) reply is sent
+    ``server_inspect_exception(request, reply, context, exc_info)``   it raised; before the error is sent
+    ``client_handle_remote_error(event)``                             returns the exception to raise, or None
+    ``client_before_request(event)``                                  before a request is sent
+    ``client_after_request(request, reply, exception)``               a call has ended
+    ``client_patterns_list(patterns)``                                returns the patterns to try on a reply
+    ================================================================  ===============================================
 
     Hooks run in the caller's thread on the client and in the thread that runs the method on the server. Register
     middlewares before the first call; registering is not safe while calls run in other threads.
