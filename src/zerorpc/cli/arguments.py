@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from zerorpc import Curve
 
-COMMANDS = ("bench", "completion", "diff", "health", "keygen", "ping", "schema", "shell", "stub", "trust")
+COMMANDS = ("bench", "completion", "diff", "doctor", "health", "keygen", "ping", "schema", "shell", "stub", "trust")
 
 ADD_COMPLETERS: list[
     Callable[[argparse.ArgumentParser], None]
