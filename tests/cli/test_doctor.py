@@ -92,6 +92,12 @@ def test_one_line_per_check_and_the_remedy_below(capsys: pytest.CaptureFixture[s
     assert remedy.startswith("         -> start the service")
 
 
+@pytest.mark.parametrize("asked", ["-?", "--help"])
+def test_its_help(capsys: pytest.CaptureFixture[str], asked: str) -> None:
+    assert main(["doctor", asked]) == 0
+    assert "what to do if it isn't ok" in capsys.readouterr().out
+
+
 def test_a_name_that_is_nobodys(found: Callable[..., Findings]) -> None:
     told = found("tcp://nobody.invalid:4242", code=1)
     assert told["name"]["found"].startswith("nobody.invalid isn't found")

@@ -40,6 +40,7 @@ def doctor(argv: Sequence[str]) -> int:
     """Make the checks, print what each found, and return the exit code. Raises UsageError."""
     own = DoctorArguments()
     parser = new_parser("doctor", HELP)
+    parser.add_argument("-?", action="help", help="the same as --help")
     parser.add_argument("--json", action="store_true", help="print what was found as JSON")
     arguments = understood("doctor", parser, argv, own)
     if arguments is None:
