@@ -45,7 +45,7 @@ BLOCK = re.compile(
     r"^(?P<keeps><!-- keeps running -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
-FAILS = re.compile(r"^(\w+Error: |zerorpc-client: |WIRE |SOURCE )", re.MULTILINE)
+FAILS = re.compile(r"^(\w+Error: |zerorpc-client: |fault    |WIRE |SOURCE )", re.MULTILINE)
 CHANGING = (
     (re.compile(r"\b\d{4}/\d\d/\d\d\b"), "<date>"),
     (re.compile(r"\[\d{4}(, \d+){8}\]"), "<time>"),

@@ -88,6 +88,11 @@ def test_methods_of_the_usual_address(complete: Complete, shop: str, monkeypatch
     assert complete("zerorpc comp") == {"completion "}
 
 
+def test_flags_of_doctor(complete: Complete) -> None:
+    assert "--json" in complete("zerorpc doctor --js")
+    assert "doctor" in {word.strip() for word in complete("zerorpc doc")}
+
+
 def test_flags_of_ping(complete: Complete) -> None:
     assert {"--count", "--connect"} <= complete("zerorpc ping --co")
     assert "--interval" in complete("zerorpc ping --in")

@@ -102,6 +102,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.diff import diff
 
         return diff
+    if name == "doctor":
+        from zerorpc.cli.doctor import doctor
+
+        return doctor
     if name == "keygen":
         from zerorpc.cli.keygen import keygen
 

@@ -23,7 +23,20 @@ if TYPE_CHECKING:
 
     from zerorpc import Curve
 
-COMMANDS = ("bench", "completion", "diff", "health", "keygen", "mcp", "ping", "schema", "shell", "stub", "trust")
+COMMANDS = (
+    "bench",
+    "completion",
+    "diff",
+    "doctor",
+    "health",
+    "keygen",
+    "mcp",
+    "ping",
+    "schema",
+    "shell",
+    "stub",
+    "trust",
+)
 
 ADD_COMPLETERS: list[
     Callable[[argparse.ArgumentParser], None]

@@ -22,6 +22,7 @@ examples:
   %(prog)s bench tcp://127.0.0.1:4242                  measure a service; see %(prog)s bench --help
   %(prog)s ping tcp://127.0.0.1:4242                   how long a call takes
   %(prog)s health tcp://127.0.0.1:4242                 whether it answers
+  %(prog)s doctor tcp://127.0.0.1:4242                 what is wrong, and what to do
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s stub tcp://127.0.0.1:4242                   the same as Python, for typed clients
   %(prog)s diff old.json tcp://127.0.0.1:4242          what would break its callers
@@ -42,6 +43,7 @@ def build_parser() -> Parser:
         "       %(prog)s bench [options] address [method [parameter ...]]\n"
         "       %(prog)s completion bash | zsh | fish\n"
         "       %(prog)s diff [options] old new\n"
+        "       %(prog)s doctor [options] address\n"
         "       %(prog)s health [options] address\n"
         "       %(prog)s keygen name\n"
         "       %(prog)s mcp [options] address\n"

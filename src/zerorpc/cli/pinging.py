@@ -78,11 +78,11 @@ def ping(argv: Sequence[str]) -> int:
     Raises UsageError, and HandshakeFailed for a server that refuses us, which time doesn't change.
     """
     own = PingArguments()
-    parser = _new_parser("ping", PING_HELP)
+    parser = new_parser("ping", PING_HELP)
     parser.add_argument("-c", "--count", type=count, metavar="count", help="calls to make (default: until Ctrl-C)")
     how_often = f"seconds from one call to the next (default {INTERVAL:g})"
     parser.add_argument("-i", "--interval", type=seconds_or_0, default=INTERVAL, metavar="seconds", help=how_often)
-    arguments = _understood("ping", parser, argv, own)
+    arguments = understood("ping", parser, argv, own)
     if arguments is None:
         return 0
     trips = RoundTrips()
@@ -111,7 +111,7 @@ def _ping_on(client: Client, own: PingArguments, trips: RoundTrips) -> None:
             if isinstance(error, HandshakeFailed):
                 raise
             trips.lost += 1
-            write(f"no answer: seq={number} {_why(client, error)}\n")
+            write(f"no answer: seq={number} {why_unanswered(client, error)}\n")
         else:
             trips.times.append(took)
             write(f"answer from {name}: seq={number} time={_milliseconds(took)} ms\n")
@@ -160,7 +160,7 @@ def health(argv: Sequence[str]) -> int:
 
     Raises UsageError, and HandshakeFailed for a server that refuses us.
     """
-    arguments = _understood("health", _new_parser("health", HEALTH_HELP), argv, argparse.Namespace())
+    arguments = understood("health", new_parser("health", HEALTH_HELP), argv, argparse.Namespace())
     if arguments is None:
         return 0
     with connected(arguments, told=False) as client:
@@ -170,7 +170,7 @@ def health(argv: Sequence[str]) -> int:
         except HandshakeFailed:
             raise
         except (LostRemote, ProtocolError, ServerStopping, TimeoutExpired) as error:
-            write(f"{_where(arguments)} is not healthy: {_why(client, error)}\n")
+            write(f"{_where(arguments)} is not healthy: {why_unanswered(client, error)}\n")
             return 1
         except RemoteError:
             pass  # it doesn't know this method, or keeps it from us: it is there
@@ -190,18 +190,19 @@ def _why_not_ready(client: Any) -> str:
     if not is_ours:
         return ""
     try:
-        ready, why = client(READY)
+        ready, told = client(READY)
     except RemoteError as error:
         return one_line(error) if isinstance(error, ServerStopping) else ""
     except (LostRemote, ProtocolError, TimeoutExpired) as error:
-        return _why(client, error)
-    return "" if ready is True else str(why)
+        return why_unanswered(client, error)
+    return "" if ready is True else str(told)
 
 
-# Both
+# Both, and doctor
 
 
-def _new_parser(command: str, text: str) -> Parser:
+def new_parser(command: str, text: str) -> Parser:
+    """For the flags that only this command has."""
     return Parser(
         prog=f"{program_name()} {command}",
         usage="%(prog)s [options] address",
@@ -211,7 +212,7 @@ def _new_parser(command: str, text: str) -> Parser:
     )
 
 
-def _understood(command: str, parser: Parser, argv: Sequence[str], own: argparse.Namespace) -> Arguments | None:
+def understood(command: str, parser: Parser, argv: Sequence[str], own: argparse.Namespace) -> Arguments | None:
     """The rest of the command line, when its ``own`` flags are taken out; None if there was only help to print."""
     if ADD_COMPLETERS:  # the shell asks
         ADD_COMPLETERS.append(functools.partial(_add_flags_of, parser))
@@ -230,7 +231,7 @@ def _understood(command: str, parser: Parser, argv: Sequence[str], own: argparse
 def _add_flags_of(command: Parser, parser: argparse.ArgumentParser) -> None:
     """For the shell's completion, which knows one parser only."""
     for action in command._actions:
-        if action.dest != "help":
+        if not parser._option_string_actions.keys() & set(action.option_strings):  # such as --help, or doctor's --json
             parser.add_argument(*action.option_strings, metavar=action.metavar, help=action.help)
 
 
@@ -238,7 +239,7 @@ def _where(arguments: Arguments) -> str:
     return ", ".join([*arguments.connect, *arguments.bind])
 
 
-def _why(client: Any, error: Exception) -> str:
+def why_unanswered(client: Any, error: Exception) -> str:
     """Why a call had no answer: of one that reached no server, how it stands with the connection."""
     hub = client._core.hub
     if not isinstance(error, TimeoutExpired):
