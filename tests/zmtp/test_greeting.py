@@ -39,6 +39,7 @@ def test_a_mechanism_that_is_no_ascii() -> None:
     [
         (b"GET / HTTP/1.1", "HTTP"),
         (b"POST /", "HTTP"),
+        (b"HTTP/1.1 400", "HTTP"),
         (b"\x16\x03\x01", "TLS"),
         (b"SSH-2.0-x", "SSH"),
         (b"\x01\x00", "something else or ZMTP 1.0"),

@@ -135,7 +135,7 @@ class ThreadJob:
     def sent_one(self, octets: int) -> None:
         """An item went out: the credit that is left counts from there."""
         self._sent += 1
-        self._ahead = min(AHEAD_ITEMS, AHEAD_OCTETS // octets + 1)
+        self._ahead = min(AHEAD_ITEMS, AHEAD_OCTETS // max(octets, 1) + 1)
         self.wake()
 
     def wake(self) -> None:

@@ -50,7 +50,7 @@ def check_greeting_start(data: bytes | bytearray) -> None:
 
 def guess_protocol(start: bytes) -> str:
     """Name the protocol that the first octets look like, for the error message."""
-    if start[:4] in (b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"PRI "):
+    if start[:4] in (b"GET ", b"POST", b"PUT ", b"HEAD", b"OPTI", b"PRI ", b"HTTP"):
         return "HTTP"
     if start[:4] == b"SSH-":
         return "SSH"
