@@ -261,3 +261,29 @@ def test_rights_hold_for_tools_too() -> None:
             denied, unknown = (ask("bob", "tools/call", name=name)["error"] for name in ("let_go", "nothing"))
             assert denied["code"] == unknown["code"]
             assert denied["message"].replace("let_go", "nothing") == unknown["message"], "it doesn't exist for bob"
+
+
+def test_calls_of_tools_are_logged_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "zerorpc.calls")
+
+    class Arm:
+        @zerorpc.tool
+        def add(self, a: int) -> int:
+            return a + 1
+
+        @zerorpc.tool
+        def fail(self) -> None:
+            raise ValueError("no")
+
+    with serving(Arm(), bind="http://127.0.0.1:0", log_calls=True, metrics=True) as server:
+        with httpx.Client(base_url=server.endpoints[0], timeout=PATIENCE) as http:
+            http.post("/mcp", json=request("tools/call", name="add", arguments={"a": 1}))
+            http.post("/mcp", json=request("tools/call", name="fail"))
+            http.post("/mcp", json=request("tools/call", name="add", arguments={"a": "x"}))
+            counted = http.get("/metrics").text
+    lines = [record for record in caplog.records if record.name == "zerorpc.calls"]
+    assert [(line.method, line.outcome) for line in lines] == [  # type: ignore[attr-defined]
+        ("add", "ok"), ("fail", "ValueError"), ("add", "InvalidArguments"),
+    ]  # fmt: skip
+    for method, outcome in (("add", "ok"), ("fail", "raised"), ("add", "InvalidArguments")):
+        assert f'zerorpc_calls_total{{door="http",method="{method}",outcome="{outcome}"}} 1\n' in counted

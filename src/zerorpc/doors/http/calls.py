@@ -12,6 +12,7 @@ from zerorpc.doors.http.access import Access
 from zerorpc.doors.http.arguments import ByPosition, Given, NotArgumentsError, arguments_of
 from zerorpc.doors.http.asgi_messages import Receive, Request
 from zerorpc.doors.http.invocation import JSON, OCTETS, Caller, HttpInvocation
+from zerorpc.doors.http.observer import Observer
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import Answered, body_of, key_of, metadata_of, timeout_of
 from zerorpc.doors.http.responses import NDJSON
@@ -28,16 +29,14 @@ __all__ = ["Calls"]
 class Calls:
     """Reads requests to ``/call/METHOD`` of one server. On its loop. A message has ``limit`` octets at most.
 
-    ``invocation`` makes what each becomes.
+    ``noted``: who is told how each ends.
     """
 
-    def __init__(
-        self, registry: Registry, runners: Callable[[], Runners], limit: int, invocation: Callable[..., HttpInvocation]
-    ) -> None:
+    def __init__(self, registry: Registry, runners: Callable[[], Runners], limit: int, noted: Observer | None) -> None:
         self._registry = registry
         self._runners = runners
         self._limit = limit
-        self._invocation = invocation
+        self._noted = noted
         self._placing: dict[Method, ByPosition] = {}  # Python takes 60 us to tell it
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
@@ -52,7 +51,7 @@ class Calls:
         if request.method not in allowed:
             why = "methods are called by POST, and by GET if they are marked with @zerorpc.safe"
             raise Answered(405, "MethodNotAllowed", why, (b"allow", ", ".join(allowed).encode()))
-        invocation = self._invocation(
+        invocation = HttpInvocation(
             method,
             name,
             [],
@@ -63,6 +62,7 @@ class Calls:
             exists=name in self._registry.methods,
             takes_octets=OCTETS in headers.get("accept", ""),
             key=key_of(headers),
+            observer=self._noted,
         )
         if request.method == "GET":
             self._read_query(invocation, request)

@@ -15,9 +15,9 @@ from zerorpc.callers import Certificate
 from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
 from zerorpc.doors.http.calls import Calls
-from zerorpc.doors.http.counted_invocation import kind_of
 from zerorpc.doors.http.invocation import JSON, HttpInvocation
 from zerorpc.doors.http.json_values import encode
+from zerorpc.doors.http.observer import observer
 from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
 from zerorpc.doors.http.pages import Observed, metrics, state
@@ -64,9 +64,9 @@ class HttpDoor:
         self._entrance = Entrance(service.registry, service.authentication, service.rules)
         self._origins = Origins(service.settings.origins or ())
         settings = service.settings
-        kind = kind_of(settings.log_calls, service.observation.tally("http"))
-        self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, kind)
-        self._mcp = McpDoor(service.registry, settings.limits, self._calls.caller, self._run)
+        noted = observer(settings.log_calls, service.observation.tally("http"))
+        self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, noted)
+        self._mcp = McpDoor(service.registry, settings.limits, self._calls.caller, self._run, noted)
 
     async def __call__(
         self,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import inf
+from time import monotonic
 from typing import ClassVar
 
-from msgspec import msgpack
+from msgspec import field, msgpack
 
-from zerorpc.doors.http.json_values import encode
+from zerorpc.doors.http.json_values import decode, encode
+from zerorpc.doors.http.observer import Observer
 from zerorpc.doors.http.problems import Problem, problem_of
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.upload import Body
@@ -54,6 +56,9 @@ class _Seen(_Request, eq=False, kw_only=True):
     kind: str = JSON  # of a result
     rights: Rights | None = None  # of whoever calls, if somebody was asked
     exists: bool = True  # there is a method of this name, for this caller or not
+    observer: Observer | None = None  # who notes how it ended
+    came: float = field(default_factory=monotonic)  # when, by ``time.monotonic()``
+    failed: str = ""  # the name of its error
 
 
 @quick_to_change
@@ -66,6 +71,8 @@ class HttpInvocation(_Seen, eq=False):
 
     def begin_stream(self) -> None:
         self.streamed: bool = True
+        if self.observer is not None:
+            self.observer.streams(self)
 
     def result(self, value: object) -> bytes:
         if self.takes_octets and isinstance(value, (bytes, bytearray, memoryview)):
@@ -87,10 +94,12 @@ class HttpInvocation(_Seen, eq=False):
         return b""
 
     def failure(self, failure: Failure) -> bytes:
+        self.failed: str = failure.name if failure.refused is None else failure.refused.__name__
         self.problem: Problem | None = problem_of(failure, self.name)
         return self.problem.body
 
     def failure_in_short(self, name: str) -> bytes:
+        self.failed = name
         self.problem = Problem.of(500, name, "")
         return self.problem.body
 
@@ -146,12 +155,20 @@ class HttpInvocation(_Seen, eq=False):
 
     def send_item(self, data: bytes) -> None:
         self.reply.put(data)
+        if self.observer is not None:
+            self.observer.sent(len(data))
 
     def answer(self, data: bytes, flush: bool = True) -> None:
+        gone = self.reply.closed
         self.reply.put(data, last=True)
+        if self.observer is not None:
+            self.observer.ended(self, gone, len(data))
 
     def gone(self) -> None:
+        gone = self.reply.closed
         self.reply.put(b"", last=True)
+        if self.observer is not None:
+            self.observer.ended(self, gone, 0)
 
     def flush_soon(self) -> None: ...
 
@@ -161,7 +178,7 @@ class HttpInvocation(_Seen, eq=False):
         reply = Reply(self.reply.timeout)
         reply.until = inf
         given = {name: getattr(self, name) for name in HttpInvocation.__struct_fields__}
-        return KeyedInvocation(**{**given, "reply": reply}, end=end)
+        return KeyedInvocation(**{**given, "reply": reply, "observer": None}, end=end)
 
     @property
     def kept_as(self) -> str:
@@ -173,6 +190,7 @@ class HttpInvocation(_Seen, eq=False):
             self.kind = kind
         else:
             self.problem = Problem(status, body, headers)
+            self.failed = str(decode(body)["title"])
         self.answer(body)
 
     # Waiting

@@ -17,6 +17,7 @@ from zerorpc.described import Service, read_answer
 from zerorpc.doors.http.access import Access
 from zerorpc.doors.http.asgi_messages import Receive, Request, Send
 from zerorpc.doors.http.invocation import JSON, Caller, HttpInvocation
+from zerorpc.doors.http.observer import Observer
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import TIMEOUT_HEADER, Answered, body_of, metadata_of, timeout_of
 from zerorpc.doors.http.responses import EVENTS, send_whole
@@ -44,11 +45,19 @@ class McpDoor:
     knows who calls (``caller``) and how an invocation is ``run``.
     """
 
-    def __init__(self, registry: Registry, limits: Limits, caller: Callable[[str], Caller], run: _Run) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        limits: Limits,
+        caller: Callable[[str], Caller],
+        run: _Run,
+        noted: Observer | None,
+    ) -> None:
         self._registry = registry
         self._limits = limits
         self._caller = caller
         self._run = run
+        self._noted = noted
         self._running: dict[tuple[str, Id], Reply] = {}  # what a legacy client can cancel
 
     @functools.cached_property
@@ -94,6 +103,7 @@ class McpDoor:
             kwargs=kwargs,
             size=size,
             rights=access.rights,
+            observer=self._noted,
             call=call,
         )
         report_progress(invocation, asyncio.get_running_loop())

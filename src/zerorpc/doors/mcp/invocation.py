@@ -48,10 +48,11 @@ class McpInvocation(_Called, eq=False):
         return self.call.collected()
 
     def failure(self, failure: Failure) -> bytes:
-        name = failure.name if failure.refused is None else failure.refused.__name__
-        return self.call.failed(name, failure.message)
+        self.failed: str = failure.name if failure.refused is None else failure.refused.__name__
+        return self.call.failed(self.failed, failure.message)
 
     def failure_in_short(self, name: str) -> bytes:
+        self.failed = name
         return self.call.failed(name, "")
 
     def revoke(self) -> None:
