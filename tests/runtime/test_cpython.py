@@ -24,7 +24,7 @@ SOURCE = Path(cpython.__file__).parents[1]
 KNOWN = {"_asdict", "_exit", "_fields", "_make"}
 KNOWN |= {"_sodium"}  # of PyNaCl, whose public functions stand in for it where it is missing
 KNOWN |= {"_actions"}  # of argparse's parser: argcomplete goes through them, too, and there is no public list
-KNOWN |= {f"_zerorpc_{mark}" for mark in ("idempotent", "on_loop", "process", "takes_stream")}
+KNOWN |= {f"_zerorpc_{mark}" for mark in ("idempotent", "on_loop", "process", "safe", "takes_stream", "tool")}
 
 # Loops and tasks
 

@@ -97,7 +97,7 @@ class ToolCall:
             return list(self._blocks), None
         return [_text(data.decode())], data
 
-    def _answer(self, content: list[dict[str, Any]], data: bytes | None = None) -> bytes:
+    def _answer(self, content: list[dict[str, object]], data: bytes | None = None) -> bytes:
         told: dict[str, object] = {"content": content, "isError": False}
         if data is not None:
             wrapped = self.tool.wrapped or not data.startswith(b"{")

@@ -44,7 +44,7 @@ class Tool(NamedTuple):
             told["annotations"] = hints
         return cls(method, told, wrapped)
 
-    def placed(self, named: Mapping[str, Any], texts: bool = False) -> tuple[list[Any], dict[str, Any]]:
+    def placed(self, named: Mapping[str, object], texts: bool = False) -> tuple[list[Any], dict[str, Any]]:
         """Arguments by name as those by position, as far as there is no gap, and those by keyword.
 
         So a server that knows no keywords can be called too. With ``texts``, what is base64 in JSON becomes octets.
@@ -63,10 +63,9 @@ class Tool(NamedTuple):
                 continue
             if name not in left:
                 gap = True
-            elif parameter.kind is Kind.VAR_POSITIONAL and isinstance(left[name], list):
-                placed += left.pop(name)
             else:
-                placed.append(left.pop(name))
+                value = left.pop(name)
+                placed += value if parameter.kind is Kind.VAR_POSITIONAL and isinstance(value, list) else [value]
         return placed, left
 
 

@@ -26,7 +26,7 @@ class Health:
     thread. Callers are told what it came to, and the log the whole error: what it says may be nobody else's business.
     """
 
-    def __init__(self, check: Callable[[], Any] | None) -> None:
+    def __init__(self, check: Callable[[], object] | None) -> None:
         self._check = check
         self._asking: asyncio.Task[str] | None = None
         self._side = SideThread("zerorpc-ready")
@@ -50,7 +50,7 @@ class Health:
         self._log(why)
         return why
 
-    async def _ask(self, check: Callable[[], Any]) -> str:
+    async def _ask(self, check: Callable[[], object]) -> str:
         try:
             answer = check() if _is_coroutine_function(check) else await self._on_thread(check)
             if inspect.isawaitable(answer):
@@ -65,7 +65,7 @@ class Health:
                 logger.error("the check whether this server is ready raised %s", name_of(error), raised=error)
             return f"its check raised {name_of(error)}"
 
-    def _on_thread(self, check: Callable[[], Any]) -> asyncio.Future[Any]:
+    def _on_thread(self, check: Callable[[], object]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         answered = loop.create_future()
 
@@ -104,7 +104,7 @@ def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], value: o
         settle(value)
 
 
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+def _is_coroutine_function(function: Callable[..., object]) -> bool:
     """Also of an object that is called."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - its function is wanted

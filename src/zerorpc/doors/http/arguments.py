@@ -37,7 +37,7 @@ class ByPosition(NamedTuple):
         return cls([each.name for each in parameters if each.kind <= last], rest)
 
 
-def arguments_of(body: bytes, placing: ByPosition | None, more: dict[str, Any]) -> Given:
+def arguments_of(body: bytes, placing: ByPosition | None, more: dict[str, object]) -> Given:
     """Those by position and those by keyword: a body has a map by name, or a list by position; or nothing is in it.
 
     ``more`` are further ones, by name; ``placing`` is the method's, None if there is no method. Raises
@@ -59,7 +59,7 @@ def arguments_of(body: bytes, placing: ByPosition | None, more: dict[str, Any]) 
     raise NotArgumentsError('arguments are a map, {"x": 1}, or a list, [1]')
 
 
-def _placed(placing: ByPosition, named: dict[str, Any]) -> Given:
+def _placed(placing: ByPosition, named: dict[str, object]) -> Given:
     """With those that Python takes by position only in their places, up to the first gap: it says what is missing.
 
     The schema, which all callers see, has a name for each.

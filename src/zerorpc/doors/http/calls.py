@@ -124,7 +124,7 @@ class Calls:
         )
         invocation.args, invocation.kwargs = self._given(first, method, {parameter: items})
 
-    def _given(self, body: bytes, method: Method | None, more: dict[str, Any]) -> Given:
+    def _given(self, body: bytes, method: Method | None, more: dict[str, object]) -> Given:
         placing = None if method is None else self._placing_of(method)
         try:
             return arguments_of(body, placing, more)

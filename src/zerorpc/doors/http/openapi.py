@@ -115,7 +115,7 @@ class _Schemas:
         self.found: dict[str, Any] = {}
         self._names: dict[str, str] = {}  # by the definition, and all beside it
 
-    def renaming(self, definitions: dict[str, Any]) -> Callable[[Any], Any]:
+    def renaming(self, definitions: dict[str, object]) -> Callable[[Any], Any]:
         """Add these. What is returned makes the references of a schema lead to where they are."""
         whole = json.dumps(definitions, sort_keys=True, default=repr)
         names = {name: self._name(name, f"{name} of {whole}") for name in definitions}
