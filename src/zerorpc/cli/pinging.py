@@ -230,8 +230,9 @@ def understood(command: str, parser: Parser, argv: Sequence[str], own: argparse.
 
 def _add_flags_of(command: Parser, parser: argparse.ArgumentParser) -> None:
     """For the shell's completion, which knows one parser only."""
+    known = {option for action in parser._actions for option in action.option_strings}
     for action in command._actions:
-        if not parser._option_string_actions.keys() & set(action.option_strings):  # such as --help, or doctor's --json
+        if known.isdisjoint(action.option_strings):  # unlike --help, or doctor's --json
             parser.add_argument(*action.option_strings, metavar=action.metavar, help=action.help)
 
 
