@@ -49,7 +49,7 @@ def test_a_call(token: object, known: object) -> None:
     assert step("tools/call", name="add").arguments == {}
 
 
-@pytest.mark.parametrize(("request_id", "is_one"), [(3, True), ("x", True), (None, False), ([], False)])
+@pytest.mark.parametrize(("request_id", "is_one"), [(3, True), ("x", True), (None, False), ([], False), (True, False)])
 def test_cancellation(request_id: object, is_one: bool) -> None:
     message = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": request_id}}
     found = respond(json.dumps(message).encode(), TOOLS)

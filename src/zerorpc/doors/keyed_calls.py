@@ -88,7 +88,11 @@ class KeyedCalls:
         elif self.id is None:
             _refuse(invocation, "this server has several processes: keys hold across them with Server(answers=path)")
         else:
-            said = digest_of(invocation.args, invocation.kwargs) if digest is None else digest()
+            try:
+                said = digest_of(invocation.args, invocation.kwargs) if digest is None else digest()
+            except RecursionError:
+                _refuse(invocation, "its arguments are nested too deeply to be kept with an idempotency key")
+                return
             self._use((invocation.kept_as, _own(key, invocation.identity)), said, invocation)
 
     def _use(self, key: Key, digest: bytes, invocation: Invocation) -> None:

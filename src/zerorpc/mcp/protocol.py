@@ -76,8 +76,8 @@ def version_of(message: Message) -> str | None:
 def _step(message: Message, tools: Tools) -> Step:
     if message.id is None:
         request = message.params.get("requestId")
-        cancels = message.method == "notifications/cancelled" and isinstance(request, (str, int))
-        return Cancel(request) if cancels and request is not None else None
+        is_id = isinstance(request, (str, int)) and not isinstance(request, bool)
+        return Cancel(request) if is_id and message.method == "notifications/cancelled" else None  # type: ignore[arg-type]
     modern = version_of(message) is not None
     if message.method == CALL:
         return _called(message, message.id, tools, modern)

@@ -131,7 +131,7 @@ class HttpEndpoints:
             from zerorpc.server.http_serving import HttpServing  # with uvicorn
 
             tls = None if bound.tls is None else bound.tls.renewing_context()
-            self._serving[bound] = HttpServing(self.door, bound.socket, tls, self._settings.grace)
+            self._serving[bound] = HttpServing(self.door, bound.socket, tls)
 
     def _leave(self, bound: _Bound) -> None:
         serving = self._serving.get(bound)
@@ -148,6 +148,7 @@ class HttpEndpoints:
 
     async def aclose(self) -> None:
         """Until all connections have ended."""
+        self.door.end()
         for serving in self._serving.values():
             await serving.ended()
 

@@ -8,23 +8,25 @@ import functools
 import socket
 import ssl
 from collections.abc import Iterator
-from math import ceil
 
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from zerorpc.doors.http.asgi_messages import Connection
 from zerorpc.doors.http.door import HttpDoor
+from zerorpc.transport.sockets import has_peer_ended
 from zerorpc.transport.tls import certificate_of
 
 __all__ = ["HttpServing"]
 
-_AFTER_GRACE = 1  # s that connections get to end, when what runs has had its grace
+_LAST_ANSWERS = 1.0  # s in which clients have to read them, when what runs has had its grace
+_HEAD_MAX = 64 * 1024  # octets, as h11's; browsers send 8 KiB at most, and Apache takes no more
 
 
 class HttpServing:
     """The door behind one socket, from now on. On the running loop, which is the server's."""
 
-    def __init__(self, door: HttpDoor, sock: socket.socket, tls: ssl.SSLContext | None, grace: float) -> None:
+    def __init__(self, door: HttpDoor, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         config = uvicorn.Config(
             door,
             http=_protocol(door),
@@ -34,7 +36,6 @@ class HttpServing:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=ceil(grace) + _AFTER_GRACE,
         )
         config.load()
         config.ssl = tls
@@ -46,12 +47,17 @@ class HttpServing:
         return len(self._server.server_state.connections)
 
     def leave(self) -> None:
-        """Accept no more."""
+        """Accept no more; what runs is answered."""
         self._server.should_exit = True
 
     async def ended(self) -> None:
-        """Until all connections have ended."""
-        await asyncio.wait([self._task])
+        """Until all connections have ended. Those whose clients don't read are cut off."""
+        await asyncio.wait([self._task], timeout=_LAST_ANSWERS)
+        if not self._task.done():
+            self._server.force_exit = True
+            for connection in list(self._server.server_state.connections):
+                connection.transport.abort()
+            await asyncio.wait([self._task])
 
 
 class _Server(uvicorn.Server):
@@ -61,13 +67,41 @@ class _Server(uvicorn.Server):
 
 
 def _protocol(door: HttpDoor) -> type[asyncio.Protocol]:
-    """One that tells the door which certificate its client has shown: ASGI has no word for that."""
+    """One that tells the door what ASGI has no word for, and bounds what a request may begin with."""
 
     class Protocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc] # h11's, or httptools'
+        told: Connection
+        head: int = 0  # octets of the request line and headers so far
+
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             tls = transport.get_extra_info("ssl_object")
-            if tls is not None:
-                self.app = functools.partial(door, verified=True, certificate=certificate_of(tls))
+            certificate = None if tls is None else certificate_of(tls)
+            has_ended = functools.partial(has_peer_ended, transport.get_extra_info("socket"))
+            self.told = Connection(tls is not None, certificate, is_told=True, has_ended=has_ended)
+            self.app = functools.partial(door, connection=self.told)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self.told.lost()  # uvicorn tells the newest request alone, and one that asks
+
+        # httptools calls these. It has no limit of its own; h11 has the same.
+
+        def on_message_begin(self) -> None:
+            self.head = 0
+            super().on_message_begin()
+
+        def on_url(self, url: bytes) -> None:
+            self._count(len(url))
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self._count(len(name) + len(value) + 4)
+            super().on_header(name, value)
+
+        def _count(self, octets: int) -> None:
+            self.head += octets
+            if self.head > _HEAD_MAX:
+                raise ValueError("the headers are too long")  # which httptools makes an invalid request of
 
     return Protocol

@@ -107,3 +107,28 @@ def test_no_origins_are_named_usually() -> None:
         assert told.status_code == 403
     with pytest.raises(TypeError, match="origins has to be origins of web pages"):
         zerorpc.Server(Service(), origins=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/openapi.json", 403), ("/call/look", 403), ("/livez", 200), ("/readyz", 200), ("/metrics", 200)],
+)
+def test_a_get_may_come_from_a_page_that_says_nothing(path: str, status: int) -> None:
+    """Browsers tell neither origin nor Sec-Fetch-Site there (DNS rebinding)."""
+
+    class Safe:
+        @zerorpc.safe
+        def look(self) -> str:
+            return "secret"
+
+    with http_to(Safe(), metrics=True) as http:
+        assert http.get(path, headers={"host": "evil.example:80"}).status_code == status
+        assert http.get(path).status_code == 200
+    with http_to(Safe(), metrics=True, origins="http://robot.lan:8080") as http:
+        assert http.get(path, headers={"host": "robot.lan:8080"}).status_code == 200
+
+
+def test_what_is_no_origin_matches_no_pattern() -> None:
+    with http_to(Service(), origins="https://*.example.org") as http:
+        for odd in ("https://evil.com/.example.org", "https://evil.com?.example.org", "https://a@b.example.org"):
+            assert http.post("/call/add", json=[1], headers={"origin": odd}).status_code == 403

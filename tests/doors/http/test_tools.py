@@ -32,11 +32,11 @@ def endpoint() -> Iterator[str]:
         yield program.line()
 
 
-def test_schemathesis(endpoint: str) -> None:
+def test_schemathesis(endpoint: str, tmp_path: Path) -> None:
     """The server keeps what it promises, whatever it is asked."""
     command = [Path(sys.executable).with_name("schemathesis"), "run", f"{endpoint}/openapi.json", "--seed", "1"]
     options = ["--checks", ",".join(CHECKS), "--max-examples", "20", "--no-color", "--phases", "coverage,fuzzing"]
-    told = subprocess.run([*command, *options], capture_output=True, text=True, timeout=100, check=False)
+    told = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert told.returncode == 0, told.stdout[-5000:]
     assert "Tested: 15" in told.stdout
 

@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Callable
 
 from zerorpc.callers import Caller, Visitor
-from zerorpc.doors.http.asgi_messages import Request
+from zerorpc.doors.http.asgi_messages import Connection, Request
 from zerorpc.doors.http.requests import Answered
 from zerorpc.service.methods import Method
 from zerorpc.service.registry import Registry
@@ -26,8 +26,9 @@ class Access:
     ``rights`` are its caller's, None where nobody is asked. ``end`` is called when the caller is somebody else.
     """
 
-    def __init__(self, registry: Registry, rights: Rights | None) -> None:
+    def __init__(self, registry: Registry, rights: Rights | None, connection: Connection) -> None:
         self.rights: Rights | None = rights
+        self.connection: Connection = connection
         self.end: Callable[[], None] | None = None
         self._registry = registry
 
@@ -69,7 +70,7 @@ class Entrance:
         """What it may do; to be given to ``leave`` in the end. Raises Answered for a caller that nobody knows."""
         asked = self._authentication
         if asked is None:
-            return Access(self._registry, None)
+            return Access(self._registry, None, request.connection)
         caller = _caller_of(request)
         try:
             async with asyncio.timeout(_ANSWER_MAX):
@@ -82,7 +83,7 @@ class Entrance:
             shows = (b"www-authenticate", b'Basic realm="%s", charset="UTF-8"' % realm)
             why = "this server doesn't know you"
             raise Answered(401, "Unauthorized", why, shows, (b"www-authenticate", b"Bearer"))
-        access = Access(self._registry, Rights(self._rules, identity))
+        access = Access(self._registry, Rights(self._rules, identity), request.connection)
         asked.let_in(access, caller, identity, access.revoke)
         return access
 
@@ -105,4 +106,4 @@ def _caller_of(request: Request) -> Caller:
             raise Answered(400, "WrongCredentials", "Basic is followed by user:password in base64, of UTF-8")
     elif scheme.lower() == "bearer":
         token = shown.strip()
-    return Caller(request.endpoint, request.peer, None, request.certificate, None, user, password, token)
+    return Caller(request.endpoint, request.peer, None, request.connection.certificate, None, user, password, token)

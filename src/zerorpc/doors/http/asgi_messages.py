@@ -14,6 +14,34 @@ Receive: TypeAlias = "Callable[[], Awaitable[Message]]"
 Send: TypeAlias = "Callable[[Message], Awaitable[None]]"
 
 
+class Connection:
+    """What is known of a request's connection. ASGI has no word for it, so that only our own server tells.
+
+    ``verified``: by our own TLS, where a browser has made sure that the server is whom it looks for; ``certificate`` is
+    what the caller has shown there. ``is_told``: ``lost`` is called when the connection is lost, and calls those in
+    ``open``. ``has_ended`` tells whether the caller has ended it, which nobody notices while nobody reads.
+    """
+
+    __slots__ = ("certificate", "has_ended", "is_told", "open", "verified")
+
+    def __init__(
+        self,
+        verified: bool = False,
+        certificate: Certificate | None = None,
+        is_told: bool = False,
+        has_ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.has_ended: Callable[[], bool] = has_ended
+        self.verified: bool = verified
+        self.certificate: Certificate | None = certificate
+        self.is_told: bool = is_told
+        self.open: set[Callable[[], None]] = set()
+
+    def lost(self) -> None:
+        for each in list(self.open):
+            each()
+
+
 class Request(NamedTuple):
     """One request without its body. ``path`` is below where the application is mounted; the names of ``headers`` are in
     lower case.
@@ -23,11 +51,10 @@ class Request(NamedTuple):
     path: str
     headers: Mapping[str, str]
     scope: Message
-    verified: bool  # by our own TLS: a browser has made sure that the server is whom it looks for
-    certificate: Certificate | None  # of the caller, by TLS
+    connection: Connection
 
     @classmethod
-    def of(cls, scope: Message, verified: bool, certificate: Certificate | None) -> Request:
+    def of(cls, scope: Message, connection: Connection) -> Request:
         """Of the scope of a connection. Raises ValueError for one that is no HTTP."""
         if scope["type"] != "http":
             raise ValueError(f"zerorpc answers HTTP here, and no {scope['type']}")
@@ -36,7 +63,7 @@ class Request(NamedTuple):
             path = path.removeprefix(str(root))
         assert isinstance(told, Iterable)
         headers = {str(name, "latin-1").lower(): str(value, "latin-1") for name, value in told}
-        return cls(str(scope["method"]), path, headers, scope, verified, certificate)
+        return cls(str(scope["method"]), path, headers, scope, connection)
 
     @property
     def is_look(self) -> bool:

@@ -6,7 +6,7 @@ import functools
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from zerorpc.doors.http.access import Access
 from zerorpc.doors.http.arguments import ByPosition, Given, NotArgumentsError, arguments_of
@@ -24,6 +24,8 @@ from zerorpc.service.runners import Runners
 from zerorpc.service.stream_parameters import ASYNC
 
 __all__ = ["Calls"]
+
+_WORDS_MAX = 1000  # in a query; 60 KiB of them would take some time
 
 
 class Calls:
@@ -74,9 +76,11 @@ class Calls:
 
     def _read_query(self, invocation: HttpInvocation, request: Request) -> None:
         """Arguments are words there, as on the command line. One that is there several times is a list of them."""
-        words: dict[str, Any] = {}
-        for name, word in parse_qsl(request.query, keep_blank_values=True):
-            words[name] = [*words[name], word] if isinstance(words.get(name), list) else _both(words.get(name), word)
+        try:
+            found = parse_qs(request.query, keep_blank_values=True, max_num_fields=_WORDS_MAX)
+        except ValueError:
+            raise Answered(400, "WrongArguments", f"a query has {_WORDS_MAX} words at most") from None
+        words: dict[str, Any] = {name: given[0] if len(given) == 1 else given for name, given in found.items()}
         method = invocation.method
         rest = None if method is None else self._placing_of(method).rest
         if rest is not None and isinstance(words.get(rest), str):
@@ -136,10 +140,6 @@ class Calls:
         if placing is None:
             placing = self._placing[method] = ByPosition.of(method)
         return placing
-
-
-def _both(before: str | None, word: str) -> str | list[str]:
-    return word if before is None else [before, word]
 
 
 def _parameter(method: Method) -> str:

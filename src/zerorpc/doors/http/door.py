@@ -11,9 +11,8 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from zerorpc.callers import Certificate
 from zerorpc.doors.http.access import Access, Entrance
-from zerorpc.doors.http.asgi_messages import Message, Receive, Request, Send
+from zerorpc.doors.http.asgi_messages import Connection, Message, Receive, Request, Send
 from zerorpc.doors.http.calls import Calls
 from zerorpc.doors.http.invocation import JSON, HttpInvocation
 from zerorpc.doors.http.json_values import encode
@@ -24,6 +23,7 @@ from zerorpc.doors.http.pages import Observed, metrics, state
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import TEXT, Answered
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
+from zerorpc.doors.http.upload import Body
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.mcp.door import PATH, McpDoor
 from zerorpc.service.idempotency import digest_of
@@ -66,6 +66,8 @@ class HttpDoor:
         settings = service.settings
         noted = observer(settings.log_calls, service.observation.tally("http"))
         self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, noted)
+        self._open: dict[asyncio.Task[None], HttpInvocation | None] = {}  # what is being answered; None: not read yet
+        self._ended = False
         self._mcp = McpDoor(service.registry, settings.limits, self._calls.caller, self._run, noted)
 
     async def __call__(
@@ -73,11 +75,10 @@ class HttpDoor:
         scope: Message,
         receive: Receive,
         send: Send,
-        verified: bool = False,
-        certificate: Certificate | None = None,
+        connection: Connection | None = None,
     ) -> None:
-        """One request, as ASGI has it. ``verified``: it came by TLS of ours, with that ``certificate`` of a caller."""
-        request = Request.of(scope, verified, certificate)
+        """One request, as ASGI has it. ``connection`` is what a server of ours knows besides."""
+        request = Request.of(scope, connection or Connection())
         try:
             send = with_headers(send, self._origins.check(request))
             if (told := preflight(request)) is not None:
@@ -90,6 +91,29 @@ class HttpDoor:
             await send_problem(send, answer.problem)
 
     async def _let_in(self, request: Request, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = None
+        try:
+            await self._answer(request, receive, send)
+        except asyncio.CancelledError:
+            if not self._ended:
+                raise
+            task.uncancel()
+            raise _stopping() from None
+        finally:
+            del self._open[task]
+
+    def end(self) -> None:
+        """The server has stopped: what is still open is answered now. What runs has had its grace."""
+        self._ended = True
+        for task, invocation in list(self._open.items()):
+            if invocation is None:
+                task.cancel()  # it waits for the rest of a request
+            else:
+                invocation.cut_off(503, "ServerStopping", "the server has stopped", (b"retry-after", b"1"))
+
+    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         access = await self._entrance.enter(request)
         try:
             if request.is_look and request.path == "/openapi.json":
@@ -114,22 +138,28 @@ class HttpDoor:
         access.end = invocation.revoke
         reply, body = invocation.reply, invocation.body
         watching = None
+        task = asyncio.current_task()
+        if task in self._open:
+            self._open[task] = invocation
+        leave = functools.partial(_leave, reply, body)
+        access.connection.open.add(leave)
         try:
             if access.rights is not None and access.rights.revoked:  # while its body came
                 invocation.revoke()
             else:
                 self._submit(invocation)
                 await asyncio.sleep(0)  # a method on the loop that waits for nothing has been answered then
-            if body is not None or not reply.ended:
-                watching = asyncio.create_task(_until_gone(receive, reply) if body is None else body.pump(reply.close))
+            if body is not None:
+                watching = asyncio.create_task(body.pump(reply.close, access.connection.has_ended))
+            elif not (reply.ended or access.connection.is_told):
+                watching = asyncio.create_task(_until_gone(receive, reply))
             await sending()
         finally:
             if watching is not None:
                 watching.cancel()
             invocation.sender.open -= 1
-            reply.close()
-            if body is not None:
-                body.leave()
+            access.connection.open.discard(leave)
+            leave()
 
     def _submit(self, invocation: HttpInvocation) -> None:
         method, args, key = invocation.method, invocation.args, invocation.key
@@ -147,6 +177,17 @@ class HttpDoor:
             runners.loop.call_soon(runners.submit, invocation)
         else:
             runners.loop.call_soon(keyed.let_in, invocation, key, said)
+
+
+def _leave(reply: Reply, body: Body | None) -> None:
+    """Nobody waits for the answer any more."""
+    reply.close()
+    if body is not None:
+        body.leave()
+
+
+def _stopping() -> Answered:
+    return Answered(503, "ServerStopping", "the server stops", (b"retry-after", b"1"))
 
 
 async def _until_gone(receive: Receive, reply: Reply) -> None:

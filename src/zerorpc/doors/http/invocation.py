@@ -126,7 +126,11 @@ class HttpInvocation(_Seen, eq=False):
 
     def revoke(self) -> None:
         """The caller is somebody else now: its method is cancelled, and what would have been its result is an error."""
-        self.problem = Problem.of(401, "Unauthorized", "this server no longer knows you", method=self.name, ran=None)
+        self.cut_off(401, "Unauthorized", "this server no longer knows you")
+
+    def cut_off(self, status: int, title: str, why: str, *headers: tuple[bytes, bytes]) -> None:
+        """End it now, with an error: its method is cancelled, if it can be."""
+        self.problem = Problem.of(status, title, why, *headers, method=self.name, ran=None)
         self.reply.cut_off(self.problem.body)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from zerorpc.doors.http.asgi_messages import Message, Request, Send
@@ -12,6 +13,8 @@ from zerorpc.doors.http.requests import Answered
 __all__ = ["Origins", "preflight", "with_headers"]
 
 _REMEMBERED = b"600"  # s that a browser need not ask again; Chromium takes no more than two hours
+_FOR_ALL = ("/livez", "/readyz", "/metrics")  # by whatever name: probes and Prometheus come by those of a cluster
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
@@ -40,14 +43,19 @@ class Origins:
         site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
         if origin is None and site in ("cross-site", "same-site") and mode != "navigate":  # a picture, or a script
             raise Answered(403, "OtherOrigin", "pages of other origins may not call")
-        from_page = origin is not None or "sec-fetch-site" in headers
-        if from_page and not (request.verified or _is_own_host(host)):
-            why = f"pages of {host} may not call: use an address, localhost, or https://; or name it in origins="
+        # A browser that GETs from a page without TLS says nothing of where that comes from.
+        may_be_page = origin is not None or "sec-fetch-site" in headers or request.is_look
+        if may_be_page and not (request.connection.verified or request.path in _FOR_ALL or self._is_own(host)):
+            why = f"{host} may be anybody's: use an address, localhost, or https://; or name http://{host} in origins="
             raise Answered(403, "OtherHost", why)
         return ()
 
     def _named(self, origin: str) -> bool:
-        return any(fnmatch.fnmatchcase(origin, pattern) for pattern in self._patterns)
+        is_origin = _ORIGIN.fullmatch(origin) is not None
+        return is_origin and any(fnmatch.fnmatchcase(origin, pattern) for pattern in self._patterns)
+
+    def _is_own(self, host: str) -> bool:
+        return _is_own_host(host) or self._named(f"http://{host}") or self._named(f"https://{host}")
 
 
 def preflight(request: Request) -> Headers | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 from collections import deque
@@ -17,6 +18,7 @@ from zerorpc.service.stream_parameters import Items
 __all__ = ["Body", "LoopLines", "ThreadLines", "TooLongError"]
 
 _AHEAD = 256 * 1024  # octets that wait for the method to read; uvicorn asks for no more of the client meanwhile
+_LOOK_EVERY = 1.0  # s between looks whether the client is there, while nobody takes its lines
 _End: TypeAlias = "Exception | None"
 
 
@@ -54,18 +56,30 @@ class Body:
         assert self.end is not None
         raise self.end
 
-    async def pump(self, gone: Callable[[], None]) -> None:
-        """Take what comes, as fast as the lines are taken, and then notice when the client is ``gone``."""
+    async def pump(self, gone: Callable[[], None], has_ended: Callable[[], bool]) -> None:
+        """Take what comes, as fast as the lines are taken, and notice when the client is ``gone``.
+
+        ``has_ended`` tells whether it is, while its lines wait here and nobody reads on.
+        """
         while not self._whole and self.end is None:
-            while self._waiting > _AHEAD:
-                self._room.clear()
-                if self._waiting > _AHEAD:  # still: another thread may have taken some just now
-                    await self._room.wait()
-            await self._read()
+            while self._waiting > _AHEAD and self.end is None:
+                await self._have_room()
+                if self._waiting > _AHEAD and has_ended():
+                    self.leave()
+            if self.end is None:
+                await self._read()
         while not isinstance(self.end, Cancelled) and (await self._receive())["type"] != "http.disconnect":
             pass
         self.leave()
         gone()
+
+    async def _have_room(self) -> None:
+        """Until lines were taken, or it is time to look whether the client is there."""
+        self._room.clear()
+        if self._waiting > _AHEAD:  # still: another thread may have taken some just now
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await self._room.wait()
 
     async def _read(self) -> None:
         message = await self._receive()

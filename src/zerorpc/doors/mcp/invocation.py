@@ -55,8 +55,8 @@ class McpInvocation(_Called, eq=False):
         self.failed = name
         return self.call.failed(name, "")
 
-    def revoke(self) -> None:
-        self.reply.cut_off(self.call.failed("Unauthorized", "this server no longer knows you"))
+    def cut_off(self, status: int, title: str, why: str, *headers: tuple[bytes, bytes]) -> None:
+        self.reply.cut_off(self.call.failed(title, why))
 
     # The way back
 
