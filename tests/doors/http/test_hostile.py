@@ -108,6 +108,26 @@ def test_by_one_that_has_asked_for_more_already(service: Service, method: str) -
         assert service.ended.wait(PATIENCE)
 
 
+def test_by_one_that_is_gone_before_it_is_known_who_it_was(service: Service) -> None:
+    asked, go = threading.Event(), threading.Event()
+
+    def authenticator(caller: zerorpc.Caller) -> str:
+        asked.set()
+        assert go.wait(PATIENCE)
+        return "alice"
+
+    with serving(service, bind=HTTP, authenticator=authenticator) as server:
+        with connected(server) as sock:
+            sock.sendall(post("ever"))
+            assert asked.wait(PATIENCE)
+        serving_http = next(iter(server._core.http_endpoints()._serving.values()))
+        eventually(lambda: not serving_http.connections)
+        go.set()
+        eventually(lambda: not server._core.http_endpoints().door._open)
+        assert not service.began.is_set() or service.ended.wait(PATIENCE)
+        eventually(lambda: server._core.running.running == 0)
+
+
 def test_requests_at_once_are_answered_in_order(service: Service) -> None:
     with serving(service, bind=HTTP) as server, connected(server) as sock, sock.makefile("rb") as reader:
         sock.sendall(b"".join(post("echo", b"[%d]" % n) for n in range(5)))

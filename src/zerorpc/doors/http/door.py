@@ -102,7 +102,7 @@ class HttpDoor:
             task.uncancel()
             raise _stopping() from None
         finally:
-            del self._open[task]
+            self._open.pop(task, None)
 
     def end(self) -> None:
         """The server has stopped: what is still open is answered now. What runs has had its grace."""
@@ -142,7 +142,7 @@ class HttpDoor:
         if task in self._open:
             self._open[task] = invocation
         leave = functools.partial(_leave, reply, body)
-        access.connection.open.add(leave)
+        access.connection.open.add(leave)  # nobody has waited since its body was there: it isn't lost yet
         try:
             if access.rights is not None and access.rights.revoked:  # while its body came
                 invocation.revoke()
