@@ -38,6 +38,7 @@ LONGEST = [
     "tests/cli/test_programs.py",
     "tests/runtime/test_signals.py",
     "tests/test_readme.py",
+    "tests/test_site.py",
     "tests/server/test_server.py",
     "tests/server/test_supervisor.py",
     "tests/transport/test_blocking.py",
@@ -75,6 +76,7 @@ UNMEASURED = (
     "tests/service/test_process_pool.py",
     "tests/test_grpc_cases.py",
     "tests/test_readme.py",
+    "tests/test_site.py",
     "tests/transport/test_blocking_nested.py",
 )
 
