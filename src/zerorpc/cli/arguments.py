@@ -38,6 +38,8 @@ COMMANDS = (
     "trust",
 )
 
+WITH_TLS = ("tls+tcp://", "https://")  # what endpoints begin with whose connections have it
+
 ADD_COMPLETERS: list[
     Callable[[argparse.ArgumentParser], None]
 ] = []  # for the shell's completion; they import this file
@@ -288,9 +290,10 @@ def _check_tls(arguments: Arguments, addresses: Sequence[str]) -> None:
     """The same for the files of TLS."""
     files = {"--tls-cert": arguments.tls_cert, "--tls-key": arguments.tls_key, "--tls-ca": arguments.tls_ca}
     given_files = [flag for flag, file in files.items() if file]
-    if given_files and addresses and not any(address.startswith("tls+tcp://") for address in addresses):
+    if given_files and addresses and not any(address.startswith(WITH_TLS) for address in addresses):
         problem = f"{given_files[0]} does nothing at {addresses[0]}, which is in clear"
-        raise UsageError(problem, "write tls+tcp:// in place of tcp://")
+        remedy = "https:// in place of http://" if addresses[0].startswith("http:") else "tls+tcp:// in place of tcp://"
+        raise UsageError(problem, f"write {remedy}")
 
 
 def _how_to_start(server: bool) -> str:

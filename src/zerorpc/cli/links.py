@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from zerorpc.cli.arguments import WITH_TLS
 from zerorpc.cli.printing import note
 from zerorpc.cli.trusted import curve_for
 from zerorpc.cli.usage import UsageError, program_name
@@ -65,11 +66,11 @@ def _bind(socket: Linkable, endpoint: str, arguments: Arguments) -> list[str]:
 
 def _port_is_chosen(endpoint: str) -> bool:
     """Whether the system chooses the port, so that the endpoint as typed tells nobody where to connect."""
-    return endpoint.startswith(("tcp://", "tls+tcp://", "http://")) and endpoint.endswith((":0", ":*"))
+    return endpoint.startswith(("tcp://", "http://", *WITH_TLS)) and endpoint.endswith((":0", ":*"))
 
 
 def _asks_who(endpoint: str, arguments: Arguments) -> bool:
     """Whether peers have to prove there who they are: by a certificate, or as the file of rights has it."""
     if arguments.server and (arguments.rights is not None or arguments.allow_keys is not None):
         return True
-    return endpoint.startswith("tls+tcp://") and arguments.tls_ca is not None
+    return endpoint.startswith(WITH_TLS) and arguments.tls_ca is not None

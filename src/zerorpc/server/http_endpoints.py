@@ -174,7 +174,8 @@ def _check_in_clear(endpoint: str, plain: Plain | None) -> None:
 
 def check_keyless(settings: ServerSettings, where: str) -> None:
     """Nobody is let in unasked where others have to show a key. Raises ValueError."""
-    if isinstance(settings.authenticator, AllowedKeys) or (settings.curve is not None and not settings.authenticator):
+    asked = settings.authenticator
+    if isinstance(asked, AllowedKeys) or (asked is None and settings.curve is not None):
         raise ValueError(f"callers of this server show keys, by CURVE, which {where} can't ask for")
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 from zerorpc.logs import Logger, is_ctrl_c
+from zerorpc.runtime.program_functions import is_coroutine_function, on_thread
 from zerorpc.runtime.side_thread import SideThread
 from zerorpc.shown import name_of
 
@@ -45,14 +44,14 @@ class Health:
             why = asking.result()
         else:
             why = f"its check has not answered in {_LONGEST:g} s"
-            if _is_coroutine_function(self._check):
+            if is_coroutine_function(self._check):
                 asking.cancel()
         self._log(why)
         return why
 
     async def _ask(self, check: Callable[[], object]) -> str:
         try:
-            answer = check() if _is_coroutine_function(check) else await self._on_thread(check)
+            answer = check() if is_coroutine_function(check) else await on_thread(self._side.post, check)[0]
             if inspect.isawaitable(answer):
                 answer = await answer
             return "" if answer is None or answer else "its check says no"
@@ -64,25 +63,6 @@ class Health:
             if not self._told:
                 logger.error("the check whether this server is ready raised %s", name_of(error), raised=error)
             return f"its check raised {name_of(error)}"
-
-    def _on_thread(self, check: Callable[[], object]) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
-        answered = loop.create_future()
-
-        def run() -> None:
-            try:
-                settle = functools.partial(_settle, answered, answered.set_result, check())
-            except BaseException as error:
-                stops = isinstance(error, StopIteration)  # which a future doesn't take
-                told = RuntimeError("it raised StopIteration") if stops else error
-                settle = functools.partial(_settle, answered, answered.set_exception, told)
-            try:
-                loop.call_soon_threadsafe(settle)
-            except RuntimeError:  # the loop is closed: nobody asks any more
-                return
-
-        self._side.post(run)
-        return answered
 
     def _log(self, why: str) -> None:
         """Once, when it changes: probes come every few seconds."""
@@ -97,15 +77,3 @@ class Health:
 
     def __repr__(self) -> str:
         return f"<Health {self._told or 'ready'}>"
-
-
-def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], value: object) -> None:
-    if not future.done():
-        settle(value)
-
-
-def _is_coroutine_function(function: Callable[..., object]) -> bool:
-    """Also of an object that is called."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - its function is wanted
-    )

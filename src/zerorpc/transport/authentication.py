@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from zerorpc.callers import Authenticator, Caller, Visitor, watching
 from zerorpc.logs import Logger, Sparing, is_ctrl_c
+from zerorpc.runtime.program_functions import drop, is_coroutine_function, on_thread
 from zerorpc.runtime.side_thread import SideThreads
 from zerorpc.shown import name_of
 
-__all__ = ["Authentication"]
+__all__ = ["ANSWER_MAX", "Authentication"]
 
 logger: Logger = Logger("zerorpc.server")
 
 _LOOK_EVERY = 1.0  # s between questions whether anything has changed
-_ANSWER_MAX = 30.0  # s for its answer; a handshake may take as long
+ANSWER_MAX = 30.0  # s for its answer; a handshake may take as long
 _UNKNOWN = object()
 _THREADS = 4  # for authenticators that are plain functions: strangers get no more of a server than that
 
@@ -104,7 +104,7 @@ class Authentication:
     async def _try(self, asking: Awaitable[Any], what: object, failing: object) -> Any:
         """What it answers. What an authenticator raises here changes nothing: it is asked again the next time."""
         try:
-            async with asyncio.timeout(_ANSWER_MAX):
+            async with asyncio.timeout(ANSWER_MAX):
                 return await asking
         except BaseException as error:
             if is_ctrl_c(error) or _is_cancelled():
@@ -122,38 +122,18 @@ class Authentication:
 
     async def _call(self, function: Callable[..., Any], *args: object) -> Any:
         """What a function of the program's returns: of a plain one on a thread, of a coroutine function here."""
-        if _is_coroutine_function(function):
+        if is_coroutine_function(function):
             return await function(*args)
         await self._free.acquire()
-        answered = self._on_thread(function, *args)
+        answered, free = on_thread(self._threads.post, function, *args)
+        free.add_done_callback(lambda _: self._free.release())
         try:
             found = await answered
         except asyncio.CancelledError:
             if answered.done() and not answered.cancelled() and answered.exception() is None:
-                _drop(answered.result())
+                drop(answered.result())
             raise
         return await found if inspect.isawaitable(found) else found
-
-    def _on_thread(self, function: Callable[..., Any], *args: object) -> asyncio.Future[Any]:
-        """What it returns. Its thread is free again when it has, and not when nobody waits for it."""
-        loop = asyncio.get_running_loop()
-        answered = loop.create_future()
-
-        def run() -> None:
-            value: object = None
-            try:
-                value = function(*args)
-                settle = functools.partial(_answer, answered, value)
-            except BaseException as error:
-                settle = functools.partial(_fail, answered, error)
-            try:
-                loop.call_soon_threadsafe(settle)
-                loop.call_soon_threadsafe(self._free.release)
-            except RuntimeError:  # the loop is closed
-                _drop(value)
-
-        self._threads.post(run)
-        return answered
 
     def close(self) -> None:
         """Nobody is asked about again."""
@@ -168,29 +148,3 @@ def _is_cancelled() -> bool:
     """Whether somebody has cancelled this task. A CancelledError may also be a program's own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    """Also of an object that is called."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - its function is wanted
-    )
-
-
-def _answer(future: asyncio.Future[Any], value: object) -> None:
-    if future.done():  # nobody waits any more
-        _drop(value)
-    else:
-        future.set_result(value)
-
-
-def _drop(value: object) -> None:
-    """Nobody will await it, and Python would warn of that."""
-    if inspect.iscoroutine(value):
-        value.close()
-
-
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
-        is_stop = issubclass(type(error), StopIteration)  # which a future doesn't take
-        future.set_exception(RuntimeError(f"it raised {name_of(error)}") if is_stop else error)

@@ -9,6 +9,8 @@ import hashlib
 import shutil
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 import zerorpc
 from tests.certificates import certificates
 from tests.service.running import PATIENCE, TCP, Program, eventually, serving
+from zerorpc.cli import main
 from zerorpc.keys import KeyPair
 from zerorpc.transport import authentication, endpoint_tls
 
@@ -121,7 +124,7 @@ def test_one_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(PATIENCE)
         return "late"
 
-    monkeypatch.setattr(access, "_ANSWER_MAX", 0.05)
+    monkeypatch.setattr(access, "ANSWER_MAX", 0.05)
     with http_to(Robot(), authenticator=authenticator) as http:
         late = http.post("/call/who")
         assert (late.status_code, late.json()["title"], late.json()["ran"]) == (503, "TimeoutExpired", False)
@@ -388,3 +391,31 @@ def test_several_processes() -> None:
 
         asked: list[Callable[[], int | str]] = [who, lambda: who(authorization="Bearer a")]
         assert [ask() for ask in asked * 4] == [401, "a"] * 4
+
+
+def test_the_command_line_serves_with_tls_and_rights(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"t0ken").hexdigest()
+    rights = tmp_path / "rights.toml"
+    rights.write_text(
+        f'[identities.c]\ntokens = ["sha256:{digest}"]\nroles = ["r"]\n[roles.r]\nallow = ["sl*", "ti*"]\n'
+    )
+    flags = ["--tls-cert", certificates().server, "--tls-key", certificates().server_key, "--rights", str(rights)]
+    program = [sys.executable, "-m", "zerorpc", "--server", "--bind", "https://127.0.0.1:0", *flags, "time"]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr is not None
+            bound, told = serving.stderr.readline(), serving.stderr.readline()
+            assert told == 'serving "time"\n'
+            url = f"{bound.split(chr(34))[1]}/call/time"
+            answers = [
+                httpx.post(url, headers=shown, verify=trusting(), timeout=PATIENCE)
+                for shown in ({"authorization": "Bearer t0ken"}, {})
+            ]
+            assert [answer.status_code for answer in answers] == [200, 401]
+        finally:
+            serving.terminate()
+
+
+def test_files_for_tls_without_an_endpoint_for_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--server", "--bind", HTTP, "--tls-cert", certificates().server, "time"]) != 0
+    assert "write https:// in place of http://" in capsys.readouterr().err

@@ -240,7 +240,7 @@ def test_rights_hold_for_tools_too() -> None:
             return "gone"
 
     def authorizer(identity: str, method: str) -> bool:
-        return identity == "alice" or method == "position"
+        return identity == "alice" or method in {"bob": ("position", "_zerorpc_inspect")}.get(identity, ())
 
     settings: dict[str, Any] = {"authenticator": lambda caller: caller.token, "authorizer": authorizer}
     with serving(Arm(), bind="http://127.0.0.1:0", **settings) as server:
@@ -254,6 +254,7 @@ def test_rights_hold_for_tools_too() -> None:
                 return [tool["name"] for tool in ask(token, "tools/list")["result"]["tools"]]
 
             assert http.post("/mcp", json=request("tools/list")).status_code == 401
+            assert ask("carol", "tools/list")["title"] == "PermissionDenied", "she may not list"
             assert listed("alice") == ["let_go", "position"]
             assert listed("bob") == ["position"]
             assert ask("bob", "tools/call", name="position")["result"]["structuredContent"] == {"result": "bob"}

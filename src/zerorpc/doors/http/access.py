@@ -13,11 +13,9 @@ from zerorpc.doors.http.requests import Answered
 from zerorpc.service.methods import Method
 from zerorpc.service.registry import Registry
 from zerorpc.service.rights import LISTS, Rights, Rules
-from zerorpc.transport.authentication import Authentication
+from zerorpc.transport.authentication import ANSWER_MAX, Authentication
 
 __all__ = ["Access", "Entrance"]
-
-_ANSWER_MAX = 30.0  # s that an authenticator may take, as at other endpoints
 
 
 class Access:
@@ -39,9 +37,13 @@ class Access:
 
     def methods(self) -> list[Method]:
         """Those that the caller may call. Raises Answered if it may not know which there are."""
+        self.check_lists()
+        return [method for name, method in self._registry.methods.items() if self.admits(name)]
+
+    def check_lists(self) -> None:
+        """Raises Answered if the caller may not know which methods there are."""
         if not self.admits(LISTS):
             raise Answered(403, "PermissionDenied", "the caller may not know which methods there are")
-        return [method for name, method in self._registry.methods.items() if self.admits(name)]
 
     def admits(self, name: str) -> bool:
         return self.rights is None or self.rights.admits(name)
@@ -73,10 +75,10 @@ class Entrance:
             return Access(self._registry, None, request.connection)
         caller = _caller_of(request)
         try:
-            async with asyncio.timeout(_ANSWER_MAX):
+            async with asyncio.timeout(ANSWER_MAX):
                 identity = await asked.identify(caller)
         except TimeoutError:
-            why = f"the authenticator has not answered in {_ANSWER_MAX:g} s"
+            why = f"the authenticator has not answered in {ANSWER_MAX:g} s"
             raise Answered(503, "TimeoutExpired", why, (b"retry-after", b"1")) from None
         if identity is None or isinstance(identity, Visitor):  # those have something to do at other doors only
             realm = self._registry.name.encode("ascii", "replace").translate(None, b'"\\')

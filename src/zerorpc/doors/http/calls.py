@@ -14,7 +14,7 @@ from zerorpc.doors.http.asgi_messages import Receive, Request
 from zerorpc.doors.http.invocation import JSON, OCTETS, Caller, HttpInvocation
 from zerorpc.doors.http.observer import Observer
 from zerorpc.doors.http.reply import Reply
-from zerorpc.doors.http.requests import Answered, body_of, key_of, metadata_of, timeout_of
+from zerorpc.doors.http.requests import Answered, body_of, key_of, kind_of, metadata_of, timeout_of
 from zerorpc.doors.http.responses import NDJSON
 from zerorpc.doors.http.upload import Body, LoopLines, ThreadLines, TooLongError
 from zerorpc.errors import Cancelled
@@ -68,7 +68,7 @@ class Calls:
         )
         if request.method == "GET":
             self._read_query(invocation, request)
-        elif _kind_of(headers) == NDJSON:
+        elif kind_of(headers) == NDJSON:
             await self._read_stream(invocation, receive)
         else:
             await self._read_whole(invocation, receive, headers)
@@ -96,7 +96,7 @@ class Calls:
 
     async def _read_whole(self, invocation: HttpInvocation, receive: Receive, headers: Mapping[str, str]) -> None:
         body = await body_of(receive, self._limit)
-        kind = _kind_of(headers)
+        kind = kind_of(headers)
         if body and kind != JSON:  # a page of another site may send others without being asked about it
             told = f"arguments come as {JSON}, or {NDJSON} if one streams, and not as {kind or 'nothing in particular'}"
             raise Answered(415, "NotJson", told)
@@ -152,7 +152,3 @@ def _parameter(method: Method) -> str:
     if why is not None:
         raise Answered(400, "WrongArguments", f"{method.name}: {why}")
     return next(iter(method.takes))
-
-
-def _kind_of(headers: Mapping[str, str]) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()

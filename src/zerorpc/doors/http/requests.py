@@ -9,7 +9,7 @@ from zerorpc.doors.http.invocation import DEFAULT_PATIENCE
 from zerorpc.doors.http.problems import Problem
 from zerorpc.protocol.call_header import KEY_MAX
 
-__all__ = ["TEXT", "Answered", "body_of", "key_of", "metadata_of", "timeout_of"]
+__all__ = ["TEXT", "Answered", "body_of", "key_of", "kind_of", "metadata_of", "timeout_of"]
 
 TEXT = "text/plain; charset=utf-8"
 TIMEOUT_HEADER = "x-zerorpc-timeout"  # seconds that the caller waits
@@ -53,6 +53,11 @@ def timeout_of(headers: Mapping[str, str]) -> float:
     if not seconds > 0:
         raise Answered(400, "WrongTimeout", f"{TIMEOUT_HEADER} is a number of seconds, and not {text}")
     return seconds
+
+
+def kind_of(headers: Mapping[str, str]) -> str:
+    """Of which type the body is."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def key_of(headers: Mapping[str, str]) -> str | None:

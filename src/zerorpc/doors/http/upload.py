@@ -126,7 +126,8 @@ class Body:
             line = self._lines.popleft()
             before, self._waiting = self._waiting, self._waiting - len(line)
         if before > _AHEAD >= before - len(line):
-            self._loop.call_soon_threadsafe(self._room.set)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing more will come
+                self._loop.call_soon_threadsafe(self._room.set)
         return line
 
 

@@ -19,7 +19,7 @@ from zerorpc.doors.http.asgi_messages import Receive, Request, Send
 from zerorpc.doors.http.invocation import JSON, Caller, HttpInvocation
 from zerorpc.doors.http.observer import Observer
 from zerorpc.doors.http.reply import Reply
-from zerorpc.doors.http.requests import TIMEOUT_HEADER, Answered, body_of, metadata_of, timeout_of
+from zerorpc.doors.http.requests import TIMEOUT_HEADER, Answered, body_of, kind_of, metadata_of, timeout_of
 from zerorpc.doors.http.responses import EVENTS, send_whole
 from zerorpc.doors.mcp.headers import check_headers
 from zerorpc.doors.mcp.invocation import McpInvocation, report_progress
@@ -72,7 +72,8 @@ class McpDoor:
             raise Answered(404, "NotFound", "no method is a tool: mark one with @zerorpc.tool, or give Server(tools=)")
         if request.method != "POST":
             raise Answered(405, "MethodNotAllowed", "messages come by POST", (b"allow", b"POST"))
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        access.check_lists()  # a model knows a tool by its listing only
+        if kind_of(request.headers) != JSON:
             raise Answered(415, "NotJson", f"messages come as {JSON}")
         body = await body_of(receive, self._limits.message)
         step = respond(body, tools, lambda message: check_headers(message, request.headers))
