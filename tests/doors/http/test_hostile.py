@@ -77,7 +77,8 @@ def connected(server: zerorpc.Server) -> socket.socket:
 
 
 def post(method: str, body: bytes = b"", kind: str = "application/json", length: int | None = None) -> bytes:
-    head = f"POST /call/{method} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\n"
+    """Its caller waits for ever: no deadline is to end what nobody else does."""
+    head = f"POST /call/{method} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {kind}\r\nx-zerorpc-timeout: inf\r\n"
     return head.encode() + b"content-length: %d\r\n\r\n" % (len(body) if length is None else length) + body
 
 
@@ -153,11 +154,10 @@ def test_headers_without_end(service: Service) -> None:
         assert httpx.get(f"{server.endpoints[0]}/livez", timeout=PATIENCE).status_code == 200
 
 
-@pytest.mark.parametrize("query", ["x=&" * 20_000, "&".join(f"w{n}=1" for n in range(5000))])
-def test_a_query_of_many_words(service: Service, query: str) -> None:
+def test_a_query_of_many_words(service: Service) -> None:
     with http_to(service) as http:
-        told = http.get(f"/call/look?{query[:60_000]}")
-        assert (told.status_code, told.json()["title"]) == (400, "WrongArguments")
+        told = http.get(f"/call/look?{'words=&' * 8000}")
+        assert (told.status_code, told.json()["detail"]) == (400, "a query has 1000 words at most")
         assert http.get("/call/look?words=1&words=2").json() == ["1", "2"]
 
 
