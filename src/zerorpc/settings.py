@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, NamedTuple, Self, TypeAlias, TypeVar, get_type_hints
 
 from zerorpc.callers import Authenticator, Authorizer
@@ -35,6 +35,7 @@ __all__ = [
     "callable_or_none",
     "checked",
     "declared",
+    "from_arguments",
     "retry_or_none",
 ]
 
@@ -330,6 +331,14 @@ def checked(settings: _Kind) -> _Kind:
     """The same settings, each as its check makes it. Raises TypeError or ValueError for the first that is refused."""
     kind = type(settings)
     return kind._make(each.check(name, getattr(settings, name)) for name, each in declared(kind).items())
+
+
+def from_arguments(kind: type[_Kind], arguments: Mapping[str, Any]) -> _Kind:
+    """Those among a function's arguments, as its ``locals()`` are at its start, that are settings; checked.
+
+    So a constructor names each of its settings once. Raises TypeError or ValueError for the first that is refused.
+    """
+    return kind._make(each.check(name, arguments[name]) for name, each in declared(kind).items())
 
 
 def declared(kind: type[ClientSettings | ServerSettings]) -> dict[str, Setting]:

@@ -17,7 +17,7 @@ from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
 from zerorpc.service import process_pool
 from zerorpc.service.collecting import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, Answers, ReadyCheck, ServerSettings, checked
+from zerorpc.settings import GRACE, HEARTBEAT, Answers, ReadyCheck, ServerSettings, from_arguments
 from zerorpc.socket_base import SocketBase
 from zerorpc.tls import TlsGiven
 
@@ -111,38 +111,13 @@ class Server(SocketBase):
         metrics: bool = False,
         ready: ReadyCheck | None = None,
     ) -> None:
-        settings = ServerSettings(
-            pool_size=pool_size,
-            heartbeat=heartbeat,
-            grace=grace,
-            processes=processes,
-            proxy_protocol=proxy_protocol,
-            max_wait=max_wait,
-            answers=answers,  # type: ignore[arg-type] # any path; checked below
-            tls=tls,
-            allow=allow,  # type: ignore[arg-type] # as this
-            deny=deny,  # type: ignore[arg-type]
-            tools=tools,  # type: ignore[arg-type]
-            anyone_may_call=anyone_may_call,
-            curve=curve,
-            plain=plain,
-            authenticator=authenticator,
-            authorizer=authorizer,
-            limits=limits,
-            any_types=any_types,
-            strict_types=strict_types,
-            origins=origins,  # type: ignore[arg-type]
-            check_results=check_results,
-            log_calls=log_calls,
-            metrics=metrics,
-            ready=ready,
-        )
+        settings = from_arguments(ServerSettings, locals())
         service = self if methods is None else methods
         name, context = name or service_name(service), context or Context.get_instance()
         context.check_ids()
         if authorizer is not None and authenticator is None:
             raise TypeError("authorizer needs an authenticator, which tells whom it is asked about")
-        core = Service(name, context, checked(settings))
+        core = Service(name, context, settings)
         if core.settings.processes > 1 and hasattr(os, "fork"):
             import zerorpc.server.several  # noqa: F401 - now, for ``run`` to be quick to take signals
         self._core: Service = core  # all there is: a subclass may name things as it likes
