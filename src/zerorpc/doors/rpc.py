@@ -144,7 +144,7 @@ class RpcDoor:
         """Take what a request says besides; or what is wrong with it. Raises Misgiven for a word."""
         channel, call = invocation.channel, invocation.channel.call
         if call is not None and call.ref is not None:
-            invocation.method = lent_method(channel, invocation.name)
+            invocation.method = self._registry.hooked(lent_method(channel, invocation.name))
         method = invocation.method
         if channel.problem is not None or call is None or method is None:
             return channel.problem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 from zerorpc.callers import Authenticator, Authorizer
@@ -16,8 +16,9 @@ from zerorpc.runtime.loops import running_loop
 from zerorpc.runtime.signals import children_apart
 from zerorpc.server.life import Service
 from zerorpc.service import process_pool
+from zerorpc.service.call_hooks import ServerHook
 from zerorpc.service.collecting import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, Answers, ReadyCheck, ServerSettings, from_arguments
+from zerorpc.settings import GRACE, HEARTBEAT, Answers, OnConnection, ReadyCheck, ServerSettings, from_arguments
 from zerorpc.socket_base import SocketBase
 from zerorpc.tls import TlsGiven
 
@@ -73,6 +74,10 @@ class Server(SocketBase):
     - ``metrics``: count calls, for Prometheus to read by ``GET /metrics`` at ``http://`` and in ``zerorpc.asgi``.
     - ``ready``: a function, plain or coroutine, that says whether the server may be called just now, for ``zerorpc
       health`` and ``GET /readyz``. These say no if it returns False, raises, or takes longer than 2 s.
+    - ``on_call``: a function, or several, that gets each call as a ``zerorpc.ServerCall`` and returns a context
+      manager, plain or async, which is put around the method.
+    - ``on_connection``: a function that is told of connections made and lost, on a thread of its own: it gets a
+      ``zerorpc.ConnectionEvent`` of each, also of those whose caller was refused. Not of connections by HTTP.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 
@@ -110,6 +115,8 @@ class Server(SocketBase):
         log_calls: bool = False,
         metrics: bool = False,
         ready: ReadyCheck | None = None,
+        on_call: ServerHook | Sequence[ServerHook] | None = None,
+        on_connection: OnConnection | None = None,
     ) -> None:
         settings = from_arguments(ServerSettings, locals())
         service = self if methods is None else methods
@@ -236,8 +243,8 @@ class Server(SocketBase):
         self._core.close()
 
     def __call__(self, method: str, /, *args: object) -> Any:
-        """Call one of the exposed methods here, without a client. Raises NameError for an unknown one."""
-        return self._core.registry.known(method).functor(*args)
+        """Call one of the exposed methods here, without a client or hooks. Raises NameError for an unknown one."""
+        return self._core.registry.call_here(method, args)
 
     def __enter__(self) -> Self:
         return self

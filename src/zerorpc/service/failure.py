@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from zerorpc.errors import SERVER_ERRORS, RemoteError, SerializationError
 from zerorpc.shown import message_of, name_of, traceback_of
 
-__all__ = ["Failure", "plain"]
+__all__ = ["Failure", "plain", "refusal_of"]
 
 _HEAD = "Traceback (most recent call last):\n"
 # Stand-in classes of the same names: their ``str()`` is the message alone, where that of a RemoteError says more.
@@ -45,6 +45,11 @@ class Failure(NamedTuple):
         if trace is None and not text.startswith(_HEAD):  # raised by a built-in: no frame is left to show
             text = f"{_HEAD}{text}"
         return cls(error, name, message_of(error), text, usual, (kind, error, trace), ran, refused)
+
+
+def refusal_of(error: BaseException) -> RemoteError | None:
+    """An error of the server's own kinds that was raised here, and not by another server that was called."""
+    return error if isinstance(error, RemoteError) and type(error) in _PLAIN and error.method is None else None
 
 
 def plain(error: RemoteError) -> Exception:

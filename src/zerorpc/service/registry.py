@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +15,7 @@ from zerorpc.logs import Logger
 from zerorpc.protocol.inquiry import TELL
 from zerorpc.protocol.packing import pack
 from zerorpc.scope import Served, current_scope
+from zerorpc.service.call_hooks import CallHooks
 from zerorpc.service.collecting import collect
 from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method, on_loop
@@ -61,10 +63,13 @@ class Registry:
         check_results: bool = False,
         strict_types: bool = False,
         tools: Patterns | None = None,
+        hooks: CallHooks | None = None,
     ) -> None:
         self.name = name
         self.patterns: Patterns = patterns or Patterns()
         self._tools = tools
+        self._hooks = hooks
+        self._without_hooks: dict[str, Method] = {}  # those of a server that has some
         self._doc = ""  # of the first object that has tools
         self._any_types = any_types
         self._check_results = check_results
@@ -136,13 +141,32 @@ class Registry:
                 continue
             if full in self.methods:
                 raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
-            if not self._any_types:
-                method.heed_annotations(self._check_results, self._strict_types)
+            if self._hooks is not None:
+                self._without_hooks[full] = self._heed_annotations(copy.copy(method))
+                self._hooks.put_around(method)
+            self._heed_annotations(method)
             if self._tools is not None:
                 method.tool = (method.tool or {}) if self._tools.admit(full) else None
             self._doc = self._doc or ("" if method.tool is None else _doc_of(methods))
             self.methods[full] = self.answering[full] = method
             self._described = None
+
+    def _heed_annotations(self, method: Method) -> Method:
+        if not self._any_types:
+            method.heed_annotations(self._check_results, self._strict_types)
+        return method
+
+    def hooked(self, method: Method | None) -> Method | None:
+        """One that was lent, and never registered, as it is to be run: with the hooks around it."""
+        if method is not None and self._hooks is not None:
+            method = copy.copy(method)
+            self._hooks.put_around(method)
+        return method
+
+    def call_here(self, name: str, args: Sequence[object]) -> Any:
+        """Call an exposed method for nobody. Raises NameError if there is none of that name."""
+        method = self.known(name)
+        return self._without_hooks.get(name, method).functor(*args)
 
     def warn_of_idle_patterns(self) -> None:
         """Now that all methods are registered: a mistyped pattern would expose what was to be denied."""
