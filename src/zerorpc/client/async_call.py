@@ -71,6 +71,11 @@ class Call(NotPicklable, Request, Coroutine[Any, Any, Any]):
                 channel.error = copy.copy(error)
             raise
 
+    @property
+    def method(self) -> str:
+        """The name of what is called."""
+        return self.channel.method
+
     async def __aiter__(self) -> AsyncIterator[Any]:
         """The items: of the stream, or of the list that the method returned. TypeError for a dict, a text, a number."""
         result = await self
