@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.background import AsyncResult
     from zerorpc.client.blocking import Client
+    from zerorpc.client.call_hooks import ClientCall
     from zerorpc.client.every import every
     from zerorpc.client.options import CallView, options
     from zerorpc.client.stream import Stream
@@ -58,11 +59,12 @@ if TYPE_CHECKING:
     from zerorpc.scope import deadline
     from zerorpc.server.asgi import asgi
     from zerorpc.server.server import Server
+    from zerorpc.service.call_hooks import ServerCall
     from zerorpc.service.current_call import CurrentCall, current_call, progress
     from zerorpc.service.methods import idempotent, on_loop, process, rep, safe, stream
     from zerorpc.service.stream_parameters import takes_stream
     from zerorpc.service.tools import tool
-    from zerorpc.settings import Answers, Retry
+    from zerorpc.settings import Answers, ConnectionEvent, Retry
     from zerorpc.tls import Tls
 
 __version__ = "1.0.0a1"
@@ -82,7 +84,9 @@ __all__ = [
     "Cancelled",
     "CertificateError",
     "Client",
+    "ClientCall",
     "Closed",
+    "ConnectionEvent",
     "Context",
     "CurrentCall",
     "Curve",
@@ -106,6 +110,7 @@ __all__ = [
     "RightsFile",
     "SerializationError",
     "Server",
+    "ServerCall",
     "ServerOverloaded",
     "ServerStopping",
     "Stream",
@@ -153,6 +158,8 @@ _MODULES = {
     "CallView": "zerorpc.client.options",
     "Caller": "zerorpc.callers",
     "Client": "zerorpc.client.blocking",
+    "ClientCall": "zerorpc.client.call_hooks",
+    "ConnectionEvent": "zerorpc.settings",
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
@@ -166,6 +173,7 @@ _MODULES = {
     "Retry": "zerorpc.settings",
     "RightsFile": "zerorpc.rights_file",
     "Server": "zerorpc.server.server",
+    "ServerCall": "zerorpc.service.call_hooks",
     "Stream": "zerorpc.client.stream",
     "Subscriber": "zerorpc.one_way.puller",
     "Tls": "zerorpc.tls",

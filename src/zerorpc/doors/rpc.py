@@ -35,6 +35,7 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.security import UNSECURED, Security
+from zerorpc.transport.watching import ConnectionWatch
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["Context", "RpcDoor"]
@@ -76,6 +77,7 @@ class RpcDoor:
         self.leaving: bool = False  # clients are to go elsewhere
         self._heard = asyncio.Event()  # set when a client has answered the goaway, or is lost
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
+        self.watch: ConnectionWatch | None = None  # who is told of connections
         self.tally: Tally | None = None  # what counts calls, if they are counted
         self._registry = registry
         self._rules = rules
@@ -237,6 +239,9 @@ class RpcDoor:
         link.peer.rights = link.peer.methods = Rights(rules, identity)
 
     def peer_ready(self, link: AioLink) -> None:
+        if self.watch is not None:
+            rights: Rights | None = link.peer.rights
+            self.watch.made(link, link.sock, None if rights is None else rights.identity)
         self._count_callers()
         if self.leaving:  # it shook hands too late to be told with the others
             self._send_goaway(link)
@@ -259,6 +264,8 @@ class RpcDoor:
     def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
         if self.on_lost is not None and link.dialer is None:
             self.on_lost()
+        if self.watch is not None:
+            self.watch.lost(link)
         if self.hub.admission is not None:
             self.hub.admission.forget(link)
         self._count_callers()

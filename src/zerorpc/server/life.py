@@ -31,6 +31,7 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.handover import Intake
 from zerorpc.transport.security import Security
+from zerorpc.transport.watching import ConnectionWatch
 
 if TYPE_CHECKING:
     from zerorpc.server.http_endpoints import HttpEndpoints
@@ -163,6 +164,8 @@ class Service:
             _security(settings),
             self.authentication,
         )
+        if settings.on_connection is not None:
+            self.door.watch = ConnectionWatch(settings.on_connection, "server")
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol
         self.hub.on_bound = Openness(settings.anyone_may_call).warn

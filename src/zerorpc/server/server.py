@@ -77,7 +77,7 @@ class Server(SocketBase):
     - ``on_call``: a function, or several, that gets each call as a ``zerorpc.ServerCall`` and returns a context
       manager, plain or async, which is put around the method.
     - ``on_connection``: a function that is told of connections made and lost, on a thread of its own: it gets a
-      ``zerorpc.ConnectionEvent`` of each, also of those whose caller was refused. Not of connections by HTTP.
+      ``zerorpc.ConnectionEvent`` of each. Not of connections by HTTP, nor of those that were refused.
 
     Raises TypeError or ValueError for other values, and TypeError for ``methods`` that can't be a service.
 

@@ -1,0 +1,78 @@
+"""``on_connection``: a program's function that is told of connections made and lost."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import socket
+from typing import Any
+
+from zerorpc.logs import Logger
+from zerorpc.runtime import forks
+from zerorpc.runtime.side_thread import SideThread
+from zerorpc.settings import ClientSettings, ConnectionEvent, OnConnection
+from zerorpc.transport.endpoints import address_text
+from zerorpc.transport.link import Link
+
+__all__ = ["ConnectionWatch", "watch_for"]
+
+logger: Logger = Logger("zerorpc.transport")
+
+
+class ConnectionWatch:
+    """Tells ``function`` on a thread of its own, in order: so it holds nothing up, and nothing waits for it.
+
+    By whoever drives the links, one at a time.
+    """
+
+    def __init__(self, function: OnConnection, side: str) -> None:
+        self._function = function
+        self._side = side
+        self.forked()
+        forks.watch(self)
+
+    def forked(self) -> None:
+        """In a forked child: the connections are the parent's, and so is the thread."""
+        self._known: dict[Link[Any, Any], ConnectionEvent] = {}
+        self._thread = SideThread("zerorpc-connections")
+
+    def made(self, link: Link[Any, Any], sock: socket.socket | None, identity: str | None = None) -> None:
+        """The handshake is over, on this socket, if there is one."""
+        dialer = link.dialer
+        endpoint = _accepted_at(link.name, sock) if dialer is None else (dialer.name or dialer).endpoint.text
+        self._known[link] = event = ConnectionEvent(True, self._side, endpoint, link.name, identity)
+        self._tell(event)
+
+    def lost(self, link: Link[Any, Any]) -> None:
+        """The connection is over; one whose handshake wasn't was never told of."""
+        event = self._known.pop(link, None)
+        if event is not None:
+            self._tell(event._replace(connected=False, why=str(link.why or "")))
+
+    def _tell(self, event: ConnectionEvent) -> None:
+        self._thread.post(functools.partial(self._call, event))
+
+    def _call(self, event: ConnectionEvent) -> None:
+        try:
+            self._function(event)
+        except BaseException as error:
+            logger.error("on_connection raised", raised=error)
+
+    def __repr__(self) -> str:
+        return f"<ConnectionWatch {self._side} of {len(self._known)}>"
+
+
+def watch_for(settings: ClientSettings) -> ConnectionWatch | None:
+    """A client's, if it has one."""
+    return None if settings.on_connection is None else ConnectionWatch(settings.on_connection, "client")
+
+
+def _accepted_at(peer: str, sock: socket.socket | None) -> str:
+    """This side's address of a connection; "" where it has none, as by inproc."""
+    with contextlib.suppress(OSError):
+        address = None if sock is None else sock.getsockname()
+        if isinstance(address, tuple):
+            return address_text(address, peer.partition("://")[0])
+        if isinstance(address, str) and address:
+            return f"ipc://{address}"
+    return ""
