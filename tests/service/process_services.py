@@ -312,3 +312,11 @@ def step(axis: Axis, n: int) -> list[Any]:
 @zerorpc.process
 def text_as_number() -> int:
     return "text"  # type: ignore[return-value]
+
+
+@zerorpc.process
+def in_process_with(x: Any) -> list[Any]:
+    """Tells whether a hook has put something around it."""
+    if x == "fails":
+        raise KeyError(x)
+    return [os.getpid(), x, os.environ.get("TESTS_CALL_HOOKS", "unset")]
