@@ -32,7 +32,7 @@ ORDER = [
     {"runtime"},
     {"rights_file", "allowed_keys"},
     {"logs"},
-    {"scope", "remote_objects"},
+    {"scope", "remote_objects", "hooks"},
     {"remote_method"},
     {"mcp"},
     {"shown", "settings", "described"},

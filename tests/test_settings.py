@@ -143,6 +143,8 @@ NOT_ON_THE_COMMAND_LINE = {
     "authenticator": "`--rights`, `--allow-keys`",
     "authorizer": "`--rights`",
     "ready": "",
+    "on_call": "",
+    "on_connection": "",
 }
 
 

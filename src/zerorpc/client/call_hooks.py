@@ -248,6 +248,7 @@ class HookedRequest(Request):
 
     __slots__ = ("_course",)
 
+    has_hooks = True
     _course: Course | None
 
     def __init__(
@@ -268,10 +269,6 @@ class HookedRequest(Request):
     def outcome(self) -> Any:
         course, self._course = self._course, None
         return super().outcome() if course is None else course.end(super().outcome)
-
-    @property
-    def runs_hooks(self) -> bool:
-        return True
 
     def cancelled(self) -> None:
         from concurrent.futures import CancelledError

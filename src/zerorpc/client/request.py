@@ -6,7 +6,7 @@ import contextlib
 import copy
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from msgspec import structs
 
@@ -85,6 +85,7 @@ class Request:
 
     __slots__ = ("__weakref__", "_caller", "_end_data", "channel", "event")
 
+    has_hooks: ClassVar[bool] = False  # around it; ``event`` is for those of 0.6
     _end_data: Buffer  # unset until a stream has ended
 
     def __init__(
@@ -292,11 +293,6 @@ class Request:
                 error.ran = False  # it still waited for a server
             elif channel.inflow is not None:
                 error.ran = True  # a stream has begun
-
-    @property
-    def runs_hooks(self) -> bool:
-        """Whether ``outcome`` calls something of the program's."""
-        return self.event is not None
 
     def cancelled(self) -> None:
         """Nobody will ask for the outcome."""

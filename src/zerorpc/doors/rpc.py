@@ -212,14 +212,7 @@ class RpcDoor:
             if kind is ASYNC
             else ThreadItems(channel, link, runners.loop, functools.partial(runners.park, invocation))
         )
-        args, kwargs = invocation.args, invocation.kwargs
-        if isinstance(place, str) and kwargs is not None and place in kwargs:
-            kwargs[place] = items
-        elif isinstance(place, int) and isinstance(args, list) and 0 <= place < len(args):
-            args[place] = items
-        else:
-            return f"a stream is said to be argument {place}, which there isn't"
-        return None
+        return _put(invocation, place, items)
 
     # What else the hub tells
 
@@ -240,8 +233,7 @@ class RpcDoor:
 
     def peer_ready(self, link: AioLink) -> None:
         if self.watch is not None:
-            rights: Rights | None = link.peer.rights
-            self.watch.made(link, link.sock, None if rights is None else rights.identity)
+            self.watch.made(link, link.sock, link.peer.rights)
         self._count_callers()
         if self.leaving:  # it shook hands too late to be told with the others
             self._send_goaway(link)
@@ -311,6 +303,18 @@ class RpcDoor:
                 while any(link.peer.level >= 1 and not link.peer.heard_goaway for link in self.hub.links):
                     await self._heard.wait()
                     self._heard.clear()
+
+
+def _put(invocation: RpcInvocation, place: int | str, items: object) -> str | None:
+    """In the place of an argument; or why that can't be."""
+    args, kwargs = invocation.args, invocation.kwargs
+    if isinstance(place, str) and kwargs is not None and place in kwargs:
+        kwargs[place] = items
+    elif isinstance(place, int) and isinstance(args, list) and 0 <= place < len(args):
+        args[place] = items
+    else:
+        return f"a stream is said to be argument {place}, which there isn't"
+    return None
 
 
 def _outer(channel: ServerChannel, call: CallHeader) -> ServerChannel | None:

@@ -157,7 +157,7 @@ class CallHooks:
             if method is not None and (type(value) not in VALUES or method.streams):
                 if around.on_loop:
                     value = await _whole(value, method.unary)
-                elif inspect.isawaitable(value) or method.unary:
+                elif inspect.isawaitable(value) or (method.unary and isinstance(value, (Iterator, AsyncIterator))):
                     value = self._wait_for(around, value, method.unary)
                 if not method.unary and (items := self._items_of(around, value, method)) is not None:
                     return items

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
-from typing import Any
+from typing import Any, Protocol
 
 from zerorpc.logs import Logger
 from zerorpc.runtime import forks
@@ -17,6 +17,13 @@ from zerorpc.transport.link import Link
 __all__ = ["ConnectionWatch", "watch_for"]
 
 logger: Logger = Logger("zerorpc.transport")
+
+
+class Identified(Protocol):
+    """A caller's rights."""
+
+    @property
+    def identity(self) -> str: ...
 
 
 class ConnectionWatch:
@@ -36,10 +43,11 @@ class ConnectionWatch:
         self._known: dict[Link[Any, Any], ConnectionEvent] = {}
         self._thread = SideThread("zerorpc-connections")
 
-    def made(self, link: Link[Any, Any], sock: socket.socket | None, identity: str | None = None) -> None:
-        """The handshake is over, on this socket, if there is one."""
+    def made(self, link: Link[Any, Any], sock: socket.socket | None, who: Identified | None = None) -> None:
+        """The handshake is over, on this socket, if there is one. ``who`` is known of a caller who was asked."""
         dialer = link.dialer
         endpoint = _accepted_at(link.name, sock) if dialer is None else (dialer.name or dialer).endpoint.text
+        identity = None if who is None else who.identity
         self._known[link] = event = ConnectionEvent(True, self._side, endpoint, link.name, identity)
         self._tell(event)
 
