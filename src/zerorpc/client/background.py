@@ -221,7 +221,7 @@ class _Call:
         self.request: Request | None = request  # until it is finished: the program may keep the result for long
         self.method: str = method if request is None else request.channel.method
         # whether ``finish`` calls hooks of the program's
-        self.hooked: bool = request is not None and (request.has_hooks or request.event is not None)
+        self.hooked: bool = request is not None and (request.event is not None or type(request) is not Request)
         self.kept: AsyncResult | None = None
         self.given_up: bool = False  # unless it had its outcome
         if request is not None:

@@ -10,7 +10,7 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from zerorpc.calls.retry import attempts_of
 from zerorpc.client.options import CallOptions, take_old_spelling
@@ -20,9 +20,6 @@ from zerorpc.hooks import Around, HookedCall, Manager, enter_here, finish_now
 from zerorpc.logs import Logger
 from zerorpc.remote_method import method_name
 from zerorpc.settings import ClientSettings
-
-if TYPE_CHECKING:
-    from zerorpc.client.background import AsyncResult
 
 __all__ = ["ClientCall", "ClientHook", "Hooked", "HookedRequest", "hooked_options"]
 
@@ -112,7 +109,7 @@ class Hooked:
     def _call(self, course: Course, options: CallOptions) -> Any:
         return course.run(lambda: self._send(course.around.call, options))
 
-    def _begin_in_background(self, course: Course, options: CallOptions) -> AsyncResult:
+    def _begin_in_background(self, course: Course, options: CallOptions) -> Any:
         call = course.around.call
         call.course = course
         result = course.begin(lambda: self._send(call, options))
@@ -248,7 +245,6 @@ class HookedRequest(Request):
 
     __slots__ = ("_course",)
 
-    has_hooks = True
     _course: Course | None
 
     def __init__(

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from msgspec import structs
 
@@ -85,7 +85,6 @@ class Request:
 
     __slots__ = ("__weakref__", "_caller", "_end_data", "channel", "event")
 
-    has_hooks: ClassVar[bool] = False  # around it; ``event`` is for those of 0.6
     _end_data: Buffer  # unset until a stream has ended
 
     def __init__(

@@ -11,7 +11,17 @@ import concurrent.futures
 import contextlib
 import contextvars
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -124,7 +134,7 @@ class CallHooks:
 
         return called
 
-    def _around_items(self, functor: Callable[..., AsyncIterable[Any]]) -> Callable[..., Any]:
+    def _around_items(self, functor: Callable[..., object]) -> Callable[..., Any]:
         async def items(*args: object, **kwargs: object) -> AsyncIterator[Any]:
             around = self._begin(args, kwargs, enter_on_loop)
             async with contextlib.aclosing(self._each_async(around, functor)) as each:
@@ -192,11 +202,10 @@ class CallHooks:
 
     def _items_of(self, around: _Around, value: object, method: Method) -> object:
         """Those of what a method has returned, with the hooks around them; None if it has none that come one by one."""
-        if isinstance(value, AsyncIterable) if method.streams else isinstance(value, AsyncIterator):
+        async_kind, kind = (AsyncIterable, Iterable) if method.streams else (AsyncIterator, Iterator)
+        if isinstance(value, async_kind):
             return self._each_async(around, lambda *_, **__: value)
-        if isinstance(value, Iterable) if method.streams else isinstance(value, Iterator):
-            return self._each(around, value)
-        return None
+        return self._each(around, value) if isinstance(value, kind) else None
 
     def _each(self, around: _Around, items: Iterable[object]) -> Iterator[Any]:
         """On a thread, to its end."""
@@ -215,11 +224,11 @@ class CallHooks:
         else:
             self._finish(around, around.leave())
 
-    async def _each_async(self, around: _Around, functor: Callable[..., AsyncIterable[object]]) -> AsyncIterator[Any]:
+    async def _each_async(self, around: _Around, functor: Callable[..., object]) -> AsyncGenerator[Any, None]:
         call = around.call
         try:
             await self._enter(around)
-            items = call.result if call.answered else functor(*call.args, **call.kwargs)
+            items: Any = call.result if call.answered else functor(*call.args, **call.kwargs)
             try:
                 async for item in items if isinstance(items, AsyncIterable) else _one_by_one(items):
                     call.pass_item(item)
@@ -313,7 +322,8 @@ class _OnLoop:
             await manager.__aenter__()
             self._entered.set_result(contextvars.copy_context())
             end = await self._end
-            swallowed = await manager.__aexit__(None if end is None else type(end), end, end and trace_of(end))
+            how = (None, None, None) if end is None else (type(end), end, trace_of(end))
+            swallowed = await manager.__aexit__(*how)
         except BaseException as error:
             if not self._entered.done():
                 self._entered.set_exception(error)
