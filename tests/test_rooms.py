@@ -19,7 +19,7 @@ LONGEST_CLASS = 250
 # The order in which a call passes through. A room may import itself and what stands in a later line; those of one line
 # don't know each other.
 ORDER = [
-    {"cli", "testing"},
+    {"cli", "testing", "otel"},
     {"__init__"},
     {"core", "context", "decorators", "exceptions"},
     {"client", "server", "one_way"},
