@@ -320,3 +320,12 @@ def in_process_with(x: Any) -> list[Any]:
     if x == "fails":
         raise KeyError(x)
     return [os.getpid(), x, os.environ.get("TESTS_CALL_HOOKS", "unset")]
+
+
+@zerorpc.process
+def traced_in_process() -> str:
+    """The trace and the span that are current there."""
+    from opentelemetry import trace
+
+    found = trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x} {found.span_id:016x}"

@@ -58,7 +58,7 @@ GUIDE = {
         "Measuring a service",
     ],
     "Health": ["Metrics and health"],
-    "Settings and hooks": ["Settings", "Middleware hooks", "Watching events"],
+    "Settings and hooks": ["Settings", "Hooks around calls", "Traces", "Middleware hooks", "Watching events"],
 }
 
 EXAMPLES = {
