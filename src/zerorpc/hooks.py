@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 _Call = TypeVar("_Call", bound="HookedCall")
 
 Manager: TypeAlias = AbstractContextManager[object] | AbstractAsyncContextManager[object]
-Enter: TypeAlias = Callable[[contextlib.AsyncExitStack, object], Coroutine[Any, Any, None]]
+Enter: TypeAlias = Callable[[contextlib.AsyncExitStack, object], Coroutine[object, object, None]]
 
 
 class HookedCall:
@@ -30,7 +30,7 @@ class HookedCall:
     kwargs: Mapping[str, Any]
     on_item: Callable[[Any], object] | None = None
 
-    def __init__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    def __init__(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         self.args = args
         self.kwargs = kwargs
         self._answered = False
@@ -137,7 +137,7 @@ async def enter_here(stack: contextlib.AsyncExitStack, manager: object) -> None:
     )
 
 
-def finish_now(coroutine: Coroutine[Any, Any, _T]) -> _T:
+def finish_now(coroutine: Coroutine[object, object, _T]) -> _T:
     """Run a coroutine that never waits."""
     try:
         coroutine.send(None)

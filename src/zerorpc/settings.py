@@ -159,7 +159,7 @@ def callable_or_none(name: str, value: Any) -> Any:
     return value
 
 
-def functions_or_none(name: str, value: Any) -> tuple[Callable[..., Any], ...] | None:
+def functions_or_none(name: str, value: object) -> tuple[Callable[..., Any], ...] | None:
     """A function or several, as a tuple of them; None for none. Raises TypeError for what isn't."""
     if value is None:
         return None

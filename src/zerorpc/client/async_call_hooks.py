@@ -106,7 +106,7 @@ class _Course:
         return None
 
     @staticmethod
-    async def _raised_by(step: Coroutine[Any, Any, None]) -> BaseException | None:
+    async def _raised_by(step: Coroutine[object, object, None]) -> BaseException | None:
         try:
             await step
         except BaseException as error:

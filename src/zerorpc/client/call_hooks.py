@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from zerorpc.calls.retry import attempts_of
 from zerorpc.client.options import CallOptions, take_old_spelling
-from zerorpc.client.request import Request
+from zerorpc.client.request import Caller, Request
 from zerorpc.client.stream import Stream
 from zerorpc.hooks import Around, HookedCall, Manager, enter_here, finish_now
 from zerorpc.logs import Logger
@@ -249,7 +249,7 @@ class HookedRequest(Request):
 
     def __init__(
         self,
-        caller: Any,
+        caller: Caller,
         method: str | bytes,
         args: tuple[object, ...],
         kwargs: dict[str, object],

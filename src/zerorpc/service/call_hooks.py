@@ -52,7 +52,7 @@ class ServerCall(HookedCall, CurrentCall):
     Of use as long as the call goes on. A hook may change ``args`` and ``kwargs``.
     """
 
-    def __init__(self, invocation: Invocation, args: list[Any], kwargs: dict[str, Any]) -> None:
+    def __init__(self, invocation: Invocation, args: list[object], kwargs: dict[str, object]) -> None:
         HookedCall.__init__(self, args, kwargs)
         CurrentCall.__init__(self, invocation)
         self.args: Sequence[Any] = args
@@ -70,7 +70,7 @@ ServerHook: TypeAlias = Callable[[ServerCall], Manager]
 _T = TypeVar("_T")
 
 
-class _Around(Around[ServerCall]):
+class ServerAround(Around[ServerCall]):
     """The hooks around one call: where they were entered, and whose call it is."""
 
     def __init__(self, hooks: Sequence[ServerHook], call: ServerCall, enter: Enter, invocation: Invocation) -> None:
@@ -143,20 +143,22 @@ class CallHooks:
 
         return items
 
-    def run_process(self, args: Sequence[object], kwargs: dict[str, Any], act: Callable[[ServerCall], object]) -> Any:
+    def run_process(
+        self, args: Sequence[object], kwargs: dict[str, object], act: Callable[[ServerCall], object]
+    ) -> Any:
         """For a worker process, from the server's thread that waits for it: ``act(call)`` has the method run there."""
         around = self._begin(args, kwargs, self._enter_on_thread)
         return finish_now(self._run(around, lambda *_, **__: act(around.call), None))
 
     # The steps
 
-    def _begin(self, args: Sequence[object], kwargs: dict[str, object], enter: Enter) -> _Around:
+    def _begin(self, args: Sequence[object], kwargs: dict[str, object], enter: Enter) -> ServerAround:
         scope = CURRENT.get()
         invocation = None if scope is None else scope.answers
         assert isinstance(invocation, Invocation)  # nothing else calls what these are around
-        return _Around(self._hooks, ServerCall(invocation, list(args), kwargs), enter, invocation)
+        return ServerAround(self._hooks, ServerCall(invocation, list(args), kwargs), enter, invocation)
 
-    async def _run(self, around: _Around, functor: Callable[..., object], method: Method | None) -> Any:
+    async def _run(self, around: ServerAround, functor: Callable[..., object], method: Method | None) -> Any:
         """Enter the hooks, call the method, leave them: what it returned, or what they have put in its place. If that
         is something to await or to iterate over, they are left when that has ended.
         """
@@ -179,7 +181,7 @@ class CallHooks:
             await around.leave()
         return call.result
 
-    def _wait_for(self, around: _Around, value: object, unary: bool) -> object:
+    def _wait_for(self, around: ServerAround, value: object, unary: bool) -> object:
         """What a plain function has returned, as decorators do it, is awaited on the loop. The hooks stay where they
         are, and the thread with them.
         """
@@ -196,18 +198,18 @@ class CallHooks:
             outcome.cancel()
 
     @staticmethod
-    async def _enter(around: _Around) -> None:
+    async def _enter(around: ServerAround) -> None:
         if not around.began:
             await around.enter()
 
-    def _items_of(self, around: _Around, value: object, method: Method) -> object:
+    def _items_of(self, around: ServerAround, value: object, method: Method) -> object:
         """Those of what a method has returned, with the hooks around them; None if it has none that come one by one."""
         async_kind, kind = (AsyncIterable, Iterable) if method.streams else (AsyncIterator, Iterator)
         if isinstance(value, async_kind):
             return self._each_async(around, lambda *_, **__: value)
         return self._each(around, value) if isinstance(value, kind) else None
 
-    def _each(self, around: _Around, items: Iterable[object]) -> Iterator[Any]:
+    def _each(self, around: ServerAround, items: Iterable[object]) -> Iterator[Any]:
         """On a thread, to its end."""
         try:
             try:
@@ -224,7 +226,7 @@ class CallHooks:
         else:
             self._finish(around, around.leave())
 
-    async def _each_async(self, around: _Around, functor: Callable[..., object]) -> AsyncGenerator[Any, None]:
+    async def _each_async(self, around: ServerAround, functor: Callable[..., object]) -> AsyncGenerator[Any, None]:
         call = around.call
         try:
             await self._enter(around)
@@ -243,7 +245,7 @@ class CallHooks:
         else:
             await around.leave()
 
-    def _finish(self, around: _Around, step: Coroutine[Any, Any, _T]) -> _T:
+    def _finish(self, around: ServerAround, step: Coroutine[object, object, _T]) -> _T:
         """A last step, from a thread: of hooks that were entered on the loop it has to be there."""
         if not around.on_loop:
             return finish_now(step)

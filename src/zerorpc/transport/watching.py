@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
-from typing import Any, Protocol
+from typing import Protocol
 
 from zerorpc.logs import Logger
 from zerorpc.runtime import forks
 from zerorpc.runtime.side_thread import SideThread
 from zerorpc.settings import ClientSettings, ConnectionEvent, OnConnection
+from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import address_text
-from zerorpc.transport.link import Link
 
 __all__ = ["ConnectionWatch", "watch_for"]
 
 logger: Logger = Logger("zerorpc.transport")
+
+
+class Watched(Protocol):
+    """A link."""
+
+    why: Exception | None
+    dialer: Dialer | None
+
+    @property
+    def name(self) -> str: ...
 
 
 class Identified(Protocol):
@@ -40,10 +50,10 @@ class ConnectionWatch:
 
     def forked(self) -> None:
         """In a forked child: the connections are the parent's, and so is the thread."""
-        self._known: dict[Link[Any, Any], ConnectionEvent] = {}
+        self._known: dict[Watched, ConnectionEvent] = {}
         self._thread = SideThread("zerorpc-connections")
 
-    def made(self, link: Link[Any, Any], sock: socket.socket | None, who: Identified | None = None) -> None:
+    def made(self, link: Watched, sock: socket.socket | None, who: Identified | None = None) -> None:
         """The handshake is over, on this socket, if there is one. ``who`` is known of a caller who was asked."""
         dialer = link.dialer
         endpoint = _accepted_at(link.name, sock) if dialer is None else (dialer.name or dialer).endpoint.text
@@ -51,7 +61,7 @@ class ConnectionWatch:
         self._known[link] = event = ConnectionEvent(True, self._side, endpoint, link.name, identity)
         self._tell(event)
 
-    def lost(self, link: Link[Any, Any]) -> None:
+    def lost(self, link: Watched) -> None:
         """The connection is over; one whose handshake wasn't was never told of."""
         event = self._known.pop(link, None)
         if event is not None:
