@@ -96,10 +96,7 @@ class Around(Generic[_Call]):
         """It has ended with this, which a hook may have raised; whether that is to be raised. Raises what a hook raises
         instead.
         """
-        trace = trace_of(error)
-        swallowed = await self._stack.__aexit__(type(error), error, trace)
-        BaseException.with_traceback(error, trace)  # without the hooks' frames
-        return not swallowed
+        return not await self._stack.__aexit__(type(error), error, trace_of(error))
 
     def __repr__(self) -> str:
         return f"<Around {self.call!r}>"
