@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from zerorpc.client.background import AsyncResult
     from zerorpc.client.blocking import Client
     from zerorpc.client.call_hooks import ClientCall
+    from zerorpc.client.call_options import CallView
     from zerorpc.client.every import every
-    from zerorpc.client.options import CallView, options
+    from zerorpc.client.options import options
     from zerorpc.client.stream import Stream
     from zerorpc.client.typed import typed
     from zerorpc.compat.context import Context, fork_task_context
@@ -155,7 +156,7 @@ _MODULES = {
     "Authenticator": "zerorpc.callers",
     "Authorizer": "zerorpc.callers",
     "Call": "zerorpc.client.async_call",
-    "CallView": "zerorpc.client.options",
+    "CallView": "zerorpc.client.call_options",
     "Caller": "zerorpc.callers",
     "Client": "zerorpc.client.blocking",
     "ClientCall": "zerorpc.client.call_hooks",

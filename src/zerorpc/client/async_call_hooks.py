@@ -9,7 +9,7 @@ from typing import Any
 
 from zerorpc.client.async_call import AsyncStream, Call, LoopCaller, items_of
 from zerorpc.client.call_hooks import ClientCall, hooked_options
-from zerorpc.client.options import CallOptions, take_old_spelling
+from zerorpc.client.call_options import CallOptions, take_old_spelling
 from zerorpc.hooks import Around, enter_on_loop
 from zerorpc.remote_method import method_name
 from zerorpc.settings import ClientSettings

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from zerorpc.calls.retry import attempts_of
-from zerorpc.client.options import CallOptions, take_old_spelling
+from zerorpc.client.call_options import CallOptions, take_old_spelling
 from zerorpc.client.request import Caller, Request
 from zerorpc.client.stream import Stream
 from zerorpc.hooks import Around, HookedCall, Manager, enter_here, finish_now
