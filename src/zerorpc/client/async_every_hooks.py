@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from zerorpc.client.async_call import Call
 from zerorpc.client.async_call_hooks import AsyncCourse
 from zerorpc.client.async_replies import AsyncReplies, EveryCaller
 from zerorpc.client.call_hooks import ClientCall
@@ -106,5 +107,5 @@ class _EveryCourse(AsyncCourse):
         await self._until_stream_ends()
 
 
-def _not_sent() -> None:
+def _not_sent() -> Call:
     raise NotImplementedError
