@@ -36,6 +36,7 @@ from zerorpc.runtime import forks
 __all__ = ["Traces"]
 
 SYSTEM = "zerorpc"  # rpc.system.name
+_LAST_FLUSH = 5000  # ms that an exporter gets when its process ends; a shutdown's grace is 10 s
 _LEFT = ("Cancelled", "CancelledError", "GeneratorExit")  # asyncio's, or that of concurrent.futures
 
 _Call: TypeAlias = "zerorpc.ServerCall | zerorpc.ClientCall"
@@ -53,7 +54,7 @@ class Traces:
     ``zerorpc.attempts`` (of a client) and ``zerorpc.attempt`` (of a server).
 
     ``provider``: a TracerProvider, or a function that makes one: it is called once in each process, when the first call
-    comes there, so that the threads of exporters belong to it. None: the global one.
+    comes there, so that the threads of exporters belong to it, and flushed when the process ends. None: the global one.
 
     One object may be used by several servers and clients. Safe from any thread, and after a fork.
     """
@@ -76,9 +77,20 @@ class Traces:
     def _tracer_here(self) -> OtelTracer:
         with self._lock:
             if self._tracer is None:
-                provider = self._provider() if callable(self._provider) else self._provider
+                provider = self._made_here(self._provider) if callable(self._provider) else self._provider
                 self._tracer = trace.get_tracer(SYSTEM, zerorpc.__version__, provider)
             return self._tracer
+
+    @staticmethod
+    def _made_here(make: Callable[[], TracerProvider]) -> TracerProvider:
+        """This process's provider. What it has not sent yet is sent when the process ends."""
+        provider = make()
+        flush: Callable[[int], object] | None = getattr(provider, "force_flush", None)  # of the SDK's
+        if flush is not None:
+            from zerorpc.runtime.forked_process import at_process_end  # with multiprocessing, which others do without
+
+            at_process_end(functools.partial(flush, _LAST_FLUSH))
+        return provider
 
     @contextlib.contextmanager
     def _around_client(self, call: zerorpc.ClientCall) -> Iterator[None]:

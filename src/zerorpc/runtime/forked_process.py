@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from multiprocessing.context import ForkProcess
+from multiprocessing.util import Finalize
 
-__all__ = ["ForkedProcess"]
+__all__ = ["ForkedProcess", "at_process_end"]
 
 _starting = threading.local()
 
@@ -25,6 +27,13 @@ class ForkedProcess(ForkProcess):
             super().start()
         finally:
             _starting.here = False
+
+
+def at_process_end(act: Callable[[], object]) -> None:
+    """Have ``act()`` called when this process ends: also one that multiprocessing has forked, in which ``atexit`` runs
+    nothing before Python 3.13.
+    """
+    Finalize(None, act, exitpriority=0)
 
 
 def _empty_stdin() -> None:
