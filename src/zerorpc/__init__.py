@@ -33,6 +33,7 @@ from zerorpc.errors import (
     WrongArguments,
     ZeroRPCError,
 )
+from zerorpc.version import VERSION
 
 if TYPE_CHECKING:
     from zerorpc.allowed_keys import AllowedKeys
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from zerorpc.settings import Answers, Retry
     from zerorpc.tls import Tls
 
-__version__ = "1.0.0a1"
+__version__ = VERSION
 
 __all__ = [
     "AddressInUse",

@@ -64,7 +64,11 @@ class Metering:
             self.slabs.write(self.counts.values(self._look()))
 
     def text(self) -> bytes:
-        """What it has counted, and all others, as Prometheus has it.
+        """What it has counted, and all others, as Prometheus has it."""
+        return exposition(self.counts, self.sums())
+
+    def sums(self) -> list[float]:
+        """What it has counted, and all others.
 
         Others see at once what is told here: else it would be more than what they tell when this process has died.
         """
@@ -72,7 +76,7 @@ class Metering:
         if self.slabs is not None:
             self._publish()
             values = [sum(numbers) for numbers in zip(values, *self.slabs.others(), strict=True)]
-        return exposition(self.counts, values)
+        return values
 
     def close(self) -> None:
         """This process serves no longer."""

@@ -49,10 +49,7 @@ def _supervisor(service: Service) -> Supervisor:
     def begin(intake: Intake, mask: set[Any]) -> None:
         work(service, intake, mask)
 
-    slabs = None
-    if (metering := service.observation.metering) is not None:
-        metering.lay_out(settings.processes)  # before the first fork
-        slabs = metering.slabs
+    slabs = service.observation.share(settings.processes)
     return Supervisor(service.life, list(hub.listeners.values()), settings, begin, service.stop_listening, slabs)
 
 

@@ -12,6 +12,7 @@ import sys
 from typing import NamedTuple, TypeAlias
 
 from zerorpc.errors import EndpointError
+from zerorpc.exposure import HERE
 
 __all__ = ["Address", "Endpoint", "address_text", "parse", "resolve"]
 
@@ -149,4 +150,4 @@ def address_text(address: object, scheme: str = "tcp") -> str:
     if isinstance(address, tuple) and len(address) >= 2:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         return f"{scheme}://{host}:{address[1]}"
-    return "a peer on this machine"
+    return HERE
