@@ -73,12 +73,23 @@ class Observation:
 
     def status(self, by_call: bool = False) -> dict[str, Any]:
         """How it is just now. From now on, for some seconds, its calls are counted. On the loop."""
+        told = self._made_status().tell(by_call)
+        if self._service.intake is not None:
+            self._service.intake.watched()
+        return told
+
+    def watch(self) -> None:
+        """Somebody asks another process: this one counts too, since each tells of all."""
+        if self._service.life.serving:
+            self._made_status().heed()
+
+    def _made_status(self) -> Status:
         assert self._loop is not None
         if self._status is None:
             from zerorpc.server.status import Status  # most servers do without
 
             self._status = Status(self._service, self._loop, self._began, self._count)
-        return self._status.tell(by_call)
+        return self._status
 
     def _count(self, counting: bool) -> Metering:
         """Begin to count calls, at all doors, or end that; where they are counted. With ``metrics`` they always are."""

@@ -10,6 +10,7 @@ from zerorpc.settings import ServerSettings
 
 if TYPE_CHECKING:
     from zerorpc.doors.http.door import HttpDoor
+    from zerorpc.transport.handover import Intake
 
 __all__ = ["Endpoints", "Life", "Service"]
 
@@ -43,6 +44,9 @@ class Service(Protocol):
 
     @property
     def life(self) -> Life: ...
+
+    @property
+    def intake(self) -> Intake | None: ...
 
     @property
     def http(self) -> Endpoints | None: ...

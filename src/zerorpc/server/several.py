@@ -61,7 +61,7 @@ def work(service: Service, intake: Intake, mask: set[Any]) -> None:
     service.intake = intake
     service.on_signal = functools.partial(_heed, service)
     service.door.on_lost = intake.lost
-    intake.obey(service.stop, service.force)
+    intake.obey(service.stop, service.force, service.observation.watch)
     service.hub.leave_listening()
     with contextlib.suppress(KeyboardInterrupt):  # by a handler of the program's; the parent's raises it too
         service.run(mask)

@@ -62,7 +62,7 @@ class Status:
 
     def tell(self, by_call: bool) -> dict[str, Any]:
         """What docs/protocol.md says. ``by_call``: the asking is one of the calls that run."""
-        metering = self._heed()
+        metering = self.heed()
         service, values = self._service, metering.sums()
         gauges, now = Counts.gauges(values), monotonic()
         calls = [call for call in self._open_calls() if call.method != STATUS]
@@ -114,7 +114,8 @@ class Status:
 
     # While somebody asks
 
-    def _heed(self) -> Metering:
+    def heed(self) -> Metering:
+        """Somebody asks."""
         self._asked = monotonic()
         if self._metering is None:
             self._metering = self._count(True)
