@@ -28,7 +28,7 @@ logger: Logger = Logger("zerorpc.server")
 _TICK = 0.02  # s from one time that the loop notes to the next; a tick takes some microseconds
 _LOOK = 0.02  # s from one look of the thread to the next
 _BLOCKED = 0.05  # s that a tick may be late: asyncio's debug mode tells of callbacks that take 0.1
-_WINDOW = 1.0  # s; ``lag`` is the worst of one to two of these
+_WINDOW = 2.5  # s; ``lag`` is the worst of one to two of these
 _KEPT = 20
 _FRAMES_MAX = 40  # of a stack, the innermost
 _OF_THE_LOOP = ("asyncio.", "selectors", "uvloop")  # modules whose frames say nothing of what blocks it
@@ -167,6 +167,8 @@ def _method(frames: list[tuple[FrameType, int]]) -> str | None:
             while len(frames) > 1 and frames[-1][0].f_globals.get("__name__") in Invocation.modules:
                 frames.pop()
             return invocation.name
+    while _is_of_loop(frames[-1][0]):
+        frames.pop()
     return None
 
 

@@ -29,6 +29,7 @@ class Observation:
         self._counting = settings.metrics
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0
+        self._asking = 0  # calls that only ask for the status: of what runs they are not worth telling
         self._status: Status | None = None  # from when somebody asks
         tally = self._made_metering().counts.tallies["zerorpc"] if settings.metrics else None
         if settings.log_calls or tally is not None:
@@ -72,8 +73,15 @@ class Observation:
         return self.metering.text()
 
     def status(self, by_call: bool = False) -> dict[str, Any]:
-        """How it is just now. From now on, for some seconds, its calls are counted. On the loop."""
-        told = self._made_status().tell(by_call)
+        """How it is just now. From now on, for some seconds, its calls are counted. On the loop.
+
+        ``by_call``: the asking is a call, which runs.
+        """
+        self._asking = int(by_call)
+        try:
+            told = self._made_status().tell()
+        finally:
+            self._asking = 0
         if self._service.intake is not None:
             self._service.intake.watched()
         return told
@@ -113,7 +121,9 @@ class Observation:
         runners = service.door.runners
         if runners is None or metering is None or not self._counting or not service.life.serving:
             return Gauges()
-        return runners.gauges()._replace(
+        gauges = runners.gauges()
+        return gauges._replace(
+            running=gauges.running - self._asking,
             streams=len(metering.counts.streams),
             connections=len(service.door.hub.links),
             http_connections=0 if service.http is None else service.http.connections,

@@ -60,8 +60,8 @@ class Status:
         """Whether somebody wants to know."""
         return self._metering is not None
 
-    def tell(self, by_call: bool) -> dict[str, Any]:
-        """What docs/protocol.md says. ``by_call``: the asking is one of the calls that run."""
+    def tell(self) -> dict[str, Any]:
+        """What docs/protocol.md says."""
         metering = self.heed()
         service, values = self._service, metering.sums()
         gauges, now = Counts.gauges(values), monotonic()
@@ -79,7 +79,7 @@ class Status:
             "connections": gauges.connections + gauges.http_connections,
             # Of its own also those that began before they were counted.
             "streams": gauges.streams - len(metering.counts.streams) + sum(call.streams for call in calls),
-            "running": max(0, gauges.running - by_call),
+            "running": gauges.running,
             "waiting": gauges.waiting,
             "threads": gauges.threads,
             "methods": list(_methods(metering.counts, values, service.registry.methods, running)),
