@@ -140,7 +140,7 @@ def _live(client: Client, figures: Figures, interval: float, screen: Screen) -> 
     try:
         with typed_keys() as key, screen.live() as draw:
             _turn(client, figures, interval, key, draw)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         pass
 
 
@@ -154,11 +154,10 @@ def _turn(
     sort, problem, asked, due = SORTS[0], "", None, time.monotonic() + interval
     while True:
         draw(figures, sort, problem)
-        typed = key(TICK)
-        if typed in ("q", "Q"):
+        typed = key(TICK).lower()
+        if "q" in typed:
             return
-        if typed in ("s", "S"):
-            sort = SORTS[(SORTS.index(sort) + 1) % len(SORTS)]
+        sort = SORTS[(SORTS.index(sort) + typed.count("s")) % len(SORTS)]
         if asked is None and time.monotonic() >= due:
             asked, due = client(STATUS, async_=True), time.monotonic() + interval
         elif asked is not None and asked.ready():
