@@ -29,6 +29,7 @@ from zerorpc.errors import (
     ServerStopping,
     TimeoutExpired,
     UnknownMethod,
+    UnknownService,
     WorkerDied,
     WrongArguments,
     ZeroRPCError,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from zerorpc.client.background import AsyncResult
     from zerorpc.client.blocking import Client
     from zerorpc.client.every import every
+    from zerorpc.client.health import Health, health, watch_health
     from zerorpc.client.options import CallView, options
     from zerorpc.client.stream import Stream
     from zerorpc.client.typed import typed
@@ -89,6 +91,7 @@ __all__ = [
     "Curve",
     "EndpointError",
     "HandshakeFailed",
+    "Health",
     "InvalidArguments",
     "InvalidResult",
     "Limits",
@@ -114,6 +117,7 @@ __all__ = [
     "TimeoutExpired",
     "Tls",
     "UnknownMethod",
+    "UnknownService",
     "WorkerDied",
     "WrongArguments",
     "ZeroRPCError",
@@ -125,6 +129,7 @@ __all__ = [
     "every",
     "exceptions",
     "fork_task_context",
+    "health",
     "idempotent",
     "known_server",
     "on_loop",
@@ -139,6 +144,7 @@ __all__ = [
     "takes_stream",
     "tool",
     "typed",
+    "watch_health",
 ]
 
 # Where those under TYPE_CHECKING really come from
@@ -157,6 +163,7 @@ _MODULES = {
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
+    "Health": "zerorpc.client.health",
     "Limits": "zerorpc.limits",
     "Plain": "zerorpc.plain",
     "Publisher": "zerorpc.one_way.pusher",
@@ -176,6 +183,7 @@ _MODULES = {
     "deadline": "zerorpc.scope",
     "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
+    "health": "zerorpc.client.health",
     "idempotent": "zerorpc.service.methods",
     "known_server": "zerorpc.known_servers",
     "on_loop": "zerorpc.service.methods",
@@ -190,6 +198,7 @@ _MODULES = {
     "takes_stream": "zerorpc.service.stream_parameters",
     "tool": "zerorpc.service.tools",
     "typed": "zerorpc.client.typed",
+    "watch_health": "zerorpc.client.health",
 }
 
 if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds

@@ -116,7 +116,8 @@ class Screen:
         grid = Table.grid(expand=True)
         grid.add_column(no_wrap=True, ratio=1)
         grid.add_column(justify="right", no_wrap=True)
-        grid.add_row(told, Text(self._curve(list(figures.rates)[-CURVE:]), "green"))
+        room = min(CURVE, self._console.width - told.cell_len - 2)
+        grid.add_row(told, Text(self._curve(list(figures.rates)[-room:] if room > 0 else []), "green"))
         return grid
 
     def _curve(self, rates: Sequence[float]) -> str:

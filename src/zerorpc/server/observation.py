@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zerorpc.observe.counts import Gauges, Tally
 from zerorpc.server.parts import Service
 from zerorpc.service.health import Health
+from zerorpc.settings import ReadyCheck
 
 if TYPE_CHECKING:
     from zerorpc.server.metering import Metering
@@ -26,6 +27,7 @@ class Observation:
         self.metering: Metering | None = None
         self._service = service
         self._health = Health(settings.ready)
+        self._services: dict[str, Health] = {}  # those that have a check of their own
         self._counting = settings.metrics
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0
@@ -55,12 +57,16 @@ class Observation:
         if self._counting:
             self._made_metering().start(loop)
 
-    async def why_not_ready(self) -> str:
-        """Why nobody is to call it just now; "" if that isn't so."""
+    def check(self, service: str, ready: ReadyCheck) -> None:
+        """A service, which is a prefix of its methods, has a check of its own. Before the server serves."""
+        self._services[service] = Health(ready, f"the service {service}")
+
+    async def why_not_ready(self, service: str = "") -> str:
+        """Why nobody is to call it, or one of its services, just now; "" if that isn't so."""
         life = self._service.life
         if life.stopping:
             return "stopping"
-        return await self._health.problem() if life.serving else "not serving"
+        return await self._services.get(service, self._health).problem() if life.serving else "not serving"
 
     def tally(self, door: str, /) -> Tally | None:
         """What counts the calls of a door, if they are counted."""
@@ -131,7 +137,8 @@ class Observation:
         )
 
     def close(self) -> None:
-        self._health.close()
+        for health in (self._health, *self._services.values()):
+            health.close()
         if self._status is not None:
             self._status.close()
         if self.metering is not None:

@@ -41,9 +41,8 @@ __all__ = ["Invocation", "Runner"]
 logger: Logger = Logger("zerorpc.server")
 
 _MISTAKES = (InvalidArguments, PermissionDenied, UnknownMethod, WrongArguments)
-_ONE_AT_A_TIME = (
-    threading.Lock()
-)  # a method may make calls in several threads. One for all, since it is held so shortly
+# A method may make calls in several threads. One for all, since it is held so shortly.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class _Progress(Struct, eq=False, kw_only=True):

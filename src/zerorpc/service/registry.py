@@ -75,7 +75,8 @@ class Registry:
         self._any_types = any_types
         self._check_results = check_results
         self._strict_types = strict_types
-        self.why_not_ready: Callable[[], Awaitable[str]] | None = None  # a server's, which may be asked
+        self.services: set[str] = set()  # the prefixes
+        self.why_not_ready: Callable[[str], Awaitable[str]] | None = None  # a server's, which may be asked
         self.tell_status: Callable[[bool], dict[str, Any]] | None = None  # the same; whether it is asked by a call
         self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
@@ -101,8 +102,11 @@ class Registry:
             TELL: lambda: {"methods": _without_schema(self._describe()), "answers": self.answers},
         }
 
-    async def _tell_readiness(self) -> list[Any]:
-        why = "" if self.why_not_ready is None else await self.why_not_ready()
+    async def _tell_readiness(self, service: str = "") -> list[Any]:
+        """Of the whole server, or of one service; nil for one that there isn't."""
+        if service and service not in self.services:
+            return [None, ""]
+        why = "" if self.why_not_ready is None else await self.why_not_ready(service)
         return [not why, why]
 
     def _tell_status(self) -> dict[str, Any]:
@@ -156,6 +160,8 @@ class Registry:
                 method.heed_annotations(self._check_results, self._strict_types)
             if self._tools is not None:
                 method.tool = (method.tool or {}) if self._tools.admit(full) else None
+            if prefix:
+                self.services.add(prefix)
             self._doc = self._doc or ("" if method.tool is None else _doc_of(methods))
             self.methods[full] = self.answering[full] = method
             self._described = None

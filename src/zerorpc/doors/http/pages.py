@@ -23,8 +23,8 @@ Page: TypeAlias = "tuple[int, str, bytes]"  # the status, of which type the body
 class Observed(Protocol):
     """The server, as it is seen from outside. On its loop."""
 
-    async def why_not_ready(self) -> str:
-        """Why it is not to be called just now; "" if it is."""
+    async def why_not_ready(self, service: str = "", /) -> str:
+        """Why it, or one of its services, is not to be called just now; "" if it is."""
 
     def metrics(self) -> bytes | None:
         """What it has counted, None if it counts nothing."""
