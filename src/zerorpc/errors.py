@@ -80,7 +80,7 @@ class EndpointError(ZeroRPCError, ValueError):
 
     FORMS = (
         "tcp://host:port, tcp://*:port, tcp://0:port, tcp://[::1]:port, the same with tls+tcp, ipc://path, "
-        "ipc://@abstract-name, inproc://name; for a server http://host:port"
+        "ipc://@abstract-name, inproc://name; to bind to, fd://3; for a server http://host:port"
     )
 
     def __init__(self, endpoint: object, reason: str, *, malformed: bool = False) -> None:

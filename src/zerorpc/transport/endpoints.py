@@ -1,5 +1,5 @@
-"""Endpoints: ``tcp://host:port``, ``tls+tcp://host:port``, ``ipc://path``, ``inproc://name``, read and checked in one
-place.
+"""Endpoints: ``tcp://host:port``, ``tls+tcp://host:port``, ``ipc://path``, ``inproc://name``, and to bind to ``fd://3``,
+read and checked in one place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _UNIX_PATH_MAX = 103 if sys.platform == "darwin" else 107  # sun_path without it
 
 
 class Endpoint(NamedTuple):
-    """Parsed: ``host`` and ``port`` of tcp and tls+tcp, ``path`` of ipc (``@name`` is abstract) and inproc."""
+    """Parsed: ``host`` and ``port`` of tcp and tls+tcp, ``path`` of ipc (``@name`` is abstract) and inproc. Of fd and
+    tls+fd it is the number of a descriptor, or a name.
+    """
 
     scheme: str
     text: str
@@ -62,6 +64,8 @@ def parse(text: object) -> Endpoint:
             return _parse_ipc(text, rest)
         case "inproc":
             return Endpoint("inproc", text, path=rest)
+        case "fd" | "tls+fd":
+            return Endpoint(scheme, text, path=rest)
         case "http" | "https":
             raise _malformed(text, "only a server's bind() takes http://, for callers that aren't zerorpc's")
     raise _malformed(text, f"unknown scheme {scheme!r}")
