@@ -41,9 +41,9 @@ class Metering:
             self.slabs = Slabs(processes, self.counts.width)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """This process serves."""
+        """This process serves, and counts. It may do so again after ``close``."""
         self.lay_out()
-        if self.slabs is not None and self.slabs.mine is not None:
+        if self._timer is None and self.slabs is not None and self.slabs.mine is not None:
             self.counts.go_on_from(self.slabs.read())
         self._wait(loop)
         self._publish()
@@ -79,7 +79,7 @@ class Metering:
         return values
 
     def close(self) -> None:
-        """This process serves no longer."""
+        """It counts no longer."""
         if self._timer is not None:
             self._timer.cancel()
             self._publish()
