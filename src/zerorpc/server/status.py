@@ -1,7 +1,7 @@
 """How a server is just now, for who asks for it: ``_zerorpc_status``, and ``GET /status``.
 
 What it tells is counted, and looked for, only while somebody asks: from the first asking on, until nobody has asked for
-ten seconds.
+ten seconds. Of several processes each leaves a note for the others meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import heapq
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -23,13 +23,14 @@ from zerorpc.observe.failures import KEPT, Failures
 from zerorpc.server.loop_watch import LoopWatch
 from zerorpc.server.metering import Metering
 from zerorpc.server.parts import Service
+from zerorpc.server.status_notes import CALLS_MAX, Note, read_notes, write_note
 from zerorpc.service.rights import STATUS
 from zerorpc.version import VERSION
 
 __all__ = ["Status"]
 
 _UNASKED = 10.0  # s after the last asking that counting ends
-_CALLS_MAX = 100  # that are told of, the oldest
+_NOTE_EVERY = 1.0  # s; what others know of a process is no older, unless its loop is blocked
 _DIED = OUTCOMES.index("WorkerDied")  # what a method did, though the server tells it
 _REFUSED = [number for number, name in enumerate(OUTCOMES) if name in SERVER_ERRORS and number != _DIED]
 
@@ -63,33 +64,46 @@ class Status:
     def tell(self) -> dict[str, Any]:
         """What docs/protocol.md says."""
         metering = self.heed()
-        service, values = self._service, metering.sums()
-        gauges, now = Counts.gauges(values), monotonic()
-        calls = [call for call in self._open_calls() if call.method != STATUS]
-        running = Counter(call.method for call in calls if not call.waits)
+        service, values, own = self._service, metering.sums(), self._note()
+        gauges = Counts.gauges(values)
+        whole = own.joined(() if metering.slabs is None else read_notes(metering.slabs.notes()))
         return {
-            "time": time.time(),
-            "uptime": now - self._began,
+            "time": own.time,
+            "uptime": monotonic() - self._began,
             "counting_since": self._counting_since,
             "name": service.registry.name,
-            "pid": os.getpid(),
+            "pid": own.pid,
             "version": VERSION,
             "processes": gauges.processes,
-            "loop_lag": self._watch.lag,
+            "loop_lag": whole.lag,
             "connections": gauges.connections + gauges.http_connections,
-            # Of its own also those that began before they were counted.
-            "streams": gauges.streams - len(metering.counts.streams) + sum(call.streams for call in calls),
+            "streams": whole.streams,
             "running": gauges.running,
             "waiting": gauges.waiting,
             "threads": gauges.threads,
-            "methods": list(_methods(metering.counts, values, service.registry.methods, running)),
-            "calls": [self._told(call, now) for call in self._oldest(calls, now)],
-            "blocked": [
-                {"method": each.method, "seconds": each.seconds, "when": each.when, "stack": each.stack}
+            "methods": list(_methods(metering.counts, values, service.registry.methods, whole.running)),
+            "calls": whole.calls,
+            "blocked": whole.blocked,
+            "errors": whole.errors,
+        }
+
+    # Of this process
+
+    def _note(self) -> Note:
+        calls, now, pid = [call for call in self._open_calls() if call.method != STATUS], monotonic(), os.getpid()
+        return Note(
+            time=time.time(),
+            pid=pid,
+            lag=self._watch.lag,
+            streams=sum(call.streams for call in calls),
+            running=Counter(call.method for call in calls if not call.waits),
+            calls=[{**self._told(call, now), "pid": pid} for call in self._oldest(calls, now)],
+            blocked=[
+                {"method": each.method, "seconds": each.seconds, "when": each.when, "stack": each.stack, "pid": pid}
                 for each in reversed(self._watch.blocked)
             ],
-            "errors": [each._asdict() for each in reversed(self._failures)],
-        }
+            errors=[{**each._asdict(), "pid": pid} for each in reversed(self._failures)],
+        )
 
     def _open_calls(self) -> Iterator[OpenCall]:
         service = self._service
@@ -102,7 +116,7 @@ class Status:
         for call in calls:
             if call.came is None:
                 self._seen[call.key] = before.get(call.key, now)
-        return heapq.nsmallest(_CALLS_MAX, calls, key=self._came)
+        return heapq.nsmallest(CALLS_MAX, calls, key=self._came)
 
     def _came(self, call: OpenCall) -> float:
         return self._seen[call.key] if call.came is None else call.came
@@ -115,7 +129,7 @@ class Status:
     # While somebody asks
 
     def heed(self) -> Metering:
-        """Somebody asks."""
+        """Somebody asks, here or another process."""
         self._asked = monotonic()
         if self._metering is None:
             self._metering = self._count(True)
@@ -123,15 +137,18 @@ class Status:
             for tally in self._metering.counts.tallies.values():
                 tally.failures = self._failures
             self._watch.start()
-            self._timer = self._loop.call_later(_UNASKED, self._end_if_unasked)
+            self._go_on()
         return self._metering
 
-    def _end_if_unasked(self) -> None:
-        left = self._asked + _UNASKED - monotonic()
-        if left > 0:
-            self._timer = self._loop.call_later(left, self._end_if_unasked)
-        else:
+    def _go_on(self) -> None:
+        """Once a second, unless nobody has asked for long."""
+        metering = self._metering
+        if metering is None or monotonic() - self._asked >= _UNASKED:
             self.close()
+            return
+        if metering.slabs is not None and metering.slabs.mine is not None:
+            metering.slabs.note(write_note(self._note()))
+        self._timer = self._loop.call_later(min(_NOTE_EVERY, _UNASKED), self._go_on)
 
     def close(self) -> None:
         """Nobody asks any more."""
@@ -142,6 +159,8 @@ class Status:
             self._timer.cancel()
         for tally in metering.counts.tallies.values():
             tally.failures = None
+        if metering.slabs is not None and metering.slabs.mine is not None:
+            metering.slabs.note(b"")
         self._count(False)
         self._watch.close()
         self._watch = LoopWatch(self._loop)
@@ -152,7 +171,7 @@ class Status:
 
 
 def _methods(
-    counts: Counts, values: list[float], exposed: Iterable[str], running: Counter[str]
+    counts: Counts, values: list[float], exposed: Iterable[str], running: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     """What was counted of each method, whatever door its callers came by."""
     names = {*exposed, OTHER}
@@ -172,5 +191,5 @@ def _methods(
             "refused": int(sum(ended[number] for number in _REFUSED)),
             "gone": int(ended[GONE]),
             "seconds": {"bounds": list(BUCKETS), "counts": list(map(int, buckets[name]))},
-            "running": running[name],
+            "running": running.get(name, 0),
         }

@@ -41,8 +41,7 @@ __all__ = ["Invocation", "Runner"]
 logger: Logger = Logger("zerorpc.server")
 
 _MISTAKES = (InvalidArguments, PermissionDenied, UnknownMethod, WrongArguments)
-# A method may make calls in several threads. One for all, since it is held so shortly.
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.Lock()  # a method may make calls in several threads. One for all: it is held so shortly
 
 
 class _Progress(Struct, eq=False, kw_only=True):
