@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -37,9 +39,9 @@ class Screen:
         self._address = address
         self._interval = interval
         self._console = console or Console(file=sys.stdout, highlight=False, emoji=False, markup=False)
-        is_plain = self._console.options.ascii_only
-        self._ramp, self._parts = (PLAIN_RAMP, PLAIN_PARTS) if is_plain else (RAMP, PARTS)
-        self._gap = " - " if is_plain else " · "
+        self._is_plain = self._console.options.ascii_only
+        self._ramp, self._parts = (PLAIN_RAMP, PLAIN_PARTS) if self._is_plain else (RAMP, PARTS)
+        self._gap = " - " if self._is_plain else " · "
 
     def text(self, figures: Figures) -> str:
         """One picture, whole."""
@@ -55,6 +57,8 @@ class Screen:
         was in the end.
         """
         drawn: list[object] = []
+        if isinstance(sys.stdout, io.TextIOWrapper):  # names may have characters that its encoding lacks
+            sys.stdout.reconfigure(errors="backslashreplace")
 
         def draw(figures: Figures, sort: str, problem: str) -> None:
             shown = [figures.newest, sort, problem, self._console.size]
@@ -72,18 +76,18 @@ class Screen:
         status = figures.newest
         head = [self._title(status), self._gauges(figures)]
         if problem:
-            head.append(Text(line(problem), "bold red"))
+            head.append(self._cut(Text(line(problem), "bold red")))
         foot = [] if height is None else [self._keys(sort)]
         left = None if height is None else max(0, height - len(head) - len(foot) - 2)
         blocked, left = _fitting(self._blocked(status), left, STACK_MAX + 1)
         errors, left = _fitting(self._errors(status), left, ERRORS_MAX + 1)
         calls = self._calls(status.calls)
         rows = figures.rows(sort)
-        wanted = len(rows) + 3
+        wanted = len(rows) + 1  # lines
         if left is not None:
-            wanted = max(min(wanted, left - (CALLS_MIN + 2 if calls else 0)), min(len(rows), METHODS_MIN) + 2)
+            wanted = max(min(wanted, left - (CALLS_MIN + 2 if calls else 0)), min(len(rows), METHODS_MIN) + 1)
             calls = calls[: max(0, left - wanted)]
-        methods = self._methods(rows[: wanted - 2], sort)
+        methods = self._methods(rows[: wanted - 1], sort)
         body = [*head, Text(), methods, *calls, *blocked, *errors]
         return Group(*body, *([] if height is None else [Text(), *foot]))
 
@@ -110,7 +114,7 @@ class Screen:
             (number(status.waiting), "waiting", "bold yellow" if status.waiting else "bold"),
             (number(status.connections), "connections", "bold"),
             (number(status.streams), "streams", "bold"),
-            (short(status.loop_lag), "loop lag", "bold red" if late else "bold"),
+            (self._short(status.loop_lag), "loop lag", "bold red" if late else "bold"),
         ]
         told = Text("  ").join(Text.assemble((figure, style), " ", (name, "dim")) for figure, name, style in gauges)
         grid = Table.grid(expand=True)
@@ -134,7 +138,7 @@ class Screen:
                 Text(head, style),
                 justify="left" if is_left else "right",
                 no_wrap=True,
-                overflow="ellipsis",
+                overflow="crop" if self._is_plain else "ellipsis",
                 ratio=1 if head == "method" else None,
                 min_width=BAR if not head else None,
             )
@@ -148,8 +152,8 @@ class Screen:
         yield Text(line(row.method), "dim" if is_idle else "cyan")
         yield Text(number(row.rate) if row.rate else "", "bold")
         yield Text(self._bar(row.rate / most if most else 0.0), "green")
-        yield Text("" if row.p50 is None else short(row.p50, 2))
-        yield Text("" if row.p99 is None else short(row.p99, 2), "yellow" if (row.p99 or 0) >= 1 else "")
+        yield Text("" if row.p50 is None else self._short(row.p50, 2))
+        yield Text("" if row.p99 is None else self._short(row.p99, 2), "yellow" if (row.p99 or 0) >= 1 else "")
         yield Text(number(row.errors) if row.errors else "", "bold red" if row.is_failing else "red")
         yield Text(number(row.refused) if row.refused else "", "yellow")
         yield Text(number(row.running) if row.running else "")
@@ -167,11 +171,11 @@ class Screen:
         names = max(len(line(call.method)) for call in calls)
         shown: list[RenderableType] = [Text(), self._rule("oldest calls")]
         for call in calls:
-            age = f">{short(call.seconds)}" if call.at_least else short(call.seconds)
+            age = f">{self._short(call.seconds)}" if call.at_least else self._short(call.seconds)
             waits = call.state == "waiting"
             told = [(f"{age:>8}", "bold"), ("  waiting  " if waits else "  running  ", "yellow" if waits else "green")]
             told += [(f"{line(call.method):{min(names, 30)}}", "cyan"), (f"  {line(call.caller)}", "dim")]
-            shown.append(_cut(Text.assemble(*told)))
+            shown.append(self._cut(Text.assemble(*told)))
         return shown
 
     def _blocked(self, status: Status) -> list[RenderableType]:
@@ -179,23 +183,32 @@ class Screen:
             return []
         shown: list[RenderableType] = [Text(), self._rule("what blocked the event loop", "red")]
         newest = status.blocked[0]
-        shown.append(_cut(_blocked_line(newest, status.time)))
-        shown += [_cut(Text(f"  {line(each)}", "dim")) for each in newest.stack.splitlines()]
-        shown += [_cut(_blocked_line(each, status.time)) for each in status.blocked[1:]]
+        shown.append(self._cut(_blocked_line(newest, status.time)))
+        shown += [self._cut(Text(f"  {line(each)}", "dim")) for each in newest.stack.splitlines()]
+        shown += [self._cut(_blocked_line(each, status.time)) for each in status.blocked[1:]]
         return shown
 
     def _errors(self, status: Status) -> list[RenderableType]:
         if not status.errors:
             return []
-        rows = [_cut(_error_line(each, status.time)) for each in status.errors]
+        rows = [self._cut(_error_line(each, status.time)) for each in status.errors]
         return [Text(), self._rule("newest errors", "red"), *rows]
+
+    def _short(self, seconds: float, digits: int = 3) -> str:
+        told = short(seconds, digits)
+        return told.replace("µ", "u") if self._is_plain else told
+
+    def _cut(self, text: Text) -> Text:
+        """In one line, as wide as there is room."""
+        text.no_wrap, text.overflow = True, "crop" if self._is_plain else "ellipsis"
+        return text
 
     def _rule(self, title: str, style: str = "dim") -> RenderableType:
         return Rule(Text(title, style), align="left", style="bright_black")
 
     def _keys(self, sort: str) -> RenderableType:
         told = [("q", "bold"), (" leaves   ", "dim"), ("s", "bold"), (f" sorts, now by {sort}   ", "dim")]
-        return _cut(Text.assemble(*told, (f"every {self._interval:g} s", "dim")))
+        return self._cut(Text.assemble(*told, (f"every {self._interval:g} s", "dim")))
 
 
 def _fitting(lines: list[RenderableType], left: int | None, most: int) -> tuple[list[RenderableType], int | None]:
@@ -219,11 +232,6 @@ def _error_line(error: ErrorStatus, now: float) -> Text:
     return Text.assemble(age, (line(error.method), "cyan"), what, (f"  {line(error.caller)}", "dim"))
 
 
-def _cut(text: Text) -> Text:
-    text.no_wrap, text.overflow = True, "ellipsis"
-    return text
-
-
 # Figures as texts
 
 
@@ -234,7 +242,7 @@ def number(value: float) -> str:
 
 def short(seconds: float, digits: int = 3) -> str:
     """With so many digits at most, and a unit."""
-    if seconds >= 60:
+    if not seconds < 60:
         return duration(seconds)
     for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
         value = seconds * factor
@@ -245,6 +253,8 @@ def short(seconds: float, digits: int = 3) -> str:
 
 def duration(seconds: float) -> str:
     """In the two largest units."""
+    if not math.isfinite(seconds):
+        return "?"
     whole = int(seconds)
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     first = next((place for place, (value, _) in enumerate(parts) if value), 3)
