@@ -41,7 +41,7 @@ ORDER = [
     {"keys", "callers", "limits"},
     {"number_checks"},
     {"given", "not_picklable", "observe"},
-    {"errors"},
+    {"errors", "version"},
 ]
 ROOMS = set().union(*ORDER)
 NARROWER = {

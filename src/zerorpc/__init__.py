@@ -29,10 +29,12 @@ from zerorpc.errors import (
     ServerStopping,
     TimeoutExpired,
     UnknownMethod,
+    UnknownService,
     WorkerDied,
     WrongArguments,
     ZeroRPCError,
 )
+from zerorpc.version import VERSION
 
 if TYPE_CHECKING:
     from zerorpc.allowed_keys import AllowedKeys
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from zerorpc.client.call_hooks import ClientCall
     from zerorpc.client.call_options import CallView
     from zerorpc.client.every import every
+    from zerorpc.client.health import Health, health, watch_health
     from zerorpc.client.options import options
     from zerorpc.client.stream import Stream
     from zerorpc.client.typed import typed
@@ -68,7 +71,7 @@ if TYPE_CHECKING:
     from zerorpc.settings import Answers, ConnectionEvent, Retry
     from zerorpc.tls import Tls
 
-__version__ = "1.0.0a1"
+__version__ = VERSION
 
 __all__ = [
     "AddressInUse",
@@ -93,6 +96,7 @@ __all__ = [
     "Curve",
     "EndpointError",
     "HandshakeFailed",
+    "Health",
     "InvalidArguments",
     "InvalidResult",
     "Limits",
@@ -119,6 +123,7 @@ __all__ = [
     "TimeoutExpired",
     "Tls",
     "UnknownMethod",
+    "UnknownService",
     "WorkerDied",
     "WrongArguments",
     "ZeroRPCError",
@@ -130,6 +135,7 @@ __all__ = [
     "every",
     "exceptions",
     "fork_task_context",
+    "health",
     "idempotent",
     "known_server",
     "on_loop",
@@ -144,6 +150,7 @@ __all__ = [
     "takes_stream",
     "tool",
     "typed",
+    "watch_health",
 ]
 
 # Where those under TYPE_CHECKING really come from
@@ -164,6 +171,7 @@ _MODULES = {
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
+    "Health": "zerorpc.client.health",
     "Limits": "zerorpc.limits",
     "Plain": "zerorpc.plain",
     "Publisher": "zerorpc.one_way.pusher",
@@ -184,6 +192,7 @@ _MODULES = {
     "deadline": "zerorpc.scope",
     "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
+    "health": "zerorpc.client.health",
     "idempotent": "zerorpc.service.methods",
     "known_server": "zerorpc.known_servers",
     "on_loop": "zerorpc.service.methods",
@@ -198,6 +207,7 @@ _MODULES = {
     "takes_stream": "zerorpc.service.stream_parameters",
     "tool": "zerorpc.service.tools",
     "typed": "zerorpc.client.typed",
+    "watch_health": "zerorpc.client.health",
 }
 
 if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds

@@ -55,6 +55,7 @@ GUIDE = {
         "Calls from the command line",
         "Looking at a service",
         "A service that doesn't answer",
+        "What a service does just now",
         "Measuring a service",
     ],
     "Health": ["Metrics and health"],
@@ -77,6 +78,7 @@ EXAMPLES = {
 # Files under deploy/: what to call each, and its language.
 DEPLOYMENT = {
     "systemd/cooler.service": ("systemd", "ini"),
+    "systemd/cooler.socket": ("systemd, with a socket of its own", "ini"),
     "docker/Dockerfile": ("Docker", "docker"),
     "docker/compose.yaml": ("Docker Compose", "yaml"),
 }

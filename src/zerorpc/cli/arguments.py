@@ -35,6 +35,7 @@ COMMANDS = (
     "schema",
     "shell",
     "stub",
+    "top",
     "trust",
 )
 

@@ -18,7 +18,16 @@ from zerorpc.server.life import Service
 from zerorpc.service import process_pool
 from zerorpc.service.call_hooks import ServerHook
 from zerorpc.service.collecting import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, Answers, OnConnection, ReadyCheck, ServerSettings, from_arguments
+from zerorpc.settings import (
+    GRACE,
+    HEARTBEAT,
+    Answers,
+    OnConnection,
+    ReadyCheck,
+    ServerSettings,
+    callable_or_none,
+    from_arguments,
+)
 from zerorpc.socket_base import SocketBase
 from zerorpc.tls import TlsGiven
 
@@ -133,13 +142,20 @@ class Server(SocketBase):
 
     # Before serving
 
-    def register(self, methods: object, prefix: str = "") -> None:
+    def register(self, methods: object, prefix: str = "", *, ready: ReadyCheck | None = None) -> None:
         """Expose another object, module or dict; with a prefix its methods are called ``prefix.method``.
 
-        Call it before the server serves. Raises ValueError when a method of that name is exposed already, and TypeError
-        for what can't be a service.
+        The prefix is a service to ``zerorpc.health``, which is ready when the server is, or when its own function
+        ``ready`` says so, which is as that of the server. Call it before the server serves. Raises ValueError when a
+        method of that name is exposed already, or for ``ready`` without a prefix, and TypeError for what can't be a
+        service.
         """
+        ready = callable_or_none("ready", ready)
+        if ready is not None and not prefix:
+            raise ValueError("ready is for what is registered with a prefix: that of the whole is Server(ready=)")
         self._core.registry.register(methods, prefix, Server if isinstance(methods, Server) else None)
+        if ready is not None:
+            self._core.observation.check(prefix, ready)
 
     # Endpoints: ``http://`` and ``https://`` have a door of their own
 

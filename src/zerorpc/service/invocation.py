@@ -31,6 +31,7 @@ from zerorpc.scope import Cancellable
 from zerorpc.service.extras import Extras
 from zerorpc.service.failure import Failure, plain, refusal_of
 from zerorpc.service.methods import Method
+from zerorpc.service.rights import DeniedError
 from zerorpc.service.schema import Misgiven, Misreturned
 from zerorpc.service.signatures import cannot_begin, misfit, no_array
 from zerorpc.shown import line, message_of, name_of, trace_of, without_frames_of
@@ -39,7 +40,7 @@ __all__ = ["Invocation", "Runner"]
 
 logger: Logger = Logger("zerorpc.server")
 
-_MISTAKES = (InvalidArguments, UnknownMethod, WrongArguments)
+_MISTAKES = (InvalidArguments, PermissionDenied, UnknownMethod, WrongArguments)
 _ONE_AT_A_TIME = threading.Lock()  # a method may make calls in several threads. One for all: it is held so shortly
 
 
@@ -300,6 +301,9 @@ class Invocation(_Door, eq=False):
             error = TypeError(*error.args)
         elif type(error) is Misreturned:
             error = TypeError(*error.args)
+        elif type(error) is DeniedError:
+            self.ran, self.refused, trace = False, PermissionDenied, None
+            error = PermissionError(*error.args)
         elif type(error) is TypeError and trace is None and self.method is not None:
             error = self._heed_misfit(error, self.method)
         failure = Failure.of(error, trace, self.ran, self.refused)

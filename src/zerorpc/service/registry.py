@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.msgpack import decode
 
-from zerorpc.exposure import Patterns
+from zerorpc.exposure import Patterns, is_here
 from zerorpc.logs import Logger
 from zerorpc.protocol.inquiry import TELL
 from zerorpc.protocol.packing import pack
@@ -19,12 +19,18 @@ from zerorpc.service.call_hooks import CallHooks
 from zerorpc.service.collecting import collect
 from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method, on_loop
+from zerorpc.service.rights import STATUS, DeniedError
 from zerorpc.service.signatures import argspec, describe
 from zerorpc.shown import readable
 
-__all__ = ["Registry"]
+__all__ = ["ONLY_HERE", "Registry"]
 
 logger: Logger = Logger("zerorpc.server")
+
+ONLY_HERE = (
+    "the status tells what others call, and this server asks nobody who they are: only callers on its own machine may "
+    "see it, by loopback or ipc; give it an authenticator"
+)
 
 
 def _served() -> Served | None:
@@ -74,7 +80,9 @@ class Registry:
         self._any_types = any_types
         self._check_results = check_results
         self._strict_types = strict_types
-        self.why_not_ready: Callable[[], Awaitable[str]] | None = None  # a server's, which may be asked
+        self.services: set[str] = set()  # the prefixes
+        self.why_not_ready: Callable[[str], Awaitable[str]] | None = None  # a server's, which may be asked
+        self.tell_status: Callable[[bool], dict[str, Any]] | None = None  # the same; whether it is asked by a call
         self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
         self._described: bytes | None = None  # all of them, packed; None: not yet, or some have come since
@@ -94,13 +102,25 @@ class Registry:
             "_zerorpc_help": lambda method: self._seen_one(method).doc,
             "_zerorpc_args": lambda method: argspec(self._seen_one(method)),
             "_zerorpc_inspect": lambda: self.inspected(),  # noqa: PLW0108 - a function, which can be marked
+            STATUS: lambda: self._tell_status(),  # noqa: PLW0108 - the same
             "_zpc_ready": self._tell_readiness,
             TELL: lambda: {"methods": _without_schema(self._describe()), "answers": self.answers},
         }
 
-    async def _tell_readiness(self) -> list[Any]:
-        why = "" if self.why_not_ready is None else await self.why_not_ready()
+    async def _tell_readiness(self, service: str = "") -> list[Any]:
+        """Of the whole server, or of one service; nil for one that there isn't."""
+        if service and service not in self.services:
+            return [None, ""]
+        why = "" if self.why_not_ready is None else await self.why_not_ready(service)
         return [not why, why]
+
+    def _tell_status(self) -> dict[str, Any]:
+        served = _served()
+        if self.tell_status is None:
+            raise NameError(STATUS)
+        if served is not None and served.identity is None and not is_here(served.peer):
+            raise DeniedError(ONLY_HERE)
+        return self.tell_status(served is not None)
 
     def inspected(self) -> dict[str, Any]:
         """What a service tells of itself; ``doc`` only to those who have tools to show to a language model."""
@@ -147,6 +167,8 @@ class Registry:
             self._heed_annotations(method)
             if self._tools is not None:
                 method.tool = (method.tool or {}) if self._tools.admit(full) else None
+            if prefix:
+                self.services.add(prefix)
             self._doc = self._doc or ("" if method.tool is None else _doc_of(methods))
             self.methods[full] = self.answering[full] = method
             self._described = None

@@ -19,13 +19,14 @@ from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.observer import observer
 from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
-from zerorpc.doors.http.pages import Observed, metrics, state
+from zerorpc.doors.http.pages import Observed, metrics, state, status
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import TEXT, Answered
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
 from zerorpc.doors.http.upload import Body
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.mcp.door import PATH, McpDoor
+from zerorpc.observe.counts import Tally
 from zerorpc.service.idempotency import digest_of
 from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rules
@@ -69,6 +70,15 @@ class HttpDoor:
         self._open: dict[asyncio.Task[None], HttpInvocation | None] = {}  # what is being answered; None: not read yet
         self._ended = False
         self._mcp = McpDoor(service.registry, settings.limits, self._calls.caller, self._run, noted)
+
+    def note_calls(self, logged: bool, tally: Tally | None) -> None:
+        """From now on calls are logged, counted, both, or neither."""
+        self._calls.noted = self._mcp.noted = observer(logged, tally)
+
+    @property
+    def open_calls(self) -> list[HttpInvocation]:
+        """Those that are being answered."""
+        return [invocation for invocation in self._open.values() if invocation is not None]
 
     async def __call__(
         self,
@@ -123,6 +133,8 @@ class HttpDoor:
                 await send_whole(send, 200, JSON, encode(document))
             elif request.is_look and request.path == "/metrics":
                 await send_whole(send, *metrics(self._service.observation, access))
+            elif request.is_look and request.path == "/status":
+                await send_whole(send, *status(self._service.observation, access, request))
             elif request.path == PATH:
                 await self._mcp.answer(request, access, receive, send)
             else:
