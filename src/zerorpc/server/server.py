@@ -71,6 +71,8 @@ class Server(SocketBase):
     - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended, with ``caller``,
       ``method``, ``seconds``, and ``outcome``: "ok", an error's name, or "gone" for a caller that waited no longer.
     - ``metrics``: count calls, for Prometheus to read by ``GET /metrics`` at ``http://`` and in ``zerorpc.asgi``.
+    - ``console``: a web page at ``/`` by HTTP, to look at the service and call it. Off loopback only where callers are
+      asked who they are, or ``anyone_may_call``.
     - ``ready``: a function, plain or coroutine, that says whether the server may be called just now, for ``zerorpc
       health`` and ``GET /readyz``. These say no if it returns False, raises, or takes longer than 2 s.
 
@@ -109,6 +111,7 @@ class Server(SocketBase):
         check_results: bool = False,
         log_calls: bool = False,
         metrics: bool = False,
+        console: bool = True,
         ready: ReadyCheck | None = None,
     ) -> None:
         settings = from_arguments(ServerSettings, locals())
