@@ -83,7 +83,7 @@ export class Run {
     else this._fail({ title: "Error", detail: "", ...told, status: response.status });
   }
 
-  /** @param {ReadableStream<Uint8Array>} body */
+  /** @param {ReadableStream<any>} body */
   async _take(body) {
     this.isStream = true;
     const reader = body.pipeThrough(new TextDecoderStream()).getReader();

@@ -214,7 +214,7 @@ function ListField({ schema, value, onChange, id, label, required, definitions, 
         <div class="row" key=${keys[place]}>
           <div class="grow">
             <${Field} schema=${schema.items} value=${item} onChange=${(now) => changed(place, now)} required=${true}
-              id=${`${id}.${place}`} label=${`${label}, item ${place + 1}`} definitions=${definitions} depth=${depth + 1} />
+              id=${`${id}.${place}`} label=${`${label}, item ${place + 1}`} definitions=${definitions} depth=${(depth ?? 0) + 1} />
           </div>
           <button type="button" class="quiet" onClick=${() => remove(place)} aria-label=${`Remove item ${place + 1} of ${label}`}>✕</button>
         </div>

@@ -2,7 +2,7 @@
 
 import { between, isSameLife } from "./live_figures.js";
 import { Plot } from "./plot.js";
-import { counted, duration, html, number, useEffect, useState } from "./ui.js";
+import { clock, duration, html, number, useEffect, useState } from "./ui.js";
 
 const PACE = 1000; // ms
 const KEPT = 120; // s of the plot
@@ -83,7 +83,7 @@ function Tiles({ now, second }) {
     ["calls / s", number.format(second.rate)],
     ["errors / s", number.format(second.errors), second.errors > 0],
     ["running", number.format(now.running)],
-    ["waiting", number.format(now.waiting), now.waiting > 0],
+    ["waiting", number.format(now.waiting)],
     ["streams", number.format(now.streams)],
     ["connections", number.format(now.connections)],
     ["loop lag", duration(now.loop_lag), now.loop_lag > 0.1],
@@ -176,12 +176,11 @@ function Errors({ errors }) {
   if (!errors.length) return null;
   return html`
     <section class="card">
-      <h2>Errors <span class="dim">the newest ${counted(errors.length, "error").replace(/^1 error$/, "one")}</span></h2>
+      <h2>Newest errors</h2>
       ${errors.map((each) => html`
         <details class="trace" key=${`${each.when} ${each.method} ${each.message}`}>
           <summary>
-            <code>${each.method}</code> <strong class="bad">${each.error}</strong> ${each.message}
-            <span class="dim">${clock(each.when)}, ${each.caller}</span>
+            <code>${each.method}</code> <strong class="bad">${each.error}</strong> ${each.message} <span class="dim">${clock(each.when)}, ${each.caller}</span>
           </summary>
           <pre>${each.traceback}</pre>
         </details>
@@ -189,6 +188,3 @@ function Errors({ errors }) {
     </section>
   `;
 }
-
-/** @param {number} when seconds since 1970 */
-const clock = (when) => new Date(when * 1000).toLocaleTimeString();

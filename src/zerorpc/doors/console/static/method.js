@@ -22,6 +22,7 @@ export function Signature({ method }) {
 
 /** @param {{method: Method}} props */
 export function Badges({ method }) {
+  /** @type {any[]} */
   const badges = [
     method.streams && ["stream", "it gives items one after the other"],
     method.safe && ["safe", "it changes nothing"],

@@ -1,6 +1,6 @@
 /** Numbers over their place in a stream, by uPlot. It is loaded with the first plot. */
 
-import { html, useEffect, useRef } from "./ui.js";
+import { clock, html, useEffect, useRef } from "./ui.js";
 
 const COLOURS = ["--accent", "--line-2", "--line-3", "--line-4", "--line-5", "--line-6", "--line-7", "--line-8"];
 
@@ -77,8 +77,8 @@ function options(box, lines, isTime, height) {
     width: box.clientWidth,
     height,
     scales: { x: { time: isTime } },
-    axes: [axis, { ...axis, size: 64 }],
-    series: [{ label: isTime ? "time" : "item" }, ...series],
+    axes: [{ ...axis, ...(isTime && { space: 90, values: (_, times) => times.map(clock) }) }, { ...axis, size: 64 }],
+    series: [isTime ? { label: "time", value: (_, time) => (time ? clock(time) : "–") } : { label: "item" }, ...series],
     legend: { show: lines.length > 1 },
     cursor: { y: false },
   };

@@ -67,7 +67,7 @@ function read(document) {
 function nameReferences(part, definitions) {
   if (typeof part !== "object" || part === null) return;
   if (typeof part.$ref === "string") {
-    const name = part.$ref.split("/").pop();
+    const name = part.$ref.split("/").pop() ?? "";
     part.title ??= definitions[name]?.title ?? name;
   }
   for (const each of Object.values(part)) nameReferences(each, definitions);

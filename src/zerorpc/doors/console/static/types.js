@@ -67,6 +67,7 @@ export function signature(method) {
   const stars = { "variadic positional": "*", "variadic keyword": "**" };
   const properties = method.args.properties ?? {};
   const required = new Set(method.args.required ?? []);
+  /** @type {import("./service.js").Parameter[]} */
   const parameters = method.parameters.length ? method.parameters : Object.keys(properties).map((name) => ({ name, kind: "" }));
   return parameters.map(({ name, kind, streams }) => {
     const star = stars[kind] ?? "";

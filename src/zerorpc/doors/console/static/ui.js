@@ -12,14 +12,22 @@ export const html = htm.bind(h);
 /** Numbers as people read them: 12,345. */
 export const number = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 
+const rounded = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+
+/**
+ * The time of day.
+ * @param {number} when seconds since 1970
+ */
+export const clock = (when) => new Date(when * 1000).toLocaleTimeString();
+
 /**
  * A duration in a unit that suits it.
  * @param {number} seconds
  */
 export function duration(seconds) {
-  if (seconds < 0.001) return `${number.format(seconds * 1e6)} µs`;
-  if (seconds < 1) return `${number.format(seconds * 1e3)} ms`;
-  if (seconds < 120) return `${number.format(seconds)} s`;
+  if (seconds < 0.001) return `${rounded.format(seconds * 1e6)} µs`;
+  if (seconds < 1) return `${rounded.format(seconds * 1e3)} ms`;
+  if (seconds < 120) return `${rounded.format(seconds)} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   if (seconds < 172800) return `${Math.round(seconds / 3600)} h`;
   return `${Math.round(seconds / 86400)} days`;
