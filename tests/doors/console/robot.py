@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import datetime
 import enum
@@ -118,6 +117,11 @@ class Robot:
         """Count."""
         yield from range(stop)
 
+    def stumble(self, after: int = 3) -> Iterator[int]:
+        """Walk, and fall."""
+        yield from range(after)
+        raise RuntimeError("it stumbled")
+
     def say(self, text: str, volume: Literal["low", "high"] = "low", password: str = "") -> str:
         """Say it aloud."""
         return text.upper() if volume == "high" else text
@@ -155,11 +159,8 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def robot_server(**settings: Any) -> zerorpc.Server:
+def robot_server(robot: Robot | None = None, **settings: Any) -> zerorpc.Server:
     """Of the robot and its arm, not bound to anything."""
-    server = zerorpc.Server(Robot(), **settings)
+    server = zerorpc.Server(robot or Robot(), **settings)
     server.register(Arm(), "arm")
     return server
-
-
-PICTURE = base64.b64encode(png(64, 40)).decode()

@@ -36,6 +36,7 @@ function Page({ service }) {
       scrollTo(0, 0);
     };
     addEventListener("hashchange", moved);
+    setPlace(viewOf(location.hash)); // it may have changed before anybody listened
     return () => removeEventListener("hashchange", moved);
   }, []);
   useEffect(() => {

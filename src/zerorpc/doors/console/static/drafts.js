@@ -105,10 +105,8 @@ export function numberOf(text, whole) {
  * @returns {{path: string, why: string} | null}
  */
 export function problemOf(schema, draft) {
-  for (const name of schema.required ?? []) {
-    if (draft[name] === undefined) return { path: name, why: "a value is needed" };
-  }
-  return wrongIn(draft, "");
+  const missing = (schema.required ?? []).find((name) => draft[name] === undefined);
+  return wrongIn(draft, "") ?? (missing === undefined ? null : { path: missing, why: "a value is needed" });
 }
 
 /** @param {any} value @param {string} path @returns {{path: string, why: string} | null} */

@@ -100,7 +100,7 @@ function Whole({ draft, onDraft, method }) {
   };
   return html`
     <div class="field">
-      <textarea rows="8" value=${text} onInput=${typed} aria-label="Arguments as JSON" spellcheck=${false}
+      <textarea id="arg." rows="8" value=${text} onInput=${typed} aria-label="Arguments as JSON" spellcheck=${false}
         aria-invalid=${wrong !== ""}></textarea>
       ${wrong && html`<p class="wrong">${wrong}</p>`}
     </div>
