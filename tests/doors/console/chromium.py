@@ -13,7 +13,7 @@ from tests.service.running import PATIENCE
 
 _TOLD_BY_STATUS = "Failed to load resource:"  # the browser's own note of an answer that is an error
 
-expect.set_options(timeout=PATIENCE * 200)
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def visit(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """A page of a visitor who was never there before. In the end: nothing went wrong in it, nothing was forbidden."""
     options.setdefault("viewport", {"width": 1280, "height": 900})
     context = browser.new_context(locale="en-US", **options)
-    context.set_default_timeout(PATIENCE * 200)
+    context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
     complaints: list[str] = []
     page.complaints = complaints  # type: ignore[attr-defined] # for a test that has made some

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 BOUNDS = [0.001, 0.01, 0.1, 1.0]
+TRACEBACK = """Traceback (most recent call last):
+  File "robot.py", line 9, in move
+ValueError: there is a wall at -1.0"""
 BEGAN = 1_800_000_000.0  # unix seconds
 
 
@@ -33,7 +36,12 @@ def status(seconds: int, pid: int = 7) -> dict[str, Any]:
             {"method": "move", "caller": "alice", "seconds": 0.25, "state": "waiting"},
         ],
         "blocked": [
-            {"method": "move", "seconds": 0.7, "when": BEGAN, "stack": 'File "robot.py", line 12, in move\n  sleep(0.7)'},
+            {
+                "method": "move",
+                "seconds": 0.7,
+                "when": BEGAN,
+                "stack": 'File "robot.py", line 12, in move',
+            },
             {"method": None, "seconds": 0.2, "when": BEGAN, "stack": "gc"},
         ],
         "errors": [
@@ -41,7 +49,7 @@ def status(seconds: int, pid: int = 7) -> dict[str, Any]:
                 "method": "move",
                 "error": "ValueError",
                 "message": "there is a wall at -1.0",
-                "traceback": "Traceback (most recent call last):\n  File \"robot.py\", line 9, in move\nValueError: there is a wall",
+                "traceback": TRACEBACK,
                 "when": BEGAN,
                 "caller": "alice",
             }

@@ -61,7 +61,9 @@ def test_the_page_and_all_that_it_loads_is_there(http: httpx.Client) -> None:
         kind = response.headers["content-type"]
         found[address] = kind
         wanted += [urljoin(address, each) for each in loaded_by(response.text, kind)]
-    files = {path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.*") if path.suffix in (".js", ".css", ".svg")}
+    files = {
+        path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.*") if path.suffix in (".js", ".css", ".svg")
+    }
     assert set(found) == {"/"} | {f"/console/{name}" for name in files}, "a file is not used, or missing"
     kinds = {Path(name).suffix: kind for name, kind in found.items()}
     assert kinds == {
@@ -177,7 +179,13 @@ def test_a_certificate_shows_who_it_is(certificate: Any) -> None:
     async def ask() -> None:
         server = zerorpc.Server({"m": lambda: 1})
         door = server._core.http_endpoints().door
-        scope: Any = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"192.0.2.1")], "scheme": "https"}
+        scope: Any = {
+            "type": "http",
+            "method": "GET",
+            "path": "/",
+            "headers": [(b"host", b"192.0.2.1")],
+            "scheme": "https",
+        }
         scope |= {"server": ("192.0.2.1", 443), "client": ("192.0.2.2", 5000), "query_string": b""}
 
         async def receive() -> Any:

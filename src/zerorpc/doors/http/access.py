@@ -36,7 +36,7 @@ class Access:
         return method if method is not None and self.admits(name) else None
 
     def methods(self) -> dict[str, Method]:
-        """Those that the caller may call, by the names under which it does. Raises Answered if it may not know which there are."""
+        """Those that the caller may call, by their names. Raises Answered if it may not know which there are."""
         self.check_lists()
         return {name: method for name, method in self._registry.methods.items() if self.admits(name)}
 

@@ -1,7 +1,8 @@
 """What a server offers by HTTP, as OpenAPI 3.1 has it: for tools that make clients, forms and documentation of it.
 
-What OpenAPI has no word for is told besides, for the console: ``x-endpoints``, where clients of ours connect, ``x-items``,
-the schema of each item of a stream, ``x-parameters``, their order and kinds as Python has them, and ``x-idempotent``.
+What OpenAPI has no word for is told besides, for the console: ``x-endpoints``, where clients of ours connect,
+``x-items``, the schema of each item of a stream, ``x-parameters``, with their order and kinds as Python has them, and
+``x-idempotent``.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ function options(box, lines, isTime, height) {
     scales: { x: { time: isTime } },
     axes: [{ ...axis, ...(isTime && { space: 90, values: (_, times) => times.map(clock) }) }, { ...axis, size: 64 }],
     series: [isTime ? { label: "time", value: (_, time) => (time ? clock(time) : "–") } : { label: "item" }, ...series],
-    legend: { show: lines.length > 1 },
+    legend: { show: lines.length > 1 || lines[0].name !== "" },
     cursor: { y: false },
   };
 }

@@ -96,7 +96,7 @@ export function python(service, method, args) {
 
 /** @param {string} name */
 function variableOf(name) {
-  const plain = name.replace(/\W+/g, "_").replace(/^[\d_]+/, "").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase();
+  const plain = name.replace(/\W+/g, "_").replace(/^[\d_]+/, "").replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase().slice(0, 24);
   return plain && plain !== "zerorpc" ? plain : "service";
 }
 
