@@ -16,7 +16,7 @@ from tests.doors.console.robot import robot_server
 from tests.service.running import on_thread
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
-SIZE = {"width": 1100, "height": 800}
+SIZE = {"width": 1280, "height": 860}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ def status(seconds: int, pid: int = 7) -> dict[str, Any]:
     return {
         "time": BEGAN + seconds,
         "uptime": float(seconds),
+        "counting_since": BEGAN,
         "name": "Robot",
         "pid": pid,
         "version": "1.0",
@@ -32,7 +33,7 @@ def status(seconds: int, pid: int = 7) -> dict[str, Any]:
             method("look", 3, 0, [3, 0, 0, 0, 0]),
         ],
         "calls": [
-            {"method": "wait", "caller": "tcp://10.0.0.7:5123", "seconds": 92.5, "state": "running"},
+            {"method": "wait", "caller": "tcp://10.0.0.7:5123", "seconds": 92.5, "state": "running", "at_least": True},
             {"method": "move", "caller": "alice", "seconds": 0.25, "state": "waiting"},
         ],
         "blocked": [

@@ -286,7 +286,7 @@ def test_what_the_server_does_just_now(browser: Browser, url: str) -> None:
             [name, "0", "0", "0", "–", "–", "–", "0", calls] for name, calls in (("look", "3"), ("arm.lift", "0"))
         ]
         under_way = page.get_by_role("region", name="Calls under way").locator("tbody tr")
-        expect(under_way).to_have_text(["waittcp://10.0.0.7:5123running92.5 s", "movealicewaiting250 ms"])
+        expect(under_way).to_have_text(["waittcp://10.0.0.7:5123running≥ 92.5 s", "movealicewaiting250 ms"])
         expect(page.locator(".uplot")).to_be_visible()
         errors = page.locator("section", has=page.get_by_role("heading", name="Newest errors"))
         expect(errors.locator("summary")).to_contain_text("move ValueError there is a wall at -1.0")
@@ -329,6 +329,21 @@ def test_a_server_that_was_away_and_has_begun_again(browser: Browser, url: str) 
         expect(page.locator("main")).to_contain_text("process 8")
         expect(page.locator(".tiles div").first.locator("dd")).to_have_text("10")
         expect(page.locator("main")).not_to_contain_text("502")
+
+
+def test_processes_that_answer_by_turns_are_told_apart(browser: Browser, url: str) -> None:
+    """Each knows its own calls, and so its own rate."""
+
+    def answer(turn: int) -> tuple[int, dict[str, Any]]:
+        told = status(100 + turn, pid=turn % 2)
+        told["methods"][1]["calls"] += 5000 * (turn % 2)
+        return 200, told
+
+    with visit(browser, url) as page:
+        watching(page, url, answer)
+        expect(page.locator(".tiles")).to_be_visible()
+        after(page, 6)
+        expect(page.locator(".tiles div").first.locator("dd")).to_have_text("10")
 
 
 def test_nobody_asks_while_nobody_looks(browser: Browser, url: str) -> None:

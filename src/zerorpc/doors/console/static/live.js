@@ -11,9 +11,10 @@ const WINDOW = 10; // s over which rates are taken in the table: long enough to 
 /** @typedef {import("./live_figures.js").Status} Status */
 
 export function Live() {
-  const { polls, problem } = useStatus();
-  const now = polls.at(-1);
+  const { polls: all, problem } = useStatus();
+  const now = all.at(-1);
   if (!now) return html`<h1>Live</h1><p class="hint" role="status">${problem || "Asking the server …"}</p>`;
+  const polls = all.filter((each) => isSameLife(each, now));
   const window = between(polls.at(-1 - WINDOW) ?? polls[0], now);
   const second = between(polls.at(-2) ?? now, now);
   return html`
@@ -42,7 +43,7 @@ function useStatus() {
       const answer = await ask();
       asking = false;
       if (ended) return;
-      setTold(({ polls }) => ({ polls: answer.status ? kept(polls, answer.status) : polls, problem: answer.problem }));
+      setTold(({ polls }) => ({ polls: answer.status ? [...polls, answer.status].slice(-KEPT) : polls, problem: answer.problem }));
       if (answer.final) clearInterval(timer);
     };
     timer = setInterval(poll, PACE);
@@ -68,13 +69,6 @@ async function ask() {
   } catch {
     return { problem: "The server is not reached. The page goes on asking." };
   }
-}
-
-/** @param {Status[]} polls @param {Status} status */
-function kept(polls, status) {
-  const last = polls.at(-1);
-  const same = last === undefined || isSameLife(last, status);
-  return same ? [...polls, status].slice(-KEPT - 1) : [status];
 }
 
 /** @param {{now: Status, second: any}} props */
@@ -146,7 +140,7 @@ function Calls({ calls }) {
           <thead><tr><th scope="col">method</th><th scope="col">caller</th><th scope="col">state</th><th scope="col" class="number">for</th></tr></thead>
           <tbody>
             ${calls.map((call) => html`
-              <tr><td><code>${call.method}</code></td><td>${call.caller}</td><td>${call.state}</td><td class="number">${duration(call.seconds)}</td></tr>
+              <tr><td><code>${call.method}</code></td><td>${call.caller}</td><td>${call.state}</td><td class="number">${call.at_least && "≥ "}${duration(call.seconds)}</td></tr>
             `)}
           </tbody>
         </table>

@@ -61,9 +61,9 @@ export function quantile(bounds, counts, share) {
 }
 
 /**
- * Whether two are of the same life of a server: else it has been started again, and counts from nothing.
+ * Whether two can be compared: else another of the server's processes has answered, or it has begun to count anew.
  * @param {Status} before @param {Status} now
  */
 export function isSameLife(before, now) {
-  return before.pid === now.pid && now.uptime >= before.uptime;
+  return before.pid === now.pid && before.counting_since === now.counting_since && now.uptime >= before.uptime;
 }
