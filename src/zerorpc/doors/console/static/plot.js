@@ -73,11 +73,13 @@ function options(box, lines, isTime, height) {
     width: 1.5,
     points: { show: false },
   }));
+  const timeAxis = { space: 90, incrs: [1, 5, 10, 15, 30, 60], values: (_, times) => times.map(clock) };
+  const fromZero = { range: (_, low, high) => [Math.min(low, 0), Math.max(high * 1.1, 1)] };
   return {
     width: box.clientWidth,
     height,
-    scales: { x: { time: isTime } },
-    axes: [{ ...axis, ...(isTime && { space: 90, values: (_, times) => times.map(clock) }) }, { ...axis, size: 64 }],
+    scales: { x: { time: isTime }, y: isTime ? fromZero : {} },
+    axes: [{ ...axis, ...(isTime && timeAxis) }, { ...axis, size: 64 }],
     series: [isTime ? { label: "time", value: (_, time) => (time ? clock(time) : "–") } : { label: "item" }, ...series],
     legend: { show: lines.length > 1 || lines[0].name !== "" },
     cursor: { y: false },

@@ -25,6 +25,7 @@ export const clock = (when) => new Date(when * 1000).toLocaleTimeString();
  * @param {number} seconds
  */
 export function duration(seconds) {
+  if (seconds === 0) return "0 s";
   if (seconds < 0.001) return `${rounded.format(seconds * 1e6)} µs`;
   if (seconds < 1) return `${rounded.format(seconds * 1e3)} ms`;
   if (seconds < 120) return `${rounded.format(seconds)} s`;
