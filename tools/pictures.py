@@ -26,7 +26,7 @@ def main() -> None:
     with on_thread(server), chromium() as browser:
         with visit(browser, f"{url}/#/call/temperature", viewport=SIZE) as page:
             page.get_by_role("button", name="Call", exact=True).click()
-            expect(page.get_by_role("status")).to_contain_text(re.compile("1[0-9]{2} items"))
+            expect(page.locator(".status")).to_contain_text(re.compile("1[0-9]{2} items"))
             page.screenshot(path=FIGURES / "console.png")
         with visit(browser, url, viewport=SIZE) as page:
             live(page, url)

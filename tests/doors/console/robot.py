@@ -79,6 +79,10 @@ class Robot:
         """Walk along a route; how many points it has."""
         return len(route.points)
 
+    def meet(self, at: Point | None = None, sure: bool | None = None) -> str:
+        """Be there."""
+        return f"{at} {sure}"
+
     @zerorpc.safe
     def parts(self) -> list[dict[str, Any]]:
         """What it is made of."""

@@ -110,7 +110,7 @@ def test_a_call(to: Goes) -> None:
     page = to("move")
     argument(page, "gait").select_option(label='"gallop"')
     outcome = call(page, x="2.5")
-    expect(outcome.get_by_role("status")).to_contain_text("Returned after")
+    expect(outcome.locator(".status")).to_contain_text("Returned after")
     expect(outcome).to_contain_text('gait: "gallop"')
     expect(outcome).to_contain_text("volts: 12.4")
     outcome.get_by_role("button", name="JSON").click()
@@ -131,6 +131,17 @@ def test_lists_of_maps(to: Goes) -> None:
     sent = '{"points": [{"x": 0, "y": -100}, {"x": 2, "y": -100}], "repeat": 7}'
     page.get_by_role("button", name="curl").click()
     expect(page.get_by_label("curl")).to_contain_text(sent)
+
+
+def test_what_may_be_none(to: Goes) -> None:
+    page = to("meet")
+    expect(call(page).locator(".text")).to_have_text("None None")
+    argument(page, "sure").select_option(label="False")
+    page.get_by_label("Fill in at").click()
+    argument(page, "at.x").fill("1")
+    expect(call(page, **{"at.y": ".5"}).locator(".text")).to_have_text("Point(x=1.0, y=0.5, label='') False")
+    page.get_by_role("button", name="leave at out").click()
+    expect(call(page).locator(".text")).to_have_text("None False")
 
 
 def test_words_from_a_few_a_secret_and_a_choice_left_out(to: Goes) -> None:
@@ -249,7 +260,7 @@ def test_octets_of_a_picture_are_one(to: Goes) -> None:
 
 def test_an_error(to: Goes) -> None:
     outcome = call(to("move"), x="-2")
-    expect(outcome.get_by_role("status")).to_contain_text("Failed after")
+    expect(outcome.locator(".status")).to_contain_text("Failed after")
     expect(outcome.get_by_role("alert")).to_contain_text("ValueError")
     expect(outcome.get_by_role("alert")).to_contain_text("there is a wall at -2.0")
     expect(outcome.get_by_role("alert")).to_contain_text("HTTP 500. The method has run.")
@@ -282,26 +293,26 @@ def test_numbers_that_stream_are_a_plot(to: Goes, robot: Robot) -> None:
     robot.ended.clear()
     outcome = call(page)
     expect(outcome.locator(".uplot canvas")).to_be_visible()
-    expect(outcome.get_by_role("status")).to_contain_text(re.compile(r"Streaming, \d\d items"))  # still coming
+    expect(outcome.locator(".status")).to_contain_text(re.compile(r"Streaming, \d\d items"))  # still coming
     expect(outcome.locator(".u-legend")).to_contain_text("left")
     assert len(colours_of(outcome.locator(".uplot canvas"))) > 3
     outcome.get_by_role("button", name="Table").click()
     expect(outcome.locator("thead th")).to_have_text(["left", "right"])
     page.keyboard.press("Escape")
-    expect(outcome.get_by_role("status")).to_contain_text("Cancelled after")
+    expect(outcome.locator(".status")).to_contain_text("Cancelled after")
     assert robot.ended.wait(PATIENCE), "the method goes on"
 
 
 def test_a_stream_to_its_end(to: Goes) -> None:
     outcome = call(to("count"), stop="2000")
-    expect(outcome.get_by_role("status")).to_contain_text(re.compile(r"Ended after .*, 2,000 items"))
+    expect(outcome.locator(".status")).to_contain_text(re.compile(r"Ended after .*, 2,000 items"))
     outcome.get_by_role("button", name="Items").click()
     expect(outcome.locator("li").first).to_have_text(re.compile(r"2,000\s*1999"))
 
 
 def test_a_stream_that_fails(to: Goes) -> None:
     outcome = call(to("stumble"), after="3")
-    expect(outcome.get_by_role("status")).to_contain_text(re.compile(r"Failed after .*, 3 items"))
+    expect(outcome.locator(".status")).to_contain_text(re.compile(r"Failed after .*, 3 items"))
     expect(outcome.get_by_role("alert")).to_contain_text("it stumbled")
     expect(outcome).not_to_contain_text('"error"')
 

@@ -213,7 +213,7 @@ def test_a_screen_reader_finds_a_name_for_everything(browser: Browser, url: str)
                 page.get_by_label("Add an item to route, points").click()
             assert page.evaluate(nameless) == []
         call(page)
-        expect(page.get_by_role("status")).to_contain_text("Returned after")
+        expect(page.get_by_role("status")).to_contain_text("Returned after")  # which a screen reader says
         expect(page.get_by_role("region", name="Result of parts").first).to_be_visible()
         assert page.evaluate(nameless) == []
         assert page.locator("main h1").count() == 1

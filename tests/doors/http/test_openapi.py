@@ -61,7 +61,9 @@ def document() -> Iterator[dict[str, Any]]:
 def test_it_is_valid(document: dict[str, Any]) -> None:
     openapi_spec_validator.validate({key: told for key, told in document.items() if key not in ("url", "tcp")})
     assert document["info"]["title"] == "stage"
-    assert set(document["paths"]) == {f"/call/{name}" for name in ("move", "look", "back", "path", "untyped", "arm.lift")}
+    assert set(document["paths"]) == {
+        f"/call/{name}" for name in ("move", "look", "back", "path", "untyped", "arm.lift")
+    }
 
 
 def test_a_method(document: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import { Live } from "./live.js";
 import { MethodPage } from "./method.js";
 import { Overview, Sidebar, addressOf } from "./overview.js";
 import { load } from "./service.js";
-import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./ui.js";
+import { html, render, useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "./ui.js";
 
 /** @typedef {import("./service.js").Service} Service */
 
@@ -28,7 +28,7 @@ function Page({ service }) {
   const main = useRef(null);
   const method = view === "call" ? service.methods.get(name) : undefined;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const moved = () => {
       setPlace(viewOf(location.hash));
       again();
@@ -36,7 +36,6 @@ function Page({ service }) {
       scrollTo(0, 0);
     };
     addEventListener("hashchange", moved);
-    setPlace(viewOf(location.hash)); // it may have changed before anybody listened
     return () => removeEventListener("hashchange", moved);
   }, []);
   useEffect(() => {
@@ -120,7 +119,7 @@ function useCalls(service, method) {
     setEntries([]);
   };
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const keyed = (event) => {
       if (event.key === "Escape" && method) kept.runs.get(method.name)?.cancel();
     };

@@ -95,7 +95,8 @@ export function numberOf(text, whole) {
   if (!/^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(plain)) return new Wrong(text, "this is no number");
   if (whole && !/^-?\d+$/.test(plain)) return new Wrong(text, "this is no whole number");
   const value = Number(plain);
-  return whole && !Number.isSafeInteger(value) ? BigInt(plain) : value;
+  if (!whole) return Number.isFinite(value) ? value : new Wrong(text, "this is too large");
+  return Number.isSafeInteger(value) ? value : BigInt(plain);
 }
 
 /**

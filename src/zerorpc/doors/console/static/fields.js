@@ -1,7 +1,8 @@
 /** A field for each kind of schema. Each is given a value, and tells of each change. */
 
-import { Wrong, initial, jsonOf, kindOf, looselyRead, numberOf } from "./drafts.js";
+import { Wrong, initial, initialMap, jsonOf, kindOf, looselyRead, numberOf } from "./drafts.js";
 import { resolved } from "./service.js";
+import { isMap } from "./shapes.js";
 import { limitsOf, typeOf } from "./types.js";
 import { html, useRef, useState } from "./ui.js";
 import { asPython, brief, format } from "./values.js";
@@ -26,6 +27,9 @@ export function Field(props) {
   const schema = resolved(props.schema, props.definitions);
   const depth = props.depth ?? 0;
   const kind = depth > DEEPEST ? "json" : kindOf(schema);
+  if (kind === "boolean" && !props.required && typeof schema.default !== "boolean") {
+    return html`<${ChoiceField} ...${props} schema=${{ ...schema, enum: [true, false] }} />`; // or neither
+  }
   const Kind = props.lines ? LinesField : FIELDS[kind];
   return html`<${Kind} ...${props} schema=${schema} depth=${depth} />`;
 }
@@ -227,7 +231,7 @@ function ListField({ schema, value, onChange, id, label, required, definitions, 
 /** @param {FieldProps} props */
 function MapField({ schema, value, onChange, id, label, required, definitions, depth }) {
   if (value === undefined && !required) {
-    const begin = () => onChange(initial({ ...schema, default: undefined, ...omitted(schema) }, definitions, depth));
+    const begin = () => onChange(isMap(schema.default) ? schema.default : initialMap(schema, definitions, depth));
     return html`<button type="button" class="quiet" id=${id} onClick=${begin} aria-label=${`Fill in ${label}`}>fill in</button>`;
   }
   const fields = value instanceof Wrong || value === undefined ? {} : value;
@@ -243,12 +247,6 @@ function MapField({ schema, value, onChange, id, label, required, definitions, d
       ${!required && html`<button type="button" class="quiet" onClick=${() => onChange(undefined)}>leave ${label} out</button>`}
     </div>
   `;
-}
-
-/** A map begins with the default if that is one, and else with what is needed. @param {any} schema */
-function omitted(schema) {
-  const { default: usual } = schema;
-  return typeof usual === "object" && usual !== null ? { default: usual } : { properties: schema.properties };
 }
 
 /** One of several types; what may be None or left out has no choice to make. @param {FieldProps} props */

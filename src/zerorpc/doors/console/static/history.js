@@ -70,7 +70,7 @@ export function History({ entries, onRepeat, onClear, known }) {
         <li key=${entry.began}>
           <span class=${`dot ${entry.state}`} title=${entry.state}></span>
           <div class="grow">
-            <code>${entry.method}(${Object.entries(entry.args).map(([name, value]) => `${name}=${brief(format(value), 60)}`).join(", ")})</code>
+            <code>${entry.method}(${Object.entries(entry.args).map(([name, value]) => `${name}=${brief(typeof value === "string" ? format(value) : value, 60)}`).join(", ")})</code>
             <p class="hint">${[new Date(entry.began).toLocaleString(), duration(entry.seconds), entry.state === "done" ? "" : entry.state, entry.told].filter(Boolean).join(" · ")}</p>
           </div>
           <button type="button" disabled=${!known(entry.method)} onClick=${() => onRepeat(entry)} aria-label=${`Repeat ${entry.method}`}>Repeat</button>

@@ -3,7 +3,7 @@
 import { Doc } from "./doc.js";
 import { Form } from "./form.js";
 import { given, problemOf } from "./drafts.js";
-import { Outcome } from "./results.js";
+import { Outcome, statusOf } from "./results.js";
 import { Snippets } from "./snippets.js";
 import { returned, signature } from "./types.js";
 import { html } from "./ui.js";
@@ -29,6 +29,12 @@ export function Badges({ method }) {
     method.idempotent && !method.safe && ["idempotent", "to call it twice does no more than to call it once"],
   ].filter(Boolean);
   return badges.map(([name, meaning]) => html`<span class="badge" title=${meaning}>${name}</span>`);
+}
+
+/** What a screen reader says: once when it begins, and not with each item. @param {import("./call.js").Run} run */
+function announced(run) {
+  if (run.state !== "running") return statusOf(run);
+  return run.isStream ? "Streaming" : "Running";
 }
 
 /**
@@ -60,6 +66,7 @@ export function MethodPage({ method, service, draft, generation, run, onDraft, o
       </section>
       <${Snippets} service=${service} method=${method} args=${args} />
     </div>
-    <div aria-live="polite">${run && html`<${Outcome} key=${run.began} run=${run} />`}</div>
+    <p class="unseen" role="status">${run && announced(run)}</p>
+    ${run && html`<${Outcome} key=${run.began} run=${run} />`}
   `;
 }

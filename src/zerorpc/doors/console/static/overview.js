@@ -2,7 +2,7 @@
 
 import { Doc } from "./doc.js";
 import { Badges, Signature } from "./method.js";
-import { html, useEffect, useRef, useState } from "./ui.js";
+import { html, useLayoutEffect, useRef, useState } from "./ui.js";
 
 /** @typedef {import("./service.js").Service} Service */
 
@@ -13,7 +13,7 @@ export const addressOf = (name) => `#/call/${encodeURIComponent(name)}`;
 export function Sidebar({ service, current }) {
   const [wanted, setWanted] = useState("");
   const field = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const keyed = (event) => {
       if (event.key !== "/" || event.target.closest("input, textarea, select")) return;
       event.preventDefault();

@@ -19,7 +19,7 @@ export function Outcome({ run }) {
   const hasValue = run.isStream ? run.count > 0 : run.state === "done";
   return html`
     <section class="card outcome" aria-label=${label} aria-busy=${run.state === "running"}>
-      <p class="status" role="status">
+      <p class="status">
         <span class=${`dot ${run.state}`} aria-hidden="true"></span>
         ${statusOf(run)}
       </p>
@@ -30,7 +30,7 @@ export function Outcome({ run }) {
 }
 
 /** In a line. @param {import("./call.js").Run} run */
-function statusOf(run) {
+export function statusOf(run) {
   const items = run.isStream ? `, ${counted(run.count, "item")}` : "";
   switch (run.state) {
     case "running": return run.isStream ? `Streaming${items}` : "Running …";

@@ -101,7 +101,7 @@ export function resolved(schema, definitions) {
   let found = typeof schema === "object" && schema !== null ? schema : {};
   for (let steps = 0; typeof found.$ref === "string" && steps < 20; steps++) {
     const { $ref, ...beside } = found;
-    found = { ...definitions[$ref.split("/").pop()], ...beside };
+    found = { ...definitions[$ref.split("/").pop() ?? ""], ...beside };
   }
   return found;
 }

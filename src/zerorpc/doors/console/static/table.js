@@ -1,7 +1,7 @@
 /** Lists of maps as a table. */
 
 import { html, useState } from "./ui.js";
-import { brief, format } from "./values.js";
+import { brief } from "./values.js";
 
 const STEP = 100; // rows that are shown at first, and with each further click
 
@@ -40,5 +40,5 @@ function Cell({ value }) {
   if (value === undefined) return html`<td></td>`;
   if (isNumber(value)) return html`<td class="number">${String(value)}</td>`;
   if (typeof value === "string") return html`<td>${brief(value, 200)}</td>`;
-  return html`<td class="code">${brief(format(value), 200)}</td>`;
+  return html`<td class="code">${brief(value, 200)}</td>`;
 }

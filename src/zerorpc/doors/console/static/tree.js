@@ -31,9 +31,11 @@ function Branch({ value, name, open }) {
   const [isOpen, setOpen] = useState(open);
   const [shown, setShown] = useState(STEP);
   const isList = Array.isArray(value);
-  const children = isOpen ? Object.entries(value).slice(0, shown) : [];
-  const size = isList ? value.length : Object.keys(value).length;
-  const told = isOpen ? counted(size, isList ? "item" : "entrie").replace(/entrie$/, "entry") : closed(value);
+  const keys = isList ? null : Object.keys(value);
+  const size = keys ? keys.length : value.length;
+  const seen = isOpen ? Math.min(size, shown) : 0;
+  const children = Array.from({ length: seen }, (_, place) => (keys ? [keys[place], value[keys[place]]] : [place, value[place]]));
+  const told = isOpen ? counted(size, isList ? "item" : "key") : brief(value, WIDE);
   return html`
     <details class="branch" open=${isOpen} onToggle=${(event) => setOpen(event.currentTarget.open)}>
       <summary>${name !== undefined && html`<${Name} name=${name} />`}<span class="dim">${told}</span></summary>
@@ -43,11 +45,4 @@ function Branch({ value, name, open }) {
       `}
     </details>
   `;
-}
-
-/** The beginning of what is in it. @param {any} value */
-function closed(value) {
-  const isList = Array.isArray(value);
-  const some = isList ? value.slice(0, WIDE) : Object.fromEntries(Object.entries(value).slice(0, WIDE));
-  return brief(format(some), WIDE);
 }

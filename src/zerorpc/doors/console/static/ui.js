@@ -4,7 +4,7 @@ import htm from "./vendor/htm.js";
 import { h } from "./vendor/preact.js";
 
 export { render } from "./vendor/preact.js";
-export { useEffect, useErrorBoundary, useMemo, useRef, useState } from "./vendor/hooks.js";
+export { useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "./vendor/hooks.js";
 
 /** Markup. What is put into it is text, or attributes, or further markup; never HTML. */
 export const html = htm.bind(h);

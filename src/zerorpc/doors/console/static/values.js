@@ -65,12 +65,19 @@ export function shellWord(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+/** No more of a list or map than can be seen. @param {any} value @param {number} most */
+function beginningOf(value, most) {
+  if (Array.isArray(value)) return value.slice(0, most);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.keys(value).slice(0, most).map((key) => [key, value[key]]));
+}
+
 /**
  * A value in few characters.
  * @param {any} value
  * @param {number} [longest]
  */
 export function brief(value, longest = 80) {
-  const text = typeof value === "string" ? value : format(value);
+  const text = typeof value === "string" ? value : format(beginningOf(value, longest));
   return text.length > longest ? `${text.slice(0, longest - 1)}…` : text;
 }
