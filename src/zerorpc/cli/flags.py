@@ -149,6 +149,10 @@ def add_setting(
 ) -> None:
     """The flag of one setting of zerorpc's; ``whose`` it is, if it isn't of both."""
     flag = f"--{name.replace('_', '-')}"
+    if default is True:
+        off = f"--no-{name.replace('_', '-')}"
+        parser.add_argument(off, action="store_false", dest=name, help=f"without {setting.meaning} ({whose})")
+        return
     if not setting.unit:
         parser.add_argument(flag, action="store_true", help=f"{setting.meaning} ({whose})")
         return

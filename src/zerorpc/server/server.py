@@ -81,6 +81,8 @@ class Server(SocketBase):
     - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended, with ``caller``,
       ``method``, ``seconds``, and ``outcome``: "ok", an error's name, or "gone" for a caller that waited no longer.
     - ``metrics``: count calls, for Prometheus to read by ``GET /metrics`` at ``http://`` and in ``zerorpc.asgi``.
+    - ``console``: a web page at ``/`` by HTTP, to look at the service and call it. Off loopback only where callers are
+      asked who they are, or ``anyone_may_call``.
     - ``ready``: a function, plain or coroutine, that says whether the server may be called just now, for ``zerorpc
       health`` and ``GET /readyz``. These say no if it returns False, raises, or takes longer than 2 s.
     - ``on_call``: a function, or several, that gets each call as a ``zerorpc.ServerCall`` and returns a context
@@ -123,6 +125,7 @@ class Server(SocketBase):
         check_results: bool = False,
         log_calls: bool = False,
         metrics: bool = False,
+        console: bool = True,
         ready: ReadyCheck | None = None,
         on_call: ServerHook | Sequence[ServerHook] | None = None,
         on_connection: OnConnection | None = None,

@@ -77,6 +77,7 @@ class Registry:
         self._hooks = hooks
         self._without_hooks: dict[str, Method] = {}  # those of a server that has some
         self._doc = ""  # of the first object that has tools
+        self.docs: dict[str, str] = {}  # of each object that was registered, by its prefix
         self._any_types = any_types
         self._check_results = check_results
         self._strict_types = strict_types
@@ -155,7 +156,9 @@ class Registry:
 
     def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
         """Expose what the patterns admit. Raises ValueError for a name that is taken, and what ``collect`` raises."""
-        for name, method in collect(methods, hidden_base).items():
+        found = collect(methods, hidden_base)
+        self.docs[prefix] = self.docs.get(prefix) or _doc_of(methods)
+        for name, method in found.items():
             full = f"{prefix}.{name}" if prefix else name
             if not self.patterns.admit(full):
                 continue

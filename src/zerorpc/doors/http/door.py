@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
+from zerorpc.doors.console import page as console
 from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Connection, Message, Receive, Request, Send
 from zerorpc.doors.http.calls import Calls
@@ -38,6 +39,13 @@ from zerorpc.transport.authentication import Authentication
 __all__ = ["HttpDoor"]
 
 
+class Hub(Protocol):
+    """The server's other endpoints."""
+
+    @property
+    def listeners(self) -> Iterable[str]: ...
+
+
 class Service(Protocol):
     """What the door needs of a server."""
 
@@ -45,6 +53,9 @@ class Service(Protocol):
     settings: ServerSettings
     authentication: Authentication | None
     rules: Rules
+
+    @property
+    def hub(self) -> Hub: ...
 
     @property
     def observation(self) -> Observed: ...
@@ -65,6 +76,7 @@ class HttpDoor:
         self._entrance = Entrance(service.registry, service.authentication, service.rules)
         self._origins = Origins(service.settings.origins or ())
         settings = service.settings
+        self._console = settings.console
         noted = observer(settings.log_calls, service.observation.tally("http"))
         self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, noted)
         self._open: dict[asyncio.Task[None], HttpInvocation | None] = {}  # what is being answered; None: not read yet
@@ -129,12 +141,14 @@ class HttpDoor:
         access = await self._entrance.enter(request)
         try:
             if request.is_look and request.path == "/openapi.json":
-                document = openapi(self._registry.name, access.methods(), self._entrance.asks)
-                await send_whole(send, 200, JSON, encode(document))
+                await send_whole(send, 200, JSON, encode(self._document(access)))
             elif request.is_look and request.path == "/metrics":
                 await send_whole(send, *metrics(self._service.observation, access))
             elif request.is_look and request.path == "/status":
                 await send_whole(send, *status(self._service.observation, access, request))
+            elif self._console and (found := console.asset(request)) is not None:
+                console.check_shown(request, access, self._service.settings.anyone_may_call)
+                await console.send_asset(send, request, found)
             elif request.path == PATH:
                 await self._mcp.answer(request, access, receive, send)
             else:
@@ -143,6 +157,11 @@ class HttpDoor:
                 await self._run(invocation, access, receive, functools.partial(send_reply, send, invocation, accept))
         finally:
             self._entrance.leave(access)
+
+    def _document(self, access: Access) -> dict[str, Any]:
+        registry = self._registry
+        endpoints = list(self._service.hub.listeners)  # others may bind meanwhile
+        return openapi(registry.name, access.methods(), self._entrance.asks, registry.docs, endpoints)
 
     async def _run(
         self, invocation: HttpInvocation, access: Access, receive: Receive, sending: Callable[[], Awaitable[None]]
