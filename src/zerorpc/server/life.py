@@ -281,6 +281,9 @@ class Service:
         self.door.runners = Runners(loop, self.settings)
         self.door.keyed = KeyedCalls(loop, self.door.runners.submit, self.settings)
         self.registry.answers = self.door.keyed.id
+        if self.registry.sources is not None:
+            self.rules.table = self.registry.sources
+            self.registry.sources.begin()
         self.observation.start(loop)
         self.hub.attach(loop)
         with self._lock:
@@ -314,6 +317,8 @@ class Service:
             else:
                 await self._end_running(self.runners)
         finally:
+            if self.registry.sources is not None:
+                await self.registry.sources.aclose()
             self.observation.close()
             if self.intake is not None:
                 self.intake.close()

@@ -24,6 +24,7 @@ from zerorpc.errors import (
     SerializationError,
     UnknownMethod,
     WrongArguments,
+    ZeroRPCError,
 )
 from zerorpc.logs import Logger
 from zerorpc.protocol.call_header import Metadata
@@ -122,6 +123,11 @@ class _Door(_Progress, eq=False):
         return True
 
     @property
+    def words(self) -> bool:
+        """Whether the arguments are texts that somebody typed."""
+        return False
+
+    @property
     def denied(self) -> bool:
         """Whether it has no method since the caller may not call it."""
         return False
@@ -142,7 +148,12 @@ class _Door(_Progress, eq=False):
 
     @property
     def until(self) -> float:
-        """When it waits no longer, by ``time.monotonic()``."""
+        """When it waits no longer, by ``time.monotonic()``: for the first reply, then for the end of a stream."""
+        return inf
+
+    @property
+    def stream_until(self) -> float:
+        """When it waits no longer for the end of a stream."""
         return inf
 
     @property
@@ -291,6 +302,9 @@ class Invocation(_Door, eq=False):
         return self.failure_in_short(name_of(error))
 
     def _tell(self, error: BaseException) -> bytes:
+        if isinstance(error, ZeroRPCError) and self.method is not None and self.method.forwards:
+            if not (isinstance(error, SerializationError) and error.ran):  # else it is the result, and of this server
+                return self._tell_of_other(error)
         trace = without_frames_of(self.modules, trace_of(error))
         BaseException.with_traceback(error, trace)  # not by assignment: a class may forbid it
         if type(error) is Misgiven and trace is None:
@@ -306,6 +320,14 @@ class Invocation(_Door, eq=False):
             logger.warning("refused %.200s of %s: %s", line(self.name), self.peer or "a caller", told)
         elif not self.denied:  # else it was logged, if not each
             logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
+        return self.failure(failure)
+
+    def _tell_of_other(self, error: ZeroRPCError) -> bytes:
+        """Another server has said it, whose log it is for, or couldn't be asked."""
+        failure = Failure.of_other(error)
+        self.ran, self.refused = failure.ran, failure.refused
+        if isinstance(error, RemoteError) and error.metadata:
+            self.end_metadata.update(error.metadata)
         return self.failure(failure)
 
     def refusal(self, error: RemoteError, logged: bool = False) -> bytes:

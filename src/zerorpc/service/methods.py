@@ -182,6 +182,7 @@ class Method:
 
     __slots__ = (
         "entered",
+        "forwards",
         "functor",
         "idempotent",
         "kind",
@@ -191,6 +192,7 @@ class Method:
         "schema",
         "streams",
         "takes",
+        "told",
         "tool",
         "unary",
         "where",
@@ -227,6 +229,8 @@ class Method:
         if self.takes:
             self.functor = with_iterators(self.functor, self.takes)
         self.schema: Schema | None = None  # of arguments that are to be checked
+        self.forwards: bool = False  # to another server, whose errors are told as they are
+        self.told: dict[str, Any] | None = None  # its JSON Schema, where that server tells it
 
     def heed_annotations(self, results: bool, strict_types: bool = False) -> None:
         """Let arguments be what the annotations say, and ``results`` too. Once, before the first call."""

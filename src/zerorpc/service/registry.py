@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +18,7 @@ from zerorpc.service.collecting import collect
 from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method, on_loop
 from zerorpc.service.signatures import argspec, describe
+from zerorpc.service.sources import Source, Sources
 from zerorpc.shown import readable
 
 __all__ = ["Registry"]
@@ -47,10 +48,27 @@ def _doc_of(service: object) -> str:
     return readable(inspect.cleandoc(doc)) if isinstance(doc, str) else ""
 
 
+# What is asked of the methods, and has to wait until they are known.
+_QUESTIONS = ("_zerorpc_list", "_zerorpc_help", "_zerorpc_args", "_zerorpc_inspect")
+
+
+def _when_known(sources: Sources, method: Method) -> Method:
+    answer = method.functor
+
+    async def asked(*args: object) -> Any:
+        await sources.catch_up()
+        return answer(*args)
+
+    waiting = Method(method.name, asked)
+    waiting.needs_no_place = True
+    return waiting
+
+
 class Registry:
     """The methods by their names: those that are exposed in ``methods``, all that answer in ``answering``.
 
-    Filled before the server serves; then safe to read from any thread.
+    Filled before the server serves; then safe to read from any thread. With ``sources`` further methods come and go
+    while it serves, on its loop.
     """
 
     def __init__(
@@ -73,6 +91,8 @@ class Registry:
         self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
         self._described: bytes | None = None  # all of them, packed; None: not yet, or some have come since
+        self.sources: Sources | None = None  # methods from elsewhere, if there are such
+        self.changes: int = 0  # how often these have changed
         self.answering: dict[str, Method] = {
             name: Method(name, function if inspect.iscoroutinefunction(function) else on_loop(function))
             for name, function in self._builtins().items()
@@ -130,6 +150,9 @@ class Registry:
 
     def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
         """Expose what the patterns admit. Raises ValueError for a name that is taken, and what ``collect`` raises."""
+        if isinstance(methods, Source):
+            self._add_source(methods, prefix)
+            return
         for name, method in collect(methods, hidden_base).items():
             full = f"{prefix}.{name}" if prefix else name
             if not self.patterns.admit(full):
@@ -138,11 +161,49 @@ class Registry:
                 raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
             if not self._any_types:
                 method.heed_annotations(self._check_results, self._strict_types)
-            if self._tools is not None:
-                method.tool = (method.tool or {}) if self._tools.admit(full) else None
+            self._mark_tool(method, full)
             self._doc = self._doc or ("" if method.tool is None else _doc_of(methods))
             self.methods[full] = self.answering[full] = method
             self._described = None
+
+    def _mark_tool(self, method: Method, full: str) -> None:
+        if self._tools is not None:
+            method.tool = (method.tool or {}) if self._tools.admit(full) else None
+
+    # From elsewhere
+
+    def _add_source(self, source: Source, prefix: str) -> None:
+        if self.sources is None:
+            self.sources = Sources(self)
+            for name in (*_QUESTIONS, TELL):
+                self.answering[name] = _when_known(self.sources, self.answering[name])
+        self.sources.add(source, prefix)
+
+    def may_have(self, name: str) -> bool:
+        """Whether the patterns admit it."""
+        return self.patterns.admit(name)
+
+    def put(self, found: Iterable[Method], gone: Iterable[str]) -> None:
+        """What a source has now, and has no longer."""
+        for name in gone:
+            del self.methods[name], self.answering[name]
+        for method in found:
+            self._mark_tool(method, method.name)
+            self.methods[method.name] = self.answering[method.name] = method
+        self._described = None
+        self.changes += 1
+
+    def exposed(self, name: str) -> Method | None:
+        """The method of this name, if it is none that every service has."""
+        method = self.methods.get(name)
+        if method is not None or self.sources is None or name in self.answering:
+            return method
+        return self.sources.get(name)
+
+    @property
+    def table(self) -> Sources | dict[str, Method]:
+        """What finds all that answer."""
+        return self.sources or self.answering
 
     def warn_of_idle_patterns(self) -> None:
         """Now that all methods are registered: a mistyped pattern would expose what was to be denied."""
