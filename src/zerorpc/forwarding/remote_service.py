@@ -143,13 +143,13 @@ class RemoteService(Source):
             if self._told_by is None or not peers <= self._told_by:
                 self._ask()
         else:
-            self._tell_lost()
+            self._tell_lost("the connection is lost")
 
-    def _tell_lost(self) -> None:
+    def _tell_lost(self, why: str) -> None:
         """Once, in the log."""
         if not self._is_lost:
             self._is_lost = True
-            logger.warning("calls can't be forwarded: %s", self._unreachable())
+            logger.warning("calls can't be forwarded to %s: %s", self._where, why)
 
     def _unreachable(self) -> str:
         return f"no server was reached ({self._core.hub.describe()})"
@@ -159,7 +159,7 @@ class RemoteService(Source):
         core = self._core
         while not core.calls.peers:
             if not core.hub.connecting and not core.hub.listeners:
-                self._tell_lost()
+                self._tell_lost(self._unreachable())
                 raise self._lost()
             self._news.clear()
             with contextlib.suppress(TimeoutError):

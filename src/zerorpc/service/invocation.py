@@ -303,7 +303,8 @@ class Invocation(_Door, eq=False):
 
     def _tell(self, error: BaseException) -> bytes:
         if isinstance(error, ZeroRPCError) and self.method is not None and self.method.forwards:
-            if not (isinstance(error, SerializationError) and error.ran):  # else it is the result, and of this server
+            is_of_result = isinstance(error, SerializationError) and error.ran  # which this server can't send
+            if not is_of_result:
                 return self._tell_of_other(error)
         trace = without_frames_of(self.modules, trace_of(error))
         BaseException.with_traceback(error, trace)  # not by assignment: a class may forbid it

@@ -207,6 +207,8 @@ class Registry:
 
     def warn_of_idle_patterns(self) -> None:
         """Now that all methods are registered: a mistyped pattern would expose what was to be denied."""
+        if self.sources is not None:  # whose methods nobody knows yet
+            return
         for pattern in [*self.patterns.idle, *(self._tools.idle if self._tools else [])]:
             logger.warning("no method of %s matches %s", self.name, pattern)
 
