@@ -67,6 +67,7 @@ class RemoteService(Source):
         self._core = self._client._core
         self._where = ", ".join([*self._core.hub.dialers, *self._core.hub.listeners])
         self._name = self._where
+        self._doc = ""
         self._prefix = ""
         self._changed: Callable[[], None] = _nobody_cares
         self._methods: dict[str, ForwardedMethod] = {}
@@ -86,6 +87,11 @@ class RemoteService(Source):
         return self._name
 
     __name__ = name  # which Server looks for
+
+    @property
+    def doc(self) -> str:
+        """For the server: what the other one says of all its methods, if they are tools."""
+        return self._doc
 
     def begin(self, prefix: str, changed: Callable[[], None]) -> None:
         """For the server: connect."""
@@ -204,7 +210,7 @@ class RemoteService(Source):
             return error
         else:
             self._partly = service.left_out > 0
-        self._name = service.name or self._where
+        self._name, self._doc = service.name or self._where, service.doc
         shown = [each for each in service.methods.values() if not each.name.startswith("_")]
         made = [self._kept(f"{self._prefix}{each.name}", each) for each in shown]
         self._methods = {each.name: each for each in made if each is not None}

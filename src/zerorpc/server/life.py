@@ -281,9 +281,6 @@ class Service:
         self.door.runners = Runners(loop, self.settings)
         self.door.keyed = KeyedCalls(loop, self.door.runners.submit, self.settings)
         self.registry.answers = self.door.keyed.id
-        if self.registry.sources is not None:
-            self.rules.table = self.registry.sources
-            self.registry.sources.begin()
         self.observation.start(loop)
         self.hub.attach(loop)
         with self._lock:
@@ -291,6 +288,9 @@ class Service:
                 self.http.start(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)
+        if self.registry.sources is not None:
+            self.rules.table = self.registry.sources
+            self.registry.sources.begin()
 
     async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a task of its own, to its end: who cancels ``serve`` meanwhile waits for nothing else."""

@@ -52,11 +52,11 @@ class Failure(NamedTuple):
         """Of a method that only forwards the call to another server: as if its caller had called that one."""
         kind = type(error)
         if isinstance(error, RemoteError):
-            name, message, text = error.name, error.msg, str(error)
+            name, message, text = error.name, error.msg, error.traceback
         else:
-            name, message = kind.__name__, message_of(error)
-            text = f"{name}: {message}"
+            name, message, text = kind.__name__, message_of(error), None
         refused = SERVER_ERRORS.get(kind.__name__)
+        text = text or f"{_HEAD}{name}: {message}\n"
         return cls(error, name, message, text, True, (kind, error, None), error.ran, refused, True)
 
 

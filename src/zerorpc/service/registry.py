@@ -183,13 +183,14 @@ class Registry:
         """Whether the patterns admit it."""
         return self.patterns.admit(name)
 
-    def put(self, found: Iterable[Method], gone: Iterable[str]) -> None:
+    def put(self, found: Iterable[Method], gone: Iterable[str], doc: str) -> None:
         """What a source has now, and has no longer."""
         for name in gone:
             del self.methods[name], self.answering[name]
         for method in found:
             self._mark_tool(method, method.name)
             self.methods[method.name] = self.answering[method.name] = method
+        self._doc = self._doc or doc
         self._described = None
         self.changes += 1
 

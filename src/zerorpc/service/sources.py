@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -30,7 +31,12 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     async def aclose(self) -> None:
-        """It serves no longer. Safe to call without ``begin``, and twice."""
+        """It serves no longer. Safe to call twice."""
+
+    @property
+    @abc.abstractmethod
+    def doc(self) -> str:
+        """What there is to say of all its methods."""
 
     @property
     @abc.abstractmethod
@@ -65,7 +71,7 @@ class Exposing(Protocol):
 
     def may_have(self, name: str, /) -> bool: ...
 
-    def put(self, found: Iterable[Method], gone: Iterable[str], /) -> None: ...
+    def put(self, found: Iterable[Method], gone: Iterable[str], doc: str, /) -> None: ...
 
 
 class Sources:
@@ -76,7 +82,7 @@ class Sources:
         self._prefixes: dict[Source, str] = {}
         self._names: dict[Source, list[str]] = {}  # what is exposed of each
         self._named_by: Source | None = None  # the service is called what this one is called
-        self._begun = False
+        self._begun: list[Source] = []
 
     def add(self, source: Source, prefix: str) -> None:
         """Raises ValueError for one that is there already."""
@@ -88,13 +94,13 @@ class Sources:
 
     def begin(self) -> None:
         """The server serves."""
-        self._begun = True
         for source, prefix in self._prefixes.items():
-            source.begin(prefix, lambda source=source: self._take(source))  # type: ignore[misc]  # mypy 1.20: no Callable[[], None]
+            source.begin(prefix, functools.partial(self._take, source))
+            self._begun.append(source)
 
     async def aclose(self) -> None:
         """It serves no longer."""
-        for source in self._prefixes:
+        for source in self._begun:
             await source.aclose()
 
     def _take(self, source: Source) -> None:
@@ -108,7 +114,7 @@ class Sources:
         self._names[source] = [each.name for each in found]
         if self._named_by is source:
             self._registry.name = source.name
-        self._registry.put(found, set(before).difference(self._names[source]))
+        self._registry.put(found, set(before).difference(self._names[source]), source.doc)
 
     # Asking
 
