@@ -25,7 +25,9 @@ class ForwardedMethod(Method):
     Nothing that the server tells is evaluated: its annotations are texts, and stay so.
     """
 
-    __slots__ = ("of",)
+    __slots__ = ("of", "told")
+
+    forwards = True
 
     def __init__(self, name: str, of: Told, forward: Forward) -> None:
         async def forwarded(*args: object, **kwargs: object) -> Any:
@@ -36,7 +38,6 @@ class ForwardedMethod(Method):
             forwarded.__signature__ = signature  # type: ignore[attr-defined]  # which ``inspect`` goes by
         super().__init__(name, forwarded)
         self.of: Told = of
-        self.forwards = True
         self.functor = forwarded  # without what would make iterators of lists
         self.streams = of.streams is True
         self.idempotent = of.idempotent
@@ -44,7 +45,8 @@ class ForwardedMethod(Method):
         self.safe = self.tool is not None and self.tool.get("safe", False)
         parameters = of.parameters or ()
         self.takes = {each.name: ASYNC for each in parameters if each.streams}
-        self.told = _as_told(of.schema) or _of_names(parameters if signature is not None else _ANY)
+        named = _ANY if signature is None else parameters
+        self.told: dict[str, Any] | None = _as_told(of.schema) or _of_names(named)
         octets = OctetsOfJson(name, parameters)
         self.schema = octets if octets.needed else None
 

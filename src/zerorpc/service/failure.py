@@ -48,9 +48,13 @@ class Failure(NamedTuple):
         return cls(error, name, message_of(error), text, usual, (kind, error, trace), ran, refused)
 
     @classmethod
-    def of_other(cls, error: ZeroRPCError) -> Failure:
-        """Of a method that only forwards the call to another server: as if its caller had called that one."""
+    def of_other(cls, error: BaseException) -> Failure | None:
+        """Of a method that only forwards the call to another server: as if its caller had called that one. None for an
+        error that isn't about that server.
+        """
         kind = type(error)
+        if not isinstance(error, ZeroRPCError) or (isinstance(error, SerializationError) and error.ran):
+            return None  # the latter is of a result that came, and that this server can't send
         if isinstance(error, RemoteError):
             name, message, text = error.name, error.msg, error.traceback
         else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import traceback
-import weakref
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, ClassVar
@@ -24,12 +23,12 @@ from zerorpc.errors import (
     SerializationError,
     UnknownMethod,
     WrongArguments,
-    ZeroRPCError,
 )
 from zerorpc.logs import Logger
 from zerorpc.protocol.call_header import Metadata
 from zerorpc.protocol.server_channel import Runner
 from zerorpc.scope import Cancellable
+from zerorpc.service.extras import Extras
 from zerorpc.service.failure import Failure, plain
 from zerorpc.service.methods import Method
 from zerorpc.service.schema import Misgiven, Misreturned
@@ -53,17 +52,6 @@ class _Progress(Struct, eq=False, kw_only=True):
     finished: bool = False  # nothing of it runs any more
     kwargs: dict[str, Any] | None = None
     extras: Extras | None = None  # made when the method asks for one of them
-
-
-class Extras:
-    """What hardly any method uses of its call."""
-
-    def __init__(self) -> None:
-        self.reply_metadata: Metadata = {}
-        self.end_metadata: Metadata = {}
-        self.report: Callable[[float, float | None, str], None] | None = None  # the caller wants to hear of progress
-        self.told: bool = False  # the first of the two has gone
-        self.calls: weakref.WeakSet[Cancellable] = weakref.WeakSet()  # made by the method: they end with it
 
 
 class _Door(_Progress, eq=False):
@@ -302,10 +290,9 @@ class Invocation(_Door, eq=False):
         return self.failure_in_short(name_of(error))
 
     def _tell(self, error: BaseException) -> bytes:
-        if isinstance(error, ZeroRPCError) and self.method is not None and self.method.forwards:
-            is_of_result = isinstance(error, SerializationError) and error.ran  # which this server can't send
-            if not is_of_result:
-                return self._tell_of_other(error)
+        if self.method is not None and self.method.forwards and (failure := Failure.of_other(error)) is not None:
+            self.ran, self.refused = failure.ran, failure.refused  # no log: it is in that of the other server
+            return self.failure(failure)
         trace = without_frames_of(self.modules, trace_of(error))
         BaseException.with_traceback(error, trace)  # not by assignment: a class may forbid it
         if type(error) is Misgiven and trace is None:
@@ -321,14 +308,6 @@ class Invocation(_Door, eq=False):
             logger.warning("refused %.200s of %s: %s", line(self.name), self.peer or "a caller", told)
         elif not self.denied:  # else it was logged, if not each
             logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
-        return self.failure(failure)
-
-    def _tell_of_other(self, error: ZeroRPCError) -> bytes:
-        """Another server has said it, whose log it is for, or couldn't be asked."""
-        failure = Failure.of_other(error)
-        self.ran, self.refused = failure.ran, failure.refused
-        if isinstance(error, RemoteError) and error.metadata:
-            self.end_metadata.update(error.metadata)
         return self.failure(failure)
 
     def refusal(self, error: RemoteError, logged: bool = False) -> bytes:

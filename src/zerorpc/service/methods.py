@@ -180,9 +180,10 @@ class Where(enum.Enum):
 class Method:
     """One exposed callable."""
 
+    forwards = False  # to another server, whose errors are told as they are
+    told: dict[str, Any] | None = None  # its JSON Schema, where that server has told it
     __slots__ = (
         "entered",
-        "forwards",
         "functor",
         "idempotent",
         "kind",
@@ -192,7 +193,6 @@ class Method:
         "schema",
         "streams",
         "takes",
-        "told",
         "tool",
         "unary",
         "where",
@@ -229,8 +229,6 @@ class Method:
         if self.takes:
             self.functor = with_iterators(self.functor, self.takes)
         self.schema: Schema | None = None  # of arguments that are to be checked
-        self.forwards: bool = False  # to another server, whose errors are told as they are
-        self.told: dict[str, Any] | None = None  # its JSON Schema, where that server tells it
 
     def heed_annotations(self, results: bool, strict_types: bool = False) -> None:
         """Let arguments be what the annotations say, and ``results`` too. Once, before the first call."""
