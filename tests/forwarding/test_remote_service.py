@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -15,9 +16,10 @@ import pytest
 import zerorpc
 from tests.doors.http.test_calls import Service, problem
 from tests.forwarding.gateways import Front, callers_of, gateway, in_front_of
-from tests.service.running import PATIENCE, eventually, run, serving, unused_port
+from tests.service.running import PATIENCE, eventually, on_thread, run, serving, unused_port
 from zerorpc.described import read_answer
 from zerorpc.forwarding import remote_service
+from zerorpc.keys import KeyPair
 
 
 class Stage(Service):
@@ -66,6 +68,11 @@ class Stage(Service):
         return self.made
 
     async def waits(self) -> None:
+        self.begun.set()
+        await self.ever()
+
+    async def tells_and_waits(self) -> AsyncIterator[int]:
+        yield 1
         self.begun.set()
         await self.ever()
 
@@ -212,7 +219,8 @@ def test_the_caller_says_how_long_it_waits(front: Front) -> None:
     told = front.http.post("/call/who", headers={"x-zerorpc-timeout": "20"}).json()
     assert told["remaining"] == pytest.approx(20, abs=10)
     first, end = front.http.post("/call/left", headers={"x-zerorpc-timeout": "20"}).text.split()
-    assert (float(first), end) == (pytest.approx(20, abs=10), "null")
+    assert float(first) == pytest.approx(20, abs=10)
+    assert end == "null"
     assert zerorpc.options(front.client, timeout=20).who()["remaining"] == pytest.approx(20, abs=10)
     first, end = zerorpc.options(front.client, deadline=20).left()
     assert (first, end) == (pytest.approx(20, abs=10), pytest.approx(20, abs=10))
@@ -247,14 +255,15 @@ def test_progress(front: Front, stage: Stage) -> None:
     assert told == [(1, 2, "half")]
 
 
-def test_tools_for_language_models(front: Front) -> None:
-    def ask(method: str, **params: object) -> Any:
-        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        return front.http.post("/mcp", json=message).json()["result"]
+def ask_mcp(front: Front, method: str, **params: object) -> Any:
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    return front.http.post("/mcp", json=message).json()["result"]
 
-    (tool,) = ask("tools/list")["tools"]
+
+def test_tools_for_language_models(front: Front) -> None:
+    (tool,) = ask_mcp(front, "tools/list")["tools"]
     assert (tool["name"], tool["description"]) == ("steps", "Take a step.")
-    assert ask("tools/call", name="steps", arguments={})["content"] == [{"type": "text", "text": "done"}]
+    assert ask_mcp(front, "tools/call", name="steps", arguments={})["content"] == [{"type": "text", "text": "done"}]
 
 
 def test_a_call_with_a_key_runs_once(front: Front) -> None:
@@ -280,7 +289,7 @@ def test_who_gives_up_cancels_the_call_behind(front: Front, stage: Stage) -> Non
 
     async def act() -> None:
         async with zerorpc.AsyncClient(front.server.endpoints[0], timeout=PATIENCE) as client:
-            task = asyncio.create_task(client.waits())  # type: ignore[arg-type]  # a Call is a coroutine
+            task = asyncio.create_task(client.waits())
             await asyncio.to_thread(stage.begun.wait, PATIENCE)
             task.cancel()
 
@@ -360,7 +369,51 @@ def test_rights_here(direct: Front) -> None:
             front.client.fail()
 
 
+def test_a_name_that_isnt_known_yet_needs_the_right_as_well() -> None:
+    options = {"authenticator": lambda _: "me", "authorizer": lambda _, name: name in ("add", "_zerorpc_inspect")}
+    with in_front_of(f"tcp://127.0.0.1:{unused_port()}", **options) as front:
+        assert outcome(front.client, "add", 1)[1] == "LostRemote"
+        assert outcome(front.client, "fail")[0] is zerorpc.UnknownMethod
+        assert problem(front.http.post("/call/add", json=[1]))["title"] == "LostRemote"
+        assert problem(front.http.post("/call/fail"))["title"] == "UnknownMethod"
+
+
+def test_a_server_that_lets_nobody_in_without_a_key() -> None:
+    keys = KeyPair.generate()
+    with serving(Stage(), curve=zerorpc.Curve(keys.secret)) as server:
+        with in_front_of(server.endpoints[0]) as front:
+            eventually(lambda: "CURVE" in front.http.get("/readyz").text)
+            told = problem(front.http.post("/call/add", json=[1]))
+            assert (told["status"], told["title"], told["ran"]) == (502, "HandshakeFailed", False)
+        curve = zerorpc.Curve(server_key=keys.public)
+        with in_front_of(zerorpc.AsyncClient(server.endpoints[0], curve=curve)) as front:
+            assert front.http.post("/call/add", json=[1]).json() == 3
+
+
 # Many at once, and the life of both
+
+
+@pytest.mark.parametrize("method", ["waits", "tells_and_waits"])
+def test_a_connection_that_is_lost_while_a_method_runs(method: str) -> None:
+    stage = Stage()
+    with (
+        serving(stage) as server,
+        in_front_of(server.endpoints[0]) as front,
+        ThreadPoolExecutor() as pool,
+    ):
+        answer = pool.submit(front.http.post, f"/call/{method}")
+        assert stage.begun.wait(PATIENCE)
+        loop = server._core.hub.loop
+        assert loop is not None
+        for link in list(server._core.hub.links):
+            loop.call_soon_threadsafe(link.abort, zerorpc.LostRemote("cut"))
+        told = answer.result()
+        if method == "waits":
+            assert (problem(told)["status"], problem(told)["title"], problem(told)["ran"]) == (502, "LostRemote", None)
+        else:
+            first, last = map(json.loads, told.text.splitlines())
+            assert (first, last["error"]["title"], last["error"]["ran"]) == (1, "LostRemote", True)
+        assert front.http.post("/call/add", json=[1]).json() == 3
 
 
 def test_many_calls_at_once(front: Front, direct: Front) -> None:
@@ -382,7 +435,7 @@ def test_many_calls_at_once(front: Front, direct: Front) -> None:
 def test_a_server_that_starts_late(caplog: pytest.LogCaptureFixture) -> None:
     where = f"tcp://127.0.0.1:{unused_port()}"
     with in_front_of(where) as front:
-        for path in ("/call/add", "/openapi.json"):
+        for path in ("/call/add", "/openapi.json", "/mcp"):
             answer = front.http.get(path) if path.endswith("json") else front.http.post(path, json=[1])
             told = problem(answer)
             assert (told["status"], told["title"], told["ran"]) == (503, "LostRemote", False)
@@ -440,14 +493,25 @@ def outcomes_of_a_life(where: str, front: Front, name: str) -> list[Any]:
 def test_a_method_that_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(Stage()) as server, in_front_of(server.endpoints[0]) as front:
         assert problem(front.http.post("/call/later"))["status"] == 404
+        assert [tool["name"] for tool in ask_mcp(front, "tools/list")["tools"]] == ["steps"]
         asked = asks(front)
         assert problem(front.http.post("/call/later"))["status"] == 404
         assert asks(front) == asked, "it was asked just now"
-        zerorpc.Server.register(server, {"later": lambda: "here"})
+        zerorpc.Server.register(server, {"later": zerorpc.tool(lambda: "here")})
         monkeypatch.setattr(remote_service, "_AGAIN", 0.0)
         assert front.http.post("/call/later").json() == "here"
         assert "later" in front.client("_zerorpc_list")
         assert front.client.later() == "here"
+        assert [tool["name"] for tool in ask_mcp(front, "tools/list")["tools"]] == ["steps", "later"]
+
+
+def test_names_that_nobody_has_are_not_kept(front: Front) -> None:
+    http = front.server._core.http
+    assert http is not None
+    before = len(http.door._calls._placing)
+    for n in range(20):
+        assert front.http.post(f"/call/unknown_{n}", json={"a": 1}).status_code == 404
+    assert len(http.door._calls._placing) == before
 
 
 def asks(front: Front) -> float:
@@ -469,9 +533,19 @@ def test_several_services_behind_one_server() -> None:
             assert problem(front.http.post("/call/nothing"))["status"] == 404
 
 
-def serving_it(server: zerorpc.Server) -> Any:
-    from tests.service.running import on_thread
+def test_a_method_of_its_own_comes_first(caplog: pytest.LogCaptureFixture) -> None:
+    with serving({"add": lambda: "there", "sub": lambda: "there"}) as behind:
+        server = zerorpc.Server({"add": lambda: "here"}, heartbeat=30.0)
+        server.register(zerorpc.RemoteService(behind.endpoints[0]))
+        with serving_it(server), callers_of(server) as front:
+            assert front.client.sub() == "there"
+            assert front.client.add() == front.http.post("/call/add").json() == "here"
+            behind_it = front.client("_zerorpc_list")
+    assert sorted(behind_it) == ["add", "sub"]
+    assert "not exposed, since others have these names: add" in caplog.text
 
+
+def serving_it(server: zerorpc.Server) -> contextlib.AbstractContextManager[zerorpc.Server]:
     server.bind("tcp://127.0.0.1:0")
     return on_thread(server)
 
@@ -487,6 +561,8 @@ def test_it_belongs_to_one_server(direct: Front) -> None:
             front.server.register(service)
     with pytest.raises(zerorpc.EndpointError):
         zerorpc.RemoteService("nonsense")
+    with pytest.raises(TypeError, match="here nobody waits for an answer"):
+        zerorpc.Puller(zerorpc.RemoteService("tcp://127.0.0.1:9"))
 
 
 # Descriptions that make no sense

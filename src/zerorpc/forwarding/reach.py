@@ -30,6 +30,7 @@ class Reach:
         self._core = client._core
         self._changed = changed
         self._news = asyncio.Event()  # there is a connection
+        self._was_connected = False
         self._is_lost = False  # as the log has it
         self.where: str = ", ".join([*self._core.hub.dialers, *self._core.hub.listeners])
 
@@ -52,8 +53,10 @@ class Reach:
         self._core._peers.changed = None
 
     def _have_news(self) -> None:
-        if not self._core.calls.peers:
-            self._log("the connection is lost")
+        before, self._was_connected = self._was_connected, bool(self._core.calls.peers)
+        if not self._was_connected:
+            if before:
+                self._log("the connection is lost")
             return
         self._news.set()
         if self._is_lost:

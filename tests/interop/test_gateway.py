@@ -12,12 +12,9 @@ import pytest
 import zerorpc
 from tests.doors.http.test_calls import problem
 from tests.forwarding.gateways import Front, in_front_of
-from tests.interop.conftest import older
 from tests.interop.either_peer import EACH_SERVER
 from tests.interop.programs import HEARTBEAT, old_client, old_server
 from tests.service.running import PATIENCE, eventually, run, unused_port
-
-__all__ = ["older"]
 
 
 @pytest.fixture(scope="module")
