@@ -62,6 +62,11 @@ class Stage(Service):
         """Take a step."""
         return "done"
 
+    @zerorpc.tool
+    @zerorpc.safe
+    def look(self, n: int, *more: int) -> list[int]:
+        return [n, *more]
+
     @zerorpc.idempotent
     def runs(self) -> int:
         self.made += 1
@@ -140,6 +145,13 @@ def test_by_http_all_is_as_if_there_were_no_gateway(
     here, there = (each.http.post(f"/call/{method}", json=arguments) for each in (front, direct))
     assert (here.status_code, here.headers["content-type"]) == (there.status_code, there.headers["content-type"])
     assert here.text == there.text
+
+
+def test_a_safe_tool_may_be_called_by_get(direct: Front, front: Front) -> None:
+    for query in ("n=3", "n=3&more=4&more=5", "n=x", ""):
+        here, there = (each.http.get(f"/call/look?{query}") for each in (front, direct))
+        assert (here.status_code, here.text) == (there.status_code, there.text)
+    assert here.status_code == 400
 
 
 def test_a_result_that_cant_be_sent(front: Front) -> None:
@@ -261,8 +273,9 @@ def ask_mcp(front: Front, method: str, **params: object) -> Any:
 
 
 def test_tools_for_language_models(front: Front) -> None:
-    (tool,) = ask_mcp(front, "tools/list")["tools"]
-    assert (tool["name"], tool["description"]) == ("steps", "Take a step.")
+    look, steps = ask_mcp(front, "tools/list")["tools"]
+    assert (steps["name"], steps["description"]) == ("steps", "Take a step.")
+    assert look["annotations"] == {"readOnlyHint": True, "idempotentHint": True}
     assert ask_mcp(front, "tools/call", name="steps", arguments={})["content"] == [{"type": "text", "text": "done"}]
 
 
@@ -446,7 +459,7 @@ def test_a_server_that_starts_late(caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(zerorpc.RemoteError) as caught:
             front.client.add(1)
         assert (caught.value.name, caught.value.ran) == ("LostRemote", False)
-        assert outcome(front.client, "_zerorpc_list")[1] == "LostRemote"
+        assert outcome(front.client, "_zerorpc_list")[1:4:2] == ("LostRemote", False)
         assert outcome(front.client, "_zerorpc_ping")[0] == "pong"
         with serving(Stage(), bind=where, name="stage"):
             eventually(lambda: front.http.get("/readyz").status_code == 200)
@@ -493,7 +506,7 @@ def outcomes_of_a_life(where: str, front: Front, name: str) -> list[Any]:
 def test_a_method_that_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(Stage()) as server, in_front_of(server.endpoints[0]) as front:
         assert problem(front.http.post("/call/later"))["status"] == 404
-        assert [tool["name"] for tool in ask_mcp(front, "tools/list")["tools"]] == ["steps"]
+        before = [tool["name"] for tool in ask_mcp(front, "tools/list")["tools"]]
         asked = asks(front)
         assert problem(front.http.post("/call/later"))["status"] == 404
         assert asks(front) == asked, "it was asked just now"
@@ -502,7 +515,7 @@ def test_a_method_that_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
         assert front.http.post("/call/later").json() == "here"
         assert "later" in front.client("_zerorpc_list")
         assert front.client.later() == "here"
-        assert [tool["name"] for tool in ask_mcp(front, "tools/list")["tools"]] == ["steps", "later"]
+        assert [tool["name"] for tool in ask_mcp(front, "tools/list")["tools"]] == [*before, "later"]
 
 
 def test_names_that_nobody_has_are_not_kept(front: Front) -> None:

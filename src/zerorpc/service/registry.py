@@ -52,16 +52,22 @@ def _doc_of(service: object) -> str:
 _QUESTIONS = ("_zerorpc_list", "_zerorpc_help", "_zerorpc_args", "_zerorpc_inspect")
 
 
-def _when_known(sources: Sources, method: Method) -> Method:
-    answer = method.functor
+class _Question(Method):
+    """One of these. If it can't be known, that is told as by any method from elsewhere."""
 
-    async def asked(*args: object) -> Any:
-        await sources.catch_up()
-        return answer(*args)
+    __slots__ = ()
 
-    waiting = Method(method.name, asked)
-    waiting.needs_no_place = True
-    return waiting
+    forwards = True
+
+    def __init__(self, method: Method, sources: Sources) -> None:
+        answer = method.functor
+
+        async def asked(*args: object) -> Any:
+            await sources.catch_up()
+            return answer(*args)
+
+        super().__init__(method.name, asked)
+        self.needs_no_place = True
 
 
 class Registry:
@@ -176,7 +182,7 @@ class Registry:
         if self.sources is None:
             self.sources = Sources(self)
             for name in (*_QUESTIONS, TELL):
-                self.answering[name] = _when_known(self.sources, self.answering[name])
+                self.answering[name] = _Question(self.answering[name], self.sources)
         self.sources.add(source, prefix)
 
     def may_have(self, name: str) -> bool:
