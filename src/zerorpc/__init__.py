@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.background import AsyncResult
     from zerorpc.client.blocking import Client
+    from zerorpc.client.call_options import CallView
     from zerorpc.client.every import every
-    from zerorpc.client.options import CallView, options
+    from zerorpc.client.options import options
     from zerorpc.client.stream import Stream
     from zerorpc.client.typed import typed
     from zerorpc.compat.context import Context, fork_task_context
@@ -152,7 +153,7 @@ _MODULES = {
     "Authenticator": "zerorpc.callers",
     "Authorizer": "zerorpc.callers",
     "Call": "zerorpc.client.async_call",
-    "CallView": "zerorpc.client.options",
+    "CallView": "zerorpc.client.call_options",
     "Caller": "zerorpc.callers",
     "Client": "zerorpc.client.blocking",
     "Context": "zerorpc.compat.context",

@@ -22,7 +22,7 @@ from zerorpc.client.async_replies import AsyncReplies
 from zerorpc.client.async_upload import TaskUpload
 from zerorpc.client.base import ClientBase
 from zerorpc.client.borrowed import borrowing_for
-from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.call_options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
 from zerorpc.client.request import Request
 from zerorpc.compat.context import Context

@@ -18,8 +18,8 @@ from zerorpc.calls.dispatch import Calls
 from zerorpc.client.base import ClientBase
 from zerorpc.client.blocking_peers import BlockingPeers
 from zerorpc.client.borrowed import borrowing_for
+from zerorpc.client.call_options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.functions import ThreadFunctions
-from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
 from zerorpc.client.replies import Replies
 from zerorpc.client.request import Request, answered

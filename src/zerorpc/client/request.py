@@ -14,8 +14,8 @@ from zerorpc.calls.dispatch import Calls
 from zerorpc.calls.finding import STREAMS
 from zerorpc.calls.retry import attempts_of, take_twin
 from zerorpc.client.agreed import Agreed
+from zerorpc.client.call_options import CallOptions
 from zerorpc.client.lending import Packed, lend_progress, not_sent, pack_specially
-from zerorpc.client.options import CallOptions
 from zerorpc.client.uploads import take_stream
 from zerorpc.compat.context import Context
 from zerorpc.errors import (

@@ -92,6 +92,8 @@ class HttpDoor:
             await send_problem(send, answer.problem)
 
     async def _let_in(self, request: Request, receive: Receive, send: Send) -> None:
+        if self._ended:
+            raise _stopping()
         task = asyncio.current_task()
         assert task is not None
         self._open[task] = None
