@@ -10,7 +10,7 @@ from typing import Any
 
 from zerorpc.client.async_call import AsyncStream
 from zerorpc.client.asynchronous import AsyncClient
-from zerorpc.client.options import CallOptions
+from zerorpc.client.call_options import CallOptions
 from zerorpc.described import BY_PLACE, Method
 from zerorpc.errors import RemoteError, UnknownMethod, WrongArguments
 from zerorpc.scope import current_scope

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from zerorpc.client.asynchronous import AsyncClient
-from zerorpc.client.options import CallOptions
+from zerorpc.client.call_options import CallOptions
 from zerorpc.described import Method, Service, asking
 from zerorpc.errors import RemoteError, UnknownMethod, ZeroRPCError
 from zerorpc.forwarding.call import call
@@ -129,13 +129,16 @@ class RemoteService(Source):
         return await call(self._client, method, args, kwargs, self._reach.is_old, self._tells_all)
 
     async def _found(self, name: str, short: str) -> Method:
-        """A method that wasn't known when the call came. Raises UnknownMethod."""
+        """A method that wasn't known when the call came. Raises UnknownMethod.
+
+        A server of ours is the one to say so: it may have such a method, and not tell it to us. Node's never answers.
+        """
         await self.catch_up()
         if name not in self._methods and monotonic() >= self._asked_at + _AGAIN:
             await self._told()
         if name in self._methods:
             return self._methods[name].of
-        if self._tells_all:
+        if self._tells_all and self._reach.is_old:
             raise UnknownMethod("NameError", short, None, ran=False, method=short)
         return Method(short)
 
