@@ -22,6 +22,7 @@ ORDER = [
     {"cli", "testing", "otel"},
     {"__init__"},
     {"core", "context", "decorators", "exceptions"},
+    {"forwarding"},
     {"client", "server", "one_way"},
     {"socket_base"},
     {"event_log", "compat"},

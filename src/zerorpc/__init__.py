@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from zerorpc.client.typed import typed
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.curve import Curve
+    from zerorpc.forwarding.remote_service import RemoteService
     from zerorpc.known_servers import known_server
     from zerorpc.limits import Limits
     from zerorpc.one_way.puller import Puller, Subscriber
@@ -111,6 +112,7 @@ __all__ = [
     "RemoteError",
     "RemoteFunction",
     "RemoteObject",
+    "RemoteService",
     "Retry",
     "RightsFile",
     "SerializationError",
@@ -179,6 +181,7 @@ _MODULES = {
     "Pusher": "zerorpc.one_way.pusher",
     "RemoteFunction": "zerorpc.remote_objects",
     "RemoteObject": "zerorpc.remote_objects",
+    "RemoteService": "zerorpc.forwarding.remote_service",
     "Retry": "zerorpc.settings",
     "RightsFile": "zerorpc.rights_file",
     "Server": "zerorpc.server.server",

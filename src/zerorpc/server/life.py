@@ -296,6 +296,9 @@ class Service:
                 self.http.start(loop)
         if self.intake is not None:
             self.intake.open(loop, self.hub.adopt)
+        if self.registry.sources is not None:
+            self.rules.table = self.registry.sources
+            self.registry.sources.begin()
 
     async def _shut_down(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a task of its own, to its end: who cancels ``serve`` meanwhile waits for nothing else."""
@@ -322,6 +325,8 @@ class Service:
             else:
                 await self._end_running(self.runners)
         finally:
+            if self.registry.sources is not None:
+                await self.registry.sources.aclose()
             self.observation.close()
             if self.intake is not None:
                 self.intake.close()

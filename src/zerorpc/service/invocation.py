@@ -110,6 +110,11 @@ class _Door(_Progress, eq=False):
         return True
 
     @property
+    def words(self) -> bool:
+        """Whether the arguments are texts that somebody typed."""
+        return False
+
+    @property
     def denied(self) -> bool:
         """Whether it has no method since the caller may not call it."""
         return False
@@ -135,7 +140,12 @@ class _Door(_Progress, eq=False):
 
     @property
     def until(self) -> float:
-        """When it waits no longer, by ``time.monotonic()``."""
+        """When it waits no longer, by ``time.monotonic()``: for the first reply, then for the end of a stream."""
+        return inf
+
+    @property
+    def stream_until(self) -> float:
+        """When it waits no longer for the end of a stream."""
         return inf
 
     @property
@@ -294,6 +304,9 @@ class Invocation(_Door, eq=False):
     def _tell(self, error: BaseException) -> bytes:
         if type(error) is self.refused and isinstance(error, RemoteError):
             return self.refusal(error)
+        if self.method is not None and self.method.forwards and (failure := Failure.of_other(error)) is not None:
+            self.ran, self.refused = failure.ran, failure.refused  # no log: it is in that of the other server
+            return self.failure(failure)
         trace = without_frames_of(self.modules, trace_of(error))
         BaseException.with_traceback(error, trace)  # not by assignment: a class may forbid it
         if type(error) is Misgiven and trace is None:

@@ -181,6 +181,8 @@ class Where(enum.Enum):
 class Method:
     """One exposed callable."""
 
+    forwards = False  # to another server, whose errors are told as they are
+    told: dict[str, Any] | None = None  # its JSON Schema, where that server has told it
     __slots__ = (
         "entered",
         "functor",

@@ -33,6 +33,7 @@ from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rules
 from zerorpc.service.runners import Runners
 from zerorpc.service.schema import Misgiven
+from zerorpc.service.sources import Sources
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.authentication import Authentication
 
@@ -140,6 +141,8 @@ class HttpDoor:
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         access = await self._entrance.enter(request)
         try:
+            if (sources := self._registry.sources) is not None and not sources.known:
+                await _check_known(sources, request.path)
             if request.is_look and request.path == "/openapi.json":
                 await send_whole(send, 200, JSON, encode(self._document(access)))
             elif request.is_look and request.path == "/metrics":
@@ -210,6 +213,15 @@ class HttpDoor:
             runners.loop.call_soon(runners.submit, invocation)
         else:
             runners.loop.call_soon(keyed.let_in, invocation, key, said)
+
+
+async def _check_known(sources: Sources, path: str) -> None:
+    """Wait until it is known which methods there are. Raises Answered for what is of no use without; a call goes on,
+    says the same, and is logged and counted.
+    """
+    why = await sources.why_unknown()
+    if why and path in ("/openapi.json", PATH):
+        raise Answered(503, "LostRemote", why, (b"retry-after", b"1"))
 
 
 def _leave(reply: Reply, body: Body | None) -> None:
