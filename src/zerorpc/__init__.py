@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.background import AsyncResult
     from zerorpc.client.blocking import Client
+    from zerorpc.client.call_hooks import ClientCall
     from zerorpc.client.call_options import CallView
     from zerorpc.client.every import every
     from zerorpc.client.health import Health, health, watch_health
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from zerorpc.client.typed import typed
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.curve import Curve
+    from zerorpc.forwarding.remote_service import RemoteService
     from zerorpc.known_servers import known_server
     from zerorpc.limits import Limits
     from zerorpc.one_way.puller import Puller, Subscriber
@@ -62,11 +64,12 @@ if TYPE_CHECKING:
     from zerorpc.scope import deadline
     from zerorpc.server.asgi import asgi
     from zerorpc.server.server import Server
+    from zerorpc.service.call_hooks import ServerCall
     from zerorpc.service.current_call import CurrentCall, current_call, progress
     from zerorpc.service.methods import idempotent, on_loop, process, rep, safe, stream
     from zerorpc.service.stream_parameters import takes_stream
     from zerorpc.service.tools import tool
-    from zerorpc.settings import Answers, Retry
+    from zerorpc.settings import Answers, ConnectionEvent, Retry
     from zerorpc.tls import Tls
 
 __version__ = VERSION
@@ -86,7 +89,9 @@ __all__ = [
     "Cancelled",
     "CertificateError",
     "Client",
+    "ClientCall",
     "Closed",
+    "ConnectionEvent",
     "Context",
     "CurrentCall",
     "Curve",
@@ -107,10 +112,12 @@ __all__ = [
     "RemoteError",
     "RemoteFunction",
     "RemoteObject",
+    "RemoteService",
     "Retry",
     "RightsFile",
     "SerializationError",
     "Server",
+    "ServerCall",
     "ServerOverloaded",
     "ServerStopping",
     "Stream",
@@ -161,6 +168,8 @@ _MODULES = {
     "CallView": "zerorpc.client.call_options",
     "Caller": "zerorpc.callers",
     "Client": "zerorpc.client.blocking",
+    "ClientCall": "zerorpc.client.call_hooks",
+    "ConnectionEvent": "zerorpc.settings",
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
@@ -172,9 +181,11 @@ _MODULES = {
     "Pusher": "zerorpc.one_way.pusher",
     "RemoteFunction": "zerorpc.remote_objects",
     "RemoteObject": "zerorpc.remote_objects",
+    "RemoteService": "zerorpc.forwarding.remote_service",
     "Retry": "zerorpc.settings",
     "RightsFile": "zerorpc.rights_file",
     "Server": "zerorpc.server.server",
+    "ServerCall": "zerorpc.service.call_hooks",
     "Stream": "zerorpc.client.stream",
     "Subscriber": "zerorpc.one_way.puller",
     "Tls": "zerorpc.tls",

@@ -50,7 +50,13 @@ GUIDE = {
         "One way",
     ],
     "Who may call": ["Encryption", "Who may call"],
-    "Other ways in": ["Callers by HTTP", "Language models (MCP)", "Behind a proxy"],
+    "Other ways in": [
+        "Callers by HTTP",
+        "The console",
+        "Language models (MCP)",
+        "A gateway in front of another server",
+        "Behind a proxy",
+    ],
     "At the terminal": [
         "Calls from the command line",
         "Looking at a service",
@@ -59,7 +65,7 @@ GUIDE = {
         "Measuring a service",
     ],
     "Health": ["Metrics and health"],
-    "Settings and hooks": ["Settings", "Middleware hooks", "Watching events"],
+    "Settings and hooks": ["Settings", "Hooks around calls", "Traces", "Middleware hooks", "Watching events"],
 }
 
 EXAMPLES = {

@@ -106,6 +106,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.doctor import doctor
 
         return doctor
+    if name == "gateway":
+        from zerorpc.cli.gateway import gateway
+
+        return gateway
     if name == "keygen":
         from zerorpc.cli.keygen import keygen
 

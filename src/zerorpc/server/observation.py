@@ -66,7 +66,10 @@ class Observation:
         life = self._service.life
         if life.stopping:
             return "stopping"
-        return await self._services.get(service, self._health).problem() if life.serving else "not serving"
+        if not life.serving:
+            return "not serving"
+        why, sources = await self._services.get(service, self._health).problem(), self._service.registry.sources
+        return why or ("" if sources is None else sources.why_not_ready(service))
 
     def tally(self, door: str, /) -> Tally | None:
         """What counts the calls of a door, if they are counted."""

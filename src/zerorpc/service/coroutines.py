@@ -16,7 +16,7 @@ from zerorpc.scope import enter_scope
 from zerorpc.service.forks import end_child, end_child_where_it_waits
 from zerorpc.service.invocation import Invocation
 
-__all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "VALUES", "LoopCalls", "Running", "invocation_in"]
+__all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "VALUES", "LoopCalls", "Running", "invocation_in", "listed"]
 
 AHEAD_ITEMS = 64  # items that a stream may make in one turn of the loop: a turn costs little against so many,
 AHEAD_OCTETS = 1024 * 1024  # and octets: then what was made is written, and it shows whether the peer reads
@@ -118,7 +118,7 @@ class LoopCalls:
                     end_child()
             method = invocation.method
             if method is not None and method.unary:
-                value = await _listed(value)
+                value = await listed(value)
             elif method is not None and method.streams:
                 value = aiter(value) if isinstance(value, AsyncIterable) else iter(value)
             if isinstance(value, AsyncIterator):
@@ -227,7 +227,7 @@ def _close(value: object) -> None:
         value.close()
 
 
-async def _listed(value: object) -> Any:
+async def listed(value: object) -> Any:
     """An iterator's items as one list, for ``@rep``; anything else as it is."""
     if isinstance(value, AsyncIterator):
         return [item async for item in value]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from zerorpc.callers import Authorizer
 from zerorpc.logs import Logger, Sparing, is_ctrl_c
@@ -24,11 +25,18 @@ class DeniedError(Exception):
     """Raised by a method of the server's own: this caller may not call it. It is told as any denial."""
 
 
+class Table(Protocol):
+    """Finds methods by their names."""
+
+    def get(self, name: str, /) -> Method | None: ...
+
+
 class Rules:
     """Of a server: its methods, ``answering`` by name, and its ``authorizer``, None if all may call all."""
 
     def __init__(self, answering: Mapping[str, Method], authorizer: Authorizer | None) -> None:
         self.answering: Mapping[str, Method] = answering
+        self.table: Table = answering  # what finds them
         self.authorizer: Authorizer | None = authorizer
         self.denied: Sparing = Sparing()  # lines of the log
         self.failed: Sparing = Sparing()
@@ -50,7 +58,7 @@ class Rights:
 
     def get(self, name: str) -> Method | None:
         """The method, if there is one that the caller may call."""
-        method = self._rules.answering.get(name)
+        method = self._rules.table.get(name)
         return method if method is not None and self.admits(name) else None
 
     def admits(self, name: str) -> bool:

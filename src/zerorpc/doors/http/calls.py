@@ -138,7 +138,9 @@ class Calls:
     def _placing_of(self, method: Method) -> ByPosition:
         placing = self._placing.get(method)
         if placing is None:
-            placing = self._placing[method] = ByPosition.of(method)
+            placing = ByPosition.of(method)
+            if self._registry.methods.get(method.name) is method:  # else it is gone after this call
+                self._placing[method] = placing
         return placing
 
 

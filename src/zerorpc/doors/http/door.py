@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
+from zerorpc.doors.console import page as console
 from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Connection, Message, Receive, Request, Send
 from zerorpc.doors.http.calls import Calls
@@ -32,10 +33,18 @@ from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rules
 from zerorpc.service.runners import Runners
 from zerorpc.service.schema import Misgiven
+from zerorpc.service.sources import Sources
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.authentication import Authentication
 
 __all__ = ["HttpDoor"]
+
+
+class Hub(Protocol):
+    """The server's other endpoints."""
+
+    @property
+    def listeners(self) -> Iterable[str]: ...
 
 
 class Service(Protocol):
@@ -45,6 +54,9 @@ class Service(Protocol):
     settings: ServerSettings
     authentication: Authentication | None
     rules: Rules
+
+    @property
+    def hub(self) -> Hub: ...
 
     @property
     def observation(self) -> Observed: ...
@@ -65,6 +77,7 @@ class HttpDoor:
         self._entrance = Entrance(service.registry, service.authentication, service.rules)
         self._origins = Origins(service.settings.origins or ())
         settings = service.settings
+        self._console = settings.console
         noted = observer(settings.log_calls, service.observation.tally("http"))
         self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, noted)
         self._open: dict[asyncio.Task[None], HttpInvocation | None] = {}  # what is being answered; None: not read yet
@@ -128,13 +141,17 @@ class HttpDoor:
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         access = await self._entrance.enter(request)
         try:
+            if (sources := self._registry.sources) is not None and not sources.known:
+                await _check_known(sources, request.path)
             if request.is_look and request.path == "/openapi.json":
-                document = openapi(self._registry.name, access.methods(), self._entrance.asks)
-                await send_whole(send, 200, JSON, encode(document))
+                await send_whole(send, 200, JSON, encode(self._document(access)))
             elif request.is_look and request.path == "/metrics":
                 await send_whole(send, *metrics(self._service.observation, access))
             elif request.is_look and request.path == "/status":
                 await send_whole(send, *status(self._service.observation, access, request))
+            elif self._console and (found := console.asset(request)) is not None:
+                console.check_shown(request, access, self._service.settings.anyone_may_call)
+                await console.send_asset(send, request, found)
             elif request.path == PATH:
                 await self._mcp.answer(request, access, receive, send)
             else:
@@ -143,6 +160,11 @@ class HttpDoor:
                 await self._run(invocation, access, receive, functools.partial(send_reply, send, invocation, accept))
         finally:
             self._entrance.leave(access)
+
+    def _document(self, access: Access) -> dict[str, Any]:
+        registry = self._registry
+        endpoints = list(self._service.hub.listeners)  # others may bind meanwhile
+        return openapi(registry.name, access.methods(), self._entrance.asks, registry.docs, endpoints)
 
     async def _run(
         self, invocation: HttpInvocation, access: Access, receive: Receive, sending: Callable[[], Awaitable[None]]
@@ -191,6 +213,15 @@ class HttpDoor:
             runners.loop.call_soon(runners.submit, invocation)
         else:
             runners.loop.call_soon(keyed.let_in, invocation, key, said)
+
+
+async def _check_known(sources: Sources, path: str) -> None:
+    """Wait until it is known which methods there are. Raises Answered for what is of no use without; a call goes on,
+    says the same, and is logged and counted.
+    """
+    why = await sources.why_unknown()
+    if why and path in ("/openapi.json", PATH):
+        raise Answered(503, "LostRemote", why, (b"retry-after", b"1"))
 
 
 def _leave(reply: Reply, body: Body | None) -> None:

@@ -136,6 +136,10 @@ class HttpInvocation(_Seen, eq=False):
         self.reply.cut_off(self.problem.body)
 
     @property
+    def words(self) -> bool:
+        return self.typed
+
+    @property
     def metadata(self) -> Mapping[str, str | bytes]:
         return self.sent_along
 
