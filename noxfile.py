@@ -1,7 +1,7 @@
 """`nox` runs the tests on every CPython that we support and that is found here, but not on $TESTED.
 
-`make test` is one version, with linters, types and coverage; `make test-pythons` runs the others by nox. One that is
-found is tested or fails, and never skipped.
+`make test` is one version, with linters and types; `make test-pythons` runs the others by nox, and on one of them
+measures which lines the tests reach. One that is found is tested or fails, and never skipped.
 """
 
 from __future__ import annotations
@@ -66,19 +66,45 @@ def _is_good(path: Path, version: str) -> bool:
     return told.returncode == 0 and told.stdout.strip() == version
 
 
+COVERED_WHOLLY = "*/zerorpc/zmtp/*,*/zerorpc/protocol/*,*/zerorpc/calls/*"
+
 FOUND = {version: path for version in VERSIONS + WHEN_FOUND if (path := find(version))}
 os.environ["PATH"] = os.pathsep.join([*(str(path.parent) for path in FOUND.values()), os.environ["PATH"]])
+
+TESTED = os.environ.get("TESTED", "")
+OTHERS = [version for version in FOUND if version != TESTED]
+MEASURED = ([version for version in OTHERS if version in VERSIONS] or [TESTED or VERSIONS[0]])[-1]
 
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = True
 nox.options.reuse_venv = "yes"
-nox.options.sessions = [f"tests-{version}" for version in FOUND if version != os.environ.get("TESTED")]
+nox.options.sessions = [f"tests-{version}" for version in OTHERS if version != MEASURED] + [f"coverage-{MEASURED}"]
 
 
 @nox.session(python=VERSIONS + WHEN_FOUND)
 def tests(session: nox.Session) -> None:
+    """All tests but those of ONCE."""
+    _set_up(session)
+    session.run("python", "-m", "pytest", *_arguments(session))
+
+
+@nox.session(python=[MEASURED])
+def coverage(session: nox.Session) -> None:
+    """The same, and which lines they reach. It takes half as long again, so that one version has to do."""
+    _set_up(session)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *_arguments(session))
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+    session.run("coverage", "report", f"--include={COVERED_WHOLLY}", "--fail-under=100")
+
+
+def _set_up(session: nox.Session) -> None:
     session.install("--only-binary", ":all:", "--editable", ".[dev]")
     session.run("python", "-m", "tests.interop.set_up")
+
+
+def _arguments(session: nox.Session) -> list[str]:
     at_once = ["--numprocesses", "6", "--dist", "loadfile", "--no-loadscope-reorder"]
     once = [f"--deselect={beginning}" for beginning in ONCE]
-    session.run("python", "-m", "pytest", *at_once, *once, *session.posargs)
+    return [*at_once, *once, *session.posargs]

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent  # of the venv that this runs in
 PORT = os.environ.get("PORT", "1234")
 TCP = f"tcp://0:{PORT}"
+HTTP = f"http://127.0.0.1:{PORT}"
 IPC = "ipc:///tmp/time"
 PATIENCE = 30.0  # seconds for a command to say what it should, or to end; a loaded machine is slow
 
@@ -71,6 +72,7 @@ def show(terminal: Terminal) -> None:
     reverse_the_roles(terminal)
     stream(terminal)
     types_keywords_and_arrays(terminal)
+    by_http(terminal)
     listen_twice(terminal)
     measure(terminal)
 
@@ -141,6 +143,26 @@ def types_keywords_and_arrays(terminal: Terminal) -> None:
         expect(line in said, line)
     terminal.say("In the first terminal:")
     terminal.interrupt(server)
+
+
+def by_http(terminal: Terminal) -> None:
+    terminal.say("The same camera for programs of other languages, by HTTP:")
+    server = terminal.start(f"zerorpc-client --server --bind {HTTP} examples.instrument:Camera", until="serving")
+    said = terminal.run(post("picture", '{"rows": 2, "columns": 3}'))
+    expect(re.fullmatch(r"\[(\[\d+,\d+,\d+\],?){2}\]\s*", said), "two rows of three numbers")
+    terminal.say("What doesn't fit is a problem as RFC 9457 has it:")
+    said = terminal.run(post("picture", '{"rows": "two"}'))
+    expect('"status":400' in said and "expected int, got str" in said, "the status 400, and why")
+    terminal.say("In the first terminal:")
+    terminal.interrupt(server)
+
+
+def post(method: str, arguments: str) -> str:
+    """The command line of a call by HTTP."""
+    if shutil.which("curl") is None:
+        call = f"import httpx; print(httpx.post('{HTTP}/call/{method}', json={arguments}).text)"
+        return f"python -c {shlex.quote(call)}"
+    return f"curl -s {HTTP}/call/{method} -H 'Content-Type: application/json' -d {shlex.quote(arguments)}"
 
 
 def listen_twice(terminal: Terminal) -> None:

@@ -15,6 +15,7 @@ SHOWN = {
     "reverse_the_roles": ["--bind tcp://0:1234 localtime"],
     "stream": ["countdown 5", "5", "4", "3", "2", "1"],
     "types_keywords_and_arrays": [".picture(rows=2, columns=3))", "]]", "one picture: (480, 640)", "refused: expose()"],
+    "by_http": ["--bind http://127.0.0.1:1234", "/call/picture", "]]", "expected int, got str"],
     "listen_twice": ["zerorpc-client ipc://"],
 }
 

@@ -107,7 +107,7 @@ def nox(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
     )
 
 
-# Neither is the version that runs this test, which nox finds anywhere, and could really use.
+# Those are not the version that runs this test, which nox finds anywhere, and could really use.
 OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
 TESTED, OTHER = [version for version in ("3.11", "3.12", "3.13") if version != OURS][:2]
 
@@ -121,14 +121,25 @@ def only_these(tmp_path: Path) -> dict[str, str]:
 
 
 def test_all_that_are_found_are_run_but_the_one_that_was_tested(only_these: dict[str, str], tmp_path: Path) -> None:
-    listed = nox(tmp_path, "--list", **only_these).stdout
-    assert re.findall(r"^([*-]) tests-(.*)$", listed, re.MULTILINE) == [
-        ("*" if version == OTHER else "-", version) for version in ("3.11", "3.12", "3.13", "3.14", "3.14t")
-    ]
+    """The newest of them measures which lines the tests reach."""
+    assert sessions(tmp_path, **only_these) == [f"coverage-{OTHER}"]
+    pretend(tmp_path / f"python{OURS}", f'[ "$1" = -c ] && echo {OURS}')
+    older, newer = sorted([OURS, OTHER])
+    assert sessions(tmp_path, **only_these) == [f"coverage-{newer}", f"tests-{older}"]
+
+
+def test_where_there_is_no_other_the_same_measures(only_these: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / f"python{OTHER}").unlink()
+    assert sessions(tmp_path, **only_these) == [f"coverage-{TESTED}"]
 
 
 def test_one_that_is_found_and_cannot_be_used_fails(only_these: dict[str, str], tmp_path: Path) -> None:
     """It is not skipped."""
     ended = nox(tmp_path, **only_these)
     assert ended.returncode != 0
-    assert f"tests-{OTHER}" in ended.stderr
+    assert f"coverage-{OTHER}" in ended.stderr
+
+
+def sessions(folder: Path, **environ: str) -> list[str]:
+    """Those that nox would run."""
+    return sorted(re.findall(r"^\* ([\w.-]+)", nox(folder, "--list", **environ).stdout, re.MULTILINE))

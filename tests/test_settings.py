@@ -144,6 +144,8 @@ NOT_ON_THE_COMMAND_LINE = {
     "authorizer": "`--rights`",
     "console": "`--no-console` turns it off",
     "ready": "",
+    "on_call": "",
+    "on_connection": "",
 }
 
 

@@ -29,10 +29,12 @@ from zerorpc.errors import (
     ServerStopping,
     TimeoutExpired,
     UnknownMethod,
+    UnknownService,
     WorkerDied,
     WrongArguments,
     ZeroRPCError,
 )
+from zerorpc.version import VERSION
 
 if TYPE_CHECKING:
     from zerorpc.allowed_keys import AllowedKeys
@@ -41,12 +43,16 @@ if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.background import AsyncResult
     from zerorpc.client.blocking import Client
+    from zerorpc.client.call_hooks import ClientCall
+    from zerorpc.client.call_options import CallView
     from zerorpc.client.every import every
-    from zerorpc.client.options import CallView, options
+    from zerorpc.client.health import Health, health, watch_health
+    from zerorpc.client.options import options
     from zerorpc.client.stream import Stream
     from zerorpc.client.typed import typed
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.curve import Curve
+    from zerorpc.forwarding.remote_service import RemoteService
     from zerorpc.known_servers import known_server
     from zerorpc.limits import Limits
     from zerorpc.one_way.puller import Puller, Subscriber
@@ -58,14 +64,15 @@ if TYPE_CHECKING:
     from zerorpc.scope import deadline
     from zerorpc.server.asgi import asgi
     from zerorpc.server.server import Server
+    from zerorpc.service.call_hooks import ServerCall
     from zerorpc.service.current_call import CurrentCall, current_call, progress
     from zerorpc.service.methods import idempotent, on_loop, process, rep, safe, stream
     from zerorpc.service.stream_parameters import takes_stream
     from zerorpc.service.tools import tool
-    from zerorpc.settings import Answers, Retry
+    from zerorpc.settings import Answers, ConnectionEvent, Retry
     from zerorpc.tls import Tls
 
-__version__ = "1.0.0a1"
+__version__ = VERSION
 
 __all__ = [
     "AddressInUse",
@@ -82,12 +89,15 @@ __all__ = [
     "Cancelled",
     "CertificateError",
     "Client",
+    "ClientCall",
     "Closed",
+    "ConnectionEvent",
     "Context",
     "CurrentCall",
     "Curve",
     "EndpointError",
     "HandshakeFailed",
+    "Health",
     "InvalidArguments",
     "InvalidResult",
     "Limits",
@@ -102,10 +112,12 @@ __all__ = [
     "RemoteError",
     "RemoteFunction",
     "RemoteObject",
+    "RemoteService",
     "Retry",
     "RightsFile",
     "SerializationError",
     "Server",
+    "ServerCall",
     "ServerOverloaded",
     "ServerStopping",
     "Stream",
@@ -113,6 +125,7 @@ __all__ = [
     "TimeoutExpired",
     "Tls",
     "UnknownMethod",
+    "UnknownService",
     "WorkerDied",
     "WrongArguments",
     "ZeroRPCError",
@@ -124,6 +137,7 @@ __all__ = [
     "every",
     "exceptions",
     "fork_task_context",
+    "health",
     "idempotent",
     "known_server",
     "on_loop",
@@ -138,6 +152,7 @@ __all__ = [
     "takes_stream",
     "tool",
     "typed",
+    "watch_health",
 ]
 
 # Where those under TYPE_CHECKING really come from
@@ -150,12 +165,15 @@ _MODULES = {
     "Authenticator": "zerorpc.callers",
     "Authorizer": "zerorpc.callers",
     "Call": "zerorpc.client.async_call",
-    "CallView": "zerorpc.client.options",
+    "CallView": "zerorpc.client.call_options",
     "Caller": "zerorpc.callers",
     "Client": "zerorpc.client.blocking",
+    "ClientCall": "zerorpc.client.call_hooks",
+    "ConnectionEvent": "zerorpc.settings",
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
+    "Health": "zerorpc.client.health",
     "Limits": "zerorpc.limits",
     "Plain": "zerorpc.plain",
     "Publisher": "zerorpc.one_way.pusher",
@@ -163,9 +181,11 @@ _MODULES = {
     "Pusher": "zerorpc.one_way.pusher",
     "RemoteFunction": "zerorpc.remote_objects",
     "RemoteObject": "zerorpc.remote_objects",
+    "RemoteService": "zerorpc.forwarding.remote_service",
     "Retry": "zerorpc.settings",
     "RightsFile": "zerorpc.rights_file",
     "Server": "zerorpc.server.server",
+    "ServerCall": "zerorpc.service.call_hooks",
     "Stream": "zerorpc.client.stream",
     "Subscriber": "zerorpc.one_way.puller",
     "Tls": "zerorpc.tls",
@@ -175,6 +195,7 @@ _MODULES = {
     "deadline": "zerorpc.scope",
     "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
+    "health": "zerorpc.client.health",
     "idempotent": "zerorpc.service.methods",
     "known_server": "zerorpc.known_servers",
     "on_loop": "zerorpc.service.methods",
@@ -189,6 +210,7 @@ _MODULES = {
     "takes_stream": "zerorpc.service.stream_parameters",
     "tool": "zerorpc.service.tools",
     "typed": "zerorpc.client.typed",
+    "watch_health": "zerorpc.client.health",
 }
 
 if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds

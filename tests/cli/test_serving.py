@@ -92,6 +92,8 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
         "authorizer",
         "limits",
         "ready",
+        "on_call",
+        "on_connection",
     }  # several flags, or files
     for name, value in given.items():
         flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"

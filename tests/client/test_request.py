@@ -10,7 +10,7 @@ import pytest
 
 import zerorpc
 from zerorpc import Context, ProtocolError, RemoteError, SerializationError
-from zerorpc.client.options import CallOptions, take_old_spelling
+from zerorpc.client.call_options import CallOptions, take_old_spelling
 from zerorpc.client.request import Request
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Event, WireEvent, decode, decode_header, encode

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from zerorpc.calls.finding import KEYWORDS, REFERENCES
 from zerorpc.calls.retry import Attempts
-from zerorpc.client.options import UNCHANGED, CallOptions, Target
+from zerorpc.client.call_options import UNCHANGED, CallOptions, Target
 from zerorpc.errors import TimeoutExpired
 from zerorpc.protocol.channel import Terms
 from zerorpc.scope import Scope

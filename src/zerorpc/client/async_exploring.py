@@ -9,9 +9,9 @@ from time import monotonic
 from typing import Protocol
 
 from zerorpc.client.async_call import Call
+from zerorpc.client.call_options import CallOptions
 from zerorpc.client.description import Description
 from zerorpc.client.exploring import AGAIN, INSPECT, LIST, TIME, question
-from zerorpc.client.options import CallOptions
 from zerorpc.errors import RemoteError
 from zerorpc.runtime.loops import running_loop
 

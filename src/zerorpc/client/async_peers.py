@@ -22,6 +22,7 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.dialer import LEAVING
 from zerorpc.transport.security import Security
+from zerorpc.transport.watching import watch_for
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["AsyncPeers"]
@@ -48,12 +49,14 @@ class AsyncPeers:
         self._timer_at = 0.0  # kept here: uvloop's handle of a time that has come has no when()
         self.uploads: weakref.WeakSet[TaskUpload] = weakref.WeakSet()
         self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
+        self.changed: Callable[[], None] | None = None  # told when there is another live server, or one less
         self._core: weakref.ref[Core] = weakref.ref(core)
         self._context = core.context
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop
         self.hub: AioHub = AioHub(self, core.context.hook_resolve_endpoint, Security(settings.curve, settings.plain))
         self.hub.tls = settings.tls
+        self._watch = watch_for(settings)
         self.calls.hedges.won = self._won
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -68,8 +71,12 @@ class AsyncPeers:
 
     def peer_ready(self, link: AioLink) -> None:
         self.links[link.peer] = link
+        if self._watch is not None:
+            self._watch.made(link, link.sock)
         self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
+        if self.changed is not None:
+            self.changed()
 
     def peer_writable(self, link: AioLink) -> None:
         self._assign()
@@ -132,14 +139,20 @@ class AsyncPeers:
         self.calls.remove(link.peer)
         link.replace()  # perhaps at the same endpoint: if that is a proxy's, there are other servers behind it
         self.hub.dialing.close_when_idle(link, f"{link.name}: {LEAVING}")
+        if self.changed is not None:
+            self.changed()
 
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
+        if self._watch is not None:
+            self._watch.lost(link)
         self.calls.remove(link.peer, failed=bool(ended))
         lost_with(link.name, ended)
         self.received(link, ended)
         if self.calls.waiting:  # for what this one was asked, perhaps
             self._assign()
+        if self.changed is not None:
+            self.changed()
 
     def peer_retires(self, link: AioLink) -> None:
         self.calls.remove(link.peer)

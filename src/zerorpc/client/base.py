@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from zerorpc.client.options import CallOptions
+from zerorpc.client.call_options import CallOptions
 from zerorpc.client.request import Caller
 from zerorpc.number_checks import seconds
 from zerorpc.remote_method import Explored, RemoteMethod, ipython_asks

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from zerorpc.client.options import CallOptions
+from zerorpc.client.call_options import CallOptions
 from zerorpc.errors import Closed
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.references import Reference

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, cast
 
-from zerorpc.client.options import CallOptions, CallView, take_old_spelling
+from zerorpc.client.call_options import CallOptions, CallView, take_old_spelling
 from zerorpc.client.request import Caller, Request
 from zerorpc.not_picklable import NotPicklable
 from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel, Waiter
@@ -141,6 +141,8 @@ class Asked(NamedTuple):
             options = take_old_spelling(caller.old_spelling, kwargs)
         if options is not None and options.in_background:
             raise TypeError("every() gives each outcome as it comes: it can't be asked with async_")
+        if options is not None and options.out is not None:
+            raise TypeError("every() gives many outcomes, which out= has no room for")
         return cls(method, args, kwargs, options)
 
     @staticmethod

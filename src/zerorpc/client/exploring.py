@@ -11,8 +11,8 @@ from os import getpid
 from time import monotonic
 from typing import Protocol
 
+from zerorpc.client.call_options import CallOptions
 from zerorpc.client.description import Description
-from zerorpc.client.options import CallOptions
 from zerorpc.errors import RemoteError
 from zerorpc.transport.hub import Hub
 

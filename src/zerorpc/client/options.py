@@ -3,112 +3,17 @@
 from __future__ import annotations
 
 import functools
-import operator
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from zerorpc.client.call_options import CallOptions, CallView, HasCore, count_slots
 from zerorpc.given import UNCHANGED
-from zerorpc.not_picklable import NotPicklable
 from zerorpc.number_checks import above_zero, seconds
 from zerorpc.protocol.call_header import KEY_MAX
-from zerorpc.protocol.channel import DEFAULT_SLOTS
-from zerorpc.protocol.flow import CREDIT_MAX
-from zerorpc.remote_method import Explored, RemoteMethod, ipython_asks
+from zerorpc.remote_method import RemoteMethod
 from zerorpc.settings import Retry, retry_or_none
 
-__all__ = ["UNCHANGED", "CallOptions", "CallView", "options", "take_old_spelling"]
-
-
-class Target(Protocol):
-    """What a server has passed by reference."""
-
-    @property
-    def peer(self) -> Hashable: ...
-
-    @property
-    def number(self) -> int: ...
-
-    @property
-    def hold(self) -> object:
-        """As long as anything refers to this, the server keeps it."""
-
-
-class CallOptions(NamedTuple):
-    """What a call may have of its own. ``options`` says what each is."""
-
-    timeout: float | None = UNCHANGED
-    slots: int = DEFAULT_SLOTS
-    deadline: float | None = None
-    item_timeout: float | None = None
-    metadata: Mapping[str, str | bytes] | None = None
-    detached: bool = False
-    in_background: bool = False
-    retry: Retry | None = UNCHANGED
-    key: str | bytes | None = None
-    hedge: float | bool = False
-    words: bool = False
-    progress: Callable[..., object] | None = None
-    on: Target | None = None  # what the server has passed by reference: the method is one of that
-    spelt: tuple[str, ...] = ()  # keywords of the call itself that were taken for options
-
-
-class OptionsCore(Protocol):
-    """What stands behind a client."""
-
-    old_spelling: tuple[str, ...]
-
-    def call(
-        self, method: str | bytes, args: tuple[object, ...], kwargs: dict[str, object], options: CallOptions | None, /
-    ) -> object: ...
-
-
-class HasCore(Protocol):
-    """A client, or a view of one."""
-
-    @property
-    def _core(self) -> OptionsCore: ...
-
-
-class CallView(NotPicklable):
-    """A client, with options for each call that is made by it. Every keyword of such a call is the method's.
-
-    Its attributes are the remote methods, as those of the client are; it has none of its own. Safe from any thread
-    that may use the client, which it keeps open.
-    """
-
-    __slots__ = ("_core", "_options")
-
-    def __init__(self, core: OptionsCore, options: CallOptions) -> None:
-        self._core = core
-        self._options = options
-
-    def __call__(self, method: str | bytes, /, *args: object, **kwargs: object) -> Any:
-        """Call a method by its name. Returns and raises what a call by the client does."""
-        return self._core.call(method, args, kwargs, self._options)
-
-    def __getattr__(self, name: str) -> RemoteMethod:
-        if name.startswith("__") or (name == "getdoc" and ipython_asks()):
-            raise AttributeError(name)
-        return RemoteMethod(self._call, name)
-
-    def _call(self, method: str, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
-        return self._core.call(method, args, kwargs, self._options)
-
-    def __explored__(self, ask: bool) -> Explored | None:
-        """What is known of the methods; None for what the server has passed by reference: of that nothing is told."""
-        explore: Callable[[object, bool], Explored | None] | None = getattr(type(self._core), "__explored__", None)
-        return None if explore is None else explore(self._core, ask)
-
-    def __dir__(self) -> list[str]:
-        explored = self.__explored__(True)
-        return [*super().__dir__(), *(() if explored is None else explored.below(""))]
-
-    def __repr__(self) -> str:
-        changed = (f"{name}={value!r}" for name, value in self._options._asdict().items() if value != _DEFAULTS[name])
-        return f"<CallView {', '.join(changed)}>"
-
-
-_DEFAULTS = CallOptions()._asdict()
+__all__ = ["options"]
 
 
 def options(
@@ -126,6 +31,7 @@ def options(
     hedge: float | bool = UNCHANGED,
     words: bool = UNCHANGED,
     progress: Callable[[float, float | None, str], object] | None = UNCHANGED,
+    out: Any = UNCHANGED,
 ) -> CallView:
     """A view of a client for calls with these options, on which every keyword is the method's.
 
@@ -149,6 +55,9 @@ def options(
     annotation says, of ``"3"`` a number. One of zerorpc 0.6, and a parameter without an annotation, takes the text.
     ``progress`` a function that is called with what the method reports by ``zerorpc.progress``: done, total (None if
     that isn't known) and a text; on a thread of the client's, of an AsyncClient in a task. Not with ``hedge``.
+    ``out`` memory that can be written to, such as a bytearray or an array of NumPy's: octets that are the result, or an
+    item of a stream, are put there, and ``out`` is what the call gives. What isn't as long, or an array of another
+    type or shape, is an InvalidResult. One call at a time should be under way then. Not with ``async_``.
 
     Raises TypeError or ValueError for other values. Safe from any thread; costs no connection.
     """
@@ -173,32 +82,17 @@ def options(
         "hedge": hedge,
         "words": words,
         "progress": progress,
+        "out": out,
     }
     checked = {name: _CHECKS[name](value) for name, value in given.items() if value is not UNCHANGED}
-    return CallView(core, before._replace(**checked))
+    changed = before._replace(**checked)
+    if changed.out is None:
+        return CallView(core, changed)
+    if changed.in_background:
+        raise TypeError("out= is not for async_=True: whoever waits for an AsyncResult gets what came")
+    from zerorpc.client.filling import FillingView  # which most programs do without
 
-
-def take_old_spelling(known: tuple[str, ...], kwargs: dict[str, object]) -> CallOptions | None:
-    """The options among a call's keywords, as zerorpc 0.6 spells them; they are taken from ``kwargs``."""
-    spelt = tuple(name for name in known if name in kwargs)
-    if not spelt:
-        return None
-    given = {name: kwargs.pop(name) for name in spelt}
-    return CallOptions(
-        seconds("timeout", given["timeout"]) if "timeout" in given else UNCHANGED,
-        _count_slots(given.get("slots", DEFAULT_SLOTS)),
-        in_background=bool(given.get("async", given.get("async_", False))),
-        spelt=spelt,
-    )
-
-
-def _count_slots(slots: Any) -> int:
-    """At least one, or nothing would ever come; and what a peer may be granted."""
-    try:
-        number = operator.index(slots)
-    except Exception:
-        raise TypeError(f"slots has to be a whole number, not a {type(slots).__name__}") from None
-    return min(max(1, number), CREDIT_MAX)
+    return FillingView(core, changed)
 
 
 def _checked_metadata(metadata: Mapping[Any, Any] | None) -> dict[str, str | bytes] | None:
@@ -228,9 +122,23 @@ def _checked_progress(function: object) -> Callable[..., object] | None:
     raise TypeError(f"progress has to be a function, not a {type(function).__name__}")
 
 
+def _checked_out(out: Any) -> Any:
+    """The option. Raises TypeError for what can't be written to as octets."""
+    if out is None:
+        return None
+    try:
+        room = memoryview(out)
+        usable = not room.readonly and bool(room.c_contiguous or hasattr(out, "dtype"))  # of NumPy: a part of one
+    except (TypeError, ValueError, BufferError):
+        usable = False
+    if not usable:
+        raise TypeError(f"out has to be memory that can be written to, such as a bytearray, not a {type(out).__name__}")
+    return out
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "timeout": functools.partial(seconds, "timeout"),
-    "slots": _count_slots,
+    "slots": count_slots,
     "deadline": functools.partial(seconds, "deadline"),
     "item_timeout": functools.partial(seconds, "item_timeout"),
     "metadata": _checked_metadata,
@@ -240,5 +148,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "key": _checked_key,
     "words": bool,
     "progress": _checked_progress,
+    "out": _checked_out,
     "hedge": lambda hedge: hedge if isinstance(hedge, bool) else above_zero("hedge", hedge, "True or False") or False,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zerorpc.client.options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.call_options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.settings import ClientSettings
 
 __all__ = ["Repeating"]

@@ -14,8 +14,8 @@ from zerorpc.calls.dispatch import Calls
 from zerorpc.calls.finding import STREAMS
 from zerorpc.calls.retry import attempts_of, take_twin
 from zerorpc.client.agreed import Agreed
+from zerorpc.client.call_options import CallOptions
 from zerorpc.client.lending import Packed, lend_progress, not_sent, pack_specially
-from zerorpc.client.options import CallOptions
 from zerorpc.client.uploads import take_stream
 from zerorpc.compat.context import Context
 from zerorpc.errors import (
@@ -110,6 +110,9 @@ class Request:
             timeout, slots = agreed.timeout, agreed.slots
             if agreed.said:
                 header[CALL_KEY] = agreed.said
+            if options is not None and options.call is not None:
+                header = {**options.call.headers, **header}
+                options.call.request = self
         if timeout != USUAL_TIMEOUT:
             header[TIMEOUT_KEY] = None if timeout is None else float(timeout)
         self._caller = caller
@@ -289,6 +292,9 @@ class Request:
                 error.ran = False  # it still waited for a server
             elif channel.inflow is not None:
                 error.ran = True  # a stream has begun
+
+    def cancelled(self) -> None:
+        """Nobody will ask for the outcome."""
 
     def failed(self, error: BaseException) -> None:
         """A call ended without a reply: the hook hears of it."""

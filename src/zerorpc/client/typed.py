@@ -6,8 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from zerorpc.client.options import HasCore, options
-from zerorpc.client.typed_results import Results
+from zerorpc.client.call_options import HasCore
+from zerorpc.client.options import options
+from zerorpc.client.results import results_for
+from zerorpc.client.typed_results import Conversion, Results
 from zerorpc.not_picklable import NotPicklable
 from zerorpc.service.schema import Schema
 
@@ -39,12 +41,9 @@ def typed(client: HasCore, kind: Callable[..., _T]) -> _T:
     view = options(client)
     if view._options.in_background:
         raise TypeError("typed() is not for async_=True: its calls give AsyncResults, which the class knows nothing of")
-    make_results: Callable[[str, Schema], Results] = Results
-    if "async_" not in view._core.old_spelling:  # of an AsyncClient: blocking programs don't import asyncio
-        from zerorpc.client.async_typed import AsyncResults
-
-        make_results = AsyncResults
-    return cast("_T", _Typed(view, kind, make_results))
+    if view._options.out is not None:
+        raise TypeError("typed() is not for out=: what the class's methods return isn't what is put there")
+    return cast("_T", _Typed(view, kind, results_for(view._core)))
 
 
 class _Typed(NotPicklable):
@@ -52,7 +51,9 @@ class _Typed(NotPicklable):
 
     __slots__ = ("_kind", "_make_results", "_methods", "_view")
 
-    def __init__(self, view: Callable[..., object], kind: type, make_results: Callable[[str, Schema], Results]) -> None:
+    def __init__(
+        self, view: Callable[..., object], kind: type, make_results: Callable[[str, Conversion], Results]
+    ) -> None:
         self._view = view
         self._make_results = make_results
         self._kind = kind

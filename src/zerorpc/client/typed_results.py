@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from zerorpc.client.stream import Stream
 from zerorpc.errors import InvalidResult
 from zerorpc.not_picklable import NotPicklable
 from zerorpc.service.mismatch import Converter, Mismatch
-from zerorpc.service.schema import Schema
 
-__all__ = ["Results"]
+__all__ = ["Conversion", "Results"]
+
+
+class Conversion(Protocol):
+    """What becomes of results and items. Both raise Mismatch; ``result`` is of an item, None if it stays what it is."""
+
+    iterates: bool  # whether a call is iterated over even if nothing says that it streams
+
+    @property
+    def result(self) -> Converter | None: ...
+
+    def whole(self, value: object, /) -> Any: ...
 
 
 class Results:
-    """What the calls of one method return, as its annotation has it; of an iterator's annotation that is each item."""
+    """What the calls of one method return, converted; of one that streams that is each item."""
 
-    def __init__(self, name: str, schema: Schema) -> None:
+    def __init__(self, name: str, conversion: Conversion) -> None:
         self._name = name
-        self._schema = schema
-        self.iterates: bool = schema.iterates
+        self._conversion = conversion
+        self.iterates: bool = conversion.iterates
 
     def of(self, outcome: object) -> Any:
         """Of a call that was made."""
@@ -30,11 +40,11 @@ class Results:
 
     def value(self, value: object) -> Any:
         """Raises InvalidResult for one that isn't what the annotation says."""
-        return self._converted(self._schema.whole, value)
+        return self._converted(self._conversion.whole, value)
 
     def item(self, value: object) -> Any:
         """Of a stream."""
-        convert = self._schema.result
+        convert = self._conversion.result
         return value if convert is None else self._converted(convert, value)
 
     def _converted(self, convert: Converter, value: object) -> Any:

@@ -21,6 +21,7 @@ from zerorpc.protocol.events import (
     RETRY_AFTER_KEY,
     STREAM,
     VERSION,
+    decode_header,
     encode,
     encode_item,
     encode_ok,
@@ -34,6 +35,8 @@ from zerorpc.shown import message_of
 from zerorpc.transport.aio_link import AioLink
 
 __all__ = ["RpcInvocation"]
+
+_OWN = ("message_id", "v", "response_to")  # keys of a header that are the protocol's own, and known in other ways
 
 
 @quick_to_change
@@ -125,8 +128,17 @@ class RpcInvocation(Invocation, eq=False):
         return self.channel.closed
 
     @property
+    def words(self) -> bool:
+        call = self.channel.call
+        return call is not None and call.words is True
+
+    @property
     def until(self) -> float:
         return self.channel.until
+
+    @property
+    def stream_until(self) -> float:
+        return self.channel.stream_until
 
     @property
     def peer(self) -> str | None:
@@ -159,6 +171,11 @@ class RpcInvocation(Invocation, eq=False):
     def metadata(self) -> Mapping[str, str | bytes]:
         call = self.channel.call
         return {} if call is None or call.metadata is None else call.metadata
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        header = decode_header(self.channel.data)
+        return {key: value for key, value in header.items() if key not in _OWN and not key.startswith("_zpc_")}
 
     @property
     def room(self) -> int:

@@ -85,7 +85,7 @@ def _memoryview(description: list[Any], octets: memoryview) -> memoryview:
         raise ValueError(f"a memoryview of a machine of {order}-endian numbers")
     if math.prod(shape) == 0:
         raise ValueError("it is empty")
-    return memoryview(octets if not octets.readonly else bytes(octets)).cast(form, shape)
+    return memoryview(octets if not octets.readonly else bytearray(octets)).cast(form, shape)
 
 
 # NumPy

@@ -20,6 +20,7 @@ from zerorpc.transport.tls import certificate_of
 __all__ = ["HttpServing"]
 
 _LAST_ANSWERS = 1.0  # s in which clients have to read them, when what runs has had its grace
+_FIRST_REQUEST = 0.25  # s in which it has to begin on a connection that has just come when the server stops
 _HEAD_MAX = 64 * 1024  # octets, as h11's; browsers send 8 KiB at most, and Apache takes no more
 
 
@@ -72,6 +73,7 @@ def _protocol(door: HttpDoor) -> type[asyncio.Protocol]:
     class Protocol(AutoHTTPProtocol):  # type: ignore[valid-type, misc] # h11's, or httptools'
         told: Connection
         head: int = 0  # octets of the request line and headers so far
+        leaving: bool = False  # its next answer is the last
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
@@ -84,6 +86,19 @@ def _protocol(door: HttpDoor) -> type[asyncio.Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             self.told.lost()  # uvicorn tells the newest request alone, and one that asks
+
+        def shutdown(self) -> None:
+            """uvicorn closes what waits for a request. Who has just connected has sent one, and is told an answer."""
+            if self.cycle is None and not self.leaving:
+                self.leaving = True
+                self.loop.call_later(_FIRST_REQUEST, super().shutdown)
+            else:
+                super().shutdown()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.leaving and self.cycle is not None:
+                self.cycle.keep_alive = False  # read when it answers: not before the loop's next turn
 
         # httptools calls these. It has no limit of its own; h11 has the same.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import json
 import signal
+import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -363,6 +365,49 @@ def test_what_runs_is_answered_when_the_server_stops(service: Service) -> None:
     assert answers == ["done"]
     with pytest.raises(httpx.ConnectError):
         httpx.get(endpoint)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_who_has_just_connected_is_answered_when_the_server_stops(
+    service: Service, runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer would tell its own caller of a connection that ended without a word (RFC 9112, 9.6)."""
+    monkeypatch.setattr("zerorpc.server.http_serving._FIRST_REQUEST", PATIENCE)
+    monkeypatch.setattr("zerorpc.server.http_serving._LAST_ANSWERS", PATIENCE)
+    with serving(service, bind=HTTP, grace=PATIENCE) as server, contextlib.ExitStack() as stack:
+        host, _, port = server.endpoints[0].removeprefix("http://").partition(":")
+        if runs:
+            held = threading.Thread(target=httpx.post, args=[f"{server.endpoints[0]}/call/held"])
+            held.start()
+            stack.callback(held.join)
+            eventually(lambda: running(server) == 1)
+        http = server._core.http
+        assert http is not None
+        before = http.connections
+        fresh = stack.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE))
+        eventually(lambda: http.connections == before + 1)
+        server.stop()
+        (uvicorn,) = [each._server for each in http._serving.values()]
+        eventually(lambda: any(each.leaving for each in uvicorn.server_state.connections))  # type: ignore[union-attr]
+        head = b"POST /call/add HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 3"
+        fresh.sendall(head + b"\r\n\r\n[1]")
+        with fresh.makefile("rb") as reader:
+            answer = reader.read().lower()
+        service.free.set()
+    assert answer.startswith(b"http/1.1 503 ")
+    assert b"connection: close\r\n" in answer
+    assert b"retry-after: 1\r\n" in answer
+
+
+def test_who_has_just_connected_and_says_nothing_holds_no_server(service: Service) -> None:
+    with serving(service, bind=HTTP) as server:
+        host, _, port = server.endpoints[0].removeprefix("http://").partition(":")
+        http = server._core.http
+        assert http is not None
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as silent:
+            eventually(lambda: http.connections == 1)
+            server.stop()
+            assert silent.recv(1) == b""
 
 
 def test_probes(service: Service) -> None:

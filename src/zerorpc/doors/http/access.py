@@ -32,7 +32,7 @@ class Access:
 
     def method(self, name: str) -> Method | None:
         """The method of this name, if the caller may call it."""
-        method = self._registry.methods.get(name)
+        method = self._registry.exposed(name)
         return method if method is not None and self.admits(name) else None
 
     def methods(self) -> dict[str, Method]:

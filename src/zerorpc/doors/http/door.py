@@ -20,18 +20,20 @@ from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.observer import observer
 from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
-from zerorpc.doors.http.pages import Observed, metrics, state
+from zerorpc.doors.http.pages import Observed, metrics, state, status
 from zerorpc.doors.http.reply import Reply
 from zerorpc.doors.http.requests import TEXT, Answered
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
 from zerorpc.doors.http.upload import Body
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.mcp.door import PATH, McpDoor
+from zerorpc.observe.counts import Tally
 from zerorpc.service.idempotency import digest_of
 from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rules
 from zerorpc.service.runners import Runners
 from zerorpc.service.schema import Misgiven
+from zerorpc.service.sources import Sources
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.authentication import Authentication
 
@@ -82,6 +84,15 @@ class HttpDoor:
         self._ended = False
         self._mcp = McpDoor(service.registry, settings.limits, self._calls.caller, self._run, noted)
 
+    def note_calls(self, logged: bool, tally: Tally | None) -> None:
+        """From now on calls are logged, counted, both, or neither."""
+        self._calls.noted = self._mcp.noted = observer(logged, tally)
+
+    @property
+    def open_calls(self) -> list[HttpInvocation]:
+        """Those that are being answered."""
+        return [invocation for invocation in self._open.values() if invocation is not None]
+
     async def __call__(
         self,
         scope: Message,
@@ -103,6 +114,8 @@ class HttpDoor:
             await send_problem(send, answer.problem)
 
     async def _let_in(self, request: Request, receive: Receive, send: Send) -> None:
+        if self._ended:
+            raise _stopping()
         task = asyncio.current_task()
         assert task is not None
         self._open[task] = None
@@ -128,10 +141,14 @@ class HttpDoor:
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         access = await self._entrance.enter(request)
         try:
+            if (sources := self._registry.sources) is not None and not sources.known:
+                await _check_known(sources, request.path)
             if request.is_look and request.path == "/openapi.json":
                 await send_whole(send, 200, JSON, encode(self._document(access)))
             elif request.is_look and request.path == "/metrics":
                 await send_whole(send, *metrics(self._service.observation, access))
+            elif request.is_look and request.path == "/status":
+                await send_whole(send, *status(self._service.observation, access, request))
             elif self._console and (found := console.asset(request)) is not None:
                 console.check_shown(request, access, self._service.settings.anyone_may_call)
                 await console.send_asset(send, request, found)
@@ -196,6 +213,15 @@ class HttpDoor:
             runners.loop.call_soon(runners.submit, invocation)
         else:
             runners.loop.call_soon(keyed.let_in, invocation, key, said)
+
+
+async def _check_known(sources: Sources, path: str) -> None:
+    """Wait until it is known which methods there are. Raises Answered for what is of no use without; a call goes on,
+    says the same, and is logged and counted.
+    """
+    why = await sources.why_unknown()
+    if why and path in ("/openapi.json", PATH):
+        raise Answered(503, "LostRemote", why, (b"retry-after", b"1"))
 
 
 def _leave(reply: Reply, body: Body | None) -> None:
