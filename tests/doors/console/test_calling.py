@@ -159,6 +159,7 @@ def test_octets_from_a_file_large_numbers_and_dates(to: Goes) -> None:
         {"name": "a.png", "mimeType": "image/png", "buffer": png(64, 40)}
     )
     expect(argument(page, "image")).to_have_value(re.compile("^iVBORw0KGgo"))
+    expect(argument(page, "big")).to_have_attribute("placeholder", f"default {2**60}")
     outcome = call(page, big="12345678901234567890123", day="2026-02-28")
     expect(outcome.locator("pre")).to_have_text(f"{len(png(64, 40))} bytes, 12345678901234567890123, 2026-02-28")
 
@@ -433,6 +434,22 @@ def test_the_same_call_from_elsewhere(to: Goes, method: str, arguments: dict[str
 
 def read(said: str, way: str) -> Any:
     return said.removesuffix("\n") if way == "Python" else json.loads(said)
+
+
+def test_octets_from_elsewhere(to: Goes, tmp_path: Path) -> None:
+    page = to("store")
+    argument(page, "image").fill("aGVsbG8=")
+    argument(page, "big").fill("7")
+    text = page.get_by_label("Python", exact=True).inner_text()
+    page.get_by_role("button", name="Command line").click()
+    (tmp_path / "image").write_bytes(b"hello")
+    line = page.get_by_label("Command line", exact=True).inner_text().replace("@FILE", f"@{tmp_path}/image")
+    with ThreadPoolExecutor(1) as elsewhere:
+        assert elsewhere.submit(from_python, text).result(PATIENCE) == "5 bytes, 7, 2026-01-31\n"
+        assert json.loads(elsewhere.submit(from_the_command_line, line).result(PATIENCE)) == "5 bytes, 7, 2026-01-31"
+    argument(page, "image").fill("aGVs" * 1000)
+    page.get_by_role("button", name="Python").click()
+    expect(page.get_by_label("Python", exact=True)).to_contain_text('robot.store(open("FILE", "rb").read(), 7)')
 
 
 def test_a_stream_from_elsewhere(to: Goes) -> None:

@@ -1,5 +1,7 @@
 /** What the server tells of itself: /openapi.json as a list of methods. */
 
+import { parse } from "./values.js";
+
 /**
  * @typedef {Record<string, any>} Schema JSON Schema, 2020-12
  * @typedef {{name: string, kind: string, streams?: boolean}} Parameter
@@ -30,7 +32,7 @@
  */
 export async function load() {
   const response = await fetch("openapi.json", { headers: { accept: "application/json" } });
-  const told = await response.json();
+  const told = parse(await response.text());
   if (!response.ok) throw new Error(told.detail ?? `the server answered ${response.status}`);
   return read(told);
 }
