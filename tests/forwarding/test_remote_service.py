@@ -391,13 +391,14 @@ def test_a_name_that_isnt_known_yet_needs_the_right_as_well() -> None:
         assert problem(front.http.post("/call/fail"))["title"] == "UnknownMethod"
 
 
-def test_a_server_that_lets_nobody_in_without_a_key() -> None:
+def test_a_server_that_lets_nobody_in_without_a_key(caplog: pytest.LogCaptureFixture) -> None:
     keys = KeyPair.generate()
     with serving(Stage(), curve=zerorpc.Curve(keys.secret)) as server:
         with in_front_of(server.endpoints[0]) as front:
             eventually(lambda: "CURVE" in front.http.get("/readyz").text)
             told = problem(front.http.post("/call/add", json=[1]))
             assert (told["status"], told["title"], told["ran"]) == (502, "HandshakeFailed", False)
+        assert "the connection is lost" not in caplog.text, "there was none"
         curve = zerorpc.Curve(server_key=keys.public)
         with in_front_of(zerorpc.AsyncClient(server.endpoints[0], curve=curve)) as front:
             assert front.http.post("/call/add", json=[1]).json() == 3
