@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
 import threading
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 import zerorpc
@@ -195,6 +199,27 @@ def outcome(client: zerorpc.Client, method: str, *args: Any, **kwargs: Any) -> A
 )
 def test_by_zerorpc_too(direct: Front, front: Front, method: str, args: Any, kwargs: Any) -> None:
     assert outcome(front.client, method, *args, **kwargs) == outcome(direct.client, method, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime.datetime(2026, 11, 28, tzinfo=datetime.UTC), Decimal("1.5"), uuid.UUID(int=7), {1, 2}, 1 + 2j, 2**100,
+        {1: 2, (1, 2): 3}, b"x" * 100_000, np.arange(20_000).reshape(10, -1), np.float32(1.5), None, [],
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_values_of_any_type_pass(front: Front, value: object) -> None:
+    came = front.client.echo(value)
+    assert type(came) is type(value)
+    assert repr(came) == repr(value)
+
+
+def test_functions_pass_and_objects_dont(front: Front) -> None:
+    assert front.client.borrows(lambda n: n + 1) == 2
+    with pytest.raises(zerorpc.RemoteError, match="RemoteObject can't be sent") as caught:
+        front.client.echo(zerorpc.by_reference(Service()))
+    assert caught.value.ran is False
 
 
 def test_openapi_is_that_of_the_server_behind_it(direct: Front, front: Front) -> None:
