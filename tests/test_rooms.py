@@ -19,7 +19,7 @@ LONGEST_CLASS = 250
 # The order in which a call passes through. A room may import itself and what stands in a later line; those of one line
 # don't know each other.
 ORDER = [
-    {"cli", "testing"},
+    {"cli", "testing", "otel"},
     {"__init__"},
     {"core", "context", "decorators", "exceptions"},
     {"forwarding"},
@@ -33,7 +33,7 @@ ORDER = [
     {"runtime"},
     {"rights_file", "allowed_keys"},
     {"logs"},
-    {"scope", "remote_objects"},
+    {"scope", "remote_objects", "hooks"},
     {"remote_method"},
     {"mcp"},
     {"shown", "settings", "described"},
@@ -42,7 +42,7 @@ ORDER = [
     {"keys", "callers", "limits"},
     {"number_checks"},
     {"given", "not_picklable", "observe"},
-    {"errors"},
+    {"errors", "version"},
 ]
 ROOMS = set().union(*ORDER)
 NARROWER = {

@@ -29,10 +29,12 @@ from zerorpc.errors import (
     ServerStopping,
     TimeoutExpired,
     UnknownMethod,
+    UnknownService,
     WorkerDied,
     WrongArguments,
     ZeroRPCError,
 )
+from zerorpc.version import VERSION
 
 if TYPE_CHECKING:
     from zerorpc.allowed_keys import AllowedKeys
@@ -41,8 +43,10 @@ if TYPE_CHECKING:
     from zerorpc.client.asynchronous import AsyncClient
     from zerorpc.client.background import AsyncResult
     from zerorpc.client.blocking import Client
+    from zerorpc.client.call_hooks import ClientCall
     from zerorpc.client.call_options import CallView
     from zerorpc.client.every import every
+    from zerorpc.client.health import Health, health, watch_health
     from zerorpc.client.options import options
     from zerorpc.client.stream import Stream
     from zerorpc.client.typed import typed
@@ -60,14 +64,15 @@ if TYPE_CHECKING:
     from zerorpc.scope import deadline
     from zerorpc.server.asgi import asgi
     from zerorpc.server.server import Server
+    from zerorpc.service.call_hooks import ServerCall
     from zerorpc.service.current_call import CurrentCall, current_call, progress
     from zerorpc.service.methods import idempotent, on_loop, process, rep, safe, stream
     from zerorpc.service.stream_parameters import takes_stream
     from zerorpc.service.tools import tool
-    from zerorpc.settings import Answers, Retry
+    from zerorpc.settings import Answers, ConnectionEvent, Retry
     from zerorpc.tls import Tls
 
-__version__ = "1.0.0a1"
+__version__ = VERSION
 
 __all__ = [
     "AddressInUse",
@@ -84,12 +89,15 @@ __all__ = [
     "Cancelled",
     "CertificateError",
     "Client",
+    "ClientCall",
     "Closed",
+    "ConnectionEvent",
     "Context",
     "CurrentCall",
     "Curve",
     "EndpointError",
     "HandshakeFailed",
+    "Health",
     "InvalidArguments",
     "InvalidResult",
     "Limits",
@@ -109,6 +117,7 @@ __all__ = [
     "RightsFile",
     "SerializationError",
     "Server",
+    "ServerCall",
     "ServerOverloaded",
     "ServerStopping",
     "Stream",
@@ -116,6 +125,7 @@ __all__ = [
     "TimeoutExpired",
     "Tls",
     "UnknownMethod",
+    "UnknownService",
     "WorkerDied",
     "WrongArguments",
     "ZeroRPCError",
@@ -127,6 +137,7 @@ __all__ = [
     "every",
     "exceptions",
     "fork_task_context",
+    "health",
     "idempotent",
     "known_server",
     "on_loop",
@@ -141,6 +152,7 @@ __all__ = [
     "takes_stream",
     "tool",
     "typed",
+    "watch_health",
 ]
 
 # Where those under TYPE_CHECKING really come from
@@ -156,9 +168,12 @@ _MODULES = {
     "CallView": "zerorpc.client.call_options",
     "Caller": "zerorpc.callers",
     "Client": "zerorpc.client.blocking",
+    "ClientCall": "zerorpc.client.call_hooks",
+    "ConnectionEvent": "zerorpc.settings",
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
+    "Health": "zerorpc.client.health",
     "Limits": "zerorpc.limits",
     "Plain": "zerorpc.plain",
     "Publisher": "zerorpc.one_way.pusher",
@@ -170,6 +185,7 @@ _MODULES = {
     "Retry": "zerorpc.settings",
     "RightsFile": "zerorpc.rights_file",
     "Server": "zerorpc.server.server",
+    "ServerCall": "zerorpc.service.call_hooks",
     "Stream": "zerorpc.client.stream",
     "Subscriber": "zerorpc.one_way.puller",
     "Tls": "zerorpc.tls",
@@ -179,6 +195,7 @@ _MODULES = {
     "deadline": "zerorpc.scope",
     "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
+    "health": "zerorpc.client.health",
     "idempotent": "zerorpc.service.methods",
     "known_server": "zerorpc.known_servers",
     "on_loop": "zerorpc.service.methods",
@@ -193,6 +210,7 @@ _MODULES = {
     "takes_stream": "zerorpc.service.stream_parameters",
     "tool": "zerorpc.service.tools",
     "typed": "zerorpc.client.typed",
+    "watch_health": "zerorpc.client.health",
 }
 
 if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds

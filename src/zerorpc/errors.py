@@ -21,6 +21,7 @@
     ├── InvalidResult        (TypeError)        it isn't what the annotation of a typed client says
     ├── SerializationError   (TypeError)        a value that can't be sent
     ├── NotSupported         (TypeError)        the call needs what an older peer can't do
+    ├── UnknownService       (LookupError)      health: the server has no service of that name
     └── ProtocolError        (RuntimeError)     the peer sent what the protocol doesn't allow
         └── HandshakeFailed  (PermissionError)  the peer refuses this side, or this side the peer: a wrong key, perhaps
 
@@ -53,6 +54,7 @@ __all__ = [
     "ServerStopping",
     "TimeoutExpired",
     "UnknownMethod",
+    "UnknownService",
     "WorkerDied",
     "WrongArguments",
     "ZeroRPCError",
@@ -78,7 +80,7 @@ class EndpointError(ZeroRPCError, ValueError):
 
     FORMS = (
         "tcp://host:port, tcp://*:port, tcp://0:port, tcp://[::1]:port, the same with tls+tcp, ipc://path, "
-        "ipc://@abstract-name, inproc://name; for a server http://host:port"
+        "ipc://@abstract-name, inproc://name; to bind to, fd://3; for a server http://host:port"
     )
 
     def __init__(self, endpoint: object, reason: str, *, malformed: bool = False) -> None:
@@ -167,17 +169,23 @@ class RemoteError(ZeroRPCError):
     of zerorpc 1. An older server's errors are RemoteErrors without ``ran``, whatever their name.
 
     A result that can't be sent is a RemoteError with the name ``"TypeError"``.
+
+    A hook (``on_call``) refuses a call with one of the classes below and a text: ``PermissionDenied("not today")``.
     """
+
+    _usual_name = ""  # what ``name`` is where only a text is given; "": that of the class
 
     def __init__(
         self,
         name: str,
-        human_msg: str,
-        human_traceback: str | None,
+        human_msg: str | None = None,
+        human_traceback: str | None = None,
         *,
         ran: bool | None = None,
         method: str | None = None,
     ) -> None:
+        if human_msg is None:
+            name, human_msg = self._usual_name or type(self).__name__, name
         super().__init__(name, human_msg, human_traceback)
         self.args: tuple[object, ...] = (name, human_msg, human_traceback)  # of which an OSError keeps two
         self.name = name
@@ -197,6 +205,8 @@ class RemoteError(ZeroRPCError):
 class UnknownMethod(RemoteError, LookupError):
     """The server has no method of that name: ``method``. Its ``name`` is ``"NameError"``; ``ran`` is False."""
 
+    _usual_name = "NameError"
+
 
 class PermissionDenied(RemoteError, PermissionError):
     """The server's ``authorizer`` doesn't let the caller call the method. Its ``name`` is ``"PermissionError"``;
@@ -205,6 +215,7 @@ class PermissionDenied(RemoteError, PermissionError):
     Only callers that may list the methods get it. To others there is no such method (UnknownMethod).
     """
 
+    _usual_name = "PermissionError"
     # An OSError would take its arguments for these.
     errno: int | None = errno.EACCES
     filename: object = None
@@ -216,6 +227,8 @@ class WrongArguments(RemoteError, TypeError):
     ``ran`` is False, or None where Python can't tell, as with many built-ins. A TypeError that the method itself has
     raised is a plain RemoteError.
     """
+
+    _usual_name = "TypeError"
 
 
 class InvalidArguments(WrongArguments):
@@ -281,6 +294,12 @@ class NotSupported(ZeroRPCError, TypeError):
 
     ``ran`` is False: nothing was sent.
     """
+
+    ran: bool | None = False
+
+
+class UnknownService(ZeroRPCError, LookupError):
+    """``zerorpc.health`` was asked for a service that the server doesn't have."""
 
     ran: bool | None = False
 

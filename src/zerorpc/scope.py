@@ -21,7 +21,7 @@ __all__ = ["CURRENT", "Cancellable", "Scope", "Served", "current_scope", "deadli
 class Cancellable(Protocol):
     """A call that ends with the one that it was made for."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> object:
         """Give it up. From any thread; safe when it is over."""
 
 

@@ -28,6 +28,8 @@ __all__ = [
     "TIMEOUT",
     "Answers",
     "ClientSettings",
+    "ConnectionEvent",
+    "OnConnection",
     "ReadyCheck",
     "Retry",
     "ServerSettings",
@@ -157,7 +159,42 @@ def callable_or_none(name: str, value: Any) -> Any:
     return value
 
 
+def functions_or_none(name: str, value: object) -> tuple[Callable[..., Any], ...] | None:
+    """A function or several, as a tuple of them; None for none. Raises TypeError for what isn't."""
+    if value is None:
+        return None
+    functions = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    for function in functions:
+        if not callable(function):
+            raise TypeError(f"{name} has to be a function, several of them, or None, not {described(function)}")
+    return functions or None
+
+
 ReadyCheck: TypeAlias = Callable[[], object | Awaitable[object]]
+
+
+class ConnectionEvent(NamedTuple):
+    """What ``on_connection`` is told: a connection is there, and may be used, or it is lost."""
+
+    connected: bool
+    side: str  # "server" or "client"
+    endpoint: str  # where it was accepted, or the endpoint that the client is connected to
+    peer: str  # the other side's address
+    identity: str | None = None  # of a caller, as the server's ``authenticator`` has it
+    why: str = ""  # it is lost
+
+
+OnConnection: TypeAlias = Callable[[ConnectionEvent], object]
+
+_OnCall: TypeAlias = Annotated[
+    tuple[Callable[..., Any], ...] | None,
+    Setting(
+        functions_or_none, "a function, or several, around each call: it returns a context manager", "function", "none"
+    ),
+]
+_OnConnection: TypeAlias = Annotated[
+    OnConnection | None, Setting(callable_or_none, "is told of connections made and lost", "function", without="nobody")
+]
 
 _Heartbeat: TypeAlias = Annotated[
     float | None,
@@ -208,6 +245,8 @@ class ClientSettings(NamedTuple):
         Setting(plain_or_none, "a `Plain`: user and password, inside of TLS or by ipc", "function", without="none"),
     ] = None
     limits: _Limits = Limits()
+    on_call: _OnCall = None
+    on_connection: _OnConnection = None
 
 
 class ServerSettings(NamedTuple):
@@ -318,10 +357,15 @@ class ServerSettings(NamedTuple):
         bool, Setting(_yes_or_no, "log each call: who called which method, how long that took, and how it ended")
     ] = False
     metrics: Annotated[bool, Setting(_yes_or_no, "count calls, for Prometheus to read at `/metrics` by HTTP")] = False
+    console: Annotated[bool, Setting(_yes_or_no, "a web page to look at the service and call it, at `/` by HTTP")] = (
+        True
+    )
     ready: Annotated[
         ReadyCheck | None,
         Setting(callable_or_none, "says whether the server may be called just now", "function", without="it may"),
     ] = None
+    on_call: _OnCall = None
+    on_connection: _OnConnection = None
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)

@@ -312,3 +312,20 @@ def step(axis: Axis, n: int) -> list[Any]:
 @zerorpc.process
 def text_as_number() -> int:
     return "text"  # type: ignore[return-value]
+
+
+@zerorpc.process
+def in_process_with(x: Any) -> list[Any]:
+    """Tells whether a hook has put something around it."""
+    if x == "fails":
+        raise KeyError(x)
+    return [os.getpid(), x, os.environ.get("TESTS_CALL_HOOKS", "unset")]
+
+
+@zerorpc.process
+def traced_in_process() -> str:
+    """The trace and the span that are current there."""
+    from opentelemetry import trace
+
+    found = trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x} {found.span_id:016x}"

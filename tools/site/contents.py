@@ -52,6 +52,7 @@ GUIDE = {
     "Who may call": ["Encryption", "Who may call"],
     "Other ways in": [
         "Callers by HTTP",
+        "The console",
         "Language models (MCP)",
         "A gateway in front of another server",
         "Behind a proxy",
@@ -60,10 +61,11 @@ GUIDE = {
         "Calls from the command line",
         "Looking at a service",
         "A service that doesn't answer",
+        "What a service does just now",
         "Measuring a service",
     ],
     "Health": ["Metrics and health"],
-    "Settings and hooks": ["Settings", "Middleware hooks", "Watching events"],
+    "Settings and hooks": ["Settings", "Hooks around calls", "Traces", "Middleware hooks", "Watching events"],
 }
 
 EXAMPLES = {
@@ -82,6 +84,7 @@ EXAMPLES = {
 # Files under deploy/: what to call each, and its language.
 DEPLOYMENT = {
     "systemd/cooler.service": ("systemd", "ini"),
+    "systemd/cooler.socket": ("systemd, with a socket of its own", "ini"),
     "docker/Dockerfile": ("Docker", "docker"),
     "docker/compose.yaml": ("Docker Compose", "yaml"),
 }

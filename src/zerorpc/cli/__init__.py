@@ -134,6 +134,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.stub import stub
 
         return stub
+    if name == "top":
+        from zerorpc.cli.top import top
+
+        return top
     from zerorpc.cli.trust import trust
 
     return trust

@@ -36,6 +36,7 @@ COMMANDS = (
     "schema",
     "shell",
     "stub",
+    "top",
     "trust",
 )
 
@@ -74,6 +75,7 @@ class Arguments(argparse.Namespace):
     check_results: bool
     log_calls: bool
     metrics: bool
+    console: bool
     log_format: str | None
     curve: Curve | None
     curve_server: str | None

@@ -23,6 +23,7 @@ examples:
   %(prog)s ping tcp://127.0.0.1:4242                   how long a call takes
   %(prog)s health tcp://127.0.0.1:4242                 whether it answers
   %(prog)s doctor tcp://127.0.0.1:4242                 what is wrong, and what to do
+  %(prog)s top tcp://127.0.0.1:4242                    what it does just now
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s stub tcp://127.0.0.1:4242                   the same as Python, for typed clients
   %(prog)s diff old.json tcp://127.0.0.1:4242          what would break its callers
@@ -54,6 +55,7 @@ def build_parser() -> Parser:
         "       %(prog)s schema [options] address\n"
         "       %(prog)s stub [options] address\n"
         "       %(prog)s shell [options] address\n"
+        "       %(prog)s top [options] address\n"
         "       %(prog)s trust [options] [address]",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,
@@ -158,6 +160,10 @@ def add_setting(
 ) -> None:
     """The flag of one setting of zerorpc's; ``whose`` it is, if it isn't of both."""
     flag = f"--{name.replace('_', '-')}"
+    if default is True:
+        off = f"--no-{name.replace('_', '-')}"
+        parser.add_argument(off, action="store_false", dest=name, help=f"without {setting.meaning} ({whose})")
+        return
     if not setting.unit:
         parser.add_argument(flag, action="store_true", help=f"{setting.meaning} ({whose})")
         return

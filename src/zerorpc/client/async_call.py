@@ -71,6 +71,11 @@ class Call(NotPicklable, Request, Coroutine[Any, Any, Any]):
                 channel.error = copy.copy(error)
             raise
 
+    @property
+    def method(self) -> str:
+        """The name of what is called."""
+        return self.channel.method
+
     async def __aiter__(self) -> AsyncIterator[Any]:
         """The items: of the stream, or of the list that the method returned. TypeError for a dict, a text, a number."""
         result = await self
@@ -136,7 +141,7 @@ class Call(NotPicklable, Request, Coroutine[Any, Any, Any]):
         """Its stream is handed out, which happens once. RuntimeError for the second who wants it."""
         if getattr(self, "_stream_taken", False):
             raise RuntimeError(
-                f"this stream of {self.channel.method} is being read by another task, or has been read: "
+                f"this stream of {self.method} is being read by another task, or has been read: "
                 "a call gives its stream once"
             )
         self._stream_taken = True

@@ -22,6 +22,7 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.dialer import LEAVING
 from zerorpc.transport.security import Security
+from zerorpc.transport.watching import watch_for
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["AsyncPeers"]
@@ -55,6 +56,7 @@ class AsyncPeers:
         self._loop: asyncio.AbstractEventLoop
         self.hub: AioHub = AioHub(self, core.context.hook_resolve_endpoint, Security(settings.curve, settings.plain))
         self.hub.tls = settings.tls
+        self._watch = watch_for(settings)
         self.calls.hedges.won = self._won
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -69,6 +71,8 @@ class AsyncPeers:
 
     def peer_ready(self, link: AioLink) -> None:
         self.links[link.peer] = link
+        if self._watch is not None:
+            self._watch.made(link, link.sock)
         self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
         if self.changed is not None:
@@ -140,6 +144,8 @@ class AsyncPeers:
 
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
+        if self._watch is not None:
+            self._watch.lost(link)
         self.calls.remove(link.peer, failed=bool(ended))
         lost_with(link.name, ended)
         self.received(link, ended)

@@ -36,7 +36,7 @@ class _TypedCall(NotPicklable, Coroutine[Any, Any, Any]):
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         if not self._results.iterates:
-            for each in items_of(await self, self._call.channel.method):
+            for each in items_of(await self, self._call.method):
                 yield each
             return
         async for item in self._call:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import getpid
 from random import getrandbits
 from typing import TYPE_CHECKING
 
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
+from zerorpc.client.async_call_hooks import AsyncHooked
 from zerorpc.client.async_functions import TaskFunctions
 from zerorpc.client.async_peers import AsyncPeers
 from zerorpc.client.async_replies import AsyncReplies
 from zerorpc.client.async_upload import TaskUpload
 from zerorpc.client.base import ClientBase
 from zerorpc.client.borrowed import borrowing_for
+from zerorpc.client.call_hooks import ClientHook
 from zerorpc.client.call_options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.repeating import Repeating
 from zerorpc.client.request import Request
@@ -35,7 +37,7 @@ from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
 from zerorpc.runtime.loops import running_loop
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, OnConnection, Retry, from_arguments
 from zerorpc.tls import TlsGiven
 from zerorpc.transport.aio import AioHub
 
@@ -62,8 +64,11 @@ class AsyncClient(ClientBase):
     ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6); ``retry`` a
     ``zerorpc.Retry``: calls that failed are repeated; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints
     ``tls+tcp://``; ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE; ``plain`` a
-    ``zerorpc.Plain``, user and password; ``limits`` a ``zerorpc.Limits``, what a server may send. Raises TypeError or
-    ValueError for other values, EndpointError for a malformed endpoint, CertificateError for files that can't be used.
+    ``zerorpc.Plain``, user and password; ``limits`` a ``zerorpc.Limits``, what a server may send; ``on_call`` a
+    function, or several, that gets each call as a ``zerorpc.ClientCall`` and returns a context manager, plain or async,
+    which is put around it; ``on_connection`` a function that is told of connections made and lost, on a thread of its
+    own, by a ``zerorpc.ConnectionEvent``. Raises TypeError or ValueError for other values, EndpointError for a
+    malformed endpoint, CertificateError for files that can't be used.
 
     With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
@@ -87,9 +92,12 @@ class AsyncClient(ClientBase):
         curve: Curve | None = None,
         plain: Plain | None = None,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+        on_call: ClientHook | Sequence[ClientHook] | None = None,
+        on_connection: OnConnection | None = None,
     ) -> None:
-        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry, tls, curve, plain, limits))
-        core = _Core if retry is None else _RepeatingCore
+        settings = from_arguments(ClientSettings, locals())
+        plainly, hooked = (_Core, _HookedCore) if retry is None else (_RepeatingCore, _HookedRepeatingCore)
+        core = plainly if settings.on_call is None else hooked
         self._core: _Core = core(context or Context.get_instance(), settings)
         if connect_to:
             self.connect(connect_to)
@@ -326,3 +334,11 @@ def _closed_here() -> LostRemote:
 
 class _RepeatingCore(Repeating, _Core):
     """The same for a client with ``retry=``."""
+
+
+class _HookedCore(AsyncHooked, _Core):
+    """The same for a client with ``on_call=``."""
+
+
+class _HookedRepeatingCore(AsyncHooked, _RepeatingCore):
+    """The same for one with both."""

@@ -67,13 +67,14 @@ class AsyncResult(NotPicklable, Future[Any]):
     any more, and it has no callbacks, the call goes on as long as something else keeps the client.
     """
 
-    def __init__(self, core: BackgroundCaller, request: Request) -> None:
+    def __init__(self, core: BackgroundCaller, request: Request | None, method: str = "") -> None:
+        """Without a request there is an outcome already, of a call to ``method``: ``settle`` is next."""
         super().__init__()
         self._core = core  # whose connections would be closed if nobody kept it
         self._gate = Gate()
         self.metadata: dict[str, str | bytes] = {}  # what the method has sent along, once the outcome is there
         self.end_metadata: dict[str, str | bytes] = {}
-        self.call: _Call = _Call(self, core.peers, request)
+        self.call: _Call = _Call(self, core.peers, request, method)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Wait for the call's result and return it, or raise its error; may be called again.
@@ -214,15 +215,17 @@ class _Call:
 
     __slots__ = ("_peers", "_result", "given_up", "hooked", "kept", "method", "request")
 
-    def __init__(self, result: AsyncResult, peers: StartsAgain, request: Request) -> None:
+    def __init__(self, result: AsyncResult, peers: StartsAgain, request: Request | None, method: str) -> None:
         self._result = weakref.ref(result)
         self._peers = peers
         self.request: Request | None = request  # until it is finished: the program may keep the result for long
-        self.method: str = request.channel.method
-        self.hooked: bool = request.event is not None  # whether ``finish`` calls hooks of the program's
+        self.method: str = method if request is None else request.channel.method
+        # whether ``finish`` calls hooks of the program's
+        self.hooked: bool = request is not None and (request.event is not None or type(request) is not Request)
         self.kept: AsyncResult | None = None
         self.given_up: bool = False  # unless it had its outcome
-        request.channel.waiter = self
+        if request is not None:
+            request.channel.waiter = self
 
     @property
     def answered(self) -> bool:
@@ -265,6 +268,8 @@ class _Call:
             except BaseException as error:
                 failed = error
                 request.channel.error = None
+        else:
+            request.cancelled()
         if result is not None:
             result.metadata, result.end_metadata = request.metadata, request.end_metadata
             result.settle(value, failed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import getpid
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from zerorpc.calls.dispatch import Calls
 from zerorpc.client.base import ClientBase
 from zerorpc.client.blocking_peers import BlockingPeers
 from zerorpc.client.borrowed import borrowing_for
+from zerorpc.client.call_hooks import ClientHook, Hooked, HookedRequest
 from zerorpc.client.call_options import UNCHANGED, CallOptions, take_old_spelling
 from zerorpc.client.functions import ThreadFunctions
 from zerorpc.client.repeating import Repeating
@@ -34,7 +35,7 @@ from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, USUAL_TERMS
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
 from zerorpc.runtime import forks
-from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, Retry, checked
+from zerorpc.settings import HEARTBEAT, TIMEOUT, ClientSettings, OnConnection, Retry, from_arguments
 from zerorpc.tls import TlsGiven
 from zerorpc.transport.blocking import BlockingHub
 
@@ -62,8 +63,11 @@ class Client(ClientBase):
     ``passive_heartbeat`` to send heartbeats only after the server's first (for servers of zerorpc 0.6); ``retry`` a
     ``zerorpc.Retry``: calls that failed are repeated; ``tls`` a ``zerorpc.Tls`` or an ``ssl.SSLContext`` for endpoints
     ``tls+tcp://``; ``curve`` a ``zerorpc.Curve``, the keys to encrypt and authenticate with by CURVE; ``plain`` a
-    ``zerorpc.Plain``, user and password; ``limits`` a ``zerorpc.Limits``, what a server may send. Raises TypeError or
-    ValueError for other values, EndpointError for a malformed endpoint, CertificateError for files that can't be used.
+    ``zerorpc.Plain``, user and password; ``limits`` a ``zerorpc.Limits``, what a server may send; ``on_call`` a
+    function, or several, that gets each call as a ``zerorpc.ClientCall`` and returns a context manager, which is put
+    around it; ``on_connection`` a function that is told of connections made and lost, on a thread of its own, by a
+    ``zerorpc.ConnectionEvent``. Raises TypeError or ValueError for other values, EndpointError for a malformed
+    endpoint, CertificateError for files that can't be used.
 
     With several endpoints, or several workers after ``bind``, a call goes to the live one with the fewest calls open.
     A method whose name a client's attribute hides is called as ``client("bind", …)``. The attribute ``timeout`` may be
@@ -90,9 +94,12 @@ class Client(ClientBase):
         curve: Curve | None = None,
         plain: Plain | None = None,
         limits: Limits = Limits(),  # noqa: B008 - an immutable tuple
+        on_call: ClientHook | Sequence[ClientHook] | None = None,
+        on_connection: OnConnection | None = None,
     ) -> None:
-        settings = checked(ClientSettings(timeout, heartbeat, passive_heartbeat, retry, tls, curve, plain, limits))
-        core = _Core if retry is None else _RepeatingCore
+        settings = from_arguments(ClientSettings, locals())
+        plainly, hooked = (_Core, _HookedCore) if retry is None else (_RepeatingCore, _HookedRepeatingCore)
+        core = plainly if settings.on_call is None else hooked
         self._core: _Core = core(context or Context.get_instance(), settings)
         if connect_to:
             self.connect(connect_to)
@@ -146,6 +153,7 @@ class _Core:
 
     old_spelling: tuple[str, ...] = ("timeout", "slots", "async_", "async")
     replies: type[Replies] = Replies  # what ``zerorpc.every`` gives
+    request_class: type[Request] = Request  # of a call in the background
     exploring: Exploring | None = None  # once somebody has asked for the names of the methods
 
     def __init__(self, context: Context, settings: ClientSettings) -> None:
@@ -210,7 +218,7 @@ class _Core:
 
         now = monotonic()
         # its hub keeps it, and keeps no client
-        request = Request(weakref.proxy(self), method, args, kwargs, options, now)
+        request = self.request_class(weakref.proxy(self), method, args, kwargs, options, now)
         self.hub.leading.check_idle()
         result = AsyncResult(self, request)
         try:
@@ -329,3 +337,15 @@ class _Core:
 
 class _RepeatingCore(Repeating, _Core):
     """The same for a client with ``retry=``."""
+
+
+class _HookedCore(Hooked, _Core):
+    """The same for a client with ``on_call=``."""
+
+    request_class = HookedRequest
+
+
+class _HookedRepeatingCore(Hooked, _RepeatingCore):
+    """The same for one with both."""
+
+    request_class = HookedRequest

@@ -24,6 +24,7 @@ from zerorpc.settings import ClientSettings
 from zerorpc.transport.blocking import BlockingHub
 from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.security import Security
+from zerorpc.transport.watching import watch_for
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["BlockingPeers"]
@@ -44,6 +45,7 @@ class BlockingPeers:
         security = Security(settings.curve, settings.plain)
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat, security)
         self.hub.tls = settings.tls
+        self._watch = watch_for(settings)
 
     def start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""
@@ -111,6 +113,8 @@ class BlockingPeers:
 
     def peer_ready(self, link: BlockingLink) -> None:
         self.links[link.peer] = link
+        if self._watch is not None:
+            self._watch.made(link, link.sock)
         self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
 
@@ -187,6 +191,8 @@ class BlockingPeers:
 
     def peer_lost(self, link: BlockingLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
+        if self._watch is not None:
+            self._watch.lost(link)
         self.calls.remove(link.peer, failed=bool(ended))
         lost_with(None if link.dialer is None else link.dialer.endpoint.text, ended)
         self.received(link, ended)

@@ -40,6 +40,13 @@ class Target(Protocol):
         """As long as anything refers to this, the server keeps it."""
 
 
+class SeenCall(Protocol):
+    """A call as the client's hooks see it (``ClientCall``)."""
+
+    headers: dict[str, object]
+    request: Any  # once it is made
+
+
 class CallOptions(NamedTuple):
     """What a call may have of its own. ``zerorpc.options`` says what each is."""
 
@@ -55,6 +62,7 @@ class CallOptions(NamedTuple):
     hedge: float | bool = False
     words: bool = False
     progress: Callable[..., object] | None = None
+    call: SeenCall | None = None  # what hooks know of it
     on: Target | None = None  # what the server has passed by reference: the method is one of that
     out: Any = None
     spelt: tuple[str, ...] = ()  # keywords of the call itself that were taken for options

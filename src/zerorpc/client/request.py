@@ -110,6 +110,9 @@ class Request:
             timeout, slots = agreed.timeout, agreed.slots
             if agreed.said:
                 header[CALL_KEY] = agreed.said
+            if options is not None and options.call is not None:
+                header = {**options.call.headers, **header}
+                options.call.request = self
         if timeout != USUAL_TIMEOUT:
             header[TIMEOUT_KEY] = None if timeout is None else float(timeout)
         self._caller = caller
@@ -289,6 +292,9 @@ class Request:
                 error.ran = False  # it still waited for a server
             elif channel.inflow is not None:
                 error.ran = True  # a stream has begun
+
+    def cancelled(self) -> None:
+        """Nobody will ask for the outcome."""
 
     def failed(self, error: BaseException) -> None:
         """A call ended without a reply: the hook hears of it."""

@@ -35,6 +35,7 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
 from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.security import UNSECURED, Security
+from zerorpc.transport.watching import ConnectionWatch
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["Context", "RpcDoor"]
@@ -76,6 +77,7 @@ class RpcDoor:
         self.leaving: bool = False  # clients are to go elsewhere
         self._heard = asyncio.Event()  # set when a client has answered the goaway, or is lost
         self.on_lost: Callable[[], None] | None = None  # a connection that was accepted has ended
+        self.watch: ConnectionWatch | None = None  # who is told of connections
         self.tally: Tally | None = None  # what counts calls, if they are counted
         self._registry = registry
         self._rules = rules
@@ -144,7 +146,7 @@ class RpcDoor:
         """Take what a request says besides; or what is wrong with it. Raises Misgiven for a word."""
         channel, call = invocation.channel, invocation.channel.call
         if call is not None and call.ref is not None:
-            invocation.method = lent_method(channel, invocation.name)
+            invocation.method = self._registry.hooked(lent_method(channel, invocation.name))
         method = invocation.method
         if channel.problem is not None or call is None or method is None:
             return channel.problem
@@ -210,14 +212,7 @@ class RpcDoor:
             if kind is ASYNC
             else ThreadItems(channel, link, runners.loop, functools.partial(runners.park, invocation))
         )
-        args, kwargs = invocation.args, invocation.kwargs
-        if isinstance(place, str) and kwargs is not None and place in kwargs:
-            kwargs[place] = items
-        elif isinstance(place, int) and isinstance(args, list) and 0 <= place < len(args):
-            args[place] = items
-        else:
-            return f"a stream is said to be argument {place}, which there isn't"
-        return None
+        return _put(invocation, place, items)
 
     # What else the hub tells
 
@@ -237,6 +232,8 @@ class RpcDoor:
         link.peer.rights = link.peer.methods = Rights(rules, identity)
 
     def peer_ready(self, link: AioLink) -> None:
+        if self.watch is not None:
+            self.watch.made(link, link.sock, link.peer.rights)
         self._count_callers()
         if self.leaving:  # it shook hands too late to be told with the others
             self._send_goaway(link)
@@ -259,6 +256,8 @@ class RpcDoor:
     def peer_lost(self, link: AioLink, ended: list[ServerChannel]) -> None:
         if self.on_lost is not None and link.dialer is None:
             self.on_lost()
+        if self.watch is not None:
+            self.watch.lost(link)
         if self.hub.admission is not None:
             self.hub.admission.forget(link)
         self._count_callers()
@@ -304,6 +303,18 @@ class RpcDoor:
                 while any(link.peer.level >= 1 and not link.peer.heard_goaway for link in self.hub.links):
                     await self._heard.wait()
                     self._heard.clear()
+
+
+def _put(invocation: RpcInvocation, place: int | str, items: object) -> str | None:
+    """In the place of an argument; or why that can't be."""
+    args, kwargs = invocation.args, invocation.kwargs
+    if isinstance(place, str) and kwargs is not None and place in kwargs:
+        kwargs[place] = items
+    elif isinstance(place, int) and isinstance(args, list) and 0 <= place < len(args):
+        args[place] = items
+    else:
+        return f"a stream is said to be argument {place}, which there isn't"
+    return None
 
 
 def _outer(channel: ServerChannel, call: CallHeader) -> ServerChannel | None:

@@ -21,6 +21,7 @@ from zerorpc.protocol.events import (
     RETRY_AFTER_KEY,
     STREAM,
     VERSION,
+    decode_header,
     encode,
     encode_item,
     encode_ok,
@@ -34,6 +35,8 @@ from zerorpc.shown import message_of
 from zerorpc.transport.aio_link import AioLink
 
 __all__ = ["RpcInvocation"]
+
+_OWN = ("message_id", "v", "response_to")  # keys of a header that are the protocol's own, and known in other ways
 
 
 @quick_to_change
@@ -168,6 +171,11 @@ class RpcInvocation(Invocation, eq=False):
     def metadata(self) -> Mapping[str, str | bytes]:
         call = self.channel.call
         return {} if call is None or call.metadata is None else call.metadata
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        header = decode_header(self.channel.data)
+        return {key: value for key, value in header.items() if key not in _OWN and not key.startswith("_zpc_")}
 
     @property
     def room(self) -> int:

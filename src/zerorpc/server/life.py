@@ -21,6 +21,7 @@ from zerorpc.runtime.loops import close_event_loop, new_event_loop, running_loop
 from zerorpc.runtime.signals import ENDING, Signals, hold_signals, release_signals
 from zerorpc.server.observation import Observation
 from zerorpc.server.systemd import Systemd
+from zerorpc.service.call_hooks import CallHooks
 from zerorpc.service.openness import Openness
 from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rules
@@ -30,6 +31,7 @@ from zerorpc.transport.aio import AioHub
 from zerorpc.transport.authentication import Authentication
 from zerorpc.transport.handover import Intake
 from zerorpc.transport.security import Security
+from zerorpc.transport.watching import ConnectionWatch
 
 if TYPE_CHECKING:
     from zerorpc.server.http_endpoints import HttpEndpoints
@@ -140,6 +142,7 @@ class Service:
 
     def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
         self.settings: ServerSettings = settings
+        self.hooks: CallHooks | None = None if settings.on_call is None else CallHooks(settings.on_call)
         self.registry: Registry = Registry(
             name,
             Patterns(settings.allow, settings.deny),
@@ -147,6 +150,7 @@ class Service:
             settings.check_results,
             settings.strict_types,
             None if settings.tools is None else Patterns(settings.tools, name="tools"),
+            self.hooks,
         )
         asked = settings.authenticator
         self.authentication: Authentication | None = None if asked is None else Authentication(asked)
@@ -160,6 +164,8 @@ class Service:
             _security(settings),
             self.authentication,
         )
+        if settings.on_connection is not None:
+            self.door.watch = ConnectionWatch(settings.on_connection, "server")
         self.hub: AioHub = self.door.hub
         self.hub.proxied = settings.proxy_protocol
         self.hub.on_bound = Openness(settings.anyone_may_call).warn
@@ -278,6 +284,8 @@ class Service:
                     self.systemd.close()
 
     def _startup(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.hooks is not None:
+            self.hooks.loop = loop
         self.door.runners = Runners(loop, self.settings)
         self.door.keyed = KeyedCalls(loop, self.door.runners.submit, self.settings)
         self.registry.answers = self.door.keyed.id

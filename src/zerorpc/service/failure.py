@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from zerorpc.errors import SERVER_ERRORS, RemoteError, SerializationError, ZeroRPCError
 from zerorpc.shown import message_of, name_of, traceback_of
 
-__all__ = ["Failure", "plain"]
+__all__ = ["Failure", "plain", "refusal_of"]
 
 _HEAD = "Traceback (most recent call last):\n"
 # Stand-in classes of the same names: their ``str()`` is the message alone, where that of a RemoteError says more.
@@ -62,6 +62,11 @@ class Failure(NamedTuple):
         refused = SERVER_ERRORS.get(kind.__name__)
         text = text or f"{_HEAD}{name}: {message}\n"
         return cls(error, name, message, text, True, (kind, error, None), error.ran, refused, True)
+
+
+def refusal_of(error: BaseException) -> RemoteError | None:
+    """An error of the server's own kinds that was raised here, and not by another server that was called."""
+    return error if isinstance(error, RemoteError) and type(error) in _PLAIN and error.method is None else None
 
 
 def plain(error: RemoteError) -> Exception:

@@ -29,8 +29,9 @@ from zerorpc.protocol.call_header import Metadata
 from zerorpc.protocol.server_channel import Runner
 from zerorpc.scope import Cancellable
 from zerorpc.service.extras import Extras
-from zerorpc.service.failure import Failure, plain
+from zerorpc.service.failure import Failure, plain, refusal_of
 from zerorpc.service.methods import Method
+from zerorpc.service.rights import DeniedError
 from zerorpc.service.schema import Misgiven, Misreturned
 from zerorpc.service.signatures import cannot_begin, misfit, no_array
 from zerorpc.shown import line, message_of, name_of, trace_of, without_frames_of
@@ -39,10 +40,8 @@ __all__ = ["Invocation", "Runner"]
 
 logger: Logger = Logger("zerorpc.server")
 
-_MISTAKES = (InvalidArguments, UnknownMethod, WrongArguments)
-_ONE_AT_A_TIME = (
-    threading.Lock()
-)  # a method may make calls in several threads. One for all, since it is held so shortly
+_MISTAKES = (InvalidArguments, PermissionDenied, UnknownMethod, WrongArguments)
+_ONE_AT_A_TIME = threading.Lock()  # a method may make calls in several threads. One for all: it is held so shortly
 
 
 class _Progress(Struct, eq=False, kw_only=True):
@@ -127,6 +126,11 @@ class _Door(_Progress, eq=False):
     @property
     def metadata(self) -> Mapping[str, str | bytes]:
         """What it sent along."""
+        return {}
+
+    @property
+    def headers(self) -> Mapping[str, object]:
+        """What else stands in the header of its request, of a zerorpc caller's."""
         return {}
 
     @property
@@ -246,6 +250,8 @@ class Invocation(_Door, eq=False):
         "zerorpc.service.process_jobs",
         "zerorpc.service.process_pool",
         "zerorpc.service.methods",
+        "zerorpc.service.call_hooks",
+        "zerorpc.hooks",
         "zerorpc.service.schema",
         "zerorpc.service.stream_parameters",
     )
@@ -289,7 +295,15 @@ class Invocation(_Door, eq=False):
         logger.error("%.200s raised %s", self.name, name_of(error))
         return self.failure_in_short(name_of(error))
 
+    def not_run(self, error: BaseException) -> None:
+        """A hook has raised this, and so the method isn't called."""
+        self.ran = False
+        if (refusal := refusal_of(error)) is not None:
+            refusal.ran, self.refused = False, type(refusal)
+
     def _tell(self, error: BaseException) -> bytes:
+        if type(error) is self.refused and isinstance(error, RemoteError):
+            return self.refusal(error)
         if self.method is not None and self.method.forwards and (failure := Failure.of_other(error)) is not None:
             self.ran, self.refused = failure.ran, failure.refused  # no log: it is in that of the other server
             return self.failure(failure)
@@ -300,6 +314,9 @@ class Invocation(_Door, eq=False):
             error = TypeError(*error.args)
         elif type(error) is Misreturned:
             error = TypeError(*error.args)
+        elif type(error) is DeniedError:
+            self.ran, self.refused, trace = False, PermissionDenied, None
+            error = PermissionError(*error.args)
         elif type(error) is TypeError and trace is None and self.method is not None:
             error = self._heed_misfit(error, self.method)
         failure = Failure.of(error, trace, self.ran, self.refused)
@@ -315,7 +332,7 @@ class Invocation(_Door, eq=False):
         self.ran, self.refused = error.ran, type(error)
         stand_in = plain(error)
         try:
-            failure = Failure.of(stand_in, None, self.ran, self.refused)
+            failure = Failure.of(stand_in, None, self.ran, self.refused)._replace(name=error.name)
             if logged:
                 logger.error("%.200s raised %s", self.name, failure.name, failure=failure)
             return self.failure(failure._replace(exc_info=(type(error), error, None)))

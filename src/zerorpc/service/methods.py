@@ -9,6 +9,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from zerorpc.hooks import ProcessHooks
 from zerorpc.remote_method import RemoteMethod
 from zerorpc.service.schema import Schema, showing
 from zerorpc.service.stream_parameters import stream_parameters, with_iterators
@@ -185,6 +186,7 @@ class Method:
     __slots__ = (
         "entered",
         "functor",
+        "hooks",
         "idempotent",
         "kind",
         "name",
@@ -210,6 +212,7 @@ class Method:
         if isinstance(self.entered, RemoteMethod):
             self.entered = self.entered.__call__  # or another server would be asked for its signature, now
         self.functor: Callable[..., Any] = self.entered  # what is called: perhaps with something put around it
+        self.hooks: ProcessHooks | None = None  # around one of a process; others have them in ``functor``
         self.kind: Kind = form
         if said is not None:
             self.kind, around = (_STREAMED if said.streams else _ANSWERED)[form]
@@ -224,11 +227,10 @@ class Method:
         if self.kind is Kind.PLAIN and getattr(inner, "_zerorpc_on_loop", False):
             self.where = Where.LOOP
         self.takes: dict[str, str] = {}  # the parameters that take a stream from the caller, and in which form
-        if self.where is not Where.PROCESS:
-            self.takes = stream_parameters(self.entered)
-        if self.takes:
+        if self.where is not Where.PROCESS and (takes := stream_parameters(self.entered)):
+            self.takes = takes
             self.functor = with_iterators(self.functor, self.takes)
-        self.schema: Schema | None = None  # of arguments that are to be checked
+        self.schema: Schema | None = None  # of arguments that are checked
 
     def heed_annotations(self, results: bool, strict_types: bool = False) -> None:
         """Let arguments be what the annotations say, and ``results`` too. Once, before the first call."""

@@ -10,6 +10,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from zerorpc.shown import message_of, name_of
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-__all__ = ["CANCEL_SIGNAL", "READY", "Outcome", "work"]
+__all__ = ["CANCEL_SIGNAL", "READY", "Outcome", "run_within", "work"]
 
 READY = b"ready"  # the first message: the process has started, and imported what it has to
 CANCEL_SIGNAL = getattr(signal, "SIGUSR1", None)  # Windows has none; a process is killed there
@@ -109,6 +110,14 @@ def _reply(request: bytes) -> bytes:
         raise
     except BaseException as error:
         return pickle.dumps((Outcome.UNSENDABLE, message_of(error)), _PICKLE)
+
+
+def run_within(
+    make: Callable[[], AbstractContextManager[object]], function: Callable[..., Any], *args: object, **kwargs: object
+) -> Any:
+    """Run the method as a hook of the server's wants it: inside of what ``make`` makes here."""
+    with make():
+        return function(*args, **kwargs)
 
 
 def _metadata(call: CarriedCall) -> tuple[tuple[Metadata, Metadata], ...]:

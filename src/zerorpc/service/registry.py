@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from msgspec.msgpack import decode
 
-from zerorpc.exposure import Patterns
+from zerorpc.exposure import Patterns, is_here
 from zerorpc.logs import Logger
 from zerorpc.protocol.inquiry import TELL
 from zerorpc.protocol.packing import pack
 from zerorpc.scope import Served, current_scope
+from zerorpc.service.call_hooks import CallHooks
 from zerorpc.service.collecting import collect
 from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method, on_loop
+from zerorpc.service.rights import STATUS, DeniedError
 from zerorpc.service.signatures import argspec, describe
 from zerorpc.service.sources import Source, Sources
 from zerorpc.shown import readable
 
-__all__ = ["Registry"]
+__all__ = ["ONLY_HERE", "Registry"]
 
 logger: Logger = Logger("zerorpc.server")
+
+ONLY_HERE = (
+    "the status tells what others call, and this server asks nobody who they are: only callers on its own machine may "
+    "see it, by loopback or ipc; give it an authenticator"
+)
 
 
 def _served() -> Served | None:
@@ -85,15 +93,21 @@ class Registry:
         check_results: bool = False,
         strict_types: bool = False,
         tools: Patterns | None = None,
+        hooks: CallHooks | None = None,
     ) -> None:
         self.name = name
         self.patterns: Patterns = patterns or Patterns()
         self._tools = tools
+        self._hooks = hooks
+        self._without_hooks: dict[str, Method] = {}  # those of a server that has some
         self._doc = ""  # of the first object that has tools
+        self.docs: dict[str, str] = {}  # of each object that was registered, by its prefix
         self._any_types = any_types
         self._check_results = check_results
         self._strict_types = strict_types
-        self.why_not_ready: Callable[[], Awaitable[str]] | None = None  # a server's, which may be asked
+        self.services: set[str] = set()  # the prefixes
+        self.why_not_ready: Callable[[str], Awaitable[str]] | None = None  # a server's, which may be asked
+        self.tell_status: Callable[[bool], dict[str, Any]] | None = None  # the same; whether it is asked by a call
         self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
         self._described: bytes | None = None  # all of them, packed; None: not yet, or some have come since
@@ -115,13 +129,25 @@ class Registry:
             "_zerorpc_help": lambda method: self._seen_one(method).doc,
             "_zerorpc_args": lambda method: argspec(self._seen_one(method)),
             "_zerorpc_inspect": lambda: self.inspected(),  # noqa: PLW0108 - a function, which can be marked
+            STATUS: lambda: self._tell_status(),  # noqa: PLW0108 - the same
             "_zpc_ready": self._tell_readiness,
             TELL: lambda: {"methods": _without_schema(self._describe()), "answers": self.answers},
         }
 
-    async def _tell_readiness(self) -> list[Any]:
-        why = "" if self.why_not_ready is None else await self.why_not_ready()
+    async def _tell_readiness(self, service: str = "") -> list[Any]:
+        """Of the whole server, or of one service; nil for one that there isn't."""
+        if service and service not in self.services:
+            return [None, ""]
+        why = "" if self.why_not_ready is None else await self.why_not_ready(service)
         return [not why, why]
+
+    def _tell_status(self) -> dict[str, Any]:
+        served = _served()
+        if self.tell_status is None:
+            raise NameError(STATUS)
+        if served is not None and served.identity is None and not is_here(served.peer):
+            raise DeniedError(ONLY_HERE)
+        return self.tell_status(served is not None)
 
     def inspected(self) -> dict[str, Any]:
         """What a service tells of itself; ``doc`` only to those who have tools to show to a language model."""
@@ -159,18 +185,41 @@ class Registry:
         if isinstance(methods, Source):
             self._add_source(methods, prefix)
             return
-        for name, method in collect(methods, hidden_base).items():
+        found = collect(methods, hidden_base)
+        self.docs[prefix] = self.docs.get(prefix) or _doc_of(methods)
+        for name, method in found.items():
             full = f"{prefix}.{name}" if prefix else name
             if not self.patterns.admit(full):
                 continue
             if full in self.methods:
                 raise ValueError(f"a method {full!r} is exposed already; give register() a prefix")
-            if not self._any_types:
-                method.heed_annotations(self._check_results, self._strict_types)
+            if self._hooks is not None:
+                self._without_hooks[full] = self._heed_annotations(copy.copy(method))
+                self._hooks.put_around(method)
+            self._heed_annotations(method)
             self._mark_tool(method, full)
+            if prefix:
+                self.services.add(prefix)
             self._doc = self._doc or ("" if method.tool is None else _doc_of(methods))
             self.methods[full] = self.answering[full] = method
             self._described = None
+
+    def _heed_annotations(self, method: Method) -> Method:
+        if not self._any_types:
+            method.heed_annotations(self._check_results, self._strict_types)
+        return method
+
+    def hooked(self, method: Method | None) -> Method | None:
+        """One that was lent, and never registered, as it is to be run: with the hooks around it."""
+        if method is not None and self._hooks is not None:
+            method = copy.copy(method)
+            self._hooks.put_around(method)
+        return method
+
+    def call_here(self, name: str, args: Sequence[object]) -> Any:
+        """Call an exposed method for nobody. Raises NameError if there is none of that name."""
+        method = self.known(name)
+        return self._without_hooks.get(name, method).functor(*args)
 
     def _mark_tool(self, method: Method, full: str) -> None:
         if self._tools is not None:
@@ -184,6 +233,8 @@ class Registry:
             for name in (*_QUESTIONS, TELL):
                 self.answering[name] = _Question(self.answering[name], self.sources)
         self.sources.add(source, prefix)
+        if prefix:
+            self.services.add(prefix)
 
     def may_have(self, name: str) -> bool:
         """Whether the patterns admit it."""
@@ -194,6 +245,8 @@ class Registry:
         for name in gone:
             del self.methods[name], self.answering[name]
         for method in found:
+            if self._hooks is not None and self.methods.get(method.name) is not method:
+                self._hooks.put_around(method)
             self._mark_tool(method, method.name)
             self.methods[method.name] = self.answering[method.name] = method
         self._doc = self._doc or doc

@@ -10,14 +10,19 @@ from zerorpc.logs import Logger, Sparing, is_ctrl_c
 from zerorpc.service.methods import Method
 from zerorpc.shown import name_of
 
-__all__ = ["ALWAYS", "LISTS", "Rights", "Rules"]
+__all__ = ["ALWAYS", "LISTS", "STATUS", "DeniedError", "Rights", "Rules"]
 
 logger: Logger = Logger("zerorpc.server")
 
+STATUS = "_zerorpc_status"  # who may call it may know how the server is, and what others call
 LISTS = "_zerorpc_inspect"  # who may call it may know which methods there are
 # What tells nothing of the methods, and shows that the server lives; and what our clients ask before they repeat a
 # call: it tells of those that the caller may call.
 ALWAYS = frozenset(("_zerorpc_ping", "_zerorpc_name", "_zpc_methods", "_zpc_ready"))
+
+
+class DeniedError(Exception):
+    """Raised by a method of the server's own: this caller may not call it. It is told as any denial."""
 
 
 class Table(Protocol):

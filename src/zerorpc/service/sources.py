@@ -71,6 +71,8 @@ class Exposing(Protocol):
 
     def may_have(self, name: str, /) -> bool: ...
 
+    def hooked(self, method: Method | None, /) -> Method | None: ...
+
     def put(self, found: Iterable[Method], gone: Iterable[str], doc: str, /) -> None: ...
 
 
@@ -124,7 +126,7 @@ class Sources:
         if method is not None or name.startswith("_") or not self._registry.may_have(name):
             return method
         found = (source.unknown(name) for source, prefix in self._prefixes.items() if _is_below(prefix, name))
-        return next(filter(None, found), None)
+        return self._registry.hooked(next(filter(None, found), None))
 
     @property
     def known(self) -> bool:
@@ -145,9 +147,10 @@ class Sources:
             return message_of(error)
         return ""
 
-    def why_not_ready(self) -> str:
-        """Why nobody is to call the server just now; "" if that isn't so."""
-        return "; ".join(filter(None, (source.why_not_ready() for source in self._prefixes)))
+    def why_not_ready(self, service: str = "") -> str:
+        """Why nobody is to call the server, or one of its services, just now; "" if that isn't so."""
+        asked = [source for source, prefix in self._prefixes.items() if service in ("", prefix)]
+        return "; ".join(filter(None, (source.why_not_ready() for source in asked)))
 
     def __repr__(self) -> str:
         return f"<Sources {list(self._prefixes)}>"

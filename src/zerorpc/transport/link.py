@@ -60,13 +60,14 @@ class Owner(Protocol[L_contra, C, T]):
 class Link(Generic[C, T]):
     """One connection and its peer. ``dialer`` is what made it, None for a connection that was accepted."""
 
-    __slots__ = ("closed", "dialer", "owner", "peer")
+    __slots__ = ("closed", "dialer", "owner", "peer", "why")
 
     def __init__(self, owner: Owner[Any, C, T], peer: Peer[C, T], dialer: Dialer | None) -> None:
         self.owner: Owner[Any, C, T] = owner  # of this kind of link
         self.peer: Peer[C, T] = peer
         self.dialer: Dialer | None = dialer
         self.closed: bool = False
+        self.why: Exception | None = None  # it was lost
         if dialer is not None:
             dialer.connected()
 
@@ -110,6 +111,7 @@ class Link(Generic[C, T]):
         """The connection is gone: end what lived on it."""
         if self.dialer is not None and not self.peer.ready:
             self.dialer.handshake_ended(reason, self.peer.connection.securing)
+        self.why = reason
         self.owner.peer_lost(self, self.peer.close(reason))
 
     # What the two kinds do

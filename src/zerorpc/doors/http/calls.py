@@ -38,7 +38,7 @@ class Calls:
         self._registry = registry
         self._runners = runners
         self._limit = limit
-        self._noted = noted
+        self.noted: Observer | None = noted
         self._placing: dict[Method, ByPosition] = {}  # Python takes 60 us to tell it
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
@@ -64,7 +64,7 @@ class Calls:
             exists=name in self._registry.methods,
             takes_octets=OCTETS in headers.get("accept", ""),
             key=key_of(headers),
-            observer=self._noted,
+            observer=self.noted,
         )
         if request.method == "GET":
             self._read_query(invocation, request)

@@ -95,6 +95,8 @@ class HttpInvocation(_Seen, eq=False):
 
     def failure(self, failure: Failure) -> bytes:
         self.failed: str = failure.name if failure.refused is None else failure.refused.__name__
+        if self.observer is not None:
+            self.observer.failed(self, failure)
         self.problem: Problem | None = problem_of(failure, self.name)
         return self.problem.body
 

@@ -57,7 +57,7 @@ class McpDoor:
         self._limits = limits
         self._caller = caller
         self._run = run
-        self._noted = noted
+        self.noted: Observer | None = noted
         self._running: dict[tuple[str, Id], Reply] = {}  # what a legacy client can cancel
         self._made: tuple[int, Tools] | None = None  # of which state of the registry, and
 
@@ -107,7 +107,7 @@ class McpDoor:
             kwargs=kwargs,
             size=size,
             rights=access.rights,
-            observer=self._noted,
+            observer=self.noted,
             call=call,
         )
         report_progress(invocation, asyncio.get_running_loop())
