@@ -223,7 +223,30 @@ def test_functions_pass_and_objects_dont(front: Front) -> None:
 
 
 def test_openapi_is_that_of_the_server_behind_it(direct: Front, front: Front) -> None:
-    assert front.http.get("/openapi.json").json() == direct.http.get("/openapi.json").json()
+    here, there = (each.http.get("/openapi.json").json() for each in (front, direct))
+    assert here.pop("x-endpoints") == front.server.endpoints[:1]
+    del there["x-endpoints"]
+    assert here == there
+
+
+def test_hooks_are_around_calls_that_are_forwarded(direct: Front) -> None:
+    seen: list[object] = []
+
+    @contextlib.contextmanager
+    def noted(call: zerorpc.ServerCall) -> Iterator[None]:
+        try:
+            yield
+        except zerorpc.RemoteError as error:
+            seen.append((call.method, list(call.args), error.name))
+            raise
+        seen.append((call.method, list(call.args), call.result if call.method == "add" else call.items))
+
+    with in_front_of(direct.server.endpoints[0], on_call=noted) as front:
+        assert front.client.add(1, b=2) == 3
+        assert list(front.client.count(3)) == [0, 1, 2]
+        assert problem(front.http.post("/call/fail"))["title"] == "ValueError"
+        assert problem(front.http.post("/call/nothing"))["title"] == "UnknownMethod"
+    assert seen == [("add", [1], 3), ("count", [3], 3), ("fail", [], "ValueError"), ("nothing", [], "NameError")]
 
 
 def test_words_of_the_command_line_are_converted_there(front: Front) -> None:
