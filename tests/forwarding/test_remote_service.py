@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime
 import json
+import socket
 import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -519,6 +520,20 @@ def test_a_server_that_starts_late(caplog: pytest.LogCaptureFixture) -> None:
     assert len(lost) >= 1
 
 
+def test_a_server_that_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # and accepts nobody
+        where = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        with in_front_of(where, metrics=True) as front:
+            for path in ("/call/add", "/mcp"):
+                told = problem(front.http.post(path, json=[1], headers={"x-zerorpc-timeout": "0.2"}))
+                assert (told["status"], told["title"], told["ran"]) == (504, "TimeoutExpired", False)
+                assert "connected, but the handshake isn't over" in told["detail"]
+            states = [front.http.get(path).status_code for path in ("/livez", "/readyz", "/metrics")]
+            assert states == [200, 503, 200]
+            with pytest.raises(zerorpc.TimeoutExpired):
+                zerorpc.options(front.client, timeout=0.2).add(1)
+
+
 def test_a_server_that_restarts_under_load() -> None:
     where = f"tcp://127.0.0.1:{unused_port()}"
     with in_front_of(where) as front:
@@ -593,6 +608,14 @@ def test_several_services_behind_one_server() -> None:
             assert set(front.client("_zerorpc_list")) == {"add", "one.add", "two.add"}
             assert problem(front.http.post("/call/one.nothing"))["detail"] == "nothing"
             assert problem(front.http.post("/call/nothing"))["status"] == 404
+
+
+def test_a_gateway_in_front_of_a_gateway(direct: Front, front: Front) -> None:
+    with in_front_of(front.server.endpoints[0]) as far:
+        for method, args in (("add", (1,)), ("fail", ()), ("nothing", ()), ("count", (3,)), ("_zerorpc_inspect", ())):
+            assert outcome(far.client, method, *args) == outcome(direct.client, method, *args)
+        assert far.client.borrows(lambda n: n + 1) == 2
+        assert list(far.client.doubled(iter([1, 2]))) == [2, 4]
 
 
 def test_a_method_of_its_own_comes_first(caplog: pytest.LogCaptureFixture) -> None:
