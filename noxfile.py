@@ -22,6 +22,8 @@ WHEN_FOUND = ["3.14", "3.14t"]  # tested where they are, but no machine of our C
 ONCE = [
     "tests/benchmarks/",
     "tests/packages/",
+    "tests/doors/console/test_calling.py",
+    "tests/doors/console/test_looks.py",
     "tests/interop/test_gevent.py",
     "tests/interop/test_wsgi.py",
     *[

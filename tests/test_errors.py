@@ -40,6 +40,7 @@ TREE = {
     errors.InvalidResult: (TypeError, errors.InvalidResult("the result of f: expected int, got str")),
     errors.SerializationError: (TypeError, errors.SerializationError("no")),
     errors.NotSupported: (TypeError, errors.NotSupported("no keyword arguments")),
+    errors.UnknownService: (LookupError, errors.UnknownService("no service x")),
     errors.ProtocolError: (Exception, errors.ProtocolError("no")),
     errors.HandshakeFailed: (PermissionError, errors.HandshakeFailed("no")),
 }

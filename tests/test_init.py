@@ -93,6 +93,7 @@ def test_importing_the_package_imports_its_errors_only() -> None:
         "zerorpc",
         "zerorpc.errors",
         "zerorpc.exceptions",
+        "zerorpc.version",
     }
     assert modules & (HEAVY | {"msgspec", "socket", "threading"}) == set()
 

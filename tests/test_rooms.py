@@ -22,6 +22,7 @@ ORDER = [
     {"cli", "testing", "otel"},
     {"__init__"},
     {"core", "context", "decorators", "exceptions"},
+    {"forwarding"},
     {"client", "server", "one_way"},
     {"socket_base"},
     {"event_log", "compat"},
@@ -41,7 +42,7 @@ ORDER = [
     {"keys", "callers", "limits"},
     {"number_checks"},
     {"given", "not_picklable", "observe"},
-    {"errors"},
+    {"errors", "version"},
 ]
 ROOMS = set().union(*ORDER)
 NARROWER = {

@@ -142,6 +142,7 @@ NOT_ON_THE_COMMAND_LINE = {
     "limits": "`--limit`",
     "authenticator": "`--rights`, `--allow-keys`",
     "authorizer": "`--rights`",
+    "console": "`--no-console` turns it off",
     "ready": "",
     "on_call": "",
     "on_connection": "",

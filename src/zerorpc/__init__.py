@@ -29,10 +29,12 @@ from zerorpc.errors import (
     ServerStopping,
     TimeoutExpired,
     UnknownMethod,
+    UnknownService,
     WorkerDied,
     WrongArguments,
     ZeroRPCError,
 )
+from zerorpc.version import VERSION
 
 if TYPE_CHECKING:
     from zerorpc.allowed_keys import AllowedKeys
@@ -44,11 +46,13 @@ if TYPE_CHECKING:
     from zerorpc.client.call_hooks import ClientCall
     from zerorpc.client.call_options import CallView
     from zerorpc.client.every import every
+    from zerorpc.client.health import Health, health, watch_health
     from zerorpc.client.options import options
     from zerorpc.client.stream import Stream
     from zerorpc.client.typed import typed
     from zerorpc.compat.context import Context, fork_task_context
     from zerorpc.curve import Curve
+    from zerorpc.forwarding.remote_service import RemoteService
     from zerorpc.known_servers import known_server
     from zerorpc.limits import Limits
     from zerorpc.one_way.puller import Puller, Subscriber
@@ -68,7 +72,7 @@ if TYPE_CHECKING:
     from zerorpc.settings import Answers, ConnectionEvent, Retry
     from zerorpc.tls import Tls
 
-__version__ = "1.0.0a1"
+__version__ = VERSION
 
 __all__ = [
     "AddressInUse",
@@ -93,6 +97,7 @@ __all__ = [
     "Curve",
     "EndpointError",
     "HandshakeFailed",
+    "Health",
     "InvalidArguments",
     "InvalidResult",
     "Limits",
@@ -107,6 +112,7 @@ __all__ = [
     "RemoteError",
     "RemoteFunction",
     "RemoteObject",
+    "RemoteService",
     "Retry",
     "RightsFile",
     "SerializationError",
@@ -119,6 +125,7 @@ __all__ = [
     "TimeoutExpired",
     "Tls",
     "UnknownMethod",
+    "UnknownService",
     "WorkerDied",
     "WrongArguments",
     "ZeroRPCError",
@@ -130,6 +137,7 @@ __all__ = [
     "every",
     "exceptions",
     "fork_task_context",
+    "health",
     "idempotent",
     "known_server",
     "on_loop",
@@ -144,6 +152,7 @@ __all__ = [
     "takes_stream",
     "tool",
     "typed",
+    "watch_health",
 ]
 
 # Where those under TYPE_CHECKING really come from
@@ -164,6 +173,7 @@ _MODULES = {
     "Context": "zerorpc.compat.context",
     "CurrentCall": "zerorpc.service.current_call",
     "Curve": "zerorpc.curve",
+    "Health": "zerorpc.client.health",
     "Limits": "zerorpc.limits",
     "Plain": "zerorpc.plain",
     "Publisher": "zerorpc.one_way.pusher",
@@ -171,6 +181,7 @@ _MODULES = {
     "Pusher": "zerorpc.one_way.pusher",
     "RemoteFunction": "zerorpc.remote_objects",
     "RemoteObject": "zerorpc.remote_objects",
+    "RemoteService": "zerorpc.forwarding.remote_service",
     "Retry": "zerorpc.settings",
     "RightsFile": "zerorpc.rights_file",
     "Server": "zerorpc.server.server",
@@ -184,6 +195,7 @@ _MODULES = {
     "deadline": "zerorpc.scope",
     "every": "zerorpc.client.every",
     "fork_task_context": "zerorpc.compat.context",
+    "health": "zerorpc.client.health",
     "idempotent": "zerorpc.service.methods",
     "known_server": "zerorpc.known_servers",
     "on_loop": "zerorpc.service.methods",
@@ -198,6 +210,7 @@ _MODULES = {
     "takes_stream": "zerorpc.service.stream_parameters",
     "tool": "zerorpc.service.tools",
     "typed": "zerorpc.client.typed",
+    "watch_health": "zerorpc.client.health",
 }
 
 if not TYPE_CHECKING:  # type checkers would take any misspelt name for one that this finds

@@ -8,16 +8,18 @@ read, oldest last:
 - ``_zerorpc_inspect`` with a list of ``[name, argspec, doc]``, as Python's getargspec once gave it: version 2;
 - a list of names, the answer of ``_zerorpc_list``.
 
-Beside them the document that ``zerorpc schema`` prints.
+Beside them the document that ``zerorpc schema`` prints. ``asking`` has the questions to put to a server of any age.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
+
+from zerorpc.errors import ProtocolError, RemoteError
 
 __all__ = [
     "ANYTHING",
@@ -30,6 +32,7 @@ __all__ = [
     "Parameter",
     "Schema",
     "Service",
+    "asking",
     "kind_of",
     "literal",
     "mapping",
@@ -45,6 +48,7 @@ Schema: TypeAlias = "Mapping[str, object]"
 ANYTHING: Schema = MappingProxyType({})
 MISSING: object = object()  # a default, where a parameter has none
 METHODS_MAX = 10_000  # of one service: nobody reads more, or completes among more
+_LONGEST_NAME = 1000  # characters of a method's name that a question is put about
 
 
 class Kind(enum.Enum):
@@ -84,6 +88,7 @@ class Parameter(NamedTuple):
 class Method(NamedTuple):
     """One method; ``parameters`` and ``streams`` are None where the server doesn't tell. Its result's schema is that of
     each item if it streams. ``tool`` has what is said of it as a tool for language models, None if it is none.
+    ``schema`` is its whole JSON Schema as it came.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Method(NamedTuple):
     idempotent: bool = False
     definitions: Schema = ANYTHING
     tool: Schema | None = None
+    schema: Schema = ANYTHING
 
 
 class Service(NamedTuple):
@@ -168,8 +174,55 @@ def _read(name: str, told: object) -> Method:
         for each in found.parameters
     )
     return method._replace(
-        parameters=written if parameters is None else parameters, result=found.result, definitions=found.definitions
+        parameters=written if parameters is None else parameters,
+        result=found.result,
+        definitions=found.definitions,
+        schema=schema,
     )
+
+
+# Asking
+
+
+def asking(only: str | None = None, signatures: bool = True) -> Generator[tuple[str, ...], object, Service]:
+    """The questions to put to a server of any age, each a method's name and its arguments, and at last what it has.
+
+    Whoever asks sends the answer, or throws the RemoteError. Most servers answer the first question. The others, those
+    of version 1, and zerorpc 0.6 on Python 3.11 and later, are asked for the names, and about each of them: without
+    ``signatures`` for less, and about ``only`` one if it is named. Raises RemoteError, and ProtocolError for an answer
+    that is no list of methods.
+    """
+    try:
+        service = read_answer((yield ("_zerorpc_inspect",)), only)
+    except RemoteError:
+        service = None
+    if service is not None:
+        return service
+    told = yield ("_zerorpc_list",)
+    if not isinstance(told, list):
+        raise ProtocolError(f"the service can't tell its methods: instead of a list of names {kind_of(told)} came")
+    names = [name for name in dict.fromkeys(map(text, told)) if only in (None, name)]
+    methods: dict[str, Method] = {}
+    for name in names[:METHODS_MAX]:
+        methods[name] = yield from _asking_about(name, signatures)
+    title = yield from _gently("_zerorpc_name")
+    return Service(text(title), methods, len(names) - len(methods))
+
+
+def _asking_about(name: str, signatures: bool) -> Generator[tuple[str, ...], object, Method]:
+    if len(name) > _LONGEST_NAME:
+        return Method(name)
+    argspec = (yield from _gently("_zerorpc_args", name)) if signatures else None
+    doc = yield from _gently("_zerorpc_help", name)
+    return Method(name, text(doc), parameters_of_argspec(argspec))
+
+
+def _gently(*question: str) -> Generator[tuple[str, ...], object, object]:
+    """Ask what the service may be unable to tell: then the answer is None."""
+    try:
+        return (yield question)
+    except RemoteError:
+        return None
 
 
 # What ``inspect`` would know, from version 3 on

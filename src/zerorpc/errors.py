@@ -21,6 +21,7 @@
     ├── InvalidResult        (TypeError)        it isn't what the annotation of a typed client says
     ├── SerializationError   (TypeError)        a value that can't be sent
     ├── NotSupported         (TypeError)        the call needs what an older peer can't do
+    ├── UnknownService       (LookupError)      health: the server has no service of that name
     └── ProtocolError        (RuntimeError)     the peer sent what the protocol doesn't allow
         └── HandshakeFailed  (PermissionError)  the peer refuses this side, or this side the peer: a wrong key, perhaps
 
@@ -53,6 +54,7 @@ __all__ = [
     "ServerStopping",
     "TimeoutExpired",
     "UnknownMethod",
+    "UnknownService",
     "WorkerDied",
     "WrongArguments",
     "ZeroRPCError",
@@ -78,7 +80,7 @@ class EndpointError(ZeroRPCError, ValueError):
 
     FORMS = (
         "tcp://host:port, tcp://*:port, tcp://0:port, tcp://[::1]:port, the same with tls+tcp, ipc://path, "
-        "ipc://@abstract-name, inproc://name; for a server http://host:port"
+        "ipc://@abstract-name, inproc://name; to bind to, fd://3; for a server http://host:port"
     )
 
     def __init__(self, endpoint: object, reason: str, *, malformed: bool = False) -> None:
@@ -293,6 +295,12 @@ class NotSupported(ZeroRPCError, TypeError):
 
     ``ran`` is False: nothing was sent.
     """
+
+    ran: bool | None = False
+
+
+class UnknownService(ZeroRPCError, LookupError):
+    """``zerorpc.health`` was asked for a service that the server doesn't have."""
 
     ran: bool | None = False
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import re
 
-__all__ = ["Patterns", "is_public", "patterns"]
+__all__ = ["HERE", "Patterns", "is_here", "is_public", "patterns"]
+
+HERE = "a peer on this machine"  # the name of a peer by ipc or inproc, which has none of its own
 
 
 def patterns(name: str, value: object, what: str = 'patterns of method names, as ["get_*"]') -> tuple[str, ...] | None:
@@ -90,3 +92,8 @@ def is_public(endpoint: str) -> bool:
         return True
     inner = getattr(parsed, "ipv4_mapped", None)
     return not (inner or parsed).is_loopback
+
+
+def is_here(peer: str | None) -> bool:
+    """Whether a peer of this name is on this very machine, for sure: it came by loopback, ipc or inproc."""
+    return peer == HERE or (peer is not None and "://" in peer and not is_public(peer))

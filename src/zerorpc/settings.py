@@ -357,6 +357,9 @@ class ServerSettings(NamedTuple):
         bool, Setting(_yes_or_no, "log each call: who called which method, how long that took, and how it ended")
     ] = False
     metrics: Annotated[bool, Setting(_yes_or_no, "count calls, for Prometheus to read at `/metrics` by HTTP")] = False
+    console: Annotated[bool, Setting(_yes_or_no, "a web page to look at the service and call it, at `/` by HTTP")] = (
+        True
+    )
     ready: Annotated[
         ReadyCheck | None,
         Setting(callable_or_none, "says whether the server may be called just now", "function", without="it may"),

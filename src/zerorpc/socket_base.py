@@ -54,6 +54,9 @@ class SocketBase(NotPicklable):
     ) -> list[str]:
         """Listen on an endpoint; returns the real ones, with the port that the system chose for port 0 or ``*``.
 
+        ``fd://3`` is a listening socket, of TCP or ipc, that whoever has started this process has passed on as that
+        descriptor, and ``fd://name`` all those that systemd calls so (LISTEN_FDNAMES); ``tls+fd://`` for TLS.
+
         ``mode`` and ``owner`` are those of the file of an ipc path, before anybody can connect: ``mode=0o660,
         owner="user:group"``, also ``":group"`` and numbers. Whoever may write to the file may connect. TypeError,
         ValueError or EndpointError for others, OSError where they can't be set.

@@ -50,6 +50,7 @@ def typed_zerorpc(monkeypatch: pytest.MonkeyPatch) -> None:
         (PermissionError(13, "Permission denied"), 1, ["zerorpc: Permission denied"]),
         (errors.SerializationError("2**64 is too large"), 2, ["zerorpc: 2**64 is too large"]),
         (errors.InvalidResult("the result of f: expected int"), 1, ["zerorpc: the result of f: expected int"]),
+        (errors.UnknownService("no service x"), 1, ["zerorpc: no service x"]),
         (errors.NotSupported("f: no metadata"), 1, ["zerorpc: f: no metadata"]),
         (errors.Cancelled("given up"), 1, ["zerorpc: given up"]),
         (
@@ -93,6 +94,7 @@ def test_every_error_of_ours_is_in_that_table() -> None:
         "InvalidResult",
         "EndpointError",
         "NotSupported",
+        "UnknownService",
         "Cancelled",
     }
     assert set(errors.__all__) == tested | {"ZeroRPCError", "Closed"}

@@ -14,8 +14,8 @@ import pytest
 
 import zerorpc
 from tests.cli.test_calling import FakeClient, answers
-from tests.service.running import eventually, serving, unused_port
-from zerorpc.cli import main
+from tests.service.running import eventually, on_thread, serving, unused_port
+from zerorpc.cli import main, pinging
 from zerorpc.cli.pinging import RoundTrips
 from zerorpc.errors import HandshakeFailed, LostRemote, RemoteError, ServerStopping, UnknownMethod
 
@@ -271,6 +271,54 @@ def test_an_older_peer_is_not_asked_what_it_would_log_as_an_error(answers: dict[
     answers["_zerorpc_ping"] = ["pong", "s"]
     assert main(["health", "ipc://s"]) == 0
     assert FakeClient.made.calls == [("_zerorpc_ping",)]
+
+
+# One service of several, and each change
+
+
+def test_one_service_of_several(capsys: pytest.CaptureFixture[str]) -> None:
+    server = zerorpc.Server({"m": lambda: 1}, heartbeat=30.0, grace=0.1)
+    server.register({"move": lambda: 1}, "arm", ready=lambda: False)
+    server.register({"see": lambda: 1}, "eye")
+    (endpoint,) = server.bind("tcp://127.0.0.1:0")
+    with on_thread(server):
+        assert main(["health", endpoint, "--service", "eye"]) == 0
+        assert capsys.readouterr().out.startswith(f"eye at {endpoint} is healthy: it answered in ")
+        assert main(["health", "--service", "arm", endpoint]) == 1
+        told = "is not healthy: it answers, and isn't ready: its check says no\n"
+        assert capsys.readouterr().out == f"arm at {endpoint} {told}"
+        assert main(["health", endpoint, "--service", "leg"]) == 1
+        captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("zerorpc: there is no service 'leg'")
+
+
+def test_each_change_is_told(
+    answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pong = ["pong", "s"]
+    told = iter([pong, pong, LostRemote("gone"), LostRemote("gone"), pong])
+    pauses: list[float] = []
+
+    def answer() -> Any:
+        value = next(told, None)
+        if value is None:
+            raise KeyboardInterrupt
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    answers["_zerorpc_ping"] = answer
+    monkeypatch.setattr(pinging, "pause", pauses.append)
+    assert main(["health", "--watch", "-i", "7", "ipc://s"]) == 130
+    rows = [re.sub(r"^\d\d:\d\d:\d\d ", "", row) for row in capsys.readouterr().out.splitlines()]
+    assert [row.partition(": ")[0] for row in rows] == [
+        "ipc://s is healthy",
+        "ipc://s is not healthy",
+        "ipc://s is healthy",
+    ]
+    assert rows[1] == "ipc://s is not healthy: gone"
+    assert pauses == [7] * 5
 
 
 # Both

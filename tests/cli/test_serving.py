@@ -82,7 +82,7 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
         "answers": "answers.sqlite", "allow": "get_*", "deny": "get_up", "tools": "get_o*",
          "anyone_may_call": True,
         "any_types": True, "strict_types": True, "check_results": True, "log_calls": True, "metrics": True,
-        "origins": "https://app.example.org",
+        "origins": "https://app.example.org", "console": False,
     }  # fmt: skip
     assert set(given) == set(declared(ServerSettings)) - {
         "tls",
@@ -96,8 +96,8 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
         "on_connection",
     }  # several flags, or files
     for name, value in given.items():
-        flag = f"--{name.replace('_', '-')}"
-        made = settings_of(flag) if value is True else settings_of(flag, str(value))
+        flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+        made = settings_of(flag) if isinstance(value, bool) else settings_of(flag, str(value))
         assert made == checked(ServerSettings(**{name: value}))
 
 

@@ -81,3 +81,10 @@ def test_completion_says_what_to_install(run: Run, line: str) -> None:
     ended = run(_ARGCOMPLETE="1", COMP_LINE=line, COMP_POINT=str(len(line)), COMP_TYPE="9")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == "zerorpc: the shell's completion needs argcomplete\ntype: pip install argcomplete\n"
+
+
+def test_top_needs_rich_for_its_table_and_not_for_json(run: Run, shop: str) -> None:
+    told = run("top", "--once", shop)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == "zerorpc: the table needs rich\ntype: pip install rich, or add --json\n"
+    assert '"name": "Shop"' in run("top", "--json", "-i", "0.1", shop).out

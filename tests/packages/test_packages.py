@@ -85,7 +85,7 @@ def test_it_brings_what_it_needs_and_no_more(library: Venv) -> None:
 
 def test_it_is_typed_and_has_its_licence(library: Venv) -> None:
     about = json.loads(library.run("python", "-c", METADATA))
-    assert about["license_expression"] == "MIT"
+    assert about["license_expression"] == "MIT AND Apache-2.0"
     assert "zerorpc/py.typed" in about["files"]
     assert any(path.endswith(".dist-info/licenses/LICENSE") for path in about["files"])
     assert about["requires_python"] == ">=3.11"
@@ -150,6 +150,17 @@ def test_the_wheel_has_the_package_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as wheel:
         tops = {name.partition("/")[0] for name in wheel.namelist()}
     assert tops == {"zerorpc", f"{built.wheel.name.removesuffix('-py3-none-any.whl')}.dist-info"}
+
+
+def test_the_wheel_has_the_console_with_the_licences_of_others(built: Built) -> None:
+    folder = ROOT / "src" / "zerorpc" / "doors" / "console" / "static"
+    with zipfile.ZipFile(built.wheel) as wheel:
+        found = set(wheel.namelist())
+    files = {path.relative_to(ROOT / "src").as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert len(files) > 30
+    assert files <= found
+    for package in ("preact", "htm", "uplot"):
+        assert any(name.endswith(f"/static/vendor/LICENSE.{package}") and ".dist-info/" in name for name in found)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from zerorpc.observe.counts import Gauges
-from zerorpc.server.slabs import Slabs
+from zerorpc.server import slabs as module
+from zerorpc.server.slabs import NOTE_MAX, Slabs
 
 GAUGES = len(Gauges._fields)
 WIDTH = GAUGES + 3
@@ -54,3 +55,35 @@ def test_what_a_forked_process_writes_is_read_by_its_parent() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     slabs.take()
     assert slabs.others() == [row(1.5, 0, 2**53)]
+
+
+def test_notes_are_for_the_others_and_end_with_their_process() -> None:
+    slabs = Slabs(2, WIDTH)
+    first = slabs.take()
+    slabs.note(b"first")
+    assert slabs.notes() == []
+    second = slabs.take()
+    slabs.note(b"s" * NOTE_MAX)
+    assert slabs.notes() == [b"first"]
+    slabs.note(b"")
+    slabs.mine = first
+    assert slabs.notes() == []
+    slabs.note(b"one")
+    slabs.note(b"x")
+    slabs.mine = second
+    assert slabs.notes() == [b"x"]
+    slabs.give_back(first)
+    assert slabs.notes() == []
+
+
+def test_half_a_note_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process reads in the middle of a write: before the head is there, and after one that it fits no more."""
+    slabs = Slabs(1, WIDTH)
+    slabs.mine = 1
+    slabs.note(b"old and long")
+    slabs.mine = 0
+    start = NOTE_MAX + module._HEAD.size + module._HEAD.size
+    slabs._notes[start : start + 3] = b"new"
+    assert slabs.notes() == []
+    module._HEAD.pack_into(slabs._notes, NOTE_MAX + module._HEAD.size, 2**32 - 1, 0)
+    assert slabs.notes() == [], "nor one of any length"

@@ -14,7 +14,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -235,7 +235,7 @@ _SLOW = re.compile(r"Executing <.*> took [\d.]+ seconds$")  # asyncio's debug mo
 class Program:
     """A Python program, as its text or a script, in a process of its own; ``line`` reads its lines."""
 
-    def __init__(self, text: str | Path, *args: str) -> None:
+    def __init__(self, text: str | Path, *args: str, pass_fds: Sequence[int] = ()) -> None:
         what = ["-c", textwrap.dedent(text)] if isinstance(text, str) else [str(text)]
         self.process = subprocess.Popen(
             [sys.executable, "-X", "dev", *what, *args],
@@ -244,6 +244,7 @@ class Program:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
+            pass_fds=pass_fds,
         )
 
     def line(self) -> str:

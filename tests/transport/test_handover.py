@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +52,7 @@ class Pair:
         self.adopted: list[socket.socket] = []
         self.listeners: list[int] = []  # where each came
         self.outcome: bool | BaseException = True
-        self.intake.obey(lambda: self.asked.append("stop"), lambda: self.asked.append("force"))
+        self.intake.obey(*(functools.partial(self.asked.append, what) for what in ("stop", "force", "watch")))
         self.intake.open(self.loop, self.adopt)  # type: ignore[arg-type]  # the fake loop
         self.opened = [ours, theirs]
 
@@ -179,9 +180,19 @@ def test_commands(pair: Pair) -> None:
     pair.give()
     pair.outlet.stop()
     pair.outlet.force()
+    pair.outlet.watch()
     pair.turn()
-    assert pair.asked == ["stop", "force"]
+    assert pair.asked == ["stop", "force", "watch"]
     assert len(pair.adopted) == 1  # it was given before
+
+
+def test_a_process_that_is_watched_says_so_and_goes_on(pair: Pair) -> None:
+    pair.intake.watched()
+    pair.turn()
+    assert (pair.outlet.is_watched, pair.outlet.leaving) == (True, False)
+    pair.give()
+    pair.turn()
+    assert len(pair.adopted) == 1
 
 
 def test_the_end_of_the_parent_means_stop(pair: Pair) -> None:
@@ -267,7 +278,7 @@ def test_on_a_real_loop() -> None:
         ours, theirs = socket.socketpair()
         outlet, intake = Outlet(ours), Intake(theirs)
         stopped = asyncio.Event()
-        intake.obey(stopped.set, stopped.clear)
+        intake.obey(stopped.set, stopped.clear, stopped.clear)
         intake.open(asyncio.get_running_loop(), lambda _: asyncio.Future())
         outlet.stop()
         await asyncio.wait_for(stopped.wait(), 10)

@@ -50,11 +50,18 @@ GUIDE = {
         "One way",
     ],
     "Who may call": ["Encryption", "Who may call"],
-    "Other ways in": ["Callers by HTTP", "Language models (MCP)", "Behind a proxy"],
+    "Other ways in": [
+        "Callers by HTTP",
+        "The console",
+        "Language models (MCP)",
+        "A gateway in front of another server",
+        "Behind a proxy",
+    ],
     "At the terminal": [
         "Calls from the command line",
         "Looking at a service",
         "A service that doesn't answer",
+        "What a service does just now",
         "Measuring a service",
     ],
     "Health": ["Metrics and health"],
@@ -77,6 +84,7 @@ EXAMPLES = {
 # Files under deploy/: what to call each, and its language.
 DEPLOYMENT = {
     "systemd/cooler.service": ("systemd", "ini"),
+    "systemd/cooler.socket": ("systemd, with a socket of its own", "ini"),
     "docker/Dockerfile": ("Docker", "docker"),
     "docker/compose.yaml": ("Docker Compose", "yaml"),
 }

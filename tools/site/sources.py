@@ -32,6 +32,7 @@ PATTERNS = {
     "docs/*.md": "{name}",
     "docs/reference/*.md": "reference/{name}",
     "docs/figures/*.json": "figures/{name}",
+    "docs/pictures/*.png": "pictures/{name}",
     "benchmarks/results/*.svg": "figures/{name}",
     "benchmarks/results/results.json": "figures/{name}",
     "examples/*.py": "examples/{stem}.md",

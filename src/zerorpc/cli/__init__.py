@@ -106,6 +106,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.doctor import doctor
 
         return doctor
+    if name == "gateway":
+        from zerorpc.cli.gateway import gateway
+
+        return gateway
     if name == "keygen":
         from zerorpc.cli.keygen import keygen
 
@@ -130,6 +134,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         from zerorpc.cli.stub import stub
 
         return stub
+    if name == "top":
+        from zerorpc.cli.top import top
+
+        return top
     from zerorpc.cli.trust import trust
 
     return trust

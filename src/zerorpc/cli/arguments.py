@@ -28,6 +28,7 @@ COMMANDS = (
     "completion",
     "diff",
     "doctor",
+    "gateway",
     "health",
     "keygen",
     "mcp",
@@ -35,6 +36,7 @@ COMMANDS = (
     "schema",
     "shell",
     "stub",
+    "top",
     "trust",
 )
 
@@ -73,6 +75,7 @@ class Arguments(argparse.Namespace):
     check_results: bool
     log_calls: bool
     metrics: bool
+    console: bool
     log_format: str | None
     curve: Curve | None
     curve_server: str | None
@@ -132,7 +135,7 @@ def parse_addresses(parser: Parser, argv: Sequence[str]) -> tuple[Arguments, lis
     words = parse_with(parser, argv, arguments)
     arguments.server, arguments.connect, arguments.bind = False, [], []
     arguments.curve = curve_of(arguments.curve, arguments.curve_server)
-    _check_tls(arguments, [word for word in words if "://" in word])
+    check_tls(arguments, [word for word in words if "://" in word])
     return arguments, words
 
 
@@ -168,7 +171,8 @@ def command_of(argv: Sequence[str]) -> str | None:
     if not argv or argv[0] not in COMMANDS:
         return None
     flags = {token.partition("=")[0] for token in itertools.takewhile(lambda token: token != "--", argv)}
-    return argv[0] if flags.isdisjoint({"--connect", "--bind", "--server"}) else None
+    others = {"--connect", "--server"} if argv[0] == "gateway" else {"--connect", "--bind", "--server"}
+    return argv[0] if flags.isdisjoint(others) else None
 
 
 def _typed_so_far() -> list[str]:
@@ -283,11 +287,11 @@ def _check_roles(arguments: Arguments) -> None:
     for flag, given in others.items():
         if given:
             raise UsageError(f"{flag} is for {'clients' if arguments.server else 'servers'}", f"leave out {flag}")
-    _check_tls(arguments, [*arguments.connect, *arguments.bind])
+    check_tls(arguments, [*arguments.connect, *arguments.bind])
 
 
-def _check_tls(arguments: Arguments, addresses: Sequence[str]) -> None:
-    """The same for the files of TLS."""
+def check_tls(arguments: Arguments, addresses: Sequence[str]) -> None:
+    """Raises UsageError for files for TLS that would do nothing at these addresses."""
     files = {"--tls-cert": arguments.tls_cert, "--tls-key": arguments.tls_key, "--tls-ca": arguments.tls_ca}
     given_files = [flag for flag, file in files.items() if file]
     if given_files and addresses and not any(address.startswith(WITH_TLS) for address in addresses):

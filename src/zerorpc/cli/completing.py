@@ -29,6 +29,8 @@ def add_completers(parser: argparse.ArgumentParser) -> None:
         "method": _second_words,
         "params": _no_words,
     }
+    if command_of(()) == "gateway":
+        completers["address"] = _endpoints  # --bind names no other one
     for action in parser._actions:
         if action.dest in completers:
             action.completer = completers[action.dest]  # type: ignore[attr-defined]  # where argcomplete looks

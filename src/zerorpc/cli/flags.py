@@ -23,10 +23,13 @@ examples:
   %(prog)s ping tcp://127.0.0.1:4242                   how long a call takes
   %(prog)s health tcp://127.0.0.1:4242                 whether it answers
   %(prog)s doctor tcp://127.0.0.1:4242                 what is wrong, and what to do
+  %(prog)s top tcp://127.0.0.1:4242                    what it does just now
   %(prog)s schema tcp://127.0.0.1:4242                 what its methods take, as JSON Schema
   %(prog)s stub tcp://127.0.0.1:4242                   the same as Python, for typed clients
   %(prog)s diff old.json tcp://127.0.0.1:4242          what would break its callers
   %(prog)s mcp tcp://127.0.0.1:4242                    a language model calls its tools, over stdio
+  %(prog)s gateway tcp://old:4242 --bind http://127.0.0.1:8080
+                                                     HTTP in front of a server of any age
   %(prog)s shell tcp://127.0.0.1:4242                  a Python prompt with its methods
   %(prog)s completion bash                             have the shell complete all this
   %(prog)s keygen robot                                make keys for CURVE
@@ -44,6 +47,7 @@ def build_parser() -> Parser:
         "       %(prog)s completion bash | zsh | fish\n"
         "       %(prog)s diff [options] old new\n"
         "       %(prog)s doctor [options] address\n"
+        "       %(prog)s gateway [options] address --bind address\n"
         "       %(prog)s health [options] address\n"
         "       %(prog)s keygen name\n"
         "       %(prog)s mcp [options] address\n"
@@ -51,6 +55,7 @@ def build_parser() -> Parser:
         "       %(prog)s schema [options] address\n"
         "       %(prog)s stub [options] address\n"
         "       %(prog)s shell [options] address\n"
+        "       %(prog)s top [options] address\n"
         "       %(prog)s trust [options] [address]",
         description="Call the methods of a remote service, or turn a Python module into one.",
         epilog=EPILOG,
@@ -79,8 +84,10 @@ def build_parser() -> Parser:
     return parser
 
 
-def build_client_parser(command: str, usage: str, description: str, epilog: str) -> Parser:
-    """The flags of a command that connects to servers; what more it has is its own to add."""
+def build_client_parser(
+    command: str, usage: str, description: str, epilog: str, timeout: float | None = ClientSettings().timeout
+) -> Parser:
+    """The flags of a command that connects to servers; what more it has is its own to add. ``timeout`` is the usual."""
     parser = Parser(
         prog=f"{program_name()} {command}",
         usage=f"%(prog)s {usage}",
@@ -88,7 +95,7 @@ def build_client_parser(command: str, usage: str, description: str, epilog: str)
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_client_flags(parser)
+    _add_client_flags(parser, timeout)
     parser.add_argument("-d", "--debug", action="store_true", help="log every event that is sent or received")
     return parser
 
@@ -98,13 +105,19 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--connect", action="append", default=[], metavar="address", help=f"connect here; {repeatable} --bind")
     add("--bind", action="append", default=[], metavar="address", help=f"listen here; {repeatable} --connect")
-    add("--ipc-mode", type=octal, metavar="mode", help="mode of the socket of each ipc path to listen at, such as 660")
-    add("--ipc-owner", metavar="user:group", help="owner of it, group of it, or both")
     _add_client_flags(parser)
-    add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
+    add_server_flags(parser)
     add("--allow-keys", metavar="folder", help="let in who has one of the public keys there, by CURVE (server only)")
     add("--pair", action="store_true", help="show a code by which one more client gets its key there (server only)")
     add("--pair-as", metavar="name", help="--pair, for a client that is known by this name from then on")
+
+
+def add_server_flags(parser: argparse.ArgumentParser) -> None:
+    """What only a server has."""
+    add = parser.add_argument
+    add("--ipc-mode", type=octal, metavar="mode", help="mode of the socket of each ipc path to listen at, such as 660")
+    add("--ipc-owner", metavar="user:group", help="owner of it, group of it, or both")
+    add("--rights", metavar="path", help="who may connect, and call what: a TOML file, see RightsFile (server only)")
     client, server = declared(ClientSettings), declared(ServerSettings)
     for name in server:
         if name not in client and server[name].unit != "function":
@@ -112,10 +125,10 @@ def _add_connection_flags(parser: argparse.ArgumentParser) -> None:
             add_setting(parser, name, server[name], getattr(ServerSettings(), name), whose)
 
 
-def _add_client_flags(parser: argparse.ArgumentParser) -> None:
+def _add_client_flags(parser: argparse.ArgumentParser, timeout: float | None = ClientSettings().timeout) -> None:
     """What a client needs to reach a server, and servers have in part as well."""
     add, client = parser.add_argument, declared(ClientSettings)
-    add_setting(parser, "timeout", client["timeout"], ClientSettings().timeout, "client only")
+    add_setting(parser, "timeout", client["timeout"], timeout, "client only")
     add_setting(parser, "heartbeat", client["heartbeat"], ClientSettings().heartbeat)
     add_setting(parser, "curve", client["curve"], None)
     add("--curve-server", metavar="key", help="the server's public key for CURVE, or its file: this is a client's role")
@@ -147,6 +160,10 @@ def add_setting(
 ) -> None:
     """The flag of one setting of zerorpc's; ``whose`` it is, if it isn't of both."""
     flag = f"--{name.replace('_', '-')}"
+    if default is True:
+        off = f"--no-{name.replace('_', '-')}"
+        parser.add_argument(off, action="store_false", dest=name, help=f"without {setting.meaning} ({whose})")
+        return
     if not setting.unit:
         parser.add_argument(flag, action="store_true", help=f"{setting.meaning} ({whose})")
         return
@@ -177,9 +194,14 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
     add("--jsonl", action="store_true", help="print each item of a stream, or of a list, as JSON in a line")
     add("--watch", type=seconds, metavar="seconds", help="repeat the call every so many seconds, until Ctrl-C")
     add("-?", "--inspect", action="store_true", help="show a method's signature and whole documentation")
-    add("--log-format", choices=("json", "text"), help="log lines with their time; json: an object each (server only)")
+    add_log_format(parser)
     add("-d", "--debug", action="store_true", help="log every event that is sent or received")
     add("--version", action="store_true", help="show the version")
+
+
+def add_log_format(parser: argparse.ArgumentParser) -> None:
+    meaning = "log lines with their time; json: an object each (server only)"
+    parser.add_argument("--log-format", choices=("json", "text"), help=meaning)
 
 
 class Parser(argparse.ArgumentParser):

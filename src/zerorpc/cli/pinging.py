@@ -11,15 +11,16 @@ import functools
 import itertools
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from zerorpc.cli.arguments import ADD_COMPLETERS, parse
 from zerorpc.cli.calling import connected
 from zerorpc.cli.flags import Parser
 from zerorpc.cli.printing import one_line, write
 from zerorpc.cli.usage import UsageError, program_name
-from zerorpc.cli.values import count, seconds_or_0
+from zerorpc.cli.values import count, seconds, seconds_or_0
 from zerorpc.cli.waiting import states
+from zerorpc.cli.watching import pause
 from zerorpc.errors import (
     HandshakeFailed,
     LostRemote,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from zerorpc.cli.arguments import Arguments
 
 PING = "_zerorpc_ping"
-READY = "_zpc_ready"  # what servers of ours answer: whether they may be called, and why not
 PATIENCE = "3"  # seconds for an answer; who looks whether a service is there shall not wait for a whole --timeout
 INTERVAL = 1.0  # seconds, as ping(8) has it
 
@@ -55,7 +55,8 @@ HEALTH_HELP = f"""\
 Call a service once, and say in one line whether it answers.
 
 The exit code is 0 if it does, isn't shutting down, and says that it is ready,
-else 1: for Kubernetes' exec probes and Docker's HEALTHCHECK.
+else 1: for Kubernetes' exec probes and Docker's HEALTHCHECK. With --watch it
+goes on, and says each change.
 
 An answer may take {PATIENCE} s, or --timeout. Other options are as for a call: see
 {{program}} --help.
@@ -66,6 +67,14 @@ class PingArguments(argparse.Namespace):
     """What only ``zerorpc ping`` has."""
 
     count: int | None
+    interval: float
+
+
+class HealthArguments(argparse.Namespace):
+    """What only ``zerorpc health`` has, or in another meaning."""
+
+    service: str
+    watch: bool
     interval: float
 
 
@@ -156,46 +165,57 @@ def _milliseconds(seconds: float) -> str:
 
 
 def health(argv: Sequence[str]) -> int:
-    """Say in one line whether a service answers, and return the exit code.
+    """Say in one line whether a service answers, or with --watch each time that this changes; return the exit code.
 
-    Raises UsageError, and HandshakeFailed for a server that refuses us.
+    Raises UsageError, UnknownService, and HandshakeFailed for a server that refuses us.
     """
-    arguments = understood("health", new_parser("health", HEALTH_HELP), argv, argparse.Namespace())
+    own = HealthArguments()
+    parser = new_parser("health", HEALTH_HELP)
+    parser.add_argument("--service", default="", metavar="name", help="one of a server's services: a prefix of methods")
+    parser.add_argument("--watch", action="store_true", help="go on, and tell each change, until Ctrl-C")
+    how_often = f"seconds from one look to the next, with --watch (default {INTERVAL:g})"
+    parser.add_argument("-i", "--interval", type=seconds, default=INTERVAL, metavar="seconds", help=how_often)
+    arguments = understood("health", parser, argv, own)
     if arguments is None:
         return 0
+    where = _where(arguments) if not own.service else f"{line(own.service)} at {_where(arguments)}"
     with connected(arguments, told=False) as client:
+        if own.watch:
+            _watch_health(client, own, where)
         began = time.perf_counter()
-        try:
-            client(PING)
-        except HandshakeFailed:
-            raise
-        except (LostRemote, ProtocolError, ServerStopping, TimeoutExpired) as error:
-            write(f"{_where(arguments)} is not healthy: {why_unanswered(client, error)}\n")
-            return 1
-        except RemoteError:
-            pass  # it doesn't know this method, or keeps it from us: it is there
+        problem = _problem(client, own.service)
         took = time.perf_counter() - began
-        if problem := _why_not_ready(client):
-            write(f"{_where(arguments)} is not healthy: it answers, and isn't ready: {line(problem)}\n")
-            return 1
-    write(f"{_where(arguments)} is healthy: it answered in {_milliseconds(took)} ms\n")
-    return 0
+    write(f"{where} is {_state(problem, took)}\n")
+    return 1 if problem else 0
 
 
-def _why_not_ready(client: Any) -> str:
-    """What a server of ours that has answered says besides; "" if it is ready. Others would log an unknown method."""
-    hub = client._core.hub
-    with hub.lock:
-        is_ours = any(link.peer.level >= 1 for link in hub.links.values())
-    if not is_ours:
-        return ""
+def _problem(client: Client, service: str) -> str:
+    """What is wrong; "" for a service that is healthy."""
+    from zerorpc import health
+
     try:
-        ready, told = client(READY)
-    except RemoteError as error:
-        return one_line(error) if isinstance(error, ServerStopping) else ""
-    except (LostRemote, ProtocolError, TimeoutExpired) as error:
+        ready, why = health(client, service)
+    except HandshakeFailed:
+        raise
+    except (LostRemote, ProtocolError, ServerStopping, TimeoutExpired) as error:
         return why_unanswered(client, error)
-    return "" if ready is True else str(told)
+    return "" if ready else f"it answers, and isn't ready: {line(why)}"
+
+
+def _state(problem: str, took: float) -> str:
+    return f"not healthy: {problem}" if problem else f"healthy: it answered in {_milliseconds(took)} ms"
+
+
+def _watch_health(client: Client, own: HealthArguments, where: str) -> NoReturn:
+    """Raises KeyboardInterrupt in the end."""
+    before = None
+    while True:
+        began = time.perf_counter()
+        problem = _problem(client, own.service)
+        if problem != before:
+            write(f"{time.strftime('%H:%M:%S')} {where} is {_state(problem, time.perf_counter() - began)}\n")
+            before = problem
+        pause(own.interval)
 
 
 # Both, and doctor

@@ -15,6 +15,8 @@ from zerorpc.keys import fingerprint
 from zerorpc.settings import ServerSettings, declared
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zerorpc import AllowedKeys, Curve, RightsFile
     from zerorpc.cli.arguments import Arguments
 
@@ -27,21 +29,33 @@ def serve(arguments: Arguments) -> int:
 
     Raises UsageError and BrokenService as `load` does, and what binding raises.
     """
+    return until_ended(lambda: _serve(arguments, str(arguments.command)))
+
+
+def until_ended(run: Callable[[], None]) -> int:
+    """The exit code of what serves until SIGINT or SIGTERM."""
     try:
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before run()
-        _serve(arguments, str(arguments.command))
+        run()
     except KeyboardInterrupt:
         pass
     return 0
 
 
 def _serve(arguments: Arguments, target: str) -> None:
-    from zerorpc import Server  # before the current folder is importable: it may hold a json.py
+    from zerorpc import Server  # noqa: F401 - before the current folder is importable: it may hold a json.py
 
     make_current_folder_importable()
     service = load(target)
     check_harmless(service, target, arguments)
+    offer(service, target, f'serving "{target}"', arguments)
+
+
+def offer(service: object, target: str, told_at_last: str, arguments: Arguments) -> None:
+    """Serve an object that the command line calls ``target``, until somebody ends it. Raises what ``serve`` does."""
+    from zerorpc import Server
+
     told = [name for name, setting in declared(ServerSettings).items() if setting.unit != "function"]
     settings: dict[str, Any] = {name: getattr(arguments, name) for name in told}
     rights = None if arguments.rights is None else _rights(arguments.rights)
@@ -60,7 +74,7 @@ def _serve(arguments: Arguments, target: str) -> None:
         open_links(server, arguments, EXPOSURE)
         if keys is not None and arguments.curve is not None:
             _show_keys(keys, arguments.curve, arguments)
-        note(f'serving "{target}"')
+        note(told_at_last)
         server.run()
 
 

@@ -49,6 +49,7 @@ class AsyncPeers:
         self._timer_at = 0.0  # kept here: uvloop's handle of a time that has come has no when()
         self.uploads: weakref.WeakSet[TaskUpload] = weakref.WeakSet()
         self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
+        self.changed: Callable[[], None] | None = None  # told when there is another live server, or one less
         self._core: weakref.ref[Core] = weakref.ref(core)
         self._context = core.context
         self._settings = settings
@@ -74,6 +75,8 @@ class AsyncPeers:
             self._watch.made(link, link.sock)
         self.calls.add(link.peer, None if link.dialer is None else link.dialer.endpoint.text)
         self._assign()
+        if self.changed is not None:
+            self.changed()
 
     def peer_writable(self, link: AioLink) -> None:
         self._assign()
@@ -136,6 +139,8 @@ class AsyncPeers:
         self.calls.remove(link.peer)
         link.replace()  # perhaps at the same endpoint: if that is a proxy's, there are other servers behind it
         self.hub.dialing.close_when_idle(link, f"{link.name}: {LEAVING}")
+        if self.changed is not None:
+            self.changed()
 
     def peer_lost(self, link: AioLink, ended: list[ClientChannel]) -> None:
         self.links.pop(link.peer, None)
@@ -146,6 +151,8 @@ class AsyncPeers:
         self.received(link, ended)
         if self.calls.waiting:  # for what this one was asked, perhaps
             self._assign()
+        if self.changed is not None:
+            self.changed()
 
     def peer_retires(self, link: AioLink) -> None:
         self.calls.remove(link.peer)

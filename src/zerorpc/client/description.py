@@ -8,7 +8,7 @@ from typing import NamedTuple
 from zerorpc.described import MISSING, Method, Parameter, literal, read_answer
 from zerorpc.shown import block, line
 
-__all__ = ["Description", "Told"]
+__all__ = ["Description", "Told", "signature_of"]
 
 LONGEST_DOC = 64 * 1024  # characters: longer ones nobody reads at a prompt
 
@@ -32,7 +32,7 @@ class Description:
         method = self._methods.get(name)
         if method is None:
             return None
-        signature = _signature(method)
+        signature = signature_of(method)
         shown = block(inspect.cleandoc(method.doc), LONGEST_DOC)
         return Told(signature, shown or f"{line(name)}{'(...)' if signature is None else signature}")
 
@@ -43,7 +43,8 @@ class Description:
         return sorted(each for each in found if each.isidentifier() and not each.startswith("_"))
 
 
-def _signature(method: Method) -> inspect.Signature | None:
+def signature_of(method: Method) -> inspect.Signature | None:
+    """As Python has it; None if it isn't known, or makes no sense. Annotations are texts, and never to be evaluated."""
     if method.parameters is None:
         return None
     result = _Text("Stream") if method.streams else inspect.Signature.empty

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import field
 
+from zerorpc.doors.failed_calls import note_failure
 from zerorpc.doors.hooked_invocation import HookedInvocation
 from zerorpc.doors.keyed_channel import KeyedChannel
 from zerorpc.doors.logged_invocation import LoggedInvocation
@@ -51,7 +52,9 @@ class _Counts(RpcInvocation, eq=False):
         return super().done()
 
     def failure(self, failure: Failure) -> bytes:
-        self._tally.streams.discard(self)
+        tally = self._tally
+        tally.streams.discard(self)
+        note_failure(tally, self, failure)
         self.outcome_number = outcome_of(failure.refused)
         return super().failure(failure)
 

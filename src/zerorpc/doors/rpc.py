@@ -220,7 +220,7 @@ class RpcDoor:
         peer = ServerPeer(self._heartbeat, self._context.next_msgid, self._limits, mechanism)
         peer.tap = self.tap
         if self.hub.admission is None:  # else nobody knows yet who it is
-            peer.methods = self._registry.answering
+            peer.methods = self._registry.table
         return peer
 
     def _admitted(self, link: AioLink, identity: str) -> None:

@@ -128,8 +128,17 @@ class RpcInvocation(Invocation, eq=False):
         return self.channel.closed
 
     @property
+    def words(self) -> bool:
+        call = self.channel.call
+        return call is not None and call.words is True
+
+    @property
     def until(self) -> float:
         return self.channel.until
+
+    @property
+    def stream_until(self) -> float:
+        return self.channel.stream_until
 
     @property
     def peer(self) -> str | None:

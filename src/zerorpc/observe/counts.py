@@ -12,6 +12,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from zerorpc.errors import SERVER_ERRORS
+from zerorpc.observe.failures import Failures
 
 __all__ = [
     "BUCKETS",
@@ -85,10 +86,11 @@ class Tally:
     ``received`` and ``sent`` are octets, which whoever counts adds to: that is cheaper than to hand them over.
     """
 
-    __slots__ = ("_other", "_rows", "received", "sent", "streams")
+    __slots__ = ("_other", "_rows", "failures", "received", "sent", "streams")
 
     def __init__(self, streams: set[object]) -> None:
         self.streams: set[object] = streams  # the calls that stream
+        self.failures: Failures | None = None  # where failed calls are noted while somebody wants to know
         self.received: float = 0
         self.sent: float = 0
         self._rows: dict[object, list[float]] = {}

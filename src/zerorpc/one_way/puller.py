@@ -70,6 +70,8 @@ class Puller(SocketBase):
         chosen = Patterns(patterns("allow", allow), patterns("deny", deny))
         registry = Registry(service_name(service), chosen, any_types, strict_types=strict_types)
         registry.register(service, "", Puller if isinstance(service, Puller) else None)
+        if registry.sources is not None:
+            raise TypeError(f"{service!r} is for a Server: here nobody waits for an answer")
         registry.warn_of_idle_patterns()
         authenticator = callable_or_none("authenticator", authenticator)
         authorizer = callable_or_none("authorizer", authorizer)

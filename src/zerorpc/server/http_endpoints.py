@@ -35,8 +35,8 @@ class _Bound(NamedTuple):
     asks_who: bool
 
 
-class Hub(Protocol):
-    """Of the server's other endpoints."""
+class Hub(door.Hub, Protocol):
+    """The server's other endpoints, and what they are asked."""
 
     on_bound: Callable[[list[Any]], None] | None
 

@@ -41,9 +41,9 @@ class Metering:
             self.slabs = Slabs(processes, self.counts.width)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """This process serves."""
+        """This process serves, and counts. It may do so again after ``close``."""
         self.lay_out()
-        if self.slabs is not None and self.slabs.mine is not None:
+        if self._timer is None and self.slabs is not None and self.slabs.mine is not None:
             self.counts.go_on_from(self.slabs.read())
         self._wait(loop)
         self._publish()
@@ -64,7 +64,11 @@ class Metering:
             self.slabs.write(self.counts.values(self._look()))
 
     def text(self) -> bytes:
-        """What it has counted, and all others, as Prometheus has it.
+        """What it has counted, and all others, as Prometheus has it."""
+        return exposition(self.counts, self.sums())
+
+    def sums(self) -> list[float]:
+        """What it has counted, and all others.
 
         Others see at once what is told here: else it would be more than what they tell when this process has died.
         """
@@ -72,10 +76,10 @@ class Metering:
         if self.slabs is not None:
             self._publish()
             values = [sum(numbers) for numbers in zip(values, *self.slabs.others(), strict=True)]
-        return exposition(self.counts, values)
+        return values
 
     def close(self) -> None:
-        """This process serves no longer."""
+        """It counts no longer."""
         if self._timer is not None:
             self._timer.cancel()
             self._publish()

@@ -18,7 +18,16 @@ from zerorpc.server.life import Service
 from zerorpc.service import process_pool
 from zerorpc.service.call_hooks import ServerHook
 from zerorpc.service.collecting import service_name
-from zerorpc.settings import GRACE, HEARTBEAT, Answers, OnConnection, ReadyCheck, ServerSettings, from_arguments
+from zerorpc.settings import (
+    GRACE,
+    HEARTBEAT,
+    Answers,
+    OnConnection,
+    ReadyCheck,
+    ServerSettings,
+    callable_or_none,
+    from_arguments,
+)
 from zerorpc.socket_base import SocketBase
 from zerorpc.tls import TlsGiven
 
@@ -72,6 +81,8 @@ class Server(SocketBase):
     - ``log_calls``: a line at level INFO to the logger ``zerorpc.calls`` when a call has ended, with ``caller``,
       ``method``, ``seconds``, and ``outcome``: "ok", an error's name, or "gone" for a caller that waited no longer.
     - ``metrics``: count calls, for Prometheus to read by ``GET /metrics`` at ``http://`` and in ``zerorpc.asgi``.
+    - ``console``: a web page at ``/`` by HTTP, to look at the service and call it. Off loopback only where callers are
+      asked who they are, or ``anyone_may_call``.
     - ``ready``: a function, plain or coroutine, that says whether the server may be called just now, for ``zerorpc
       health`` and ``GET /readyz``. These say no if it returns False, raises, or takes longer than 2 s.
     - ``on_call``: a function, or several, that gets each call as a ``zerorpc.ServerCall`` and returns a context
@@ -114,6 +125,7 @@ class Server(SocketBase):
         check_results: bool = False,
         log_calls: bool = False,
         metrics: bool = False,
+        console: bool = True,
         ready: ReadyCheck | None = None,
         on_call: ServerHook | Sequence[ServerHook] | None = None,
         on_connection: OnConnection | None = None,
@@ -133,13 +145,20 @@ class Server(SocketBase):
 
     # Before serving
 
-    def register(self, methods: object, prefix: str = "") -> None:
+    def register(self, methods: object, prefix: str = "", *, ready: ReadyCheck | None = None) -> None:
         """Expose another object, module or dict; with a prefix its methods are called ``prefix.method``.
 
-        Call it before the server serves. Raises ValueError when a method of that name is exposed already, and TypeError
-        for what can't be a service.
+        The prefix is a service to ``zerorpc.health``, which is ready when the server is, or when its own function
+        ``ready`` says so, which is as that of the server. Call it before the server serves. Raises ValueError when a
+        method of that name is exposed already, or for ``ready`` without a prefix, and TypeError for what can't be a
+        service.
         """
+        ready = callable_or_none("ready", ready)
+        if ready is not None and not prefix:
+            raise ValueError("ready is for what is registered with a prefix: that of the whole is Server(ready=)")
         self._core.registry.register(methods, prefix, Server if isinstance(methods, Server) else None)
+        if ready is not None:
+            self._core.observation.check(prefix, ready)
 
     # Endpoints: ``http://`` and ``https://`` have a door of their own
 

@@ -49,10 +49,7 @@ def _supervisor(service: Service) -> Supervisor:
     def begin(intake: Intake, mask: set[Any]) -> None:
         work(service, intake, mask)
 
-    slabs = None
-    if (metering := service.observation.metering) is not None:
-        metering.lay_out(settings.processes)  # before the first fork
-        slabs = metering.slabs
+    slabs = service.observation.share(settings.processes)
     return Supervisor(service.life, list(hub.listeners.values()), settings, begin, service.stop_listening, slabs)
 
 
@@ -64,7 +61,7 @@ def work(service: Service, intake: Intake, mask: set[Any]) -> None:
     service.intake = intake
     service.on_signal = functools.partial(_heed, service)
     service.door.on_lost = intake.lost
-    intake.obey(service.stop, service.force)
+    intake.obey(service.stop, service.force, service.observation.watch)
     service.hub.leave_listening()
     with contextlib.suppress(KeyboardInterrupt):  # by a handler of the program's; the parent's raises it too
         service.run(mask)

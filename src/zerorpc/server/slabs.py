@@ -1,14 +1,19 @@
-"""Memory that the processes of a server share, for what each has counted."""
+"""Memory that the processes of a server share, for what each has counted, and a note that it leaves for the others."""
 
 from __future__ import annotations
 
 import mmap
+import struct
+import zlib
 from array import array
 from collections.abc import Sequence
 
 from zerorpc.observe.counts import Gauges
 
-__all__ = ["Slabs"]
+__all__ = ["NOTE_MAX", "Slabs"]
+
+NOTE_MAX = 256 * 1024 - 8  # octets; memory that nobody writes to takes none
+_HEAD = struct.Struct("<II")  # of a note: how long it is, and its checksum
 
 _SPARE = 8  # for processes that still end while others have taken their places, besides one for each place
 
@@ -27,6 +32,7 @@ class Slabs:
         self._memory = mmap.mmap(-1, 8 * (1 + width) * len(self._free))  # each with a cell in front: whether it is used
         self._numbers: memoryview[float] = memoryview(self._memory).cast("d")
         self._count = len(self._free)
+        self._notes = mmap.mmap(-1, (NOTE_MAX + _HEAD.size) * self._count)
 
     # The parent
 
@@ -42,6 +48,7 @@ class Slabs:
         if row is not None:
             start, gauges = self._start(row), len(Gauges._fields)
             self._numbers[start : start + gauges] = array("d", Gauges())
+            self._write_note(row, b"")
             self._free.append(row)
 
     # A process that serves
@@ -62,6 +69,30 @@ class Slabs:
         return [
             self._read(row) for row in range(self._count) if row != self.mine and self._numbers[self._start(row) - 1]
         ]
+
+    def note(self, text: bytes) -> None:
+        """Leave a text, of ``NOTE_MAX`` octets at most, in place of the one before; "" for none."""
+        assert self.mine is not None
+        self._write_note(self.mine, text)
+
+    def notes(self) -> list[bytes]:
+        """Those of all others. One that is being written just now is left out."""
+        found = [self._read_note(row) for row in range(self._count) if row != self.mine]
+        return [note for note in found if note]
+
+    def _write_note(self, row: int, text: bytes) -> None:
+        start = row * (NOTE_MAX + _HEAD.size)
+        begin = start + _HEAD.size
+        _HEAD.pack_into(self._notes, start, 0, 0)
+        self._notes[begin : begin + len(text)] = text
+        _HEAD.pack_into(self._notes, start, len(text), zlib.crc32(text))
+
+    def _read_note(self, row: int) -> bytes:
+        start = row * (NOTE_MAX + _HEAD.size)
+        length, checksum = _HEAD.unpack_from(self._notes, start)
+        begin = start + _HEAD.size
+        text = self._notes[begin : begin + min(length, NOTE_MAX)]
+        return text if zlib.crc32(text) == checksum else b""
 
     def _read(self, row: int) -> list[float]:
         start = self._start(row)

@@ -252,6 +252,11 @@ class Supervisor:
         if outlet.ready:
             worker.ready_by = math.inf
         self._reception.take_back(outlet.take_back())
+        if outlet.is_watched:
+            outlet.is_watched = False
+            for other in self._workers:
+                if other is not worker:
+                    other.outlet.watch()
         if outlet.stops_all:
             self._begin_to_stop()
         elif outlet.leaving:

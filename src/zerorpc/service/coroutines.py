@@ -7,7 +7,7 @@ import contextvars
 import functools
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from types import CoroutineType
+from types import CoroutineType, FrameType
 from typing import Any, Protocol
 
 from zerorpc.runtime.eager_tasks import new_starter
@@ -16,7 +16,7 @@ from zerorpc.scope import enter_scope
 from zerorpc.service.forks import end_child, end_child_where_it_waits
 from zerorpc.service.invocation import Invocation
 
-__all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "VALUES", "LoopCalls", "listed"]
+__all__ = ["AHEAD_ITEMS", "AHEAD_OCTETS", "VALUES", "LoopCalls", "Running", "invocation_in", "listed"]
 
 AHEAD_ITEMS = 64  # items that a stream may make in one turn of the loop: a turn costs little against so many,
 AHEAD_OCTETS = 1024 * 1024  # and octets: then what was made is written, and it shows whether the peer reads
@@ -191,19 +191,25 @@ class LoopCalls:
 _CODE = (LoopCalls._call.__code__, LoopCalls._settle.__code__)
 
 
+def invocation_in(frame: FrameType) -> Invocation | None:
+    """The call whose method runs above this frame of a loop's thread; None if the frame is of something else."""
+    found: Invocation | None = frame.f_locals.get("invocation") if frame.f_code in _CODE else None
+    return found
+
+
 class Running:
     """The runner of a call that waits on the loop."""
 
-    __slots__ = ("_invocation", "_task", "room")
+    __slots__ = ("_task", "invocation", "room")
 
     def __init__(self, task: asyncio.Task[Any] | None, invocation: Invocation) -> None:
         self._task = task
-        self._invocation = invocation
+        self.invocation: Invocation = invocation
         self.room: asyncio.Future[None] | None = None  # a stream waits for it: credit, or a peer that reads
 
     def wake(self) -> None:
-        if self._invocation.closed:
-            self._invocation.cancel_calls()
+        if self.invocation.closed:
+            self.invocation.cancel_calls()
             if self._task is not None:
                 self._task.cancel()
         elif self.room is not None and not self.room.done():

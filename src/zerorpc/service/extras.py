@@ -1,4 +1,4 @@
-"""What hardly any method uses of its call."""
+"""What hardly any method uses of its call: made when one asks for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Extras"]
 
 
 class Extras:
-    """Made when the method asks for one of them."""
+    """Metadata, progress, and the calls that the method makes."""
 
     def __init__(self) -> None:
         self.reply_metadata: Metadata = {}

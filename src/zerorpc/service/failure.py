@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from zerorpc.errors import SERVER_ERRORS, RemoteError, SerializationError
+from zerorpc.errors import SERVER_ERRORS, RemoteError, SerializationError, ZeroRPCError
 from zerorpc.shown import message_of, name_of, traceback_of
 
 __all__ = ["Failure", "plain", "refusal_of"]
@@ -28,6 +28,7 @@ class Failure(NamedTuple):
     exc_info: tuple[Any, Any, Any]
     ran: bool | None  # whether the method ran; None: that isn't known
     refused: type[RemoteError] | None  # the server's own error class; None if the method raised
+    forwarded: bool = False  # another server has said it, or couldn't be asked
 
     @classmethod
     def of(
@@ -45,6 +46,22 @@ class Failure(NamedTuple):
         if trace is None and not text.startswith(_HEAD):  # raised by a built-in: no frame is left to show
             text = f"{_HEAD}{text}"
         return cls(error, name, message_of(error), text, usual, (kind, error, trace), ran, refused)
+
+    @classmethod
+    def of_other(cls, error: BaseException) -> Failure | None:
+        """Of a method that only forwards the call to another server: as if its caller had called that one. None for an
+        error that isn't about that server.
+        """
+        kind = type(error)
+        if not isinstance(error, ZeroRPCError) or (isinstance(error, SerializationError) and error.ran):
+            return None  # the latter is of a result that came, and that this server can't send
+        if isinstance(error, RemoteError):
+            name, message, text = error.name, error.msg, error.traceback
+        else:
+            name, message, text = kind.__name__, message_of(error), None
+        refused = SERVER_ERRORS.get(kind.__name__)
+        text = text or f"{_HEAD}{name}: {message}\n"
+        return cls(error, name, message, text, True, (kind, error, None), error.ran, refused, True)
 
 
 def refusal_of(error: BaseException) -> RemoteError | None:

@@ -19,14 +19,16 @@ _LONGEST = 2.0  # s that a check may take; less than the 3 s that `zerorpc healt
 
 
 class Health:
-    """Asks a program's ``check``, at most once at a time: who asks meanwhile gets the same answer. On the loop.
+    """Asks a program's ``check`` of ``what``, at most once at a time: who asks meanwhile gets the same answer. On the
+    loop.
 
     A coroutine function runs on the loop, a plain one on a thread of its own, so that one that hangs keeps only this
     thread. Callers are told what it came to, and the log the whole error: what it says may be nobody else's business.
     """
 
-    def __init__(self, check: Callable[[], object] | None) -> None:
+    def __init__(self, check: Callable[[], object] | None, what: str = "this server") -> None:
         self._check = check
+        self._what = what
         self._asking: asyncio.Task[str] | None = None
         self._side = SideThread("zerorpc-ready")
         self._told = ""  # what the log had last
@@ -61,13 +63,13 @@ class Health:
             if is_ctrl_c(error):
                 raise
             if not self._told:
-                logger.error("the check whether this server is ready raised %s", name_of(error), raised=error)
+                logger.error("the check whether %s is ready raised %s", self._what, name_of(error), raised=error)
             return f"its check raised {name_of(error)}"
 
     def _log(self, why: str) -> None:
         """Once, when it changes: probes come every few seconds."""
         if why != self._told:
-            logger.warning("this server is not ready: %s" if why else "this server is ready again%s", why)
+            logger.warning("%s is not ready: %s" if why else "%s is ready again%s", self._what, why)
             self._told = why
 
     def close(self) -> None:

@@ -28,6 +28,8 @@ def json_schema(method: Method) -> dict[str, Any] | None:
     ``parameters`` tells what JSON Schema has no word for: their order, of which kind each is, in Python's words, and
     which take a stream.
     """
+    if method.told is not None:
+        return method.told
     try:
         signature = inspect.signature(method.entered)
     except BaseException:  # a program's own may raise anything

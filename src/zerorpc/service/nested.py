@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from zerorpc.service.invocation import Invocation
 
-__all__ = ["Nested"]
+__all__ = ["Nested", "Queued"]
 
 _WAITING_MAX = 1024  # requests of one call that wait for others of it,
 _OCTETS_MAX = 64 * 1024 * 1024  # and what they may hold
@@ -96,10 +96,10 @@ class _Few:
         return invocation
 
 
-class _Queued:
+class Queued:
     """The runner of a request that waits for its turn: nothing to wake."""
 
     def wake(self) -> None: ...
 
 
-_QUEUED = _Queued()
+_QUEUED = Queued()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from msgspec.msgpack import decode
 
-from zerorpc.exposure import Patterns
+from zerorpc.exposure import Patterns, is_here
 from zerorpc.logs import Logger
 from zerorpc.protocol.inquiry import TELL
 from zerorpc.protocol.packing import pack
@@ -19,12 +19,19 @@ from zerorpc.service.call_hooks import CallHooks
 from zerorpc.service.collecting import collect
 from zerorpc.service.json_schema import json_schema
 from zerorpc.service.methods import Method, on_loop
+from zerorpc.service.rights import STATUS, DeniedError
 from zerorpc.service.signatures import argspec, describe
+from zerorpc.service.sources import Source, Sources
 from zerorpc.shown import readable
 
-__all__ = ["Registry"]
+__all__ = ["ONLY_HERE", "Registry"]
 
 logger: Logger = Logger("zerorpc.server")
+
+ONLY_HERE = (
+    "the status tells what others call, and this server asks nobody who they are: only callers on its own machine may "
+    "see it, by loopback or ipc; give it an authenticator"
+)
 
 
 def _served() -> Served | None:
@@ -49,10 +56,33 @@ def _doc_of(service: object) -> str:
     return readable(inspect.cleandoc(doc)) if isinstance(doc, str) else ""
 
 
+# What is asked of the methods, and has to wait until they are known.
+_QUESTIONS = ("_zerorpc_list", "_zerorpc_help", "_zerorpc_args", "_zerorpc_inspect")
+
+
+class _Question(Method):
+    """One of these. If it can't be known, that is told as by any method from elsewhere."""
+
+    __slots__ = ()
+
+    forwards = True
+
+    def __init__(self, method: Method, sources: Sources) -> None:
+        answer = method.functor
+
+        async def asked(*args: object) -> Any:
+            await sources.catch_up()
+            return answer(*args)
+
+        super().__init__(method.name, asked)
+        self.needs_no_place = True
+
+
 class Registry:
     """The methods by their names: those that are exposed in ``methods``, all that answer in ``answering``.
 
-    Filled before the server serves; then safe to read from any thread.
+    Filled before the server serves; then safe to read from any thread. With ``sources`` further methods come and go
+    while it serves, on its loop.
     """
 
     def __init__(
@@ -71,13 +101,18 @@ class Registry:
         self._hooks = hooks
         self._without_hooks: dict[str, Method] = {}  # those of a server that has some
         self._doc = ""  # of the first object that has tools
+        self.docs: dict[str, str] = {}  # of each object that was registered, by its prefix
         self._any_types = any_types
         self._check_results = check_results
         self._strict_types = strict_types
-        self.why_not_ready: Callable[[], Awaitable[str]] | None = None  # a server's, which may be asked
+        self.services: set[str] = set()  # the prefixes
+        self.why_not_ready: Callable[[str], Awaitable[str]] | None = None  # a server's, which may be asked
+        self.tell_status: Callable[[bool], dict[str, Any]] | None = None  # the same; whether it is asked by a call
         self.answers: str | None = None  # which answers are kept by key, if any: clients compare it
         self.methods: dict[str, Method] = {}
         self._described: bytes | None = None  # all of them, packed; None: not yet, or some have come since
+        self.sources: Sources | None = None  # methods from elsewhere, if there are such
+        self.changes: int = 0  # how often these have changed
         self.answering: dict[str, Method] = {
             name: Method(name, function if inspect.iscoroutinefunction(function) else on_loop(function))
             for name, function in self._builtins().items()
@@ -94,13 +129,25 @@ class Registry:
             "_zerorpc_help": lambda method: self._seen_one(method).doc,
             "_zerorpc_args": lambda method: argspec(self._seen_one(method)),
             "_zerorpc_inspect": lambda: self.inspected(),  # noqa: PLW0108 - a function, which can be marked
+            STATUS: lambda: self._tell_status(),  # noqa: PLW0108 - the same
             "_zpc_ready": self._tell_readiness,
             TELL: lambda: {"methods": _without_schema(self._describe()), "answers": self.answers},
         }
 
-    async def _tell_readiness(self) -> list[Any]:
-        why = "" if self.why_not_ready is None else await self.why_not_ready()
+    async def _tell_readiness(self, service: str = "") -> list[Any]:
+        """Of the whole server, or of one service; nil for one that there isn't."""
+        if service and service not in self.services:
+            return [None, ""]
+        why = "" if self.why_not_ready is None else await self.why_not_ready(service)
         return [not why, why]
+
+    def _tell_status(self) -> dict[str, Any]:
+        served = _served()
+        if self.tell_status is None:
+            raise NameError(STATUS)
+        if served is not None and served.identity is None and not is_here(served.peer):
+            raise DeniedError(ONLY_HERE)
+        return self.tell_status(served is not None)
 
     def inspected(self) -> dict[str, Any]:
         """What a service tells of itself; ``doc`` only to those who have tools to show to a language model."""
@@ -135,7 +182,12 @@ class Registry:
 
     def register(self, methods: object, prefix: str, hidden_base: type | None) -> None:
         """Expose what the patterns admit. Raises ValueError for a name that is taken, and what ``collect`` raises."""
-        for name, method in collect(methods, hidden_base).items():
+        if isinstance(methods, Source):
+            self._add_source(methods, prefix)
+            return
+        found = collect(methods, hidden_base)
+        self.docs[prefix] = self.docs.get(prefix) or _doc_of(methods)
+        for name, method in found.items():
             full = f"{prefix}.{name}" if prefix else name
             if not self.patterns.admit(full):
                 continue
@@ -145,8 +197,9 @@ class Registry:
                 self._without_hooks[full] = self._heed_annotations(copy.copy(method))
                 self._hooks.put_around(method)
             self._heed_annotations(method)
-            if self._tools is not None:
-                method.tool = (method.tool or {}) if self._tools.admit(full) else None
+            self._mark_tool(method, full)
+            if prefix:
+                self.services.add(prefix)
             self._doc = self._doc or ("" if method.tool is None else _doc_of(methods))
             self.methods[full] = self.answering[full] = method
             self._described = None
@@ -168,8 +221,55 @@ class Registry:
         method = self.known(name)
         return self._without_hooks.get(name, method).functor(*args)
 
+    def _mark_tool(self, method: Method, full: str) -> None:
+        if self._tools is not None:
+            method.tool = (method.tool or {}) if self._tools.admit(full) else None
+
+    # From elsewhere
+
+    def _add_source(self, source: Source, prefix: str) -> None:
+        if self.sources is None:
+            self.sources = Sources(self)
+            for name in (*_QUESTIONS, TELL):
+                self.answering[name] = _Question(self.answering[name], self.sources)
+        self.sources.add(source, prefix)
+        if prefix:
+            self.services.add(prefix)
+
+    def may_have(self, name: str) -> bool:
+        """Whether the patterns admit it."""
+        return self.patterns.admit(name)
+
+    def put(self, found: Iterable[Method], gone: Iterable[str], prefix: str, doc: str) -> None:
+        """What a source has now, and has no longer."""
+        for name in gone:
+            del self.methods[name], self.answering[name]
+        for method in found:
+            if self._hooks is not None and self.methods.get(method.name) is not method:
+                self._hooks.put_around(method)
+            self._mark_tool(method, method.name)
+            self.methods[method.name] = self.answering[method.name] = method
+        self._doc = self._doc or doc
+        self.docs[prefix] = self.docs.get(prefix) or doc
+        self._described = None
+        self.changes += 1
+
+    def exposed(self, name: str) -> Method | None:
+        """The method of this name, if it is none that every service has."""
+        method = self.methods.get(name)
+        if method is not None or self.sources is None or name in self.answering:
+            return method
+        return self.sources.get(name)
+
+    @property
+    def table(self) -> Sources | dict[str, Method]:
+        """What finds all that answer."""
+        return self.sources or self.answering
+
     def warn_of_idle_patterns(self) -> None:
         """Now that all methods are registered: a mistyped pattern would expose what was to be denied."""
+        if self.sources is not None:  # whose methods nobody knows yet
+            return
         for pattern in [*self.patterns.idle, *(self._tools.idle if self._tools else [])]:
             logger.warning("no method of %s matches %s", self.name, pattern)
 

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from zerorpc.callers import Authorizer
 from zerorpc.logs import Logger, Sparing, is_ctrl_c
 from zerorpc.service.methods import Method
 from zerorpc.shown import name_of
 
-__all__ = ["ALWAYS", "LISTS", "Rights", "Rules"]
+__all__ = ["ALWAYS", "LISTS", "STATUS", "DeniedError", "Rights", "Rules"]
 
 logger: Logger = Logger("zerorpc.server")
 
+STATUS = "_zerorpc_status"  # who may call it may know how the server is, and what others call
 LISTS = "_zerorpc_inspect"  # who may call it may know which methods there are
 # What tells nothing of the methods, and shows that the server lives; and what our clients ask before they repeat a
 # call: it tells of those that the caller may call.
 ALWAYS = frozenset(("_zerorpc_ping", "_zerorpc_name", "_zpc_methods", "_zpc_ready"))
+
+
+class DeniedError(Exception):
+    """Raised by a method of the server's own: this caller may not call it. It is told as any denial."""
+
+
+class Table(Protocol):
+    """Finds methods by their names."""
+
+    def get(self, name: str, /) -> Method | None: ...
 
 
 class Rules:
@@ -24,6 +36,7 @@ class Rules:
 
     def __init__(self, answering: Mapping[str, Method], authorizer: Authorizer | None) -> None:
         self.answering: Mapping[str, Method] = answering
+        self.table: Table = answering  # what finds them
         self.authorizer: Authorizer | None = authorizer
         self.denied: Sparing = Sparing()  # lines of the log
         self.failed: Sparing = Sparing()
@@ -45,7 +58,7 @@ class Rights:
 
     def get(self, name: str) -> Method | None:
         """The method, if there is one that the caller may call."""
-        method = self._rules.answering.get(name)
+        method = self._rules.table.get(name)
         return method if method is not None and self.admits(name) else None
 
     def admits(self, name: str) -> bool:

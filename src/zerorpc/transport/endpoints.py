@@ -1,5 +1,5 @@
-"""Endpoints: ``tcp://host:port``, ``tls+tcp://host:port``, ``ipc://path``, ``inproc://name``, read and checked in one
-place.
+"""Endpoints: ``tcp://host:port``, ``tls+tcp://host:port``, ``ipc://path``, ``inproc://name``, and to bind to ``fd://3``,
+read and checked in one place.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from typing import NamedTuple, TypeAlias
 
 from zerorpc.errors import EndpointError
+from zerorpc.exposure import HERE
 
 __all__ = ["Address", "Endpoint", "address_text", "parse", "resolve"]
 
@@ -27,7 +28,9 @@ _UNIX_PATH_MAX = 103 if sys.platform == "darwin" else 107  # sun_path without it
 
 
 class Endpoint(NamedTuple):
-    """Parsed: ``host`` and ``port`` of tcp and tls+tcp, ``path`` of ipc (``@name`` is abstract) and inproc."""
+    """Parsed: ``host`` and ``port`` of tcp and tls+tcp, ``path`` of ipc (``@name`` is abstract) and inproc. Of fd and
+    tls+fd it is the number of a descriptor, or a name.
+    """
 
     scheme: str
     text: str
@@ -61,6 +64,8 @@ def parse(text: object) -> Endpoint:
             return _parse_ipc(text, rest)
         case "inproc":
             return Endpoint("inproc", text, path=rest)
+        case "fd" | "tls+fd":
+            return Endpoint(scheme, text, path=rest)
         case "http" | "https":
             raise _malformed(text, "only a server's bind() takes http://, for callers that aren't zerorpc's")
     raise _malformed(text, f"unknown scheme {scheme!r}")
@@ -149,4 +154,4 @@ def address_text(address: object, scheme: str = "tcp") -> str:
     if isinstance(address, tuple) and len(address) >= 2:
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         return f"{scheme}://{host}:{address[1]}"
-    return "a peer on this machine"
+    return HERE

@@ -26,6 +26,7 @@ CONNECTION = 0x80  # take this one; the other bits are the number of the listene
 LISTENERS_MAX = 0x80  # of so many
 STOP = b"s"  # also what the end of the parent means
 FORCE = b"h"
+WATCH = b"w"  # somebody asks another process how the server is: count, too
 
 # What a process says
 READY = b"r"
@@ -34,6 +35,7 @@ REFUSED = b"f"  # no descriptor left for it: it is not ready until it says so ag
 ENDED = b"-"  # one that it had taken
 LEAVING = b"d"  # it will take no more
 STOP_ALL = b"q"  # the same, and so shall the others
+WATCHED = b"w"  # somebody asks it how the server is
 
 _UNANSWERED_MAX = 64  # connections; more than wait for a loop that turns, and a fraction of what the pair holds
 _BATCH = 128  # octets in one turn of the loop
@@ -62,6 +64,7 @@ class Outlet:
         self.ready: bool = False
         self.leaving: bool = False
         self.stops_all: bool = False
+        self.is_watched: bool = False  # it has said so, and the others don't know it yet
         self.last_turn: int = 0  # when it was given its last connection, compared with others
         self.fileno: Callable[[], int] = sock.fileno
 
@@ -94,6 +97,9 @@ class Outlet:
     def force(self) -> None:
         self._tell(FORCE)
 
+    def watch(self) -> None:
+        self._tell(WATCH)
+
     def _tell(self, what: bytes) -> None:
         with contextlib.suppress(OSError):
             self._socket.send(what)
@@ -122,6 +128,8 @@ class Outlet:
         elif said == REFUSED:
             self.ready = False
             self._refused.append(self._unanswered.popleft())
+        elif said == WATCHED:
+            self.is_watched = True
         else:
             self.leaving = True
             self.stops_all = self.stops_all or said == STOP_ALL
@@ -166,9 +174,9 @@ class Intake:
         self._unsent = b""
         self._retrying = False
 
-    def obey(self, stop: Callable[[], None], force: Callable[[], None]) -> None:
+    def obey(self, stop: Callable[[], None], force: Callable[[], None], watch: Callable[[], None]) -> None:
         """What to do when the parent says so. Before ``open``."""
-        self._stop, self._force = stop, force
+        self._stop, self._force, self._watch = stop, force, watch
 
     def open(
         self, loop: asyncio.AbstractEventLoop, adopt: Callable[[socket.socket, int], asyncio.Future[bool]]
@@ -193,6 +201,8 @@ class Intake:
                 self._take(descriptors, command[0] & ~CONNECTION)
             elif command == FORCE:
                 self._force()
+            elif command == WATCH:
+                self._watch()
             else:
                 self._stop()
                 if not command:  # the parent is gone, and would be so at each turn of the loop
@@ -227,6 +237,10 @@ class Intake:
     def lost(self) -> None:
         """A connection that was taken has ended."""
         self._tell(ENDED)
+
+    def watched(self) -> None:
+        """Somebody asks how the server is: the others shall count, too."""
+        self._tell(WATCHED)
 
     def leave(self) -> None:
         """Take no more."""

@@ -53,8 +53,7 @@ class Hub:
         bound: list[Listener] = []
         try:
             for text in self._expand(endpoint, resolve):
-                parsed = parse(text)
-                bound.append(listen(parsed, self._secured(parsed, security, tls, server_side=True), file))
+                bound += self._opened(parse(text), security, tls, file)
             for listener in bound:
                 self._add_listener(listener)
         except BaseException:
@@ -64,6 +63,22 @@ class Hub:
         if self.on_bound is not None:
             self.on_bound(bound)
         return [listener.endpoint for listener in bound]
+
+    def _opened(
+        self, endpoint: Endpoint, security: Security | None, tls: TlsGiven | None, file: SocketFile | None
+    ) -> list[Listener]:
+        """What listens at an endpoint from now on: one, unless it stands for several sockets that were passed on."""
+
+        def secure(endpoint: Endpoint) -> Security:
+            return self._secured(endpoint, security, tls, server_side=True)
+
+        if endpoint.scheme not in ("fd", "tls+fd"):
+            return [listen(endpoint, secure(endpoint), file)]
+        if file is not None:
+            raise EndpointError(endpoint.text, "mode and owner are for ipc paths that are bound here")
+        from zerorpc.transport.inherited import listen_inherited  # few need it
+
+        return listen_inherited(endpoint, secure, self.listeners)
 
     def _add_listener(self, listener: Listener) -> None:
         self.sockets.add(listener)
@@ -100,6 +115,8 @@ class Hub:
         added = []
         for text in self._expand(endpoint, resolve):
             parsed = parse(text)
+            if parsed.scheme in ("fd", "tls+fd"):
+                raise EndpointError(parsed.text, "it is for bind(): a socket that listens was passed on")
             if parsed.is_tcp and parsed.port == 0:
                 raise EndpointError(text, "connecting needs a port number")
             secured = self._secured(parsed, security, tls, server_side=False)

@@ -26,6 +26,7 @@ __all__ = [
     "OUT_OF_DESCRIPTORS",
     "Acceptor",
     "Listener",
+    "TcpAcceptor",
     "connect_blocking",
     "has_peer_ended",
     "lead_nowhere",
@@ -96,7 +97,7 @@ def listen(endpoint: Endpoint, security: Security = UNSECURED, file: SocketFile 
         return Listener(endpoint.text, InprocListener(endpoint), security)
     if endpoint.scheme == "ipc":
         return Listener(endpoint.text, bind_unix(endpoint, file), security)
-    acceptor = _TcpAcceptor(endpoint)
+    acceptor = TcpAcceptor(listening_socket(endpoint))
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     return Listener(f"{endpoint.scheme}://{host}:{acceptor.port}", acceptor, security)
 
@@ -119,11 +120,13 @@ def listening_socket(endpoint: Endpoint) -> socket.socket:
     return listening
 
 
-class _TcpAcceptor:
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._socket = listening_socket(endpoint)
-        self.port: int = self._socket.getsockname()[1]
-        self.fileno = self._socket.fileno
+class TcpAcceptor:
+    """A socket of TCP that listens."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.port: int = sock.getsockname()[1]
+        self.fileno: Callable[[], int] = sock.fileno
 
     def accept(self) -> socket.socket:
         return self._socket.accept()[0]

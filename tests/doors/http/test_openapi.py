@@ -10,7 +10,8 @@ import httpx
 import openapi_spec_validator
 import pytest
 
-from tests.service.running import serving
+import zerorpc
+from tests.service.running import on_thread
 
 Point = dataclasses.make_dataclass(
     "Point", [("x", float), ("below", list[Any], dataclasses.field(default_factory=list))]
@@ -19,6 +20,8 @@ OtherPoint = dataclasses.make_dataclass("Point", [("x", int)])
 
 
 class Service:
+    """Moves things."""
+
     def move(self, to: Point, speed: float = 1.0) -> Point:  # type: ignore[valid-type]
         """Go there.
 
@@ -36,16 +39,31 @@ class Service:
         return a
 
 
+class Arm:
+    """Lifts."""
+
+    @zerorpc.idempotent
+    def lift(self, to: Point) -> Point:  # type: ignore[valid-type]
+        return to
+
+
 @pytest.fixture
 def document() -> Iterator[dict[str, Any]]:
-    with serving(Service(), bind="http://127.0.0.1:0", name="stage") as server:
-        yield httpx.get(f"{server.endpoints[0]}/openapi.json").json()
+    server = zerorpc.Server(Service(), name="stage")
+    server.register(Arm(), "arm")
+    server.bind("tcp://127.0.0.1:0")
+    server.bind("inproc://stage")
+    endpoint = server.bind("http://127.0.0.1:0")[0]
+    with on_thread(server):
+        yield {**httpx.get(f"{endpoint}/openapi.json").json(), "url": endpoint, "tcp": server.endpoints[0]}
 
 
 def test_it_is_valid(document: dict[str, Any]) -> None:
-    openapi_spec_validator.validate(document)
+    openapi_spec_validator.validate({key: told for key, told in document.items() if key not in ("url", "tcp")})
     assert document["info"]["title"] == "stage"
-    assert set(document["paths"]) == {f"/call/{name}" for name in ("move", "look", "back", "path", "untyped")}
+    assert set(document["paths"]) == {
+        f"/call/{name}" for name in ("move", "look", "back", "path", "untyped", "arm.lift")
+    }
 
 
 def test_a_method(document: dict[str, Any]) -> None:
@@ -81,3 +99,23 @@ def test_two_things_of_one_name_stay_two(document: dict[str, Any]) -> None:
 def test_a_stream(document: dict[str, Any]) -> None:
     told = document["paths"]["/call/path"]["post"]["responses"]["200"]
     assert list(told["content"]) == ["application/x-ndjson"]
+
+
+def test_methods_with_a_prefix_are_where_it_says(document: dict[str, Any]) -> None:
+    lift = document["paths"]["/call/arm.lift"]["post"]
+    assert httpx.post(f"{document['url']}/call/arm.lift", json=[{"x": 1}]).json() == {"x": 1.0, "below": []}
+    assert (lift["operationId"], lift["tags"]) == ("arm_lift", ["arm"])
+    assert document["tags"] == [{"name": "arm", "description": "Lifts."}]
+    assert document["info"]["description"] == "Moves things."
+    assert "tags" not in document["paths"]["/call/move"]["post"]
+
+
+def test_what_openapi_has_no_word_for(document: dict[str, Any]) -> None:
+    assert document["x-endpoints"] == [document["tcp"]], "where clients connect from elsewhere"
+    posts = {path.removeprefix("/call/"): told["post"] for path, told in document["paths"].items()}
+    assert posts["path"]["x-items"] == {"$ref": "#/components/schemas/Point"}
+    assert "x-items" not in posts["move"]
+    assert [(each["name"], each["kind"]) for each in posts["untyped"]["x-parameters"]] == [
+        ("a", "positional or keyword"), ("more", "variadic positional"), ("named", "variadic keyword"),
+    ]  # fmt: skip
+    assert {name for name, told in posts.items() if told.get("x-idempotent")} == {"arm.lift"}

@@ -1,7 +1,8 @@
-"""Forty calls: what becomes of each is the same, whichever door it comes by."""
+"""Forty calls: what becomes of each is the same, whichever door it comes by, and through a gateway as well."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 import zerorpc
 from tests.doors.same_calls.calls import BAD, DENIED, GONE, GOOD, LATE, OVERLOADED, STREAMED, Given
 from tests.doors.same_calls.service import PASSWORD, USER, Robot, authenticate, may_call
-from tests.doors.same_calls.ways import ByCommandLine, ByHttp, ByMcp, ByZerorpc, Way
+from tests.doors.same_calls.ways import PLAIN, ByCommandLine, ByHttp, ByMcp, ByZerorpc, Way
 from tests.service.running import PATIENCE, eventually, serving
 
 DOORS = ["zerorpc", "HTTP", "MCP", "command line"]
+ROUTES = ["directly", "by a gateway"]
 SHORT = 0.3  # s
 
 
@@ -27,16 +29,38 @@ class Served:
         self.ipc, self.http = [server.endpoints[0], *server.bind("http://127.0.0.1:0")]
 
 
+@pytest.fixture(scope="module", params=ROUTES)
+def route(request: pytest.FixtureRequest) -> str:
+    route: str = request.param
+    return route
+
+
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(route: str) -> Iterator[Served]:
     robot = Robot()
-    with tempfile.TemporaryDirectory(prefix="zerorpc-") as folder, _serving(robot, folder) as server:
-        yield Served(robot, server)
+    with _serving(robot) as server, _reached(route, server) as front:
+        yield Served(robot, front)
 
 
-def _serving(robot: Robot, folder: str, **settings: Any) -> Any:
-    asked: dict[str, Any] = {"authenticator": authenticate, "authorizer": may_call, "plain": zerorpc.Plain()}
-    return serving(robot, bind=f"ipc://{folder}/s", tools="*", **asked, **settings)
+@contextlib.contextmanager
+def _serving(robot: Robot, **settings: Any) -> Iterator[zerorpc.Server]:
+    with tempfile.TemporaryDirectory(prefix="zerorpc-") as folder:
+        rights: dict[str, Any] = {"authenticator": authenticate, "authorizer": may_call, "plain": zerorpc.Plain()}
+        with serving(robot, bind=f"ipc://{folder}/s", tools="*", **rights, **settings) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def _reached(route: str, server: zerorpc.Server) -> Iterator[zerorpc.Server]:
+    """The server, or a gateway in front of it, which asks who calls, and leaves it to the server what they may call."""
+    if route == "directly":
+        yield server
+        return
+    client = zerorpc.AsyncClient(server.endpoints[0], plain=PLAIN, timeout=None, heartbeat=None)
+    with tempfile.TemporaryDirectory(prefix="zerorpc-") as folder:
+        who: dict[str, Any] = {"authenticator": authenticate, "plain": zerorpc.Plain()}
+        with serving(zerorpc.RemoteService(client), bind=f"ipc://{folder}/g", **who) as gateway:
+            yield gateway
 
 
 @pytest.fixture(params=DOORS)
@@ -90,15 +114,15 @@ def test_cancelled(served: Served, way: Way, method: str) -> None:
 
 
 def test_overloaded(
-    door: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    door: str, route: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     robot = Robot()
     with (
-        tempfile.TemporaryDirectory(prefix="zerorpc-") as folder,
-        _serving(robot, folder, pool_size=1, limits=zerorpc.Limits(waiting=1), grace=PATIENCE) as server,
+        _serving(robot, pool_size=1, limits=zerorpc.Limits(waiting=1), grace=PATIENCE) as server,
+        _reached(route, server) as front,
         zerorpc.Client(server.endpoints[0], plain=zerorpc.Plain(USER, PASSWORD), timeout=PATIENCE) as client,
     ):
-        way = _way(door, Served(robot, server), monkeypatch, capsys, tmp_path)
+        way = _way(door, Served(robot, front), monkeypatch, capsys, tmp_path)
         held = [client.occupy(async_=True), client.occupy(async_=True)]
         eventually(lambda: server._core.runners and server._core.runners._places.waiting == 1)
         try:

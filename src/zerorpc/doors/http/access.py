@@ -32,13 +32,13 @@ class Access:
 
     def method(self, name: str) -> Method | None:
         """The method of this name, if the caller may call it."""
-        method = self._registry.methods.get(name)
+        method = self._registry.exposed(name)
         return method if method is not None and self.admits(name) else None
 
-    def methods(self) -> list[Method]:
-        """Those that the caller may call. Raises Answered if it may not know which there are."""
+    def methods(self) -> dict[str, Method]:
+        """Those that the caller may call, by their names. Raises Answered if it may not know which there are."""
         self.check_lists()
-        return [method for name, method in self._registry.methods.items() if self.admits(name)]
+        return {name: method for name, method in self._registry.methods.items() if self.admits(name)}
 
     def check_lists(self) -> None:
         """Raises Answered if the caller may not know which methods there are."""

@@ -38,7 +38,7 @@ class Calls:
         self._registry = registry
         self._runners = runners
         self._limit = limit
-        self._noted = noted
+        self.noted: Observer | None = noted
         self._placing: dict[Method, ByPosition] = {}  # Python takes 60 us to tell it
         self._callers: weakref.WeakValueDictionary[str, Caller] = weakref.WeakValueDictionary()
 
@@ -64,7 +64,7 @@ class Calls:
             exists=name in self._registry.methods,
             takes_octets=OCTETS in headers.get("accept", ""),
             key=key_of(headers),
-            observer=self._noted,
+            observer=self.noted,
         )
         if request.method == "GET":
             self._read_query(invocation, request)
@@ -138,7 +138,9 @@ class Calls:
     def _placing_of(self, method: Method) -> ByPosition:
         placing = self._placing.get(method)
         if placing is None:
-            placing = self._placing[method] = ByPosition.of(method)
+            placing = ByPosition.of(method)
+            if self._registry.methods.get(method.name) is method:  # else it is gone after this call
+                self._placing[method] = placing
         return placing
 
 

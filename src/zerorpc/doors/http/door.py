@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from math import inf
+from typing import Any, Protocol
 
+from zerorpc.doors.console import page as console
 from zerorpc.doors.http.access import Access, Entrance
 from zerorpc.doors.http.asgi_messages import Connection, Message, Receive, Request, Send
 from zerorpc.doors.http.calls import Calls
@@ -19,22 +21,31 @@ from zerorpc.doors.http.json_values import encode
 from zerorpc.doors.http.observer import observer
 from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
-from zerorpc.doors.http.pages import Observed, metrics, state
+from zerorpc.doors.http.pages import Observed, metrics, state, status
 from zerorpc.doors.http.reply import Reply
-from zerorpc.doors.http.requests import TEXT, Answered
+from zerorpc.doors.http.requests import TEXT, Answered, timeout_of
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
 from zerorpc.doors.http.upload import Body
 from zerorpc.doors.keyed_calls import KeyedCalls
 from zerorpc.doors.mcp.door import PATH, McpDoor
+from zerorpc.observe.counts import Tally
 from zerorpc.service.idempotency import digest_of
 from zerorpc.service.registry import Registry
 from zerorpc.service.rights import Rules
 from zerorpc.service.runners import Runners
 from zerorpc.service.schema import Misgiven
+from zerorpc.service.sources import Sources
 from zerorpc.settings import ServerSettings
 from zerorpc.transport.authentication import Authentication
 
 __all__ = ["HttpDoor"]
+
+
+class Hub(Protocol):
+    """The server's other endpoints."""
+
+    @property
+    def listeners(self) -> Iterable[str]: ...
 
 
 class Service(Protocol):
@@ -44,6 +55,9 @@ class Service(Protocol):
     settings: ServerSettings
     authentication: Authentication | None
     rules: Rules
+
+    @property
+    def hub(self) -> Hub: ...
 
     @property
     def observation(self) -> Observed: ...
@@ -64,11 +78,21 @@ class HttpDoor:
         self._entrance = Entrance(service.registry, service.authentication, service.rules)
         self._origins = Origins(service.settings.origins or ())
         settings = service.settings
+        self._console = settings.console
         noted = observer(settings.log_calls, service.observation.tally("http"))
         self._calls = Calls(service.registry, lambda: service.running, settings.limits.message, noted)
         self._open: dict[asyncio.Task[None], HttpInvocation | None] = {}  # what is being answered; None: not read yet
         self._ended = False
         self._mcp = McpDoor(service.registry, settings.limits, self._calls.caller, self._run, noted)
+
+    def note_calls(self, logged: bool, tally: Tally | None) -> None:
+        """From now on calls are logged, counted, both, or neither."""
+        self._calls.noted = self._mcp.noted = observer(logged, tally)
+
+    @property
+    def open_calls(self) -> list[HttpInvocation]:
+        """Those that are being answered."""
+        return [invocation for invocation in self._open.values() if invocation is not None]
 
     async def __call__(
         self,
@@ -118,11 +142,17 @@ class HttpDoor:
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         access = await self._entrance.enter(request)
         try:
+            if (sources := self._registry.sources) is not None and not sources.known:
+                await _check_known(sources, request)
             if request.is_look and request.path == "/openapi.json":
-                document = openapi(self._registry.name, access.methods(), self._entrance.asks)
-                await send_whole(send, 200, JSON, encode(document))
+                await send_whole(send, 200, JSON, encode(self._document(access)))
             elif request.is_look and request.path == "/metrics":
                 await send_whole(send, *metrics(self._service.observation, access))
+            elif request.is_look and request.path == "/status":
+                await send_whole(send, *status(self._service.observation, access, request))
+            elif self._console and (found := console.asset(request)) is not None:
+                console.check_shown(request, access, self._service.settings.anyone_may_call)
+                await console.send_asset(send, request, found)
             elif request.path == PATH:
                 await self._mcp.answer(request, access, receive, send)
             else:
@@ -131,6 +161,11 @@ class HttpDoor:
                 await self._run(invocation, access, receive, functools.partial(send_reply, send, invocation, accept))
         finally:
             self._entrance.leave(access)
+
+    def _document(self, access: Access) -> dict[str, Any]:
+        registry = self._registry
+        endpoints = list(self._service.hub.listeners)  # others may bind meanwhile
+        return openapi(registry.name, access.methods(), self._entrance.asks, registry.docs, endpoints)
 
     async def _run(
         self, invocation: HttpInvocation, access: Access, receive: Receive, sending: Callable[[], Awaitable[None]]
@@ -179,6 +214,24 @@ class HttpDoor:
             runners.loop.call_soon(runners.submit, invocation)
         else:
             runners.loop.call_soon(keyed.let_in, invocation, key, said)
+
+
+async def _check_known(sources: Sources, request: Request) -> None:
+    """Wait until it is known which methods there are, if that is asked. Raises Answered for what is of no use without;
+    a call goes on, says the same, and is logged and counted.
+    """
+    lists = request.path in ("/openapi.json", PATH)
+    if not lists and not request.path.startswith("/call/"):
+        return
+    patience = timeout_of(request.headers)
+    try:
+        async with asyncio.timeout(None if patience == inf else patience):
+            why = await sources.why_unknown()
+    except TimeoutError:
+        why = sources.why_not_ready() or "the server behind this one hasn't told its methods"
+        raise Answered(504, "TimeoutExpired", f"{why}, in {patience:g} s") from None
+    if why and lists:
+        raise Answered(503, "LostRemote", why, (b"retry-after", b"1"))
 
 
 def _leave(reply: Reply, body: Body | None) -> None:

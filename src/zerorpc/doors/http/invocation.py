@@ -95,6 +95,8 @@ class HttpInvocation(_Seen, eq=False):
 
     def failure(self, failure: Failure) -> bytes:
         self.failed: str = failure.name if failure.refused is None else failure.refused.__name__
+        if self.observer is not None:
+            self.observer.failed(self, failure)
         self.problem: Problem | None = problem_of(failure, self.name)
         return self.problem.body
 
@@ -132,6 +134,10 @@ class HttpInvocation(_Seen, eq=False):
         """End it now, with an error: its method is cancelled, if it can be."""
         self.problem = Problem.of(status, title, why, *headers, method=self.name, ran=None)
         self.reply.cut_off(self.problem.body)
+
+    @property
+    def words(self) -> bool:
+        return self.typed
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:

@@ -8,8 +8,11 @@ from typing import Protocol
 from zerorpc.doors.call_log import GONE as GONE_LOGGED
 from zerorpc.doors.call_log import OK as OK_LOGGED
 from zerorpc.doors.call_log import log_call
+from zerorpc.doors.failed_calls import note_failure
 from zerorpc.errors import SERVER_ERRORS
 from zerorpc.observe.counts import GONE, OK, Tally, outcome_of
+from zerorpc.service.failure import Failure
+from zerorpc.service.invocation import Invocation
 
 __all__ = ["Ended", "Observer", "observer"]
 
@@ -47,6 +50,11 @@ class Observer:
     def streams(self, call: object) -> None:
         if self._tally is not None:
             self._tally.streams.add(call)
+
+    def failed(self, invocation: Invocation, failure: Failure) -> None:
+        """Before it has ended; in any thread."""
+        if self._tally is not None:
+            note_failure(self._tally, invocation, failure)
 
     def sent(self, octets: int) -> None:
         if self._tally is not None:

@@ -1,10 +1,15 @@
-"""What a server offers by HTTP, as OpenAPI 3.1 has it: for tools that make clients, forms and documentation of it."""
+"""What a server offers by HTTP, as OpenAPI 3.1 has it: for tools that make clients, forms and documentation of it.
+
+What OpenAPI has no word for is told besides, for the console: ``x-endpoints``, where clients of ours connect,
+``x-items``, the schema of each item of a stream, ``x-parameters``, with their order and kinds as Python has them, and
+``x-idempotent``.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from zerorpc.service.json_schema import json_schema
@@ -37,21 +42,35 @@ _ERRORS_OF_ASKING = {
 }
 
 
-def openapi(name: str, methods: Iterable[Method], asks: bool) -> dict[str, Any]:
-    """The document, of these methods of the service with this name. ``asks``: whether callers show who they are."""
+def openapi(
+    name: str, methods: Mapping[str, Method], asks: bool, docs: Mapping[str, str], endpoints: Iterable[str]
+) -> dict[str, Any]:
+    """The document, of these methods of the service with this name.
+
+    ``asks``: whether callers show who they are. ``docs``: those of the objects that have the methods, by the prefix of
+    their names. ``endpoints``: others of the same server.
+    """
     schemas = _Schemas()
-    paths = {f"/call/{method.name}": _operations(method, schemas, asks) for method in methods}
+    paths = {f"/call/{name}": _operations(name, method, schemas, asks) for name, method in methods.items()}
     components: dict[str, Any] = {"schemas": {"Problem": _PROBLEM, **schemas.found}}
-    info = {"title": name, "version": "1"}
+    info = {"title": name, "version": "1", **_described(docs.get(""))}
     told: dict[str, Any] = {"openapi": "3.1.0", "info": info, "paths": paths, "components": components}
+    prefixes = dict.fromkeys(tag for each in paths.values() for tag in each["post"].get("tags", ()))
+    if prefixes:
+        told["tags"] = [{"name": prefix, **_described(docs.get(prefix))} for prefix in prefixes]
+    told["x-endpoints"] = [endpoint for endpoint in endpoints if endpoint.startswith(("tcp://", "tls+tcp://"))]
     if asks:
         components["securitySchemes"] = {way: {"type": "http", "scheme": way} for way in ("bearer", "basic")}
         told["security"] = [{"bearer": []}, {"basic": []}, {}]  # {}: others show a certificate
     return told
 
 
-def _operations(method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
-    post = _operation(method, schemas, asks)
+def _described(doc: str | None) -> dict[str, str]:
+    return {"description": doc} if doc else {}
+
+
+def _operations(name: str, method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
+    post = _operation(name, method, schemas, asks)
     if not method.safe:
         return {"post": post}
     get = {key: told for key, told in post.items() if key != "requestBody"}
@@ -72,14 +91,14 @@ def _in_query(schema: dict[str, Any]) -> dict[str, Any]:
     return {"content": {"application/json": {"schema": schema}}}
 
 
-def _operation(method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
+def _operation(name: str, method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
     told = json_schema(method) or {}
     renamed = schemas.renaming(told.get("$defs", {}))
     arguments, result = renamed(told.get("arguments", {"type": "object"})), renamed(told.get("result", {}))
     errors = {**_ERRORS, **_ERRORS_OF_ASKING} if asks else _ERRORS
     responses = {status: {"description": why, "content": _PROBLEM_CONTENT} for status, why in errors.items()}
     operation: dict[str, Any] = {
-        "operationId": re.sub(r"\W", "_", method.name),
+        "operationId": re.sub(r"\W", "_", name),
         "requestBody": {
             "required": bool(arguments.get("required")),
             "content": {"application/json": {"schema": arguments}, **_lines(method)},
@@ -88,6 +107,14 @@ def _operation(method: Method, schemas: _Schemas, asks: bool) -> dict[str, Any]:
     }
     if method.doc:
         operation |= {"summary": method.doc.partition("\n")[0], "description": method.doc}
+    if prefix := name.rpartition(".")[0]:
+        operation["tags"] = [prefix]
+    if method.streams:
+        operation["x-items"] = result
+    if "parameters" in told:
+        operation["x-parameters"] = told["parameters"]
+    if method.idempotent:
+        operation["x-idempotent"] = True
     return operation
 
 

@@ -24,6 +24,16 @@ _STATUSES: dict[type[BaseException], int] = {
     errors.ServerStopping: 503,
     errors.WorkerDied: 500,
 }
+# And what has kept a gateway from the answer of the server behind it: RFC 9110, 15.6.3 to 15.6.5, says which is which.
+_STATUSES_BETWEEN: dict[type[BaseException], int] = {
+    errors.LostRemote: 502,
+    errors.HandshakeFailed: 502,
+    errors.ProtocolError: 502,
+    errors.TimeoutExpired: 504,
+    errors.NotSupported: 400,
+    errors.SerializationError: 400,
+    errors.Closed: 503,
+}
 _LONGEST = 4096  # characters of a message
 
 
@@ -43,10 +53,13 @@ class Problem(NamedTuple):
 
 def problem_of(failure: Failure, method: str) -> Problem:
     """Of a method that raised, or that the server did not let run. ``ran`` tells which: callers repeat by it."""
-    refused = failure.refused
+    refused, error = failure.refused, failure.exc_info[1]
     status = 500 if refused is None else _STATUSES.get(refused, 500)
+    if refused is None and failure.forwarded:
+        status = _STATUSES_BETWEEN.get(type(error), 500)
+        if status == 502 and failure.ran is False and isinstance(error, errors.LostRemote):
+            status = 503  # it wasn't reached, and may be a moment later
     headers = []
-    error = failure.exc_info[1]
     if status == 503:
         wait = error.retry_after if isinstance(error, errors.ServerOverloaded) else None
         headers.append((b"retry-after", str(max(1, ceil(wait or 1))).encode()))

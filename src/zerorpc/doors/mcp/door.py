@@ -57,13 +57,16 @@ class McpDoor:
         self._limits = limits
         self._caller = caller
         self._run = run
-        self._noted = noted
+        self.noted: Observer | None = noted
         self._running: dict[tuple[str, Id], Reply] = {}  # what a legacy client can cancel
+        self._made: tuple[int, Tools] | None = None  # of which state of the registry, and
 
-    @functools.cached_property
+    @property
     def _tools(self) -> Tools:
-        """All methods are registered before the first request can come."""
-        return Tools(read_answer(self._registry.inspected()) or Service("", {}))
+        """All methods are registered before the first request can come, but for those from elsewhere."""
+        if self._made is None or self._made[0] != self._registry.changes:
+            self._made = self._registry.changes, Tools(read_answer(self._registry.inspected()) or Service("", {}))
+        return self._made[1]
 
     async def answer(self, request: Request, access: Access, receive: Receive, send: Send) -> None:
         """One request of a caller with this ``access``. Raises Answered for what is no message."""
@@ -104,7 +107,7 @@ class McpDoor:
             kwargs=kwargs,
             size=size,
             rights=access.rights,
-            observer=self._noted,
+            observer=self.noted,
             call=call,
         )
         report_progress(invocation, asyncio.get_running_loop())

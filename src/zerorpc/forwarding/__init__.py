@@ -1,0 +1,1 @@
+"""Gateways: a server whose methods are those of another server."""
