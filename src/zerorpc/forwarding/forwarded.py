@@ -42,9 +42,8 @@ class ForwardedMethod(Method):
         self.functor: Callable[..., Any] = forwarded  # without what would make iterators of lists
         self.streams: bool = of.streams is True
         self.idempotent: bool = of.idempotent
-        self.tool: dict[str, bool] | None = (
-            None if of.tool is None else {key: bool(said) for key, said in of.tool.items()}
-        )
+        said = of.tool
+        self.tool: dict[str, bool] | None = None if said is None else {key: bool(value) for key, value in said.items()}
         self.safe: bool = self.tool is not None and self.tool.get("safe", False)
         parameters = of.parameters or ()
         self.takes: dict[str, str] = {each.name: ASYNC for each in parameters if each.streams}
