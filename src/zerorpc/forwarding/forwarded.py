@@ -12,6 +12,7 @@ from zerorpc.described import Kind, Parameter, Schema, mapping, sequence
 from zerorpc.described import Method as Told
 from zerorpc.forwarding.octets import OctetsOfJson
 from zerorpc.service.methods import Method
+from zerorpc.service.schema import Schema as Conversion
 from zerorpc.service.stream_parameters import ASYNC
 
 __all__ = ["Forward", "ForwardedMethod"]
@@ -38,17 +39,18 @@ class ForwardedMethod(Method):
             forwarded.__signature__ = signature  # type: ignore[attr-defined]  # which ``inspect`` goes by
         super().__init__(name, forwarded)
         self.of: Told = of
-        self.functor = forwarded  # without what would make iterators of lists
-        self.streams = of.streams is True
-        self.idempotent = of.idempotent
-        self.tool = None if of.tool is None else {key: bool(said) for key, said in of.tool.items()}
-        self.safe = self.tool is not None and self.tool.get("safe", False)
+        self.functor: Callable[..., Any] = forwarded  # without what would make iterators of lists
+        self.streams: bool = of.streams is True
+        self.idempotent: bool = of.idempotent
+        said = of.tool
+        self.tool: dict[str, bool] | None = None if said is None else {key: bool(value) for key, value in said.items()}
+        self.safe: bool = self.tool is not None and self.tool.get("safe", False)
         parameters = of.parameters or ()
-        self.takes = {each.name: ASYNC for each in parameters if each.streams}
+        self.takes: dict[str, str] = {each.name: ASYNC for each in parameters if each.streams}
         named = _ANY if signature is None else parameters
         self.told: dict[str, Any] | None = _as_told(of.schema) or _of_names(named)
         octets = OctetsOfJson(name, parameters)
-        self.schema = octets if octets.needed else None
+        self.schema: Conversion | None = octets if octets.needed else None
 
     @property
     def doc(self) -> str | None:
