@@ -35,7 +35,7 @@ def test_what_is_named_is_there(name: str) -> None:
 
 def test_there_is_something_to_look_for() -> None:
     assert len(NAMED) > 50
-    assert len(WALKS) == 12
+    assert len(WALKS) == 13
 
 
 @pytest.mark.parametrize("walk", WALKS, ids=lambda walk: walk.partition("\n")[0])

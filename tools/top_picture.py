@@ -84,7 +84,7 @@ class Robot:
 
 
 def main() -> None:
-    server = zerorpc.Server(robot(), name="Robot", pool_size=12)
+    server = zerorpc.Server(robot(), name="Robot", pool_size=14)
     (endpoint,) = server.bind("tcp://127.0.0.1:0")
     threading.Thread(target=server.run, daemon=True).start()
     for call in calls():
@@ -99,10 +99,11 @@ def main() -> None:
 
 def robot() -> object:
     """The service, as of a file that has a place of its own, since the picture shows where."""
-    place, names = "/srv/robot/robot.py", dict[str, Any]()
+    place, names = "/srv/robot/robot.py", {"__name__": "robot"}
     linecache.cache[place] = (len(SERVICE), None, SERVICE.splitlines(keepends=True), place)
-    exec(compile(SERVICE, place, "exec"), names)
-    return names["Robot"]()
+    exec(compile(SERVICE, place, "exec", dont_inherit=True), names)
+    made: Any = names["Robot"]
+    return made()
 
 
 def calls() -> list[Callable[[zerorpc.Client], object]]:

@@ -209,10 +209,10 @@ class UnknownMethod(RemoteError, LookupError):
 
 
 class PermissionDenied(RemoteError, PermissionError):
-    """The server's ``authorizer`` doesn't let the caller call the method. Its ``name`` is ``"PermissionError"``;
-    ``ran`` is False.
+    """The server's ``authorizer``, or a hook, doesn't let the caller call the method. Its ``name`` is
+    ``"PermissionError"``; ``ran`` is False.
 
-    Only callers that may list the methods get it. To others there is no such method (UnknownMethod).
+    An authorizer's is for callers that may list the methods. To others there is no such method (UnknownMethod).
     """
 
     _usual_name = "PermissionError"
@@ -239,7 +239,8 @@ class InvalidArguments(WrongArguments):
 
 
 class ServerOverloaded(RemoteError):
-    """The method's turn would come too late for its caller, who is told so at once. ``ran`` is False.
+    """The method's turn would come too late for its caller, who is told so at once; or a hook refuses the call. ``ran``
+    is False.
 
     Attribute: ``retry_after``, the seconds after which the server expects to have a turn; None if it doesn't say.
     """

@@ -69,6 +69,13 @@ def test_endpoints(complete: Complete, shop: str) -> None:
         assert {each.strip() for each in complete(line)} == known, line
 
 
+def test_a_gateway(complete: Complete, shop: str) -> None:
+    for line in ("gateway tcp", "gateway --bind http://127.0.0.1:0 tcp", f"gateway {shop} --bind tcp"):
+        assert {each.strip() for each in complete(f"zerorpc {line}")} == {shop, SECOND}, line
+    assert complete("zerorpc gateway --ri") == {"--rights "}
+    assert complete("zerorpc gate") == {"gateway "}
+
+
 def test_methods(complete: Complete, shop: str) -> None:
     for line in (f"{shop} add", f"--connect {shop} add", f"bench {shop} add", f"--timeout 3 {shop} add"):
         assert {each.strip() for each in complete(f"zerorpc {line}")} == {"add", "addition"}, line

@@ -16,6 +16,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, eventually, eventually_async, run, serving
 from zerorpc.client.call_hooks import ClientHook
+from zerorpc.client.every import Outcome, Peer
 from zerorpc.protocol.events import decode_header
 
 INSIDE: contextvars.ContextVar[str] = contextvars.ContextVar("INSIDE", default="outside")
@@ -522,3 +523,76 @@ def test_a_header_that_hooks_set_is_packed_once() -> None:
     header = next(decode_header(data) for direction, data in sent if direction == "-->")
     assert header["traceparent"] == "00-1"
     assert header["_zpc_call"]["kwargs"] == {"x": 1}
+
+
+# On every server
+
+
+@pytest.mark.parametrize("ask", ["blocking", "on_loop"])
+def test_for_hooks_every_is_one_call_whose_items_are_the_outcomes(ask: str) -> None:
+    log = Log()
+    items: list[Any] = []
+
+    def act(call: zerorpc.ClientCall) -> None:
+        call.metadata["trace"] = "abc"
+        call.on_item = items.append
+
+    log.act = act
+    with serving(Service()) as one, serving(Service()) as other:
+        endpoints = [one.endpoints[0], other.endpoints[0]]
+        outcomes = asked_every(ask, endpoints, log.hook, lambda every: every.echo(7))
+        assert sorted(peer.address for peer, _ in outcomes) == sorted(endpoints)
+        assert [outcome.value for _, outcome in outcomes] == [[[7], {"trace": "abc"}]] * 2
+        assert items == outcomes
+        assert log.seen == ["begin", "end"]
+        assert (log.calls[0].method, log.calls[0].items) == ("echo", 2)
+        failed = asked_every(ask, endpoints, log.hook, lambda every: every.fails(1))
+        assert [type(outcome.error) for _, outcome in failed] == [zerorpc.RemoteError] * 2
+        assert log.seen == ["begin", "end"] * 2
+        log.act = lambda call: setattr(call, "result", "kept")
+        assert asked_every(ask, endpoints, log.hook, lambda every: every.echo(7)) == [(Peer(""), Outcome("kept"))]
+        assert log.seen == ["begin", "end"] * 3
+        log.act = refuse
+        with pytest.raises(PermissionError, match="not you"):
+            asked_every(ask, endpoints, log.hook, lambda every: every.echo(7))
+    log.act = lambda call: None
+    with pytest.raises(zerorpc.TimeoutExpired):
+        asked_every(ask, endpoints, log.hook, lambda every: every("echo", 7, timeout=0.1))
+    assert log.seen[6:] == ["begin", "begin", "TimeoutExpired", "end"]
+
+
+def refuse(call: zerorpc.ClientCall) -> None:
+    raise PermissionError("not you")
+
+
+def asked_every(ask: str, endpoints: list[str], hook: ClientHook, use: Callable[[Any], Any]) -> Any:
+    async def main() -> Any:
+        async with zerorpc.AsyncClient(endpoints, timeout=PATIENCE, on_call=hook) as client:
+            return [each async for each in use(zerorpc.every(client))]
+
+    if ask == "on_loop":
+        return run(main())
+    with zerorpc.Client(endpoints, timeout=PATIENCE, on_call=hook) as client:
+        return list(use(zerorpc.every(client)))
+
+
+def test_every_that_is_left_early(endpoint: str) -> None:
+    log = Log()
+    with zerorpc.Client(endpoint, timeout=PATIENCE, on_call=log.hook) as client:
+        for _ in zerorpc.every(client).echo():
+            break
+        gc.collect()
+        assert log.seen == ["begin", "end"]
+        zerorpc.every(client).forever().close()
+    assert log.seen == ["begin", "end"] * 2
+
+
+@async_test
+async def test_every_of_an_async_client_that_is_left_early(client: zerorpc.AsyncClient, log: Log) -> None:
+    async with zerorpc.every(client).echo() as replies:
+        assert (await anext(replies))[1].value == [[], {}]
+    assert log.seen == ["begin", "end"]
+    async for _ in zerorpc.every(client).echo():
+        break
+    gc.collect()
+    await eventually_async(lambda: log.seen == ["begin", "end"] * 2)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
+import socket
 import threading
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 import zerorpc
@@ -197,8 +202,52 @@ def test_by_zerorpc_too(direct: Front, front: Front, method: str, args: Any, kwa
     assert outcome(front.client, method, *args, **kwargs) == outcome(direct.client, method, *args, **kwargs)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime.datetime(2026, 11, 28, tzinfo=datetime.UTC), Decimal("1.5"), uuid.UUID(int=7), {1, 2}, 1 + 2j, 2**100,
+        {1: 2, (1, 2): 3}, b"x" * 100_000, np.arange(20_000).reshape(10, -1), np.float32(1.5), None, [],
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_values_of_any_type_pass(front: Front, value: object) -> None:
+    came = front.client.echo(value)
+    assert type(came) is type(value)
+    assert repr(came) == repr(value)
+
+
+def test_functions_pass_and_objects_dont(front: Front) -> None:
+    assert front.client.borrows(lambda n: n + 1) == 2
+    with pytest.raises(zerorpc.RemoteError, match="RemoteObject can't be sent") as caught:
+        front.client.echo(zerorpc.by_reference(Service()))
+    assert caught.value.ran is False
+
+
 def test_openapi_is_that_of_the_server_behind_it(direct: Front, front: Front) -> None:
-    assert front.http.get("/openapi.json").json() == direct.http.get("/openapi.json").json()
+    here, there = (each.http.get("/openapi.json").json() for each in (front, direct))
+    assert here.pop("x-endpoints") == front.server.endpoints[:1]
+    del there["x-endpoints"]
+    assert here == there
+
+
+def test_hooks_are_around_calls_that_are_forwarded(direct: Front) -> None:
+    seen: list[object] = []
+
+    @contextlib.contextmanager
+    def noted(call: zerorpc.ServerCall) -> Iterator[None]:
+        try:
+            yield
+        except zerorpc.RemoteError as error:
+            seen.append((call.method, list(call.args), error.name))
+            raise
+        seen.append((call.method, list(call.args), call.result if call.method == "add" else call.items))
+
+    with in_front_of(direct.server.endpoints[0], on_call=noted) as front:
+        assert front.client.add(1, b=2) == 3
+        assert list(front.client.count(3)) == [0, 1, 2]
+        assert problem(front.http.post("/call/fail"))["title"] == "ValueError"
+        assert problem(front.http.post("/call/nothing"))["title"] == "UnknownMethod"
+    assert seen == [("add", [1], 3), ("count", [3], 3), ("fail", [], "ValueError"), ("nothing", [], "NameError")]
 
 
 def test_words_of_the_command_line_are_converted_there(front: Front) -> None:
@@ -391,13 +440,14 @@ def test_a_name_that_isnt_known_yet_needs_the_right_as_well() -> None:
         assert problem(front.http.post("/call/fail"))["title"] == "UnknownMethod"
 
 
-def test_a_server_that_lets_nobody_in_without_a_key() -> None:
+def test_a_server_that_lets_nobody_in_without_a_key(caplog: pytest.LogCaptureFixture) -> None:
     keys = KeyPair.generate()
     with serving(Stage(), curve=zerorpc.Curve(keys.secret)) as server:
         with in_front_of(server.endpoints[0]) as front:
             eventually(lambda: "CURVE" in front.http.get("/readyz").text)
             told = problem(front.http.post("/call/add", json=[1]))
             assert (told["status"], told["title"], told["ran"]) == (502, "HandshakeFailed", False)
+        assert "the connection is lost" not in caplog.text, "there was none"
         curve = zerorpc.Curve(server_key=keys.public)
         with in_front_of(zerorpc.AsyncClient(server.endpoints[0], curve=curve)) as front:
             assert front.http.post("/call/add", json=[1]).json() == 3
@@ -468,6 +518,20 @@ def test_a_server_that_starts_late(caplog: pytest.LogCaptureFixture) -> None:
             eventually(lambda: front.http.get("/openapi.json").json()["info"]["title"] == "stage")
     lost = [record for record in caplog.records if "calls can't be forwarded" in record.getMessage()]
     assert len(lost) >= 1
+
+
+def test_a_server_that_says_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # and accepts nobody
+        where = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        with in_front_of(where, metrics=True) as front:
+            for path in ("/call/add", "/mcp"):
+                told = problem(front.http.post(path, json=[1], headers={"x-zerorpc-timeout": "0.2"}))
+                assert (told["status"], told["title"], told["ran"]) == (504, "TimeoutExpired", False)
+                assert "connected, but the handshake isn't over" in told["detail"]
+            states = [front.http.get(path).status_code for path in ("/livez", "/readyz", "/metrics")]
+            assert states == [200, 503, 200]
+            with pytest.raises(zerorpc.TimeoutExpired):
+                zerorpc.options(front.client, timeout=0.2).add(1)
 
 
 def test_a_server_that_restarts_under_load() -> None:
@@ -544,6 +608,14 @@ def test_several_services_behind_one_server() -> None:
             assert set(front.client("_zerorpc_list")) == {"add", "one.add", "two.add"}
             assert problem(front.http.post("/call/one.nothing"))["detail"] == "nothing"
             assert problem(front.http.post("/call/nothing"))["status"] == 404
+
+
+def test_a_gateway_in_front_of_a_gateway(direct: Front, front: Front) -> None:
+    with in_front_of(front.server.endpoints[0]) as far:
+        for method, args in (("add", (1,)), ("fail", ()), ("nothing", ()), ("count", (3,)), ("_zerorpc_inspect", ())):
+            assert outcome(far.client, method, *args) == outcome(direct.client, method, *args)
+        assert far.client.borrows(lambda n: n + 1) == 2
+        assert list(far.client.doubled(iter([1, 2]))) == [2, 4]
 
 
 def test_a_method_of_its_own_comes_first(caplog: pytest.LogCaptureFixture) -> None:

@@ -217,7 +217,9 @@ def test_counting_ends_when_nobody_asks_any_more(monkeypatch: pytest.MonkeyPatch
         assert not late.ready()
 
 
-def test_a_call_that_outlives_the_counting_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_outlives_the_counting_ends_well(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(status, "_UNASKED", 0.1)
     with asked() as (client, _, shop, server):
         client(STATUS)
@@ -229,6 +231,7 @@ def test_a_call_that_outlives_the_counting_ends_well(monkeypatch: pytest.MonkeyP
         assert held.get() is None
         stream.close()
         assert client.add(1, 2) == 3
+    assert [record.message for record in caplog.records] == []
 
 
 def test_with_metrics_it_counts_from_the_start_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from zerorpc.hooks import Around, enter_on_loop
 from zerorpc.remote_method import method_name
 from zerorpc.settings import ClientSettings
 
-__all__ = ["AsyncHooked", "HookedAsyncCall"]
+__all__ = ["AsyncCourse", "AsyncHooked", "HookedAsyncCall"]
 
 _USUAL = CallOptions()
 
@@ -39,7 +39,7 @@ class AsyncHooked:
             options = take_old_spelling(self.old_spelling, kwargs)
         given = options or _USUAL
         call = ClientCall(method_name(method), args, kwargs, given)
-        return HookedAsyncCall(core, _Course(core.loop, self._around(call), lambda: self._send(call, given)))
+        return HookedAsyncCall(core, AsyncCourse(core.loop, self._around(call), lambda: self._send(call, given)))
 
     def _around(self, call: ClientCall) -> Around[ClientCall]:
         return Around(self.settings.on_call or (), call, enter_on_loop)
@@ -51,7 +51,7 @@ class AsyncHooked:
         return made
 
 
-class _Course:
+class AsyncCourse:
     """One call with its hooks, in a task: until its outcome, or until its stream has ended."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, around: Around[ClientCall], send: Callable[[], Call]) -> None:
@@ -74,21 +74,25 @@ class _Course:
         try:
             await self._around.enter()
             if not call.answered:
-                self.inner = self._send()
-                value = await self.inner
-                if isinstance(value, AsyncStream):
-                    self.streams = True
-                    self._tell(HookedAsyncStream(value, self))
-                    del value  # whoever has the stream may drop it
-                    await self._until_stream_ends()
-                else:
-                    call.result = value
+                await self._act()
         except BaseException as error:
             self.error = await self._failed(error)
         else:
             self.error = await self._raised_by(self._around.leave())
         if not self.told:
             self._tell(call.result)
+
+    async def _act(self) -> None:
+        """Inside of the hooks."""
+        self.inner = self._send()
+        value = await self.inner
+        if not isinstance(value, AsyncStream):
+            self.call.result = value
+            return
+        self.streams = True
+        self._tell(HookedAsyncStream(value, self))
+        del value  # whoever has the stream may drop it
+        await self._until_stream_ends()
 
     async def _until_stream_ends(self) -> None:
         error = await self._stream_end
@@ -161,7 +165,7 @@ class HookedAsyncCall(Call):
 
     __slots__ = ("_course",)
 
-    def __init__(self, core: LoopCaller, course: _Course) -> None:
+    def __init__(self, core: LoopCaller, course: AsyncCourse) -> None:
         self._caller = core
         self._course = course
 
@@ -231,7 +235,7 @@ class HookedAsyncCall(Call):
         return RuntimeError(f"this call of {self.method} is being awaited already")
 
     def __del__(self) -> None:
-        course: _Course | None = getattr(self, "_course", None)
+        course: AsyncCourse | None = getattr(self, "_course", None)
         if course is not None:
             course.forget()
 
@@ -244,7 +248,7 @@ class HookedAsyncStream(AsyncStream):
 
     __slots__ = ("_course",)
 
-    def __init__(self, stream: AsyncStream, course: _Course) -> None:
+    def __init__(self, stream: AsyncStream, course: AsyncCourse) -> None:
         super().__init__(stream._core, stream._request)
         stream._ended = True  # this one takes its place
         self._course = course

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from zerorpc.calls.dispatch import Calls
 from zerorpc.client.async_call import AsyncStream, Call
 from zerorpc.client.async_call_hooks import AsyncHooked
+from zerorpc.client.async_every_hooks import HookedAsyncReplies
 from zerorpc.client.async_functions import TaskFunctions
 from zerorpc.client.async_peers import AsyncPeers
 from zerorpc.client.async_replies import AsyncReplies
@@ -339,6 +340,10 @@ class _RepeatingCore(Repeating, _Core):
 class _HookedCore(AsyncHooked, _Core):
     """The same for a client with ``on_call=``."""
 
+    replies = HookedAsyncReplies
+
 
 class _HookedRepeatingCore(AsyncHooked, _RepeatingCore):
     """The same for one with both."""
+
+    replies = HookedAsyncReplies

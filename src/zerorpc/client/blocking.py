@@ -20,6 +20,7 @@ from zerorpc.client.blocking_peers import BlockingPeers
 from zerorpc.client.borrowed import borrowing_for
 from zerorpc.client.call_hooks import ClientHook, Hooked, HookedRequest
 from zerorpc.client.call_options import UNCHANGED, CallOptions, take_old_spelling
+from zerorpc.client.every_hooks import HookedReplies
 from zerorpc.client.functions import ThreadFunctions
 from zerorpc.client.repeating import Repeating
 from zerorpc.client.replies import Replies
@@ -343,9 +344,11 @@ class _HookedCore(Hooked, _Core):
     """The same for a client with ``on_call=``."""
 
     request_class = HookedRequest
+    replies = HookedReplies
 
 
 class _HookedRepeatingCore(Hooked, _RepeatingCore):
     """The same for one with both."""
 
     request_class = HookedRequest
+    replies = HookedReplies

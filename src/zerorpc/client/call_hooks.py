@@ -21,7 +21,7 @@ from zerorpc.logs import Logger
 from zerorpc.remote_method import method_name
 from zerorpc.settings import ClientSettings
 
-__all__ = ["ClientCall", "ClientHook", "Hooked", "HookedRequest", "hooked_options"]
+__all__ = ["ClientCall", "ClientHook", "Course", "Hooked", "HookedRequest", "hooked_options"]
 
 logger: Logger = Logger("zerorpc")
 
@@ -198,6 +198,19 @@ class Course:
             self._left = True
             return self.context.run(self._leave, error)
 
+    def drop(self, what: str) -> None:
+        """The same from a finalizer, where nothing may be raised, or waited for: a forked child's locks may be held by
+        threads that it doesn't have.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self.leave(None)
+        except BaseException as error:
+            logger.error("a hook raised when %s was dropped", what, raised=error)
+        finally:
+            self._lock.release()
+
     def _leave(self, error: BaseException | None) -> bool:
         if error is not None:
             return self._fail(error)
@@ -232,12 +245,8 @@ class HookedStream(Stream):
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         super().__del__()
-        if is_finalizing() or "_course" not in self.__dict__:
-            return
-        try:
-            self._course.leave(None)
-        except BaseException as error:
-            logger.error("a hook raised when a stream was dropped", raised=error)
+        if not is_finalizing() and "_course" in self.__dict__:
+            self._course.drop("a stream")
 
 
 class HookedRequest(Request):

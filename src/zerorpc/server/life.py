@@ -137,21 +137,25 @@ def _security(settings: ServerSettings) -> Security:
     return Security(settings.curve, settings.plain, asks=keys is not None)
 
 
+def _registry(name: str, settings: ServerSettings, hooks: CallHooks | None) -> Registry:
+    return Registry(
+        name,
+        Patterns(settings.allow, settings.deny),
+        settings.any_types,
+        settings.check_results,
+        settings.strict_types,
+        None if settings.tools is None else Patterns(settings.tools, name="tools"),
+        hooks,
+    )
+
+
 class Service:
     """What stands behind a Server, so that subclasses of it can name methods freely."""
 
     def __init__(self, name: str, context: Context, settings: ServerSettings) -> None:
         self.settings: ServerSettings = settings
         self.hooks: CallHooks | None = None if settings.on_call is None else CallHooks(settings.on_call)
-        self.registry: Registry = Registry(
-            name,
-            Patterns(settings.allow, settings.deny),
-            settings.any_types,
-            settings.check_results,
-            settings.strict_types,
-            None if settings.tools is None else Patterns(settings.tools, name="tools"),
-            self.hooks,
-        )
+        self.registry: Registry = _registry(name, settings, self.hooks)
         asked = settings.authenticator
         self.authentication: Authentication | None = None if asked is None else Authentication(asked)
         self.rules: Rules = Rules(self.registry.answering, settings.authorizer)

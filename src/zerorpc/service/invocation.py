@@ -7,13 +7,10 @@ method raises, the caller gets a reply.
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, ClassVar
-
-from msgspec import Struct
 
 from zerorpc.errors import (
     Cancelled,
@@ -25,10 +22,9 @@ from zerorpc.errors import (
     WrongArguments,
 )
 from zerorpc.logs import Logger
-from zerorpc.protocol.call_header import Metadata
 from zerorpc.protocol.server_channel import Runner
 from zerorpc.scope import Cancellable
-from zerorpc.service.extras import Extras
+from zerorpc.service.call_scope import CallScope
 from zerorpc.service.failure import Failure, plain, refusal_of
 from zerorpc.service.methods import Method
 from zerorpc.service.rights import DeniedError
@@ -41,19 +37,9 @@ __all__ = ["Invocation", "Runner"]
 logger: Logger = Logger("zerorpc.server")
 
 _MISTAKES = (InvalidArguments, PermissionDenied, UnknownMethod, WrongArguments)
-_ONE_AT_A_TIME = threading.Lock()  # a method may make calls in several threads. One for all: it is held so shortly
 
 
-class _Progress(Struct, eq=False, kw_only=True):
-    over: bool = False  # its task on the loop is finished with it
-    ran: bool | None = True  # what an error says of the method: that it ran, or not; None: that isn't known
-    refused: type[RemoteError] | None = None  # what the server itself says, in place of the method
-    finished: bool = False  # nothing of it runs any more
-    kwargs: dict[str, Any] | None = None
-    extras: Extras | None = None  # made when the method asks for one of them
-
-
-class _Door(_Progress, eq=False):
+class _Door(CallScope, eq=False):
     """What a door says of a request and its outcome, in a subclass of Invocation."""
 
     # The door's: the steps that hooks see
@@ -139,19 +125,9 @@ class _Door(_Progress, eq=False):
         return 1
 
     @property
-    def until(self) -> float:
-        """When it waits no longer, by ``time.monotonic()``: for the first reply, then for the end of a stream."""
-        return inf
-
-    @property
     def stream_until(self) -> float:
         """When it waits no longer for the end of a stream."""
         return inf
-
-    @property
-    def closed(self) -> bool:
-        """Whether the caller is gone, or gave up: what still works for it should stop."""
-        raise NotImplementedError
 
     # The door's: the way back, on the loop
 
@@ -362,55 +338,14 @@ class Invocation(_Door, eq=False):
         unsendable.method, unsendable.ran = self.name, True
         return unsendable
 
-    # As a scope, and for ``current_call()``. In any thread
+    # As a scope
 
     @property
     def answers(self) -> Invocation:
         return self
 
-    @property
-    def deadline(self) -> float:
-        """When the caller waits no longer; a task that outlives the method is not bound by that."""
-        return inf if self.finished else self.until
-
-    @property
-    def cancelled(self) -> bool:
-        return not self.finished and self.closed
-
-    @property
-    def reply_metadata(self) -> Metadata:
-        return self._extras().reply_metadata
-
-    @property
-    def end_metadata(self) -> Metadata:
-        return self._extras().end_metadata
-
-    def report(self, done: float, total: float | None, text: str) -> None:
-        if self.extras is not None and self.extras.report is not None:
-            self.extras.report(done, total, text)
-
-    def report_to(self, report: Callable[[float, float | None, str], None]) -> None:
-        """The caller wants to hear of progress."""
-        self._extras().report = report
-
     def adopt(self, call: Cancellable) -> None:
-        """Cancel a call that the method makes when this one is."""
-        calls = self._extras().calls
-        with _ONE_AT_A_TIME:
-            calls.add(call)
+        """The same. Raises Cancelled if nobody waits for what the call is made for."""
+        super().adopt(call)
         if self.cancelled:
             raise Cancelled(f"the caller of {self.name} waits no longer, so that it can't make a call for it")
-
-    def cancel_calls(self) -> None:
-        """``cancelled`` has become true: end the calls that the method makes."""
-        if self.extras is not None:
-            with _ONE_AT_A_TIME:
-                calls = list(self.extras.calls)
-            for call in calls:
-                call.cancel()
-
-    def _extras(self) -> Extras:
-        with _ONE_AT_A_TIME:
-            if self.extras is None:
-                self.extras: Extras | None = Extras()
-            return self.extras

@@ -15,18 +15,7 @@ from zerorpc.service.schema import Schema, showing
 from zerorpc.service.stream_parameters import stream_parameters, with_iterators
 from zerorpc.shown import name_of, readable
 
-__all__ = [
-    "DecoratorBase",
-    "Kind",
-    "Method",
-    "Where",
-    "idempotent",
-    "innermost",
-    "on_loop",
-    "process",
-    "rep",
-    "stream",
-]
+__all__ = ["DecoratorBase", "Kind", "Method", "Where", "idempotent", "innermost", "on_loop", "process", "rep", "stream"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -240,7 +240,7 @@ class Registry:
         """Whether the patterns admit it."""
         return self.patterns.admit(name)
 
-    def put(self, found: Iterable[Method], gone: Iterable[str], doc: str) -> None:
+    def put(self, found: Iterable[Method], gone: Iterable[str], prefix: str, doc: str) -> None:
         """What a source has now, and has no longer."""
         for name in gone:
             del self.methods[name], self.answering[name]
@@ -250,6 +250,7 @@ class Registry:
             self._mark_tool(method, method.name)
             self.methods[method.name] = self.answering[method.name] = method
         self._doc = self._doc or doc
+        self.docs[prefix] = self.docs.get(prefix) or doc
         self._described = None
         self.changes += 1
 

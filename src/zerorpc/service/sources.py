@@ -73,7 +73,7 @@ class Exposing(Protocol):
 
     def hooked(self, method: Method | None, /) -> Method | None: ...
 
-    def put(self, found: Iterable[Method], gone: Iterable[str], doc: str, /) -> None: ...
+    def put(self, found: Iterable[Method], gone: Iterable[str], prefix: str, doc: str, /) -> None: ...
 
 
 class Sources:
@@ -116,7 +116,8 @@ class Sources:
         self._names[source] = [each.name for each in found]
         if self._named_by is source:
             self._registry.name = source.name
-        self._registry.put(found, set(before).difference(self._names[source]), source.doc)
+        gone = set(before).difference(self._names[source])
+        self._registry.put(found, gone, self._prefixes[source], source.doc)
 
     # Asking
 

@@ -237,7 +237,7 @@ def test_an_error(
 
 
 def test_what_is_no_call(http: httpx.Client) -> None:
-    assert problem(http.get("/"))["status"] == 404
+    assert problem(http.get("/nothing"))["status"] == 404
     assert problem(http.get("/call/add"))["status"] == 405
     assert problem(http.post("/call/add", content="{"))["status"] == 415
     json_type = {"content-type": "application/json; charset=utf-8"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Iterable
+from math import inf
 from typing import Any, Protocol
 
 from zerorpc.doors.console import page as console
@@ -22,7 +23,7 @@ from zerorpc.doors.http.openapi import openapi
 from zerorpc.doors.http.origins import Origins, preflight, with_headers
 from zerorpc.doors.http.pages import Observed, metrics, state, status
 from zerorpc.doors.http.reply import Reply
-from zerorpc.doors.http.requests import TEXT, Answered
+from zerorpc.doors.http.requests import TEXT, Answered, timeout_of
 from zerorpc.doors.http.responses import send_problem, send_reply, send_whole
 from zerorpc.doors.http.upload import Body
 from zerorpc.doors.keyed_calls import KeyedCalls
@@ -142,7 +143,7 @@ class HttpDoor:
         access = await self._entrance.enter(request)
         try:
             if (sources := self._registry.sources) is not None and not sources.known:
-                await _check_known(sources, request.path)
+                await _check_known(sources, request)
             if request.is_look and request.path == "/openapi.json":
                 await send_whole(send, 200, JSON, encode(self._document(access)))
             elif request.is_look and request.path == "/metrics":
@@ -215,12 +216,21 @@ class HttpDoor:
             runners.loop.call_soon(keyed.let_in, invocation, key, said)
 
 
-async def _check_known(sources: Sources, path: str) -> None:
-    """Wait until it is known which methods there are. Raises Answered for what is of no use without; a call goes on,
-    says the same, and is logged and counted.
+async def _check_known(sources: Sources, request: Request) -> None:
+    """Wait until it is known which methods there are, if that is asked. Raises Answered for what is of no use without;
+    a call goes on, says the same, and is logged and counted.
     """
-    why = await sources.why_unknown()
-    if why and path in ("/openapi.json", PATH):
+    lists = request.path in ("/openapi.json", PATH)
+    if not lists and not request.path.startswith("/call/"):
+        return
+    patience = timeout_of(request.headers)
+    try:
+        async with asyncio.timeout(None if patience == inf else patience):
+            why = await sources.why_unknown()
+    except TimeoutError:
+        why = sources.why_not_ready() or "the server behind this one hasn't told its methods"
+        raise Answered(504, "TimeoutExpired", f"{why}, in {patience:g} s") from None
+    if why and lists:
         raise Answered(503, "LostRemote", why, (b"retry-after", b"1"))
 
 
