@@ -24,6 +24,7 @@ ONCE = [
     "tests/packages/",
     "tests/doors/console/test_calling.py",
     "tests/doors/console/test_looks.py",
+    "tests/doors/console/test_same_calls.py",
     "tests/interop/test_gevent.py",
     "tests/interop/test_wsgi.py",
     *[

@@ -158,6 +158,15 @@ def test_a_phone(browser: Browser, url: str) -> None:
 
         expect(page.locator(".methods").first).to_be_visible()
         fits()
+        listed = page.locator("nav[aria-label=Methods] a")
+        expect(listed.first).to_be_hidden()
+        page.get_by_label("Find a method").fill("oiled")
+        expect(page.locator("nav[aria-label=Methods]")).to_contain_text("There is no such method.")
+        page.get_by_label("Find a method").fill("part")
+        fits()
+        listed.get_by_text("parts").click()
+        expect(page.locator("h1")).to_have_text("parts")
+        expect(listed.first).to_be_hidden()
         for method, arguments in (("parts", {}), ("map", {}), ("say", {"text": "x" * 2000}), ("move", {"x": "-1"})):
             page.goto(f"{url}/#/call/{method}")
             expect(page.locator("h1")).to_have_text(method)

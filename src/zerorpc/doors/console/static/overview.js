@@ -9,6 +9,8 @@ import { html, useLayoutEffect, useRef, useState } from "./ui.js";
 /** The hash of a method's page. @param {string} name */
 export const addressOf = (name) => `#/call/${encodeURIComponent(name)}`;
 
+const SMALL = "(max-width: 760px)"; // as in style.css: the list of methods is there only while one is looked for
+
 /** @param {{service: Service, current: string}} props */
 export function Sidebar({ service, current }) {
   const [wanted, setWanted] = useState("");
@@ -26,8 +28,9 @@ export function Sidebar({ service, current }) {
   const goToFirst = (event) => {
     if (event.key === "Enter" && found.length) location.hash = addressOf(found[0].methods[0].name);
   };
+  const gone = () => matchMedia(SMALL).matches && setWanted(""); // there the list would cover where it leads
   return html`
-    <nav class="sidebar" aria-label="Methods">
+    <nav class=${`sidebar ${wanted ? "searching" : ""}`} aria-label="Methods">
       <input type="search" ref=${field} value=${wanted} placeholder="Find a method" aria-label="Find a method" aria-keyshortcuts="/"
         onInput=${(event) => setWanted(event.currentTarget.value)} onKeyDown=${goToFirst} />
       ${found.map((group) => html`
@@ -35,7 +38,7 @@ export function Sidebar({ service, current }) {
           ${group.name && html`<h2>${group.name}</h2>`}
           <ul>
             ${group.methods.map(({ name }) => html`
-              <li key=${name}><a href=${addressOf(name)} aria-current=${name === current ? "page" : undefined}>${shortOf(name, group.name)}</a></li>
+              <li key=${name}><a href=${addressOf(name)} onClick=${gone} aria-current=${name === current ? "page" : undefined}>${shortOf(name, group.name)}</a></li>
             `)}
           </ul>
         </div>
