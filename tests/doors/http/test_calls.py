@@ -367,6 +367,17 @@ def test_what_runs_is_answered_when_the_server_stops(service: Service) -> None:
         httpx.get(endpoint)
 
 
+def test_blanks_around_the_value_of_a_header_are_none_of_it() -> None:
+    with serving({"told": lambda: zerorpc.current_call().metadata["who"]}, bind=HTTP) as server:  # type: ignore[union-attr]
+        host, _, port = server.endpoints[0].removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+            head = b"POST /call/told HTTP/1.1\r\nhost: 127.0.0.1 \r\ncontent-type: application/json \r\n"
+            head += b"x-zerorpc-meta-who: \t anna \t \r\nconnection: close \r\ncontent-length: 2 \r\n\r\n[]"
+            connection.sendall(head)
+            with connection.makefile("rb") as reader:
+                assert reader.read().endswith(b'\r\n\r\n"anna"')
+
+
 @pytest.mark.parametrize("runs", [True, False])
 def test_who_has_just_connected_is_answered_when_the_server_stops(
     service: Service, runs: bool, monkeypatch: pytest.MonkeyPatch

@@ -62,7 +62,8 @@ class Request(NamedTuple):
         if root := scope.get("root_path"):
             path = path.removeprefix(str(root))
         assert isinstance(told, Iterable)
-        headers = {str(name, "latin-1").lower(): str(value, "latin-1") for name, value in told}
+        # Not all servers take away the blanks around a value (RFC 9110, 5.5): httptools leaves those behind it.
+        headers = {str(name, "latin-1").lower(): str(value, "latin-1").strip(" \t") for name, value in told}
         return cls(str(scope["method"]), path, headers, scope, connection)
 
     @property
