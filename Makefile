@@ -112,5 +112,5 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .venvs .nox tests/interop/node/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov site
+	rm -rf $(VENV) .venvs .nox tests/interop/node/node_modules tests/interop/mcp_suite/node_modules .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov site
 	find . -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -26,6 +26,7 @@ ONCE = [
     "tests/doors/console/test_looks.py",
     "tests/doors/console/test_same_calls.py",
     "tests/interop/test_gevent.py",
+    "tests/interop/test_mcp_suite.py",
     "tests/interop/test_wsgi.py",
     *[
         f"tests/conformance/test_conformance.py::test_{role}[{peer}"

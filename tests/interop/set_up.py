@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.interop.mcp_suite import set_up as mcp_suite
 from tests.interop.node.set_up import choose, install
 from tests.interop.old_venv import old_python, telling_python
 from tests.interop.requirements import found
@@ -31,6 +32,7 @@ def main() -> None:
         else:
             install(node)
         complaints += servers.complaints_of_install()
+        complaints += mcp_suite.complaints_of_install()
     except RuntimeError as error:
         lines = str(error).splitlines()
         sys.exit(f"the tests can't be set up: {lines[0]} {lines[-1]}")
