@@ -14,6 +14,10 @@ PATIENCE = 60.0  # seconds until something is shown; a loaded machine is slow, a
 _COMMANDS = re.compile(r"\x1b(\[[0-9;?<=>]*[A-Za-z]|\][^\x07]*\x07|[(][A-Z0-9]|[=>])")  # for colours and the cursor
 
 
+# It has a size of its own, whatever that is where the tests run.
+_ENVIRON = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 class Terminal:
     """One command there; ``shown`` is all that it has shown."""
 
@@ -22,7 +26,7 @@ class Terminal:
         self.process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "TERM": "xterm", "PAGER": "cat", "HOME": str(folder), "INPUTRC": os.devnull, **environ},
+            env={**_ENVIRON, "TERM": "xterm", "PAGER": "cat", "HOME": str(folder), "INPUTRC": os.devnull, **environ},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

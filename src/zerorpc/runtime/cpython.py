@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     import asyncio
+    from types import FrameType
 
 __all__ = [
     "TaskSharing",
+    "frame_of_thread",
     "find_running_loop",
     "imports_main_script",
     "lock_and_owner",
@@ -124,6 +126,15 @@ class _OwnedLock:
 
     def __exit__(self, *exc: object) -> None:
         self.release()
+
+
+# Threads
+
+
+def frame_of_thread(ident: int) -> FrameType | None:
+    """What runs in another thread just now; None where that can't be had."""
+    frames: Callable[[], dict[int, FrameType]] | None = getattr(sys, "_current_frames", None)
+    return None if frames is None else frames().get(ident)
 
 
 # Processes

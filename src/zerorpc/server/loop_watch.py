@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
+import inspect
 import threading
 import time
 import traceback
@@ -18,6 +18,7 @@ from types import FrameType
 
 from zerorpc.logs import Logger
 from zerorpc.runtime import threads
+from zerorpc.runtime.cpython import frame_of_thread
 from zerorpc.service.coroutines import invocation_in
 from zerorpc.service.invocation import Invocation
 
@@ -86,7 +87,7 @@ class LoopWatch:
         now = monotonic()
         late = max(0.0, now - self._due)
         if self._resting is None:
-            self._resting = _without_loop(sys._getframe())
+            self._resting = _without_loop(inspect.currentframe())
         with self._lock:
             if self._stall is not None:
                 self._stall.seconds = late
@@ -134,7 +135,7 @@ class LoopWatch:
 
     def _frames(self) -> list[tuple[FrameType, int]]:
         """What runs on the loop just now, the innermost first, each with its line; nothing if it rests."""
-        frame = sys._current_frames().get(self._ident)
+        frame = frame_of_thread(self._ident)
         found: list[tuple[FrameType, int]] = []
         while frame is not None and frame is not self._resting:
             found.append((frame, frame.f_lineno))
@@ -150,9 +151,9 @@ def _is_of_loop(frame: FrameType) -> bool:
     return isinstance(module, str) and module.startswith(_OF_THE_LOOP)
 
 
-def _without_loop(frame: FrameType) -> FrameType | None:
+def _without_loop(frame: FrameType | None) -> FrameType | None:
     """The first frame below one of a callback that isn't the loop's own."""
-    below = frame.f_back
+    below = None if frame is None else frame.f_back
     while below is not None and _is_of_loop(below):
         below = below.f_back
     return below

@@ -220,7 +220,9 @@ def test_it_works_where_it_is_mounted() -> None:
 # What the files are like
 
 
-@pytest.mark.parametrize("path", [path for path in STATIC.glob("*.*") if path.suffix in (".js", ".html")], ids=str)
+@pytest.mark.parametrize(
+    "path", [path for path in STATIC.glob("*.*") if path.suffix in (".js", ".html")], ids=lambda path: path.name
+)
 def test_no_file_makes_html_or_code_of_text(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", " style="):
