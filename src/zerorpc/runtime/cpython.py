@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TaskSharing",
-    "frame_of_thread",
     "find_running_loop",
+    "frame_of_thread",
     "imports_main_script",
     "lock_and_owner",
     "report_no_pending",
