@@ -596,3 +596,94 @@ async def test_every_of_an_async_client_that_is_left_early(client: zerorpc.Async
         break
     gc.collect()
     await eventually_async(lambda: log.seen == ["begin", "end"] * 2)
+
+
+# Calls that end before their time
+
+
+@contextlib.contextmanager
+def nothing(call: zerorpc.ClientCall) -> Iterator[None]:
+    yield
+
+
+def test_a_call_that_was_given_up_says_so_to_who_awaits_it() -> None:
+    """Before its hooks have begun, and afterwards, however often it is asked."""
+
+    async def act(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE, on_call=nothing) as client:
+            for begun in (False, True):
+                call = client.forever()
+                if begun:
+                    await eventually_async(lambda call=call: call._course.inner is not None)  # type: ignore[misc]
+                call.close()
+                for _ in range(2):
+                    with pytest.raises(zerorpc.LostRemote, match="given up"):
+                        await asyncio.wait_for(call, PATIENCE)
+
+    with serving(Service()) as server:
+        run(act(server.endpoints[0]))
+
+
+def test_a_hook_that_ends_before_its_stream_ends_that() -> None:
+    @contextlib.asynccontextmanager
+    async def hook(call: zerorpc.ClientCall) -> AsyncIterator[None]:
+        async with asyncio.timeout(None) as limit:
+            limits.append(limit)
+            yield
+
+    limits: list[asyncio.Timeout] = []
+
+    async def act(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE, on_call=hook) as client:
+            async for item in client.count(10**9):
+                seen.append(item)
+                if item == 3:
+                    limits[0].reschedule(0)
+
+    seen: list[int] = []
+    with serving(Service()) as server, pytest.raises(TimeoutError):
+        run(act(server.endpoints[0]))
+    assert seen[:4] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_on_item_that_raises_ends_the_stream_and_the_hook_sees_it(asynchronous: bool) -> None:
+    seen: list[object] = []
+
+    @contextlib.contextmanager
+    def hook(call: zerorpc.ClientCall) -> Iterator[None]:
+        call.on_item = lambda item: {0: item}[item]
+        try:
+            yield
+        except KeyError as error:
+            seen.append(error.args)
+            raise
+
+    def read(endpoint: str) -> None:
+        with zerorpc.Client(endpoint, timeout=PATIENCE, on_call=hook) as client:
+            seen.extend(client.count(3))
+
+    async def read_async(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE, on_call=hook) as client:
+            stream = await client.count(3)
+            seen.append(await anext(stream))
+            await anext(stream)
+
+    with serving(Service()) as server, pytest.raises(KeyError):
+        run(read_async(server.endpoints[0])) if asynchronous else read(server.endpoints[0])
+    assert seen == [0, (1,)]
+
+
+def test_on_item_may_close_its_stream() -> None:
+    left: list[str] = []
+
+    @contextlib.contextmanager
+    def hook(call: zerorpc.ClientCall) -> Iterator[None]:
+        call.on_item = lambda item: stream.close() if item == 2 else None
+        yield
+        left.append("left")
+
+    with serving(Service()) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE, on_call=hook) as client:
+        stream = client.count(10)
+        assert list(stream) == [0, 1, 2]
+    assert left == ["left"]

@@ -139,3 +139,17 @@ def test_arrays_and_memoryviews_can_be_written_to_without_it(camera: str, way: W
         arrived[0] = 7
         assert arrived[0] == 7
         assert value[0] == 0
+
+
+@pytest.mark.parametrize("out", [np.zeros(1, "O"), np.zeros(1, [("a", "O")])])
+def test_octets_never_become_pointers(camera: str, out: Any) -> None:
+    with zerorpc.Client(camera) as client, pytest.raises(TypeError, match="has to be memory"):
+        zerorpc.options(client, out=out)
+
+
+@EITHER_CLIENT
+def test_octets_dont_go_into_every_other_place(camera: str, way: Way) -> None:
+    out = np.zeros((4, 2), np.uint8)
+    with pytest.raises(zerorpc.InvalidResult, match="octets can't go into out="):
+        way(camera, lambda client: client.echo(b"four"), out=out[:, 0])
+    assert not out.any()

@@ -687,3 +687,27 @@ def test_nothing_of_a_description_is_evaluated_or_breaks_the_others() -> None:
             assert set(front.http.get("/openapi.json").json()["paths"]) == {f"/call/{name}" for name in told}
             assert set(front.client("_zerorpc_inspect")["methods"]) == set(told)
     assert not Evaluated.noticed
+
+
+@pytest.mark.parametrize("name", ["_zerorpc_status", "_zerorpc_inspect", "_zpc_methods", "arm._hidden", "_hidden"])
+def test_what_every_server_answers_for_itself_isnt_forwarded(direct: Front, name: str) -> None:
+    """It would take the gateway for its caller, and tell of methods that are denied here."""
+    server = zerorpc.Server({}, name="gateway")
+    server.register(zerorpc.RemoteService(direct.server.endpoints[0]), "robot")
+    server.bind("tcp://127.0.0.1:0")
+    with on_thread(server), zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+        assert client("robot.add", 1) == 3
+        with pytest.raises(zerorpc.UnknownMethod) as caught:
+            client(f"robot.{name}")
+    assert caught.value.ran is False
+
+
+def test_a_server_that_accepts_and_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.forwarding.reach._SILENCE_MAX", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = zerorpc.Server(zerorpc.RemoteService(f"tcp://127.0.0.1:{silent.getsockname()[1]}"))
+        server.bind("tcp://127.0.0.1:0")
+        with on_thread(server), zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+            with pytest.raises(zerorpc.RemoteError) as caught:
+                client.move()
+    assert (caught.value.name, caught.value.ran) == ("LostRemote", False)

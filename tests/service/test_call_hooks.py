@@ -629,3 +629,51 @@ def test_many_at_once_have_hooks_of_their_own() -> None:
 
     with serving(Service(), on_call=hook) as server:
         run(main(server.endpoints[0]))
+
+
+# Async hooks around what runs on a thread
+
+
+def test_a_hook_that_is_cut_off_around_a_thread_is_left() -> None:
+    seen: list[str] = []
+    release = threading.Event()
+
+    def slow() -> None:
+        assert release.wait(PATIENCE)
+
+    @contextlib.asynccontextmanager
+    async def hook(call: zerorpc.ServerCall) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(0):
+                yield
+        finally:
+            seen.append("left")
+            release.set()
+
+    with joined({"slow": slow}, on_call=hook) as client:
+        with pytest.raises(zerorpc.RemoteError) as caught:
+            client.slow()
+    assert (caught.value.name, seen) == ("TimeoutError", ["left"])
+
+
+def test_a_hook_that_waits_for_a_caller_who_is_gone_ends_and_the_method_is_not_run() -> None:
+    ran: list[str] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    @contextlib.asynccontextmanager
+    async def hook(call: zerorpc.ServerCall) -> AsyncIterator[None]:
+        begun.set()
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            ended.set()
+        yield
+
+    with serving({"slow": lambda: ran.append("slow")}, on_call=hook) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE, heartbeat=30.0) as client:
+            call = client.slow(async_=True)
+            assert begun.wait(PATIENCE)
+            call.cancel()
+            assert ended.wait(PATIENCE / 2)
+            eventually(lambda: server._core.running.running == 0)
+    assert ran == []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from typing import Any
 
 from zerorpc.client.async_call import AsyncStream, Call, LoopCaller, items_of
 from zerorpc.client.call_hooks import ClientCall, hooked_options
 from zerorpc.client.call_options import CallOptions, take_old_spelling
+from zerorpc.errors import LostRemote
 from zerorpc.hooks import Around, enter_on_loop
 from zerorpc.remote_method import method_name
 from zerorpc.settings import ClientSettings
@@ -63,6 +65,10 @@ class AsyncCourse:
         self.streams: bool = False  # which is a stream
         self.forgotten: bool = False  # nobody will ask for it
         self.waiter: asyncio.Future[None] | None = None  # who awaits it
+        self.cut: bool = False  # the hooks have ended a stream, and its reader doesn't know yet
+        self._stream: weakref.ref[HookedAsyncStream] | None = None
+        self._begun = False
+        self._given_up = False
         self._around = around
         self._send = send
         self._loop = loop
@@ -71,16 +77,36 @@ class AsyncCourse:
 
     async def _run(self) -> None:
         call = self.call
-        try:
-            await self._around.enter()
-            if not call.answered:
-                await self._act()
-        except BaseException as error:
-            self.error = await self._failed(error)
-        else:
-            self.error = await self._raised_by(self._around.leave())
+        self._begun = True
+        if not self._given_up:
+            try:
+                await self._around.enter()
+                if not call.answered:
+                    await self._act()
+            except BaseException as error:
+                self.error = await self._failed(error)
+            else:
+                self.error = await self._raised_by(self._around.leave())
+        if self._given_up and (self.error is None or isinstance(self.error, asyncio.CancelledError)):
+            self.error = LostRemote(f"the call of {call.method} was given up")
+            self.error.method, self.error.ran = call.method, None if self.inner is not None else False
         if not self.told:
             self._tell(call.result)
+        elif self.error is not None and (not self._stream_end.done() or self._stream_end.cancelled()):
+            self._cut_off()
+
+    def give_up(self) -> None:
+        """Nobody wants it any more. A task that has not begun is let begin: it tells so."""
+        self._given_up = self._given_up or not self.told
+        if self._begun:
+            self.task.cancel()
+
+    def _cut_off(self) -> None:
+        """A hook has ended before the stream that it is around: so does that, and its reader is told why."""
+        stream = None if self._stream is None else self._stream()
+        if stream is not None:
+            self.cut = True
+            AsyncStream.close(stream)
 
     async def _act(self) -> None:
         """Inside of the hooks."""
@@ -90,8 +116,10 @@ class AsyncCourse:
             self.call.result = value
             return
         self.streams = True
-        self._tell(HookedAsyncStream(value, self))
-        del value  # whoever has the stream may drop it
+        stream = HookedAsyncStream(value, self)
+        self._stream = weakref.ref(stream)
+        self._tell(stream)
+        del value, stream  # whoever has the stream may drop it
         await self._until_stream_ends()
 
     async def _until_stream_ends(self) -> None:
@@ -229,7 +257,7 @@ class HookedAsyncCall(Call):
 
     def close(self) -> None:
         """Give the call up, if it is still under way."""
-        self._course.task.cancel()
+        self._course.give_up()
 
     def _awaited_already(self) -> RuntimeError:
         return RuntimeError(f"this call of {self.method} is being awaited already")
@@ -246,7 +274,7 @@ class HookedAsyncCall(Call):
 class HookedAsyncStream(AsyncStream):
     """A stream with the hooks around it: they are left when it has ended, was closed, or is dropped."""
 
-    __slots__ = ("_course",)
+    __slots__ = ("__weakref__", "_course")
 
     def __init__(self, stream: AsyncStream, course: AsyncCourse) -> None:
         super().__init__(stream._core, stream._request)
@@ -254,11 +282,12 @@ class HookedAsyncStream(AsyncStream):
         self._course = course
 
     async def __anext__(self) -> Any:
-        if self._ended:
+        if self._ended and not self._course.cut:
             raise StopAsyncIteration
         try:
             item = await super().__anext__()
         except StopAsyncIteration:
+            self._course.cut = False
             await self._course.end(None)
             raise
         except BaseException as error:
@@ -266,7 +295,12 @@ class HookedAsyncStream(AsyncStream):
                 raise
             await self._course.end(error)
             raise StopAsyncIteration from None
-        self._course.call.pass_item(item)
+        try:
+            self._course.call.pass_item(item)
+        except BaseException as error:
+            super().close()
+            await self._course.end(error)
+            raise StopAsyncIteration from None
         return item
 
     def close(self) -> None:

@@ -134,12 +134,19 @@ class Course:
         self.around: Around[ClientCall] = around
         self.context: contextvars.Context = contextvars.copy_context()
         self._lock = threading.RLock()  # nobody enters a context that somebody is in
+        self._inside = False  # this thread, which has the lock, is in the context
         self._left = False
 
     def within(self, act: Callable[..., _T], *args: object) -> _T:
         """Do it in the context."""
         with self._lock:
-            return self.context.run(act, *args)
+            if self._inside:
+                return act(*args)
+            self._inside = True
+            try:
+                return self.context.run(act, *args)
+            finally:
+                self._inside = False
 
     # In the context
 
@@ -196,7 +203,7 @@ class Course:
             if self._left:
                 return True
             self._left = True
-            return self.context.run(self._leave, error)
+            return self.within(self._leave, error)
 
     def drop(self, what: str) -> None:
         """The same from a finalizer, where nothing may be raised, or waited for: a forked child's locks may be held by
@@ -236,7 +243,13 @@ class HookedStream(Stream):
             if not self._ended or self._course.leave(error):  # else another thread reads it
                 raise
             raise StopIteration from None
-        self._course.pass_item(item)
+        try:
+            self._course.pass_item(item)
+        except BaseException as error:
+            super().close()
+            if self._course.leave(error):
+                raise
+            raise StopIteration from None
         return item
 
     def close(self) -> None:

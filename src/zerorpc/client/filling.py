@@ -74,5 +74,8 @@ def _fill_octets(out: Any, value: Any) -> None:
     room = memoryview(out)
     if octets.nbytes != room.nbytes:
         raise Mismatch(f"{octets.nbytes} octets came, and out= has room for {room.nbytes}")
-    if octets.nbytes:
-        room.cast("B")[:] = octets.cast("B")
+    try:
+        if octets.nbytes:
+            room.cast("B")[:] = octets.cast("B")
+    except (TypeError, ValueError, NotImplementedError) as error:  # a part of an array, or one of structures
+        raise Mismatch(f"octets can't go into out=: {error}") from None

@@ -122,13 +122,18 @@ def _checked_progress(function: object) -> Callable[..., object] | None:
     raise TypeError(f"progress has to be a function, not a {type(function).__name__}")
 
 
+_PLAIN = "bBhHiIlLqQnNefdc?"  # kinds of numbers in memory: octets may never become pointers
+
+
 def _checked_out(out: Any) -> Any:
     """The option. Raises TypeError for what can't be written to as octets."""
     if out is None:
         return None
     try:
         room = memoryview(out)
-        usable = not room.readonly and bool(room.c_contiguous or hasattr(out, "dtype"))  # of NumPy: a part of one
+        of_numpy = hasattr(out, "dtype")  # also a part of an array, then
+        is_plain = not out.dtype.hasobject if of_numpy else room.format[-1:] in _PLAIN
+        usable = not room.readonly and is_plain and bool(room.c_contiguous or of_numpy)
     except (TypeError, ValueError, BufferError):
         usable = False
     if not usable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from time import monotonic
 
 from zerorpc.client.asynchronous import AsyncClient
 from zerorpc.errors import HandshakeFailed, LostRemote
@@ -15,6 +16,7 @@ __all__ = ["Reach"]
 
 logger: Logger = Logger("zerorpc.server")
 
+_SILENCE_MAX = 5.0  # s that calls wait for who has accepted a connection, and says nothing
 _LOOK = 0.02  # s between looks whether it can be reached, while that isn't known: only a success is told
 
 
@@ -32,6 +34,7 @@ class Reach:
         self._news = asyncio.Event()  # there is a connection
         self._was_connected = False
         self._is_lost = False  # as the log has it
+        self._without_since = monotonic()  # a connection
         self.where: str = ", ".join([*self._core.hub.dialers, *self._core.hub.listeners])
 
     @property
@@ -46,6 +49,7 @@ class Reach:
     def begin(self) -> None:
         """Connect."""
         self._core._peers.changed = self._have_news
+        self._without_since = monotonic()
         self._core.attach()
 
     def end(self) -> None:
@@ -56,6 +60,7 @@ class Reach:
         before, self._was_connected = self._was_connected, bool(self._core.calls.peers)
         if not self._was_connected:
             if before:
+                self._without_since = monotonic()
                 self._log("the connection is lost")
             return
         self._news.set()
@@ -78,7 +83,8 @@ class Reach:
         """Until there is a connection. Raises LostRemote or HandshakeFailed as soon as the attempt has failed."""
         core = self._core
         while not core.calls.peers:
-            if not core.hub.connecting and not core.hub.listeners:
+            is_late = monotonic() >= self._without_since + _SILENCE_MAX
+            if is_late or (not core.hub.connecting and not core.hub.listeners):
                 raise self._lost()
             self._news.clear()
             with contextlib.suppress(TimeoutError):

@@ -193,14 +193,18 @@ class CallHooks:
             around.invocation.adopt(outcome)
             return outcome.result()
         except concurrent.futures.CancelledError:
-            raise Cancelled(f"the caller of {around.invocation.name} waits no longer") from None
+            raise _gone(around.invocation) from None
         finally:
             outcome.cancel()
 
     @staticmethod
     async def _enter(around: ServerAround) -> None:
-        if not around.began:
-            await around.enter()
+        if around.began:
+            return
+        await around.enter()
+        if not around.on_loop and around.invocation.closed:  # on the loop that is a cancellation
+            around.began = False
+            raise _gone(around.invocation)
 
     def _items_of(self, around: ServerAround, value: object, method: Method) -> object:
         """Those of what a method has returned, with the hooks around them; None if it has none that come one by one."""
@@ -255,9 +259,16 @@ class CallHooks:
     async def _enter_on_thread(self, stack: contextlib.AsyncExitStack, manager: object) -> None:
         if isinstance(manager, AbstractAsyncContextManager) and not isinstance(manager, AbstractContextManager):
             assert self.loop is not None
-            await stack.enter_async_context(_OnLoop(manager, self.loop))
+            scope = CURRENT.get()
+            assert scope is not None
+            assert isinstance(scope.answers, Invocation)
+            await stack.enter_async_context(_OnLoop(manager, self.loop, scope.answers))
         else:
             await enter_here(stack, manager)
+
+
+def _gone(invocation: Invocation) -> Cancelled:
+    return Cancelled(f"the caller of {invocation.name} waits no longer")
 
 
 async def _whole(value: Any, unary: bool) -> Any:
@@ -279,9 +290,12 @@ class _OnLoop:
     its end, and the context variables that it sets at its beginning are seen on the thread.
     """
 
-    def __init__(self, manager: AbstractAsyncContextManager[object], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, manager: AbstractAsyncContextManager[object], loop: asyncio.AbstractEventLoop, invocation: Invocation
+    ) -> None:
         self._manager = manager
         self._loop = loop
+        self._invocation = invocation
         self._entered: concurrent.futures.Future[contextvars.Context] = concurrent.futures.Future()
         self._end: asyncio.Future[BaseException | None]
         self._task: concurrent.futures.Future[_Left]
@@ -290,6 +304,10 @@ class _OnLoop:
         """On the thread, which waits."""
         self._task = asyncio.run_coroutine_threadsafe(self._live(), self._loop)
         self._task.add_done_callback(self._give_up)
+        try:
+            self._invocation.adopt(self)
+        except Cancelled:
+            self.cancel()
         for variable, value in self._entered.result().items():
             if variable.get(self) is not value:
                 variable.set(value)
@@ -308,6 +326,12 @@ class _OnLoop:
             raise left.raised
         return left.swallowed
 
+    def cancel(self) -> None:
+        """The caller waits no longer: neither does the hook that is still being entered."""
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            self._entered.set_exception(_gone(self._invocation))
+            self._task.cancel()
+
     def _set_end(self, error: BaseException | None) -> None:
         if not self._end.done():
             self._end.set_result(error)
@@ -320,17 +344,21 @@ class _OnLoop:
     async def _live(self) -> _Left:
         """What the hook raises goes to the thread, and never out of the task: a loop ends with some errors."""
         manager, self._end = self._manager, self._loop.create_future()
+        cut: BaseException | None = None
         try:
             await manager.__aenter__()
-            self._entered.set_result(contextvars.copy_context())
-            end = await self._end
+            try:
+                self._entered.set_result(contextvars.copy_context())
+                end = await self._end
+            except BaseException as error:  # it was cancelled: by a timeout of the hook's, or with its caller
+                cut = end = error
             how = (None, None, None) if end is None else (type(end), end, trace_of(end))
             swallowed = await manager.__aexit__(*how)
         except BaseException as error:
-            if not self._entered.done():
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
                 self._entered.set_exception(error)
             return _Left(False, error)
-        return _Left(bool(swallowed), None)
+        return _Left(bool(swallowed), None if swallowed else cut)
 
 
 class _Left(NamedTuple):

@@ -124,7 +124,7 @@ class Sources:
     def get(self, name: str) -> Method | None:
         """The method of this name; or one that finds out whether there is such by now."""
         method = self._registry.answering.get(name)
-        if method is not None or name.startswith("_") or not self._registry.may_have(name):
+        if method is not None or _is_hidden(name) or not self._registry.may_have(name):
             return method
         found = (source.unknown(name) for source, prefix in self._prefixes.items() if _is_below(prefix, name))
         return self._registry.hooked(next(filter(None, found), None))
@@ -155,6 +155,13 @@ class Sources:
 
     def __repr__(self) -> str:
         return f"<Sources {list(self._prefixes)}>"
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether it is one that no service exposes: what every server answers tells more than its methods do, and takes
+    this one for its caller.
+    """
+    return any(part.startswith("_") for part in name.split("."))
 
 
 def _is_below(prefix: str, name: str) -> bool:

@@ -72,4 +72,14 @@ def status(server: Observed, access: Access, request: Request) -> Page:
 
 
 # Whoever passes requests on from elsewhere says so with one of these (RFC 7239; RFC 9110, 7.6.3).
-_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-real-ip")
+_OF_PROXIES = (
+    "forwarded",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+)
