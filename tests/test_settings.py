@@ -20,7 +20,7 @@ from tests.service.running import PATIENCE, TCP, on_thread, run, serving
 from zerorpc.cli import arguments as command_line
 from zerorpc.number_checks import FOREVER, above_zero, count, not_negative, seconds
 from zerorpc.protocol.events import USUAL_TIMEOUT
-from zerorpc.settings import TIMEOUT, ClientSettings, ServerSettings, Setting, checked, declared
+from zerorpc.settings import TIMEOUT, ClientSettings, ServerSettings, Setting, declared, from_arguments
 
 
 class Float64(float):
@@ -165,9 +165,9 @@ def test_they_are_frozen_and_checked(kind: type[Any]) -> None:
     for name in declared(kind):
         with pytest.raises(AttributeError):
             setattr(settings, name, getattr(settings, name))
-    assert checked(kind(heartbeat=Decimal("2.5"))) == kind(heartbeat=2.5)
+    assert from_arguments(kind, kind(heartbeat=Decimal("2.5"))._asdict()) == kind(heartbeat=2.5)
     with pytest.raises(ValueError, match="heartbeat has to be a number of seconds above 0, or None for none, not 0"):
-        checked(kind(heartbeat=0))
+        from_arguments(kind, kind(heartbeat=0)._asdict())
     assert repr(kind(heartbeat=None)).startswith(f"{kind.__name__}(")
 
 

@@ -35,7 +35,6 @@ __all__ = [
     "ServerSettings",
     "Setting",
     "callable_or_none",
-    "checked",
     "declared",
     "from_arguments",
     "retry_or_none",
@@ -369,12 +368,6 @@ class ServerSettings(NamedTuple):
 
 
 _Kind = TypeVar("_Kind", ClientSettings, ServerSettings)
-
-
-def checked(settings: _Kind) -> _Kind:
-    """The same settings, each as its check makes it. Raises TypeError or ValueError for the first that is refused."""
-    kind = type(settings)
-    return kind._make(each.check(name, getattr(settings, name)) for name, each in declared(kind).items())
 
 
 def from_arguments(kind: type[_Kind], arguments: Mapping[str, Any]) -> _Kind:

@@ -15,7 +15,7 @@ from zerorpc.cli import main
 from zerorpc.cli.arguments import parse
 from zerorpc.cli.usage import UsageError
 from zerorpc.keys import KeyPair, encode_z85, write_certificates
-from zerorpc.settings import ServerSettings, checked, declared
+from zerorpc.settings import ServerSettings, declared, from_arguments
 
 
 class Server(zerorpc.Server):
@@ -98,7 +98,7 @@ def test_every_setting_of_a_server_has_a_flag() -> None:
     for name, value in given.items():
         flag = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
         made = settings_of(flag) if isinstance(value, bool) else settings_of(flag, str(value))
-        assert made == checked(ServerSettings(**{name: value}))
+        assert made == from_arguments(ServerSettings, ServerSettings(**{name: value})._asdict())
 
 
 def test_the_rights_are_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

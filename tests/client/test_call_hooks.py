@@ -687,3 +687,51 @@ def test_on_item_may_close_its_stream() -> None:
         stream = client.count(10)
         assert list(stream) == [0, 1, 2]
     assert left == ["left"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_so_it_is_with_every(asynchronous: bool) -> None:
+    left: list[str] = []
+
+    @contextlib.contextmanager
+    def hook(call: zerorpc.ClientCall) -> Iterator[None]:
+        call.on_item = lambda item: {}[item]
+        try:
+            yield
+        except KeyError:
+            left.append("KeyError")
+            raise
+
+    async def read_async(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE, on_call=hook) as client:
+            await anext(zerorpc.every(client).number())
+
+    def read(endpoint: str) -> None:
+        with zerorpc.Client(endpoint, timeout=PATIENCE, on_call=hook) as client:
+            next(zerorpc.every(client).number())
+
+    with serving(Service()) as server, pytest.raises(KeyError):
+        run(read_async(server.endpoints[0])) if asynchronous else read(server.endpoints[0])
+    assert left == ["KeyError"]
+
+
+def test_a_hook_that_ends_before_every_has_all_outcomes_ends_that() -> None:
+    @contextlib.asynccontextmanager
+    async def hook(call: zerorpc.ClientCall) -> AsyncIterator[None]:
+        async with asyncio.timeout(None) as limit:
+            limits.append(limit)
+            yield
+
+    limits: list[asyncio.Timeout] = []
+
+    async def act(endpoint: str) -> None:
+        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE, on_call=hook) as client:
+            reading = asyncio.ensure_future(anext(zerorpc.every(client).forever()))
+            await eventually_async(lambda: limits)
+            limits[0].reschedule(0)
+            assert (await asyncio.wait([reading], timeout=PATIENCE / 2))[0], "the reader is told at once"
+            await reading
+
+    with serving(Service()) as server, pytest.raises(TimeoutError) as caught:
+        run(act(server.endpoints[0]))
+    assert not isinstance(caught.value, zerorpc.TimeoutExpired)

@@ -17,7 +17,9 @@ import pytest
 
 import zerorpc
 from tests.service.process_services import in_process_with
-from tests.service.running import PATIENCE, eventually, joined, run, serving
+from tests.service.running import PATIENCE, eventually, eventually_async, joined, run, serving
+from zerorpc.hooks import finish_now
+from zerorpc.service.call_hooks import _OnLoop
 
 SET: contextvars.ContextVar[str] = contextvars.ContextVar("SET", default="unset")
 
@@ -677,3 +679,46 @@ def test_a_hook_that_waits_for_a_caller_who_is_gone_ends_and_the_method_is_not_r
             assert ended.wait(PATIENCE / 2)
             eventually(lambda: server._core.running.running == 0)
     assert ran == []
+
+
+class Gone:
+    """In place of an invocation: its caller goes while a hook is being entered."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.entering, self.gone = threading.Event(), threading.Event()
+
+    def adopt(self, call: object) -> None:
+        assert self.entering.wait(PATIENCE)
+        raise zerorpc.Cancelled("gone")
+
+
+def test_a_hook_that_is_entered_in_the_moment_its_caller_goes_is_left() -> None:
+    seen: list[str] = []
+    invocation = Gone()
+
+    @contextlib.asynccontextmanager
+    async def hook() -> AsyncIterator[None]:
+        invocation.entering.set()
+        assert invocation.gone.wait(PATIENCE)  # on the loop: it finds out when it has been entered
+        try:
+            yield
+        except BaseException as error:
+            seen.append(type(error).__name__)
+            raise
+
+    def enter(around: _OnLoop) -> None:
+        try:
+            finish_now(around.__aenter__())
+        finally:
+            invocation.gone.set()
+
+    async def main() -> None:
+        around = _OnLoop(hook(), asyncio.get_running_loop(), invocation)  # type: ignore[arg-type]
+        with pytest.raises(zerorpc.Cancelled, match="the caller of slow waits no longer"):
+            await asyncio.to_thread(enter, around)
+        await eventually_async(lambda: seen)
+
+    run(main())
+    assert seen == ["CancelledError"]

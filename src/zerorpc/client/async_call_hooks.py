@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, Protocol
 
 from zerorpc.client.async_call import AsyncStream, Call, LoopCaller, items_of
 from zerorpc.client.call_hooks import ClientCall, hooked_options
@@ -53,6 +53,13 @@ class AsyncHooked:
         return made
 
 
+class Reader(Protocol):
+    """A stream, or what ``every`` gives."""
+
+    def cut_off(self) -> None:
+        """There are no further items: the course's ``end`` says why."""
+
+
 class AsyncCourse:
     """One call with its hooks, in a task: until its outcome, or until its stream has ended."""
 
@@ -65,8 +72,7 @@ class AsyncCourse:
         self.streams: bool = False  # which is a stream
         self.forgotten: bool = False  # nobody will ask for it
         self.waiter: asyncio.Future[None] | None = None  # who awaits it
-        self.cut: bool = False  # the hooks have ended a stream, and its reader doesn't know yet
-        self._stream: weakref.ref[HookedAsyncStream] | None = None
+        self.reader: weakref.ref[Reader] | None = None  # who takes what the hooks are around, item by item
         self._begun = False
         self._given_up = False
         self._around = around
@@ -103,10 +109,9 @@ class AsyncCourse:
 
     def _cut_off(self) -> None:
         """A hook has ended before the stream that it is around: so does that, and its reader is told why."""
-        stream = None if self._stream is None else self._stream()
-        if stream is not None:
-            self.cut = True
-            AsyncStream.close(stream)
+        reader = None if self.reader is None else self.reader()
+        if reader is not None:
+            reader.cut_off()
 
     async def _act(self) -> None:
         """Inside of the hooks."""
@@ -117,7 +122,7 @@ class AsyncCourse:
             return
         self.streams = True
         stream = HookedAsyncStream(value, self)
-        self._stream = weakref.ref(stream)
+        self.reader = weakref.ref(stream)
         self._tell(stream)
         del value, stream  # whoever has the stream may drop it
         await self._until_stream_ends()
@@ -274,20 +279,21 @@ class HookedAsyncCall(Call):
 class HookedAsyncStream(AsyncStream):
     """A stream with the hooks around it: they are left when it has ended, was closed, or is dropped."""
 
-    __slots__ = ("__weakref__", "_course")
+    __slots__ = ("__weakref__", "_course", "_cut")
 
     def __init__(self, stream: AsyncStream, course: AsyncCourse) -> None:
         super().__init__(stream._core, stream._request)
         stream._ended = True  # this one takes its place
         self._course = course
+        self._cut = False  # and whoever reads it doesn't know yet
 
     async def __anext__(self) -> Any:
-        if self._ended and not self._course.cut:
+        if self._ended and not self._cut:
             raise StopAsyncIteration
         try:
             item = await super().__anext__()
         except StopAsyncIteration:
-            self._course.cut = False
+            self._cut = False
             await self._course.end(None)
             raise
         except BaseException as error:
@@ -302,6 +308,10 @@ class HookedAsyncStream(AsyncStream):
             await self._course.end(error)
             raise StopAsyncIteration from None
         return item
+
+    def cut_off(self) -> None:
+        self._cut = not self._ended
+        super().close()
 
     def close(self) -> None:
         super().close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
@@ -42,7 +43,12 @@ class HookedAsyncReplies(AsyncReplies):
                 await self._course.end(None)
             raise
         assert self._course is not None
-        self._course.call.pass_item(found)
+        try:
+            self._course.call.pass_item(found)
+        except BaseException as error:
+            super().close()
+            await self._course.end(error)
+            raise StopAsyncIteration from None
         return found
 
     async def _begin(self) -> None:
@@ -52,6 +58,7 @@ class HookedAsyncReplies(AsyncReplies):
             call = call_of(self._asked)
             around = Around(self._core.settings.on_call or (), call, enter_on_loop)
             course = self._course = _EveryCourse(self._core.loop, around)
+            course.reader = weakref.ref(self)
             await course.entered(self._core.create_future)
             self._asked: Asked = as_hooks_want(self._asked, call)
         if course.call.answered:
@@ -65,6 +72,9 @@ class HookedAsyncReplies(AsyncReplies):
         except BaseException as error:
             await course.end(error)
             raise StopAsyncIteration from None
+
+    def cut_off(self) -> None:
+        super().close()
 
     def close(self) -> None:
         super().close()

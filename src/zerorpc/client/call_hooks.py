@@ -194,8 +194,17 @@ class Course:
         """``run`` of a call that was begun."""
         return self.within(self.run, act)
 
-    def pass_item(self, item: object) -> None:
-        self.within(self.around.call.pass_item, item)
+    def pass_item(self, item: object, give_up: Callable[[], None]) -> None:
+        """An item has come. What a hook's function raises about it ends the stream, which ``give_up`` does, and the
+        hooks see it; raises StopIteration if they let it go.
+        """
+        try:
+            self.within(self.around.call.pass_item, item)
+        except BaseException as error:
+            give_up()
+            if self.leave(error):
+                raise
+            raise StopIteration from None
 
     def leave(self, error: BaseException | None) -> bool:
         """A stream has ended, with an error or without: whether that is to be raised. Safe to call twice."""
@@ -243,13 +252,7 @@ class HookedStream(Stream):
             if not self._ended or self._course.leave(error):  # else another thread reads it
                 raise
             raise StopIteration from None
-        try:
-            self._course.pass_item(item)
-        except BaseException as error:
-            super().close()
-            if self._course.leave(error):
-                raise
-            raise StopIteration from None
+        self._course.pass_item(item, super().close)
         return item
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ class HookedReplies(Replies):
         except StopIteration:
             self._course.leave(None)
             raise
-        self._course.pass_item(found)
+        self._course.pass_item(found, super().close)
         return found
 
     def close(self) -> None:

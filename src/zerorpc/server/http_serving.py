@@ -88,11 +88,15 @@ def _protocol(door: HttpDoor) -> type[asyncio.Protocol]:
             self.told.lost()  # uvicorn tells the newest request alone, and one that asks
 
         def shutdown(self) -> None:
-            """uvicorn closes what waits for a request. Who has just connected has sent one, and is told an answer."""
+            """uvicorn closes what waits for a request. Who has just connected may have sent one, and is answered."""
             if self.cycle is None and not self.leaving:
                 self.leaving = True
-                self.loop.call_later(_FIRST_REQUEST, super().shutdown)
+                self.loop.call_later(_FIRST_REQUEST, self._shut_down)
             else:
+                super().shutdown()
+
+        def _shut_down(self) -> None:
+            if not self.transport.is_closing():
                 super().shutdown()
 
         def data_received(self, data: bytes) -> None:
