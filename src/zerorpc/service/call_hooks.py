@@ -332,13 +332,6 @@ class _OnLoop:
             self._entered.set_exception(_gone(self._invocation))
             self._task.cancel()
 
-    def _tell_entered(self) -> bool:
-        """The thread may go on; False if its caller has gone in this moment."""
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
-            self._entered.set_result(contextvars.copy_context())
-            return True
-        return False
-
     def _set_end(self, error: BaseException | None) -> None:
         if not self._end.done():
             self._end.set_result(error)
@@ -355,8 +348,8 @@ class _OnLoop:
         try:
             await manager.__aenter__()
             try:
-                if not self._tell_entered():
-                    raise asyncio.CancelledError  # as `cancel` is about to do it
+                with contextlib.suppress(concurrent.futures.InvalidStateError):  # by ``cancel``, which ends the wait
+                    self._entered.set_result(contextvars.copy_context())
                 end = await self._end
             except BaseException as error:  # it was cancelled: by a timeout of the hook's, or with its caller
                 cut = end = error
