@@ -23,6 +23,7 @@ from tests.doors.http.test_calls import Service, problem
 from tests.forwarding.gateways import Front, callers_of, gateway, in_front_of
 from tests.service.running import PATIENCE, eventually, on_thread, run, serving, unused_port
 from zerorpc.described import read_answer
+from zerorpc.forwarding import call as forwarded_call
 from zerorpc.forwarding import remote_service
 from zerorpc.keys import KeyPair
 
@@ -711,3 +712,15 @@ def test_a_server_that_accepts_and_says_nothing_is_not_waited_for(monkeypatch: p
             with pytest.raises(zerorpc.RemoteError) as caught:
                 client.move()
     assert (caught.value.name, caught.value.ran) == ("LostRemote", False)
+
+
+def test_a_callers_own_time_is_its_own_to_tell(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the gateway's word it would be a RemoteError, and no TimeoutExpired. Both find out at the same time; here the
+    gateway is first.
+    """
+    options = forwarded_call._options
+    monkeypatch.setattr(forwarded_call, "_options", lambda *args: options(*args)._replace(timeout=0.01))
+    monkeypatch.setattr(forwarded_call, "_NEAR", PATIENCE)
+    monkeypatch.setattr(forwarded_call, "_CALLERS_OWN", PATIENCE)
+    with pytest.raises(zerorpc.TimeoutExpired):
+        zerorpc.options(front.client, timeout=0.5).ever()

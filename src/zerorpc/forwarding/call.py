@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from math import inf
@@ -12,13 +13,15 @@ from zerorpc.client.async_call import AsyncStream
 from zerorpc.client.asynchronous import AsyncClient
 from zerorpc.client.call_options import CallOptions
 from zerorpc.described import BY_PLACE, Method
-from zerorpc.errors import RemoteError, UnknownMethod, WrongArguments
+from zerorpc.errors import RemoteError, TimeoutExpired, UnknownMethod, WrongArguments
 from zerorpc.scope import current_scope
 from zerorpc.service.invocation import Invocation
 
 __all__ = ["call"]
 
 _SHORTEST = 0.001  # s: the caller's time is over, and it will be told so
+_NEAR = 0.05  # s from the caller's end, at which both may be over
+_CALLERS_OWN = 1.0  # s that the caller has to tell itself: what a gateway says of its time would be a RemoteError there
 
 
 async def call(
@@ -43,6 +46,10 @@ async def call(
         if is_old:
             raise _as_ours(error, method, args, kwargs, listed) from None
         _pass_on(invocation, {}, error.metadata)
+        raise
+    except TimeoutExpired:
+        if invocation is not None and monotonic() >= invocation.until - _NEAR:
+            await asyncio.sleep(_CALLERS_OWN)  # the caller's own time is over: it finds out itself, which cancels this
         raise
     if is_old:
         return value
