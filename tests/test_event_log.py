@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tracemalloc
 import types
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -97,18 +98,19 @@ def test_what_is_no_event_says_no_more_than_it_may(caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize(
-    "args",
+    "make",  # in the test, not in each process that collects it
     [
-        [b"x" * 50_000_000],
-        ["x" * 50_000_000],
-        [[]] * 1_000_000,
-        [{}] * 1_000_000,
-        {str(number): None for number in range(1_000_000)},
-        [["x" * 100] * 100] * 1000,
+        lambda: [b"x" * 50_000_000],
+        lambda: ["x" * 50_000_000],
+        lambda: [[]] * 1_000_000,
+        lambda: [{}] * 1_000_000,
+        lambda: {str(number): None for number in range(1_000_000)},
+        lambda: [["x" * 100] * 100] * 1000,
     ],
     ids=["bytes", "text", "lists", "maps", "keys", "nested"],
 )
-def test_of_large_arguments_only_what_is_seen_is_made_a_text(args: Any) -> None:
+def test_of_large_arguments_only_what_is_seen_is_made_a_text(make: Callable[[], Any]) -> None:
+    args = make()
     tracemalloc.start()
     try:
         text = _shown(args)

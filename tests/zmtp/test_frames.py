@@ -15,10 +15,12 @@ from zerorpc.zmtp import memory
 from zerorpc.zmtp.commands import Command
 from zerorpc.zmtp.frames import (
     Frame,
+    Framed,
     FrameDecoder,
     Limits,
     Oversized,
     encode_delimited,
+    encode_framed,
     encode_message,
     is_mostly_one_frame,
 )
@@ -77,6 +79,17 @@ def test_the_quick_form_for_requests_writes_the_same(body: bytes) -> None:
     out: list[Frame] = []
     encode_delimited(body, out)
     assert b"".join(out) == encoded([b"", body])
+
+
+@pytest.mark.parametrize("size", [0, 255, 256, 1000])
+@pytest.mark.parametrize("buffers", [[b"x" * 256], [b"x" * 300, b"y" * 1000, b"z" * 70_000]])
+def test_the_quick_form_for_large_octets_writes_the_same(size: int, buffers: list[bytes]) -> None:
+    body, out = Framed(b"e" * size), []
+    body.buffers = buffers
+    encode_framed(body, out)
+    assert b"".join(out) == encoded([b"", bytes(body), *buffers])
+    assert [part for part in out if any(part is each for each in buffers)] == buffers, "they are not copied"
+    assert len(body) == size + sum(map(len, buffers))
 
 
 def test_large_bodies_are_handed_over_and_not_copied() -> None:

@@ -16,7 +16,7 @@ from zerorpc.errors import Closed
 from zerorpc.protocol.channel import STATE_REFUSED, CallCarrier, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
-from zerorpc.protocol.references import BorrowFrom
+from zerorpc.protocol.references import BorrowFrom, borrow_nothing
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.aio import AioHub
 from zerorpc.transport.aio_link import AioLink
@@ -48,7 +48,7 @@ class AsyncPeers:
         self.timer: asyncio.TimerHandle | None = None  # for calls that wait for a peer
         self._timer_at = 0.0  # kept here: uvloop's handle of a time that has come has no when()
         self.uploads: weakref.WeakSet[TaskUpload] = weakref.WeakSet()
-        self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
+        self.borrow: BorrowFrom = borrow_nothing  # what stands for a reference of a server's
         self.changed: Callable[[], None] | None = None  # told when there is another live server, or one less
         self._core: weakref.ref[Core] = weakref.ref(core)
         self._context = core.context

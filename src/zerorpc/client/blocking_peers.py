@@ -18,7 +18,7 @@ from zerorpc.errors import Closed, LostRemote
 from zerorpc.protocol.channel import STATE_REFUSED, ClientChannel
 from zerorpc.protocol.client_peer import ClientPeer
 from zerorpc.protocol.events import Buffer
-from zerorpc.protocol.references import BorrowFrom
+from zerorpc.protocol.references import BorrowFrom, borrow_nothing
 from zerorpc.runtime.side_thread import SideThreads
 from zerorpc.settings import ClientSettings
 from zerorpc.transport.blocking import BlockingHub
@@ -40,7 +40,7 @@ class BlockingPeers:
         self.calls.hedges.won = self._won
         self.links: dict[object, BlockingLink] = {}  # by peer, of those that are not lost
         self.uploads: weakref.WeakSet[ThreadUpload] = weakref.WeakSet()
-        self.borrow: BorrowFrom | None = None  # what stands for a reference of a server's
+        self.borrow: BorrowFrom = borrow_nothing  # what stands for a reference of a server's
         self._settings = settings
         security = Security(settings.curve, settings.plain)
         self.hub: BlockingHub = BlockingHub(self, context.hook_resolve_endpoint, settings.heartbeat, security)

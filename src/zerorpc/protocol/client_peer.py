@@ -48,7 +48,7 @@ from zerorpc.protocol.framed import FramedEvent, with_buffers
 from zerorpc.protocol.inquiry import INSPECT, TELL, Inquiry
 from zerorpc.protocol.liveness import FOREVER, LOST_AFTER_OLD, lost
 from zerorpc.protocol.peer import News, Peer
-from zerorpc.protocol.references import FUNCTION_EVENTS, RELEASE, BorrowFrom, HasReferences, borrowing
+from zerorpc.protocol.references import FUNCTION_EVENTS, RELEASE, BorrowFrom, HasReferences, borrow_nothing, borrowing
 from zerorpc.protocol.shape import LARGE, checked
 from zerorpc.zmtp import Frame, Limits, Message, SocketType
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
@@ -77,7 +77,7 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         self.goes_away: bool = False  # the server is shutting down: it answers what it has, and wants no more
         self.failures: int = 0  # calls in a row that got no reply in time
         self._inquiry: Inquiry | None = None
-        self.borrow: BorrowFrom | None = None  # the shell's: makes what stands for a reference of the server's
+        self.borrow: BorrowFrom = borrow_nothing  # the shell's: makes what stands for a reference of the server's
 
     def open(self, channel: ClientChannel, now: float) -> None:
         """Send a call's request; the channel lives here from now on."""
@@ -104,8 +104,9 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         try:
             if len(message) > 2 and self.level >= 1:  # its large octets are behind it
                 data = with_buffers(message[1], message[2:])
-                raise HasReferences  # perhaps
-            event = decode_reply(data if len(data) <= LARGE else checked(data, self.limits.values))
+                event = _decode_framed(self, data)
+            else:
+                event = decode_reply(data if len(data) <= LARGE else checked(data, self.limits.values))
             message_id = event.header.response_to
         except DECODE_ERRORS as why:
             try:
@@ -321,19 +322,28 @@ def late(channel: ClientChannel, why: str = "") -> TimeoutExpired:
     return TimeoutExpired(timeout, f"{what} {channel.method}{why}")
 
 
+def _decode_framed(peer: ClientPeer, data: Buffer) -> Reply:
+    """A reply with large octets behind it, and perhaps references. Raises one of DECODE_ERRORS."""
+    assert isinstance(data, FramedEvent)
+    problem = problem_beside(data, bytes(data), peer.limits.values)
+    if problem is not None:
+        raise ValueError(problem)
+    reply: Reply = borrowing(Reply, functools.partial(peer.borrow, peer), data)
+    return reply
+
+
 def _decode_again(peer: ClientPeer, data: Buffer, why: Exception) -> Reply | WireEvent | BadEvent:
     """A reply that isn't a usual one: it has references, or its parts are to be made the best of."""
-    values_max = peer.limits.values
-    if type(why) is not HasReferences or peer.borrow is None or peer.level < 1:
-        return decode(data, values_max)
-    if isinstance(data, FramedEvent) and problem_beside(data, bytes(data), values_max) is not None:
-        return decode(data, values_max)
-    try:
-        reply: Reply = borrowing(Reply, functools.partial(peer.borrow, peer), data)
-        return reply
-    except DECODE_ERRORS as error:
-        event = decode(data, values_max)
-        return BadEvent(event.header, event.name, str(error))
+    if type(why) is HasReferences and peer.level >= 1:
+        try:
+            reply: Reply = borrowing(Reply, functools.partial(peer.borrow, peer), data)
+            return reply
+        except DECODE_ERRORS as error:
+            why = error
+    elif not isinstance(data, FramedEvent):
+        return decode(data, peer.limits.values)
+    event = decode(data, peer.limits.values)
+    return BadEvent(event.header, event.name, str(why))
 
 
 def _is_in(request: Buffer, frames: list[Frame]) -> bool:

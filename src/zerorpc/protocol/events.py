@@ -23,7 +23,6 @@ from zerorpc.protocol.packing import (
     Forms,
     Lend,
     encode_usual,
-    octets,
     problem_of,
     put_aside,
     quick,
@@ -234,7 +233,7 @@ def _encode_other(head: tuple[bytes, ...], value: object) -> bytes:
     beside: list[bytes] = []
     try:
         if isinstance(value, (bytes, bytearray, memoryview)) and type(value) in SIZED:
-            packed = encode_usual(put_aside(octets(value), beside))
+            packed = encode_usual(put_aside(value, beside))
         else:
             packed = quick(value)
         data = with_buffers(b"".join((*head, packed)), beside)

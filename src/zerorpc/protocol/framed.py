@@ -8,7 +8,7 @@ an older one puts them back (``in_band``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec.msgpack import Ext
@@ -18,7 +18,7 @@ from zerorpc.protocol.forms import BUFFER
 from zerorpc.protocol.values import value_of
 from zerorpc.zmtp.frames import Frame, Framed
 
-__all__ = ["ASIDE_MAX", "FIRST", "FramedEvent", "aside", "hook_with", "with_buffers"]
+__all__ = ["ASIDE_MAX", "BYTES_ASIDE", "FramedEvent", "aside", "hook_with", "with_buffers"]
 
 ASIDE_MAX = 16  # buffers of an event: a peer takes no message of many frames
 
@@ -33,7 +33,7 @@ class FramedEvent(Framed):
             if code != BUFFER:
                 return Ext(code, bytes(data))
             octets, kind, description = _found(data, self.buffers)
-            return Ext(kind, b"".join((description, octets))) if kind else _as_bytes(octets)
+            return Ext(kind, b"".join((description, octets))) if kind else bytes(octets)
 
         return bytes(_pack(msgspec.msgpack.Decoder(ext_hook=hook).decode(bytes(self))))
 
@@ -55,19 +55,24 @@ def aside(place: int, code: int = 0, description: bytes | memoryview = b"") -> E
     return Ext(BUFFER, b"".join((place.to_bytes(2, "big"), bytes((code,)), description)))
 
 
-FIRST: bytes = msgspec.msgpack.encode(aside(0))
+BYTES_ASIDE: list[Ext] = [aside(place) for place in range(ASIDE_MAX)]
 
 
-def hook_with(found: Sequence[Frame]) -> Callable[[int, memoryview], object]:
-    """As a decoder's hook: ``value_of`` for an event that has these buffers."""
+Hook: TypeAlias = "Callable[[int, memoryview], object]"
+
+
+def hook_with(found: Sequence[Frame], others: Hook = value_of) -> Hook:
+    """As a decoder's hook: ``value_of`` for an event that has these buffers; or ``others`` for what else is in it."""
 
     def hook(code: int, data: memoryview) -> object:
         if code != BUFFER:
-            return value_of(code, data)
+            return others(code, data)
         octets, kind, description = _found(data, found)
-        return buffers.made_of(kind, description, octets) if kind else _as_bytes(octets)
+        if kind:
+            return buffers.made_of(kind, description, octets)
+        return octets if type(octets) is bytes else bytes(octets)
 
-    return hook if found else value_of
+    return hook if found else others
 
 
 def _found(data: memoryview, found: Sequence[Frame]) -> tuple[Frame, int, memoryview]:
@@ -75,7 +80,3 @@ def _found(data: memoryview, found: Sequence[Frame]) -> tuple[Frame, int, memory
     if len(data) < 3 or place >= len(found):
         raise ValueError("it refers to a frame that isn't there")
     return found[place], data[2], data[3:]
-
-
-def _as_bytes(octets: Frame) -> bytes:
-    return octets if type(octets) is bytes else bytes(octets)

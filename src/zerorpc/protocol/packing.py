@@ -27,7 +27,7 @@ from msgspec.msgpack import Ext
 from zerorpc.errors import SerializationError
 from zerorpc.protocol.data_classes import fields_of
 from zerorpc.protocol.forms import INT, NUMPY_SCALAR, Form
-from zerorpc.protocol.framed import ASIDE_MAX, aside, with_buffers
+from zerorpc.protocol.framed import ASIDE_MAX, BYTES_ASIDE, aside, with_buffers
 from zerorpc.protocol.values import form_of, map_form
 from zerorpc.shown import message_of, name_of
 
@@ -40,7 +40,6 @@ __all__ = [
     "Lend",
     "encode_quickly",
     "encode_usual",
-    "octets",
     "pack",
     "problem_of",
     "put_aside",
@@ -129,23 +128,21 @@ def _quickly(value: object, beside: list[bytes]) -> object:
     if kind in PLAIN:
         return value
     if kind in SIZED and isinstance(value, _SIZED):
-        return put_aside(octets(value), beside)
+        return put_aside(value, beside)
     return Raw(quick(value))
 
 
 def put_aside(value: bytes | bytearray | memoryview, beside: list[bytes]) -> object:
-    """What stands for octets in an event: they go ``beside`` it, if they are large."""
-    if len(value) <= LARGE_OCTETS or len(beside) >= ASIDE_MAX:
+    """What stands for octets in an event: they go ``beside`` it, if they are large. Raises TypeError for a memoryview
+    of something else.
+    """
+    if type(value) is not bytes and isinstance(value, memoryview) and not is_plain(value):
+        raise TypeError("a memoryview of more than octets")
+    place = len(beside)
+    if len(value) <= LARGE_OCTETS or place >= ASIDE_MAX:
         return value
     beside.append(bytes(value))
-    return aside(len(beside) - 1)
-
-
-def octets(value: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
-    """A value that is SIZED. Raises TypeError for one that is more than octets."""
-    if isinstance(value, memoryview) and not is_plain(value):
-        raise TypeError("a memoryview of more than octets")
-    return value
+    return BYTES_ASIDE[place]
 
 
 def is_plain(value: memoryview) -> bool:

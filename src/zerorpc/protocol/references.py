@@ -38,6 +38,7 @@ __all__ = [
     "Pending",
     "Reference",
     "Table",
+    "borrow_nothing",
     "borrowing",
     "find_references",
 ]
@@ -80,15 +81,20 @@ def find_references(code: int, data: memoryview) -> object:
     return value_of(code, data)
 
 
+def borrow_nothing(_: object, reference: Reference) -> object:
+    """Where nobody makes anything of a reference, it stays what it is."""
+    return Ext(REFERENCE, _pack(reference))
+
+
 def borrowing(kind: Any, borrow: Borrow, data: bytes | bytearray) -> Any:
     """Decode an event, with what ``borrow`` makes of each reference."""
-    value = hook_with(data.buffers if isinstance(data, FramedEvent) else ())
 
     def hook(code: int, octets: memoryview) -> object:
-        return borrow(_read(octets)) if code == REFERENCE else value(code, octets)
+        return borrow(_read(octets)) if code == REFERENCE else value_of(code, octets)
 
-    plain = bytes(data) if isinstance(data, FramedEvent) else data
-    return msgspec.msgpack.decode(plain, type=kind, ext_hook=hook)
+    if isinstance(data, FramedEvent):
+        return msgspec.msgpack.decode(bytes(data), type=kind, ext_hook=hook_with(data.buffers, hook))
+    return msgspec.msgpack.decode(data, type=kind, ext_hook=hook)
 
 
 _fields_decoder = Decoder(tuple[int, str | None])

@@ -82,23 +82,23 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         self.routing_id: bytes = own_id if type(own_id) is bytes else str(own_id).encode()
 
     def receive_message(self, message: Message, now: float, touched: list[ServerChannel]) -> None:
-        decode_it: Callable[[Buffer], WireEvent | BadEvent]
         if len(message) == 2 and not message[0]:  # the usual [b"", data] has no routing frames
-            data, routing, decode_it = message[1], None, decode_usual
+            data, routing = message[1], None
         elif self.level >= 1 and not message[0] and len(message) > 1:  # its large octets are behind it
-            data, routing, decode_it = with_buffers(message[1], message[2:]), None, decode
+            data, routing = with_buffers(message[1], message[2:]), None
         else:
-            data, routing, decode_it = message[-1], _routing(message), decode_usual
+            data, routing = message[-1], _routing(message)
         event: WireEvent | BadEvent
         try:
-            event = decode_it(data if len(data) <= LARGE else checked(data, self.limits.values))
-        except DECODE_ERRORS:
             try:
+                if type(data) is FramedEvent:
+                    event = decode(data, self.limits.values)
+                else:
+                    event = decode_usual(data if len(data) <= LARGE else checked(data, self.limits.values))
+            except DECODE_ERRORS:
                 event = decode(data, self.limits.values)
-            except ProtocolError:
-                return  # without a header there is nobody to answer
         except ProtocolError:
-            return
+            return  # without a header there is nobody to answer
         header = event.header
         if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
             message_id = b"" + header.message_id  # as bytes() does it, in half of the time

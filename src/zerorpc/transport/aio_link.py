@@ -25,7 +25,8 @@ logger: Logger = Logger("zerorpc.transport")
 
 _UNSENT_HIGH = 1024 * 1024  # octets the loop may hold for one peer before its senders have to wait
 _IN_PLACE_MIN = 64 * 1024  # octets missing of a frame from which on they are read into their place
-_TURN_OCTETS = 64 * 1024  # octets of one peer that are taken in one turn of the loop; uvloop would read 8 MB
+_TURN_OCTETS = 65 * 1024  # octets of one peer that are taken in one turn of the loop, 64 KiB and what stands around
+# them; uvloop would read 8 MB
 _TURN_LARGE = 1024 * 1024  # and of large frames, which are few: a call with 64 KiB takes half as long in one step
 _TURN_SECONDS = 0.005  # and how long that may take,
 _SLICE = 4 * 1024  # looked at after so many: a hostile peer has 1,000 messages in them

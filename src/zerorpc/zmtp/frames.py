@@ -24,6 +24,7 @@ __all__ = [
     "Message",
     "Oversized",
     "encode_delimited",
+    "encode_framed",
     "encode_message",
     "is_mostly_one_frame",
 ]
@@ -39,6 +40,7 @@ _HEAD = 4096  # octets that are kept of a frame that is too large: with them who
 _PASSED_OVER_MAX = 2**31  # octets of such a frame; more ends the connection, which would bring nothing else for long
 SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
 DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
+_FRAMED = [bytes((_MORE, 0, _MORE, size)) for size in range(256)]  # the same, and further frames follow
 
 
 class Oversized(bytes):
@@ -50,14 +52,17 @@ class Oversized(bytes):
 class Framed(bytes):
     """The body of a message behind which further frames go, to a peer that takes them. Its length is that of all."""
 
-    buffers: Sequence[Frame] = ()
+    buffers: Sequence[Frame] = ()  # set once, before its length is asked for
+    _size: int = -1
 
     def in_band(self) -> bytes:
         """A body that has all in it, for a peer that doesn't."""
         raise NotImplementedError
 
     def __len__(self) -> int:
-        return bytes.__len__(self) + sum(map(len, self.buffers))
+        if self._size < 0:
+            self._size = bytes.__len__(self) + sum(map(len, self.buffers))
+        return self._size
 
 
 class FrameDecoder:
@@ -112,7 +117,7 @@ class FrameDecoder:
         self.idle = False  # not earlier: a body's end has just set it
         size = len(data)
         last = size - 2
-        # Hot: one pass, no call per short frame, and one step for a short message behind a delimiter.
+        # Hot: one pass, no call for a frame that is whole, and one step for a short message behind a delimiter.
         while position <= last:
             if data.startswith(SHORT_DELIMITED, position) and not self._parts:
                 length_at = position + 3
@@ -122,18 +127,24 @@ class FrameDecoder:
                     position = end
                     continue
             flags = data[position]
-            if flags > _MORE:
-                position = self._uncommon_frame(data, position, out)
-                if position < 0:
-                    return
-                continue
-            start = position + 2
-            position = start + data[position + 1]
-            if position > size:
-                position = start - 2
-                break
-            self._parts.append(data[start:position])
-            if not flags:
+            if flags <= _MORE:
+                start = position + 2
+                end = start + data[position + 1]
+                if end > size:
+                    break
+            else:
+                start = position + 9
+                end = start + int.from_bytes(data[position + 1 : start], "big")
+                total = self._message_size + end - start
+                if flags > _MORE | _LONG or start > size or end > size or total > self._limits.message:
+                    position = self._uncommon_frame(data, position, out)
+                    if position < 0:
+                        return
+                    continue
+                self._message_size = total
+            self._parts.append(data[start:end])
+            position = end
+            if not flags & _MORE:
                 out.append(self._parts)
                 self._parts = []
                 self._message_size = 0
@@ -145,7 +156,9 @@ class FrameDecoder:
             self.idle = self.body is None and not self._parts
 
     def _uncommon_frame(self, data: bytes, position: int, out: list[Message | Command]) -> int:
-        """A long frame or a command at ``position``: the position after it, or -1 when it isn't complete."""
+        """A long frame or a command at ``position``, which may be too large, nonsense, or not all here: the position
+        after it, or -1 when it isn't complete.
+        """
         flags = data[position]
         if flags & ~(_MORE | _LONG | _COMMAND) or (flags & _COMMAND and flags & _MORE):
             raise ProtocolError(f"a frame with flags 0x{flags:02x}")
@@ -280,6 +293,22 @@ def encode_message(parts: Sequence[Frame], out: list[Frame]) -> None:
         else:
             out.append(bytes((flags | _LONG,)) + size.to_bytes(8, "big"))
             out.append(body)
+
+
+def encode_framed(body: Framed, out: list[Frame]) -> None:
+    """``encode_message([b"", body, *body.buffers])``, for less: large octets are sent so. There have to be some."""
+    plain = bytes(body)
+    size = len(plain)
+    if size < 256:
+        out.append(_FRAMED[size] + plain)
+    else:
+        out.append(b"\x01\0\x03" + size.to_bytes(8, "big"))
+        out.append(plain)
+    left = len(body.buffers)
+    for buffer in body.buffers:
+        left -= 1
+        out.append((b"\x03" if left else b"\x02") + len(buffer).to_bytes(8, "big"))
+        out.append(buffer)
 
 
 def encode_delimited(body: Frame, out: list[Frame]) -> None:

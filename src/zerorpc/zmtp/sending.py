@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from zerorpc.zmtp.commands import Command
-from zerorpc.zmtp.frames import DELIMITED, Frame, Framed, encode_delimited, encode_message
+from zerorpc.zmtp.frames import DELIMITED, Frame, Framed, encode_delimited, encode_framed, encode_message
 from zerorpc.zmtp.greeting import Greeting
 from zerorpc.zmtp.mechanisms import Mechanism
 
@@ -84,10 +84,14 @@ class Sender:
             self.output.extend(frames)
 
     def _send_framed(self, body: Framed) -> None:
-        if self.takes_buffers:
+        if not self.takes_buffers:
+            self.send_delimited(body.in_band())
+        elif self._seals:
             self.send_message((b"", bytes(body), *body.buffers))
         else:
-            self.send_delimited(body.in_band())
+            frames: list[Frame] = []
+            encode_framed(body, frames)
+            self.output.extend(frames)
 
     def send_ping(self, ttl: float = 0.0, context: bytes = b"") -> None:
         """Ask for a PONG; ``ttl`` in seconds (a hint when to give us up, 0 for none), ``context`` comes back."""
