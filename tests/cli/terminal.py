@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -19,10 +20,11 @@ _ENVIRON = {name: value for name, value in os.environ.items() if name not in ("C
 
 
 class Terminal:
-    """One command there; ``shown`` is all that it has shown."""
+    """One command there; ``shown`` is all that it has shown, ``before`` the terminal's settings when it was begun."""
 
     def __init__(self, *command: str, folder: Path, **environ: str) -> None:
         self._own, theirs = os.openpty()
+        self.before = termios.tcgetattr(self._own)
         self.process = subprocess.Popen(
             command,
             cwd=folder,

@@ -167,7 +167,6 @@ class Screen(Terminal):
     def __init__(self, *command: str, folder: Path, size: tuple[int, int] = (30, 100)) -> None:
         super().__init__(*command, folder=folder, PYTHONIOENCODING="utf-8")
         self.resize(*size)
-        self.before = self.settings
 
     def resize(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self._own, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -18,7 +18,7 @@ from zerorpc.keys import KeyPair
 from zerorpc.limits import Limits
 from zerorpc.protocol.call_header import renumbered, with_time_left
 from zerorpc.protocol.events import BadEvent, WireEvent, decode, decode_header, encode
-from zerorpc.protocol.framed import ASIDE_MAX, FramedEvent, aside, with_buffers
+from zerorpc.protocol.framed import ASIDE_MAX, FramedEvent, aside, put_back, with_buffers
 from zerorpc.protocol.packing import LARGE_OCTETS
 from zerorpc.zmtp.frames import Framed, Oversized
 
@@ -49,6 +49,29 @@ def test_what_is_large_stands_beside_the_event() -> None:
     assert (array == ARRAY).all()
 
 
+DAY = datetime.date(2026, 11, 28)
+
+
+@pytest.mark.parametrize(
+    ("args", "without"),
+    [
+        ([LARGE], True),
+        ([1, LARGE, "x", None, 0.5, True, b"", LARGE], True),
+        ([LARGE, DAY], False),
+        ([DAY, LARGE], False),
+        ([[LARGE]], False),
+        ([LARGE, {"in": DAY}], False),
+        ({"in": LARGE}, False),
+    ],
+)
+def test_octets_are_put_back_without_a_hook_where_one_would_do_nothing_else(args: Any, without: bool) -> None:
+    made = event(args)
+    simply = msgspec.msgpack.decode(bytes(made))[2]
+    assert put_back(simply, made.buffers) is without
+    assert (simply == args) is without
+    assert args_of(made) == args
+
+
 def test_an_array_is_in_the_memory_that_it_came_in() -> None:
     made = event([ARRAY])
     received = bytearray(made.buffers[0])
@@ -67,13 +90,12 @@ def test_no_more_than_so_many() -> None:
 
 
 def test_what_is_inside_of_another_type_stays_there() -> None:
-    day = datetime.date(2026, 11, 28)
-    data = encode({}, "m", [{frozenset([LARGE])}, {"a": LARGE}, {day: [ARRAY, LARGE]}], True)
+    data = encode({}, "m", [{frozenset([LARGE])}, {"a": LARGE}, {DAY: [ARRAY, LARGE]}], True)
     assert type(data) is FramedEvent
     assert data.buffers == [LARGE]  # the value of a usual map
     nested, keyed, days = args_of(data)
     assert (nested, keyed) == ({frozenset([LARGE])}, {"a": LARGE})
-    array, octets = days[day]
+    array, octets = days[DAY]
     assert (array == ARRAY).all()
     assert octets == LARGE
 

@@ -14,6 +14,7 @@ from zerorpc.errors import ProtocolError
 from zerorpc.zmtp import memory
 from zerorpc.zmtp.commands import Command
 from zerorpc.zmtp.frames import (
+    FRAMED,
     Frame,
     Framed,
     FrameDecoder,
@@ -382,3 +383,31 @@ SHORT, MORE = bytes((0, 3)) + b"abc", bytes((1, 3)) + b"abc"
 )
 def test_what_is_mostly_one_frame(data: bytes, found: bool) -> None:
     assert is_mostly_one_frame(data, rest=10) is found
+
+
+FRAMED_MESSAGE = encoded([b"", b"event", b"x" * 600])
+
+
+def test_a_chunk_that_is_one_message_with_large_octets_is_taken_at_once() -> None:
+    assert FRAMED_MESSAGE.startswith(FRAMED)
+    assert FrameDecoder(SMALL).whole(FRAMED_MESSAGE) == decode(FRAMED_MESSAGE)[0] == [b"", b"event", b"x" * 600]
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        FRAMED,
+        FRAMED_MESSAGE[:4],
+        FRAMED_MESSAGE[:9],
+        FRAMED_MESSAGE[:17],
+        FRAMED_MESSAGE[:-1],
+        FRAMED_MESSAGE + b"\x01",
+        encoded([b"", b"event", b"short"]),
+        encoded([b"", b"event", b"x" * 600, b"y" * 600]),
+        encoded([b"", b"event", b"x" * 1001]),
+        FRAMED + b"\x05event\x06" + (3).to_bytes(8, "big") + b"abc",
+    ],
+    ids=lambda chunk: f"{len(chunk)} octets",
+)
+def test_any_other_is_left_to_the_decoder(chunk: bytes) -> None:
+    assert FrameDecoder(SMALL).whole(chunk) is None

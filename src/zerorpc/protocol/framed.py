@@ -8,6 +8,7 @@ an older one puts them back (``in_band``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,7 +19,7 @@ from zerorpc.protocol.forms import BUFFER
 from zerorpc.protocol.values import value_of
 from zerorpc.zmtp.frames import Frame, Framed
 
-__all__ = ["ASIDE_MAX", "BYTES_ASIDE", "FramedEvent", "aside", "hook_with", "with_buffers"]
+__all__ = ["ASIDE_MAX", "BYTES_ASIDE", "FramedEvent", "aside", "hook_with", "put_back", "with_buffers"]
 
 ASIDE_MAX = 16  # buffers of an event: a peer takes no message of many frames
 
@@ -65,14 +66,36 @@ def hook_with(found: Sequence[Frame], others: Hook = value_of) -> Hook:
     """As a decoder's hook: ``value_of`` for an event that has these buffers; or ``others`` for what else is in it."""
 
     def hook(code: int, data: memoryview) -> object:
-        if code != BUFFER:
-            return others(code, data)
-        octets, kind, description = _found(data, found)
-        if kind:
-            return buffers.made_of(kind, description, octets)
-        return octets if type(octets) is bytes else bytes(octets)
+        return _value(data, found) if code == BUFFER else others(code, data)
 
     return hook if found else others
+
+
+def put_back(args: object, found: Sequence[Frame]) -> bool:
+    """Put the octets into arguments that were decoded without a hook. Whether that is all that a hook would have done:
+    not so if there are other extension types, or something that may have some in it.
+
+    Raises ValueError as the hook does.
+    """
+    if type(args) is not list:
+        return False
+    for place, arg in enumerate(args):
+        kind = type(arg)
+        if kind is Ext and arg.code == BUFFER:
+            args[place] = _value(memoryview(arg.data), found)
+        elif kind not in _PLAIN:
+            return False
+    return True
+
+
+_PLAIN = frozenset((str, int, float, bool, NoneType, bytes))
+
+
+def _value(data: memoryview, found: Sequence[Frame]) -> object:
+    octets, kind, description = _found(data, found)
+    if kind:
+        return buffers.made_of(kind, description, octets)
+    return octets if type(octets) is bytes else bytes(octets)
 
 
 def _found(data: memoryview, found: Sequence[Frame]) -> tuple[Frame, int, memoryview]:

@@ -20,7 +20,7 @@ from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.framed import with_buffers
 from zerorpc.protocol.liveness import FOREVER, Liveness
 from zerorpc.zmtp import Connection, Frame, Limits, Message, SocketType, State
-from zerorpc.zmtp.frames import SHORT_DELIMITED
+from zerorpc.zmtp.frames import FRAMED, SHORT_DELIMITED
 from zerorpc.zmtp.mechanisms import NewMechanism, Null
 
 __all__ = ["EXTENSION_LEVEL", "News", "Peer", "next_sweep"]
@@ -129,6 +129,10 @@ class Peer(Generic[C, T]):
             # One short message and nothing else, as in a lone call: 0.4 us less.
             if size > 3 and data[3] == size - 4 and data.startswith(SHORT_DELIMITED) and self.tap is None:
                 self.receive_message([b"", data[4:]], now, touched)
+                return touched
+            # The same with large octets behind it: 4 us less.
+            if data.startswith(FRAMED) and self.tap is None and (message := connection.decoder.whole(data)) is not None:
+                self.receive_message(message, now, touched)
                 return touched
         messages = connection.body_filled(filled) if filled else connection.receive_data(data)
         if not self.ready:

@@ -15,6 +15,7 @@ from zerorpc.zmtp.memory import keep_memory_for
 
 __all__ = [
     "DELIMITED",
+    "FRAMED",
     "MESSAGE_MAX",
     "SHORT_DELIMITED",
     "Frame",
@@ -39,6 +40,7 @@ _BODY_AHEAD = 11
 _HEAD = 4096  # octets that are kept of a frame that is too large: with them whoever waits for an answer can be told
 _PASSED_OVER_MAX = 2**31  # octets of such a frame; more ends the connection, which would bring nothing else for long
 SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's flags: how most requests and replies begin
+FRAMED = bytes((_MORE, 0, _MORE))  # the same, and further frames follow: how those with large octets begin
 DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
 _FRAMED = [bytes((_MORE, 0, _MORE, size)) for size in range(256)]  # the same, and further frames follow
 
@@ -105,6 +107,19 @@ class FrameDecoder:
     def in_message(self) -> bool:
         """Whether part of an unfinished message is held here."""
         return bool(self._parts) or (self.body is not None and not self._flags & _COMMAND)
+
+    def whole(self, data: bytes) -> Message | None:
+        """The one message that a chunk is, if it begins with FRAMED, has one long frame, and nothing was held: what
+        ``receive`` would give, for less. None for any other.
+        """
+        head_end = 4 + data[3] if len(data) > 3 else 0
+        start = head_end + 9
+        size = len(data) - start
+        if size < 0 or data[head_end] != _LONG or size > self._limits.message:
+            return None
+        if int.from_bytes(data[head_end + 1 : start], "big") != size:
+            return None
+        return [b"", data[4:head_end], data[start:]]
 
     def receive(self, data: bytes, out: list[Message | Command]) -> None:
         """Take the next chunk and append to ``out``. After a ProtocolError ``out`` has what came before it."""
