@@ -411,3 +411,10 @@ def test_a_chunk_that_is_one_message_with_large_octets_is_taken_at_once() -> Non
 )
 def test_any_other_is_left_to_the_decoder(chunk: bytes) -> None:
     assert FrameDecoder(SMALL).whole(chunk) is None
+
+
+def test_so_is_one_of_too_many_frames() -> None:
+    limits = SMALL._replace(frames=2)
+    assert FrameDecoder(limits).whole(FRAMED_MESSAGE) is None
+    with pytest.raises(ProtocolError, match="more than 2 frames"):
+        decode(FRAMED_MESSAGE, limits=limits)

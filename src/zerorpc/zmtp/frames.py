@@ -115,7 +115,7 @@ class FrameDecoder:
         head_end = 4 + data[3] if len(data) > 3 else 0
         start = head_end + 9
         size = len(data) - start
-        if size < 0 or data[head_end] != _LONG or size > self._limits.message:
+        if size < 0 or data[head_end] != _LONG or size > self._limits.message or self._limits.frames < 3:
             return None
         if int.from_bytes(data[head_end + 1 : start], "big") != size:
             return None
