@@ -221,6 +221,32 @@ def test_an_array_that_arrives_is_the_program_s_own(endpoint: str) -> None:
         assert array.tolist() == [1, 1, 1]
 
 
+class Album:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Any] = []
+
+    def add(self, picture: Any) -> Any:
+        self.pictures.append(picture)
+        return picture
+
+
+@EACH_WAY
+def test_arrays_that_somebody_keeps_stay_as_they_are_while_others_come(way: Way) -> None:
+    """The memory of large frames is used again, as soon as nobody has it."""
+    album, kept = Album(), []
+    with serving(album) as server:
+        for round_ in range(3):
+            for number in range(6):
+                picture = np.full((400, 200), 10 * round_ + number, "f4")
+                kept.append(way(server.endpoints[0], lambda client, picture=picture: client.add(picture)))
+            kept[::2], album.pictures[::3] = [None] * len(kept[::2]), [None] * len(album.pictures[::3])
+        for pictures in (kept, album.pictures):
+            for place, picture in enumerate(pictures):
+                assert picture is None or (picture == 10 * (place // 6) + place % 6).all()
+
+
 def test_a_function_in_a_map_of_dates_is_refused(endpoint: str) -> None:
     """What is lent would be lost inside of an extension type."""
     with zerorpc.Client(endpoint) as client:

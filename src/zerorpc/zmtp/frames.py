@@ -11,7 +11,7 @@ from typing import TypeAlias
 from zerorpc.errors import ProtocolError
 from zerorpc.limits import MESSAGE_MAX, Limits
 from zerorpc.zmtp.commands import Command
-from zerorpc.zmtp.memory import keep_memory_for
+from zerorpc.zmtp.memory import keep_memory_for, memory_for, use_again
 
 __all__ = [
     "DELIMITED",
@@ -202,9 +202,13 @@ class FrameDecoder:
             self.body = bytearray(_HEAD + _BODY_FIRST)
             self.body[: min(size, _HEAD)] = arrived[:_HEAD]
         else:
-            self.body = bytearray(min(self._end, max(_BODY_FIRST, _BODY_AHEAD * size)))
+            self.body = self._room(max(_BODY_FIRST, _BODY_AHEAD * size))
             self.body[:size] = arrived
         self._filled = size
+
+    def _room(self, size: int) -> bytearray:
+        """Memory for so much of a frame, or for all of it."""
+        return bytearray(size) if size < self._end else memory_for(self._end) or bytearray(self._end)
 
     def _continue_body(self, data: bytes, out: list[Message | Command]) -> int:
         """Add to the long frame under way; the position after what belongs to it."""
@@ -234,7 +238,7 @@ class FrameDecoder:
             start, end = (self._filled, _HEAD) if self._filled < _HEAD else (_HEAD, len(body))
             return memoryview(body)[start : min(end, start + self.missing)]
         if self._filled == len(body):  # grown in place it would be zeroed apart and copied: twice the time
-            self.body = bytearray(min(self._end, _BODY_AHEAD * self._filled))
+            self.body = self._room(_BODY_AHEAD * self._filled)
             self.body[: self._filled] = body
             body = self.body
         return memoryview(body)[self._filled :]
@@ -249,6 +253,7 @@ class FrameDecoder:
                 del body[self._end :]
             else:
                 keep_memory_for(self._end)
+                use_again(body)
             self._finish_frame(self._flags, body, out)
             self.idle = not self._parts
 

@@ -1,8 +1,15 @@
-"""What malloc has to know of large frames."""
+"""The memory of large frames, kept for the next ones."""
 
 from __future__ import annotations
 
-__all__ = ["keep_memory_for"]
+import sys
+from collections import deque
+from sys import getrefcount
+
+__all__ = ["keep_memory_for", "memory_for", "use_again"]
+
+
+# By malloc
 
 
 def keep_memory_for(size: int) -> None:
@@ -20,3 +27,45 @@ def keep_memory_for(size: int) -> None:
 
 _kept = 128 * 1024  # below that memory isn't mapped
 _MAPPED_MAX = 32 * 1024 * 1024 - 65536  # DEFAULT_MMAP_THRESHOLD_MAX, and room for what malloc adds
+
+
+# By ourselves
+
+# Frames of one size after another are pictures, or arrays, each of which is dropped when the next one is here. Python
+# clears a bytearray that it makes, and a frame that grows is copied: where the last one's memory is used again that
+# is saved. Measured: an array of 8 MiB there and back in 9.0 ms instead of 10.7.
+
+_AGAIN_MIN = 256 * 1024  # octets
+_AGAIN_MAX = 16 * 1024 * 1024
+_used: deque[bytearray] = deque(maxlen=4)  # the last ones, whoever has them: 64 MiB at most that nobody has
+
+
+def use_again(memory: bytearray) -> None:
+    """This is for ``memory_for``, as soon as nobody has it. From any thread."""
+    if _AGAIN_MIN <= len(memory) <= _AGAIN_MAX and _COUNTS:
+        _used.append(memory)
+
+
+def memory_for(size: int) -> bytearray | None:
+    """So many octets, of any content, that nobody has any more; None if there are none. From any thread: what one has
+    taken out of the queue no other one sees.
+    """
+    for _ in range(len(_used)):
+        try:
+            memory, references = _next(_used)
+        except IndexError:  # another thread has them
+            return None
+        if references == _OURS and len(memory) == size:
+            return memory
+        _used.append(memory)
+    return None
+
+
+def _next(used: deque[bytearray]) -> tuple[bytearray, int]:
+    """The next one, and how many references there are to it. Whoever looks at its octets has one: an array, a view."""
+    memory = used.popleft()
+    return memory, getrefcount(memory)
+
+
+_OURS = _next(deque((bytearray(),)))[1]  # which differs between Pythons
+_COUNTS = "t" not in getattr(sys, "abiflags", "")  # without the GIL, references are counted in several places
