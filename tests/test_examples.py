@@ -52,6 +52,11 @@ def instrument(surroundings: Surroundings) -> str:
     return endpoint
 
 
+def test_the_list_of_examples_has_each_of_them() -> None:
+    listed = re.findall(r"^\| \[(.+?)\]\(\1\) \| .+ \|$", (EXAMPLES / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in EXAMPLES.glob("*.[pi]*"))
+
+
 # The instrument
 
 

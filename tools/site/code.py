@@ -26,34 +26,30 @@ def _examples(root: Path) -> Iterator[Page]:
     found = {path.name: path for path in (root / "examples").iterdir() if path.suffix in (".py", ".ipynb")}
     if sorted(found) != sorted(EXAMPLES):
         raise ValueError(f"EXAMPLES in contents.py and examples/ differ: {sorted(set(EXAMPLES) ^ set(found))}")
-    index = ["# Examples\n\nPrograms to copy from. The tests run each of them.\n\n"]
     for name, title in EXAMPLES.items():
-        text, purpose = (_notebook if name.endswith(".ipynb") else _program)(found[name], title)
-        index.append(f"- [{title}]({name}): {purpose}\n")
+        text = (_notebook if name.endswith(".ipynb") else _program)(found[name], title)
         yield Page(f"examples/{name}", f"examples/{found[name].stem}.md", text)
-    index.append(toctree({"": [Path(name).stem for name in EXAMPLES]}))
-    yield Page("examples/README.md", "examples/index.md", "".join(index))
 
 
-def _program(path: Path, title: str) -> tuple[str, str]:
-    """A program's page: what its docstring says, then its code. And what it is for, in a line."""
+def _program(path: Path, title: str) -> str:
+    """A program's page: what its docstring says, then its code."""
     text = path.read_text(encoding="utf-8")
     program = ast.parse(text)
     purpose, _, usage = (ast.get_docstring(program) or "").partition("\n\n::\n")
     usage = textwrap.dedent(usage).strip()
     code = "\n".join(text.splitlines()[program.body[0].end_lineno or 0 :]).strip()
     shown = f"{purpose}\n\n" + (f"```text\n{usage}\n```\n\n" if usage else "")
-    return f"# {title}\n\n`{path.name}`. {shown}```python\n{code}\n```\n", purpose
+    return f"# {title}\n\n`{path.name}`. {shown}```python\n{code}\n```\n"
 
 
-def _notebook(path: Path, title: str) -> tuple[str, str]:
-    """A notebook's page, of all its cells. What it is for is its own heading."""
+def _notebook(path: Path, title: str) -> str:
+    """A notebook's page, of all its cells but for its own heading."""
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text("utf-8"))["cells"]]
-    heading, _, rest = cells[0][1].partition("\n")
+    rest = cells[0][1].partition("\n")[2]
     text = [f"# {title}\n\n`{path.name}`. {rest.strip()}\n"]
     for kind, source in cells[1:]:
         text.append(f"\n```python\n{source}\n```\n" if kind == "code" else f"\n{source}\n")
-    return "".join(text), f"{heading.strip('# ')}."
+    return "".join(text)
 
 
 # Deployment

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tools.site import code, guide
-from tools.site.contents import CONTENTS, toctree
+from tools.site.contents import CONTENTS, EXAMPLES, toctree
 from tools.site.links import Page, linked
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +24,7 @@ PLACES = {
     "SECURITY.md": "security-policy.md",
     guide.SOURCE: "guide/index.md",
     "examples": "examples/index.md",
+    "examples/README.md": "examples/index.md",
     "deploy": "deploy/index.md",
     "tests/conformance/README.md": "conformance.md",
     "benchmarks/results/results.md": "results.md",
@@ -77,4 +78,6 @@ def pages(found: dict[str, str]) -> Iterator[Page]:
                 text = text.replace("# zerorpc\n", "# Getting started\n", 1)
             elif source == "docs/index.md":
                 text += toctree(CONTENTS)
+            elif source == "examples/README.md":
+                text += toctree({"": [Path(name).stem for name in EXAMPLES]})
             yield Page(source, place, text)
