@@ -163,6 +163,25 @@ def test_a_body_grows_with_what_arrives() -> None:
     assert out == [[b"x" * size]]
 
 
+def test_who_has_sent_so_much_once_is_believed_that_it_comes_again() -> None:
+    decoder = FrameDecoder(Limits())
+    out: list[Any] = []
+    size = 3_000_000
+    head = b"\x02" + size.to_bytes(8, "big")
+    decoder.receive(head + b"x", out)
+    assert decoder.body is not None
+    assert len(decoder.body) < 20_000
+    decoder.receive(bytes(size - 1), out)
+    assert len(out) == 1
+    decoder.receive(head + b"y", out)
+    assert decoder.body is not None
+    assert len(decoder.body) == size
+    decoder.receive(bytes(size - 1) + b"\x02" + (10 * size).to_bytes(8, "big") + b"z", out)
+    assert decoder.body is not None
+    assert len(decoder.body) == size, "of a larger one so much"
+    assert [bytes(body[:1]) for (body,) in out] == [b"x", b"y"]
+
+
 def test_a_command_between_the_frames_of_a_message_disturbs_nothing() -> None:
     ping = Command(b"PING", b"\0\0")
     assert decode(b"\x01\x01a" + ping.encode() + b"\0\x01b") == [ping, [b"a", b"b"]]

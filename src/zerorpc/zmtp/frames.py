@@ -80,6 +80,7 @@ class FrameDecoder:
         "_end",
         "_filled",
         "_flags",
+        "_largest",
         "_limits",
         "_message_size",
         "_parts",
@@ -96,6 +97,7 @@ class FrameDecoder:
         self.body: bytearray | None = None  # of the long frame under way; its end may not be allocated yet
         self._filled = 0  # what of it is here
         self._end = 0  # the size it will have
+        self._largest = 0  # octets of the largest one that came whole: of such a peer another one is believed
         self._flags = 0
         self._too_large = ""  # why the frame under way is passed over, if it is
         self._parts: Message = []  # frames of the message under way
@@ -196,13 +198,15 @@ class FrameDecoder:
         return -1
 
     def _begin_body(self, arrived: memoryview) -> None:
-        """Memory is only taken for a few times what has really arrived, since the announced size may be a lie."""
+        """Memory is only taken for a few times what has really arrived, or did so once: the announced size may be a
+        lie.
+        """
         size = len(arrived)
         if self._too_large:
             self.body = bytearray(_HEAD + _BODY_FIRST)
             self.body[: min(size, _HEAD)] = arrived[:_HEAD]
         else:
-            self.body = self._room(max(_BODY_FIRST, _BODY_AHEAD * size))
+            self.body = self._room(max(_BODY_FIRST, _BODY_AHEAD * size, self._largest))
             self.body[:size] = arrived
         self._filled = size
 
@@ -252,6 +256,7 @@ class FrameDecoder:
             if self._too_large:
                 del body[self._end :]
             else:
+                self._largest = max(self._largest, self._end)
                 keep_memory_for(self._end)
                 use_again(body)
             self._finish_frame(self._flags, body, out)
