@@ -27,7 +27,7 @@ LIMITS = {
 }
 
 PROGRAM = Path(__file__).with_name("costs") / "one_call.py"
-RUNS = 3  # at most, and the least counts: where a run takes long, what time brings (a keeper's rounds) is counted, too
+RUNS = 6  # at most, and the least counts: where a run takes long, what time brings (a keeper's rounds) is counted, too
 TIME_LIMIT = 240  # s for one; it took 5 to 18 on a core of its own, 36 on one shared by three
 
 pytestmark = [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+import types
 from collections import deque
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,6 +59,25 @@ def test_what_somebody_has_is_not(holder: object) -> None:
     assert memory_for(SIZE) is None
     del held
     assert memory_for(SIZE) is not None
+
+
+def test_the_references_of_a_debugger_mislead_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = used()
+    monkeypatch.setattr(memory, "_OURS", memory._OURS + 1)  # as they were counted while it looked on
+    assert memory_for(SIZE) is None
+    del held
+
+    def trace(frame: types.FrameType, event: str, arg: object) -> Any:
+        return trace if frame.f_locals is not None else None
+
+    held = used()
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        taken = [memory_for(SIZE) for _ in range(4)]
+    finally:
+        sys.settrace(before)
+    assert all(each is not held for each in taken)
 
 
 def test_one_of_another_size_stays_for_later() -> None:

@@ -5,6 +5,7 @@ Which channel an event belongs to is decided here; what it means to that, in ``c
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -334,10 +335,12 @@ def _decode_framed(peer: ClientPeer, data: Buffer) -> Reply:
     problem = problem_beside(data, plain, peer.limits.values)
     if problem is not None:
         raise ValueError(problem)
-    reply = _decode_simply(plain)
-    if not put_back(reply.args, data.buffers):  # which takes half of the time that a hook takes
-        reply = borrowing(Reply, functools.partial(peer.borrow, peer), data)
-    return reply
+    with contextlib.suppress(msgspec.MsgspecError):  # such as a map's key that only the hook makes hashable
+        reply = _decode_simply(plain)
+        if put_back(reply.args, data.buffers):  # which takes half of the time that a hook takes
+            return reply
+    again: Reply = borrowing(Reply, functools.partial(peer.borrow, peer), data)
+    return again
 
 
 def _decode_again(peer: ClientPeer, data: Buffer, why: Exception) -> Reply | WireEvent | BadEvent:

@@ -284,10 +284,11 @@ def _decode_framed(data: FramedEvent, values_max: int) -> WireEvent | BadEvent:
     problem = problem_beside(data, plain, values_max)
     if problem is None:
         try:
-            event = _decode_simply(plain)
-            if not put_back(event.args, data.buffers):  # which takes half of the time that a hook takes
-                event = msgspec.msgpack.decode(plain, type=WireEvent, ext_hook=hook_with(data.buffers))
-            return event
+            with contextlib.suppress(msgspec.MsgspecError):  # such as a map's key that only the hook makes hashable
+                event = _decode_simply(plain)
+                if put_back(event.args, data.buffers):  # which takes half of the time that a hook takes
+                    return event
+            return msgspec.msgpack.decode(plain, type=WireEvent, ext_hook=hook_with(data.buffers))
         except DECODE_ERRORS as error:
             problem = f"the arguments can't be decoded: {problem_of(error)}"
     return _decode_by_parts(plain, problem)

@@ -29,11 +29,12 @@ class FramedEvent(Framed):
 
     def in_band(self) -> bytes:
         """The event with its large octets in it. Raises ValueError for what doesn't make sense."""
+        left: list[Frame | None] = list(self.buffers)
 
         def hook(code: int, data: memoryview) -> object:
             if code != BUFFER:
                 return Ext(code, bytes(data))
-            octets, kind, description = _found(data, self.buffers)
+            octets, kind, description = _taken(data, left)
             return Ext(kind, b"".join((description, octets))) if kind else bytes(octets)
 
         return bytes(_pack(msgspec.msgpack.Decoder(ext_hook=hook).decode(bytes(self))))
@@ -64,42 +65,51 @@ Hook: TypeAlias = "Callable[[int, memoryview], object]"
 
 def hook_with(found: Sequence[Frame], others: Hook = value_of) -> Hook:
     """As a decoder's hook: ``value_of`` for an event that has these buffers; or ``others`` for what else is in it."""
+    left: list[Frame | None] = list(found)
 
     def hook(code: int, data: memoryview) -> object:
-        return _value(data, found) if code == BUFFER else others(code, data)
+        return _value(data, left) if code == BUFFER else others(code, data)
 
-    return hook if found else others
+    return hook if left else others
 
 
 def put_back(args: object, found: Sequence[Frame]) -> bool:
-    """Put the octets into arguments that were decoded without a hook. Whether that is all that a hook would have done:
-    not so if there are other extension types, or something that may have some in it.
+    """Put the octets into arguments that were decoded without a hook, if that is all that a hook would have done, and
+    tell whether it was: not so if there are other extension types, or something that may have some in it.
 
     Raises ValueError as the hook does.
     """
     if type(args) is not list:
         return False
+    stand_ins = []
     for place, arg in enumerate(args):
         kind = type(arg)
         if kind is Ext and arg.code == BUFFER:
-            args[place] = _value(memoryview(arg.data), found)
+            stand_ins.append(place)
         elif kind not in _PLAIN:
             return False
+    left: list[Frame | None] = list(found)
+    for place in stand_ins:
+        args[place] = _value(memoryview(args[place].data), left)
     return True
 
 
 _PLAIN = frozenset((str, int, float, bool, NoneType, bytes))
 
 
-def _value(data: memoryview, found: Sequence[Frame]) -> object:
-    octets, kind, description = _found(data, found)
+def _value(data: memoryview, left: list[Frame | None]) -> object:
+    octets, kind, description = _taken(data, left)
     if kind:
         return buffers.made_of(kind, description, octets)
     return octets if type(octets) is bytes else bytes(octets)
 
 
-def _found(data: memoryview, found: Sequence[Frame]) -> tuple[Frame, int, memoryview]:
+def _taken(data: memoryview, left: list[Frame | None]) -> tuple[Frame, int, memoryview]:
+    """A buffer, and what is to be made of it. Each is there once: of many references to one, each would be a copy."""
     place = int.from_bytes(data[:2], "big")
-    if len(data) < 3 or place >= len(found):
+    if len(data) < 3 or place >= len(left):
         raise ValueError("it refers to a frame that isn't there")
-    return found[place], data[2], data[3:]
+    octets, left[place] = left[place], None
+    if octets is None:
+        raise ValueError("it refers to a frame twice")
+    return octets, data[2], data[3:]

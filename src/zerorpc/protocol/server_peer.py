@@ -82,23 +82,21 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         self.routing_id: bytes = own_id if type(own_id) is bytes else str(own_id).encode()
 
     def receive_message(self, message: Message, now: float, touched: list[ServerChannel]) -> None:
+        event: WireEvent | BadEvent | None = None
         if len(message) == 2 and not message[0]:  # the usual [b"", data] has no routing frames
             data, routing = message[1], None
         elif self.level >= 1 and not message[0] and len(message) > 1:  # its large octets are behind it
             data, routing = with_buffers(message[1], message[2:]), None
+            event = self._decode(data)
         else:
             data, routing = message[-1], _routing(message)
-        event: WireEvent | BadEvent
-        try:
+        if event is None:
             try:
-                if type(data) is FramedEvent:
-                    event = decode(data, self.limits.values)
-                else:
-                    event = decode_usual(data if len(data) <= LARGE else checked(data, self.limits.values))
+                event = decode_usual(data if len(data) <= LARGE else checked(data, self.limits.values))
             except DECODE_ERRORS:
-                event = decode(data, self.limits.values)
-        except ProtocolError:
-            return  # without a header there is nobody to answer
+                event = self._decode(data)
+                if event is None:
+                    return  # without a header there is nobody to answer
         header = event.header
         if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
             message_id = b"" + header.message_id  # as bytes() does it, in half of the time
@@ -219,6 +217,13 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
     def event_header(self, channel: ServerChannel) -> dict[str, object]:
         """The header of a reply."""
         return {"message_id": self.new_id(), "v": VERSION, "response_to": channel.event.header.message_id}
+
+    def _decode(self, data: Buffer) -> WireEvent | BadEvent | None:
+        """What isn't usual; None if it has no header."""
+        try:
+            return decode(data, self.limits.values)
+        except ProtocolError:
+            return None
 
     def send_event(self, channel: ServerChannel, data: Buffer, last: bool = False) -> None:
         """Send a packed event back the way that the request came; the ``last`` one ends the channel."""

@@ -50,12 +50,13 @@ def memory_for(size: int) -> bytearray | None:
     """So many octets, of any content, that nobody has any more; None if there are none. From any thread: what one has
     taken out of the queue no other one sees.
     """
+    ours = min(_OURS, _next(deque((bytearray(),)))[1])  # a debugger that looks on here has references, too
     for _ in range(len(_used)):
         try:
             memory, references = _next(_used)
         except IndexError:  # another thread has them
             return None
-        if references == _OURS and len(memory) == size:
+        if references == ours and len(memory) == size:
             return memory
         _used.append(memory)
     return None
