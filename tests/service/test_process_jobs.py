@@ -282,7 +282,7 @@ def test_a_method_that_won_t_end_is_killed(
     client: zerorpc.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_pool, "_LOOK_AGAIN", 0.1)
-    monkeypatch.setattr(process_pool, "_GRACE", 0.1)
+    monkeypatch.setattr(process_pool, "_GRACE", 2.0)
     begun = tmp_path / "begun"
     with zerorpc.Client(client_endpoint(client)) as caller:
         caller.hang_on(str(begun), async_=True)
