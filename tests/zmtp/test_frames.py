@@ -432,6 +432,13 @@ def test_any_other_is_left_to_the_decoder(chunk: bytes) -> None:
     assert FrameDecoder(SMALL).whole(chunk) is None
 
 
+@pytest.mark.parametrize("size", [50, 100_000], ids=["in pieces", "at once"])
+def test_too_many_long_frames(size: int) -> None:
+    wire = encoded([b"x" * 300] * 4)
+    with pytest.raises(ProtocolError, match="more than 3 frames"):
+        decode(*(wire[start : start + size] for start in range(0, len(wire), size)), limits=Limits(frames=3))
+
+
 def test_so_is_one_of_too_many_frames() -> None:
     limits = SMALL._replace(frames=2)
     assert FrameDecoder(limits).whole(FRAMED_MESSAGE) is None

@@ -126,6 +126,16 @@ def test_no_two_threads_get_the_same() -> None:
     assert wrong == []
 
 
+def test_another_thread_may_have_taken_them_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Emptied(deque[bytearray]):
+        def popleft(self) -> bytearray:
+            raise IndexError
+
+    monkeypatch.setattr(memory, "_used", Emptied([bytearray(SIZE)]))
+    monkeypatch.setattr(memory, "_next", lambda used: (used.popleft(), 0) if type(used) is Emptied else (None, 0))
+    assert memory_for(SIZE) is None
+
+
 def received(decoder: FrameDecoder, body: bytes) -> bytearray:
     wire = encoded([body])
     out: list[list[bytearray]] = []
