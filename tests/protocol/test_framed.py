@@ -222,3 +222,12 @@ def test_a_reply_with_references_and_large_octets() -> None:
         else:
             assert channel.reply is not None
             assert channel.reply.args == [outcome]
+
+
+def test_large_octets_behind_what_is_no_event_disturb_nothing() -> None:
+    pair = Pair()
+    for peer in (pair.client, pair.server):
+        peer.connection.send_message((b"", b"\xc1", LARGE))
+    pair.exchange()
+    _, there = pair.call("echo", LARGE)
+    assert there.args == [LARGE]

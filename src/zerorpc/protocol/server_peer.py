@@ -88,6 +88,8 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
         elif self.level >= 1 and not message[0] and len(message) > 1:  # its large octets are behind it
             data, routing = with_buffers(message[1], message[2:]), None
             event = self._decode(data)
+            if event is None:
+                return  # without a header there is nobody to answer
         else:
             data, routing = message[-1], _routing(message)
         if event is None:
@@ -96,7 +98,7 @@ class ServerPeer(Peer[ServerChannel, ServerChannel]):
             except DECODE_ERRORS:
                 event = self._decode(data)
                 if event is None:
-                    return  # without a header there is nobody to answer
+                    return  # as above
         header = event.header
         if header.response_to is NO_ID or header.response_to == _NIL:  # nil counts as none for the old ones too
             message_id = b"" + header.message_id  # as bytes() does it, in half of the time

@@ -32,9 +32,7 @@ __all__ = ["AioHub"]
 logger: Logger = Logger("zerorpc.transport")
 
 _LINGER = 5.0  # s that peers get to take what is buffered when we close,
-_STALLED = (
-    2.0  # s, unless they take nothing at all for so long: on a busy machine a reader waits for its turn, 1 s even
-)
+_STALLED = 2.0  # s, unless they take nothing at all for so long: on a busy machine a reader waits for its turn
 _LINGER_TICK = 0.01
 _READ_SIZE = 256 * 1024  # octets that plain asyncio makes room for at each read, however few come
 
