@@ -27,6 +27,7 @@ __all__ = [
     "BY_PLACE",
     "METHODS_MAX",
     "MISSING",
+    "Code",
     "Kind",
     "Method",
     "Parameter",
@@ -49,6 +50,17 @@ ANYTHING: Schema = MappingProxyType({})
 MISSING: object = object()  # a default, where a parameter has none
 METHODS_MAX = 10_000  # of one service: nobody reads more, or completes among more
 _LONGEST_NAME = 1000  # characters of a method's name that a question is put about
+
+
+class Code(str):
+    """What stands in the server's source, such as an annotation, or a default that only Python has: it is shown without
+    quotes.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Kind(enum.Enum):
@@ -170,7 +182,7 @@ def _read(name: str, told: object) -> Method:
     parameters = found.parameters and tuple(
         each
         if each.name not in by_name
-        else each._replace(type=by_name[each.name].type, default=by_name[each.name].default)
+        else each._replace(type=by_name[each.name].type, default=_default(each, by_name[each.name]))
         for each in found.parameters
     )
     return method._replace(
@@ -179,6 +191,13 @@ def _read(name: str, told: object) -> Method:
         definitions=found.definitions,
         schema=schema,
     )
+
+
+def _default(told: Parameter, written: Parameter) -> object:
+    """A text that the schema hasn't got is what the server wrote of a value that can't be sent."""
+    if told.default is not MISSING:
+        return told.default
+    return Code(written.default) if isinstance(written.default, str) else written.default
 
 
 # Asking

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Iterator
-from typing import Any
+from datetime import timedelta
+from typing import Any, Optional
 
 import pytest
 
@@ -259,6 +261,36 @@ def test_how_arguments_are_given_is_shown(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == f"{shown}'x=1'\n", "a parameter without a name takes the word as it is"
 
 
+class Axis(enum.Enum):
+    X = "x"
+
+
+def defaults(  # type: ignore[no-untyped-def]
+    a: Axis = Axis.X,
+    b=None,
+    c: frozenset[int] = frozenset(),
+    d: bytes = b"d",
+    e: str = "frozenset()",
+    f=Axis.X,
+    *,
+    g: timedelta = timedelta(1),
+): ...
+
+
+defaults.__annotations__["b"] = Optional["Axis"]
+
+
+def test_a_default_is_what_a_caller_would_send_or_else_what_stands_in_the_source(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with serving({"defaults": defaults}, name="stage") as server:
+        assert main(["-?", server.endpoints[0]]) == 0
+    assert capsys.readouterr().out == (
+        "[stage]\ndefaults(a: Axis = 'x', b: Optional[Axis] = None, c: frozenset[int] = frozenset(), d: bytes = b'd', "
+        "e: str = 'frozenset()', f='x', *, g: timedelta = datetime.timedelta(days=1))\n"
+    )
+
+
 def test_programs_get_pythons_arrow(capsys: pytest.CaptureFixture[str]) -> None:
     with serving({"step": step}, name="stage") as server:
         assert main(["-pj", server.endpoints[0]]) == 0
@@ -288,6 +320,17 @@ def printed(capsys: pytest.CaptureFixture[str], service: Any, *, signatures: boo
         FakeService(inspect={"name": HOSTILE, "methods": [[HOSTILE.encode(), None, HOSTILE.encode()]]}),
         FakeService(
             inspect={"name": HOSTILE, "methods": {HOSTILE: {"args": [{"name": "a", "default": {HOSTILE: 1}}]}}}
+        ),
+        FakeService(
+            inspect={
+                "name": HOSTILE,
+                "methods": {
+                    HOSTILE: {
+                        "args": [{"name": "a", "default": HOSTILE, "type": HOSTILE}],
+                        "schema": {"arguments": {"properties": {"a": {}}}},
+                    }
+                },
+            }
         ),
         FakeService(
             list=[HOSTILE], name=HOSTILE, help={HOSTILE: HOSTILE}, args={HOSTILE: [[HOSTILE], None, None, None]}

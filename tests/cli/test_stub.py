@@ -96,6 +96,9 @@ class Service:
     def visit(self, visit: Visit) -> Visit:
         return visit
 
+    def tag(self, tags: frozenset[str], more: set[int] | None = None) -> frozenset[str]:
+        return tags
+
     def untyped(self, a, b=3, *c, **d):  # type: ignore[no-untyped-def]
         return a
 
@@ -117,6 +120,8 @@ def blocking(client: zerorpc.Client) -> None:
     total: int = stage.total([1, 2])
     stage.step("x", origin=points[0])
     print(far, points[0]["axis"], total, stage.untyped(1, 2, 3, d=4), stage.list("a"))
+    print(stage.tag(frozenset({"a"}), {1}) | {"b"}, stage.tag({"a"}, frozenset({1})))
+    stage.tag({1})  # mistake: tags are texts
     stage.stepp("x")  # mistake: no such method
     stage.step("z")  # mistake: no such axis
     stage.step("x", "3")  # mistake: a text is no number
@@ -204,6 +209,7 @@ def test_it_says_what_the_service_says(endpoint: str, capsys: pytest.CaptureFixt
     assert "    def total(self, numbers: Iterable[int]) -> int: ..." in text
     assert "*ids: UUID, **costs: Decimal) -> dict[int, set[str]]: ..." in text
     assert "a: time, b: timedelta = ..., c: bytes = ...) -> _list[Fields]: ..." in text
+    assert "    def tag(self, tags: Set[str], more: Set[int] | None = None) -> set[str]: ..." in text
     assert "    def untyped(self, a: Any, b: Any = 3, *c: Any, **d: Any) -> Any: ..." in text
     assert "image: ArrayLike, mask: ArrayLike | None = None) -> NDArray[float32]: ..." in text
     assert 'Axis: TypeAlias = Literal["x", "y"]' in text

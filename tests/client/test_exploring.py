@@ -16,6 +16,7 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, Program, eventually_async, run, serving, unused_port
 from zerorpc.client import exploring
+from zerorpc.client.description import Description
 from zerorpc.remote_method import RemoteMethod
 
 
@@ -94,6 +95,17 @@ def test_signature_doc_and_name(client: zerorpc.Client) -> None:
     assert repr(method) == f"<RemoteMethod move{SIGNATURE}>"
     assert str(inspect.signature(client.count)) == "(n: int) -> Stream"
     assert inspect.getdoc(client.count) == "count(n: int) -> Stream"
+
+
+def test_a_default_that_only_the_server_has_is_shown_as_it_stands_there() -> None:
+    told = {
+        "args": [{"name": "a", "default": "Path('.')\n\x1b[2J"}],
+        "schema": {"arguments": {"properties": {"a": {}}}},
+    }
+    method = Description({"methods": {"m": told}}).method("m")
+    assert method is not None
+    assert str(method.signature).startswith("(a=Path('.')")
+    assert str(method.signature).isprintable()
 
 
 def test_help(client: zerorpc.Client) -> None:

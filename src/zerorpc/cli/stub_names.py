@@ -20,6 +20,7 @@ _MODULES = {
     "Iterator": "collections.abc",
     "Mapping": "collections.abc",
     "Sequence": "collections.abc",
+    "Set": "collections.abc",
     "Decimal": "decimal",
     "UUID": "uuid",
     "date": "datetime",

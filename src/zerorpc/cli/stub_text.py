@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from zerorpc.cli.schema_types import Typed, excess
 from zerorpc.cli.stub_names import Names, class_name, is_name
 from zerorpc.cli.stub_types import Types, docstring, literal
-from zerorpc.described import MISSING, Kind
+from zerorpc.described import MISSING, Code, Kind
 from zerorpc.shown import line
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _parameter(
         return f"{name}: {kind}"
     default = "..."
     value = parameter.default
-    if value is not MISSING:
+    if value is not MISSING and type(value) is not Code:
         fits = excess(Typed({"enum": [value]}, {}), Typed(schema, definitions)) is None and not parameter.streams
         if value is None and not fits:  # a method takes its default
             kind = f"{kind} | None" if kind != names.imported("Any") else kind

@@ -107,7 +107,9 @@ class Types:
         shown = self._names.imported(item) if item else self._of(mapping(schema.get("items")), at.deeper())
         if self._are_two(mapping(schema.get("items")), at):
             return f"{self._names.imported('Sequence')}[{shown}]"
-        return f"{self._names.imported('set' if schema.get('uniqueItems') is True else 'list')}[{shown}]"
+        if schema.get("uniqueItems") is True:  # frozensets too are taken
+            return f"{self._names.imported('Set' if at.taken else 'set')}[{shown}]"
+        return f"{self._names.imported('list')}[{shown}]"
 
     def _of_numpy(self, scalar: str, at: _Place) -> str:
         if at.taken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import NamedTuple
 
-from zerorpc.described import MISSING, Method, Parameter, literal, read_answer
+from zerorpc.described import MISSING, Code, Method, Parameter, literal, read_answer
 from zerorpc.shown import block, line
 
 __all__ = ["Description", "Told", "signature_of"]
@@ -47,7 +47,7 @@ def signature_of(method: Method) -> inspect.Signature | None:
     """As Python has it; None if it isn't known, or makes no sense. Annotations are texts, and never to be evaluated."""
     if method.parameters is None:
         return None
-    result = _Text("Stream") if method.streams else inspect.Signature.empty
+    result = Code("Stream") if method.streams else inspect.Signature.empty
     try:
         return inspect.Signature([_parameter(each) for each in method.parameters], return_annotation=result)
     except (ValueError, TypeError):  # a name that is none, or one that comes twice
@@ -57,25 +57,18 @@ def signature_of(method: Method) -> inspect.Signature | None:
 def _parameter(told: Parameter) -> inspect.Parameter:
     """Raises ValueError for what can't be a parameter."""
     default = inspect.Parameter.empty if told.default is MISSING else _showable(told.default)
-    annotation = _Text(line(told.type)) if told.type else inspect.Parameter.empty
+    annotation = Code(line(told.type)) if told.type else inspect.Parameter.empty
     return inspect.Parameter(
         told.name, getattr(inspect.Parameter, told.kind.name), default=default, annotation=annotation
     )
 
 
 def _showable(default: object) -> object:
-    """A default; what stands for it, if Python can't show it."""
+    """A default; what stands for it, if Python can't show it, or only the server has it."""
+    if type(default) is Code:
+        return Code(line(default))
     try:
         repr(default)
     except (RecursionError, ValueError):
-        return _Text(literal(default))
+        return Code(literal(default))
     return default
-
-
-class _Text(str):
-    """An annotation as it was written: signatures show it without quotes."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, TypeVar
@@ -125,7 +126,11 @@ _STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Paramet
 
 
 def _annotation(annotation: object) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    written = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return _FORWARD.sub(r"\1", written)
+
+
+_FORWARD = re.compile(r"ForwardRef\('([^']*)'(?:, [^()]*)?\)")  # as typing shows what stands in quotes
 
 
 def _argspec(signature: inspect.Signature) -> list[Any]:
