@@ -353,7 +353,7 @@ def test_in_a_forked_child_the_outcomes_are_the_parents(three: Fleet) -> None:
 
 def test_keywords_are_the_methods_and_a_view_has_options(fleet: Fleet) -> None:
     assert sorted(outcome.value for _, outcome in fleet.ask("name", suffix="?")) == ["a?", "b?", "c?"]
-    fleet.view = {"timeout": 0.3}
+    fleet.view = {"timeout": 3.0}  # in which it has to connect, too
     outcomes = by_address(fleet, fleet.ask("held", who="ab"))
     assert [type(outcomes[name].error) for name in "ab"] == [zerorpc.TimeoutExpired] * 2
     assert outcomes["c"].value == "c"
