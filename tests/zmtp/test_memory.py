@@ -154,3 +154,10 @@ def test_frames_of_one_size_are_received_in_the_same_memory_one_after_the_other(
     third = received(decoder, b"c" * SIZE)
     assert id(third) == place
     assert (second, third) == (b"b" * SIZE, b"c" * SIZE)
+
+
+def test_malloc_keeps_the_memory_of_the_largest_frame_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_kept", SIZE)
+    for size, kept in ((SIZE, SIZE), (2 * SIZE, 2 * SIZE), (SIZE + 1, 2 * SIZE)):
+        memory.keep_memory_for(size)
+        assert memory._kept == kept
