@@ -245,6 +245,16 @@ def test_with_metrics_it_counts_from_the_start_and_goes_on(monkeypatch: pytest.M
         assert 'method="add",outcome="ok"} 2' in httpx.get(f"{http}/metrics").text
 
 
+@pytest.mark.parametrize("metrics", [False, True])
+def test_who_asks_is_told_however_long_that_takes(monkeypatch: pytest.MonkeyPatch, metrics: bool) -> None:
+    """The time after which nobody counts as asking is over before the answer is there, as on a machine that sleeps."""
+    monkeypatch.setattr(status, "_UNASKED", 0.0)
+    with asked(metrics=metrics) as (client, http, _, _):
+        for _ in range(2):
+            assert client(STATUS)["processes"] == 1
+            assert get(http).json()["processes"] == 1
+
+
 def test_metrics_stay_off_while_the_status_is_asked_for() -> None:
     with asked() as (client, http, _, _):
         client(STATUS)

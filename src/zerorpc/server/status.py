@@ -131,24 +131,27 @@ class Status:
     def heed(self) -> Metering:
         """Somebody asks, here or another process."""
         self._asked = monotonic()
-        if self._metering is None:
-            self._metering = self._count(True)
+        metering = self._metering
+        if metering is None:
+            metering = self._metering = self._count(True)
             self._counting_since = time.time()
-            for tally in self._metering.counts.tallies.values():
+            for tally in metering.counts.tallies.values():
                 tally.failures = self._failures
             self._watch.start()
-            self._go_on()
-        return self._metering
+            self._go_on(metering)
+        return metering
 
-    def _go_on(self) -> None:
-        """Once a second, unless nobody has asked for long."""
-        metering = self._metering
-        if metering is None or monotonic() - self._asked >= _UNASKED:
-            self.close()
-            return
+    def _go_on(self, metering: Metering) -> None:
+        """Leave a note once a second, until nobody has asked for long."""
         if metering.slabs is not None and metering.slabs.mine is not None:
             metering.slabs.note(write_note(self._note()))
-        self._timer = self._loop.call_later(min(_NOTE_EVERY, _UNASKED), self._go_on)
+        self._timer = self._loop.call_later(min(_NOTE_EVERY, _UNASKED), self._look, metering)
+
+    def _look(self, metering: Metering) -> None:
+        if monotonic() - self._asked >= _UNASKED:
+            self.close()
+        else:
+            self._go_on(metering)
 
     def close(self) -> None:
         """Nobody asks any more."""
