@@ -28,7 +28,7 @@ COMMANDS = {"call": "{} m", "list": "{}", "schema": "schema {}", "bench": "bench
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a loaded machine it takes more than half of a second to connect."""
-    monkeypatch.setattr(waiting, "SILENT", 1.5)
+    monkeypatch.setattr(waiting, "SILENT", 1.3)
 
 
 def said_by(command: str, endpoint: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
