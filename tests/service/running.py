@@ -112,6 +112,8 @@ def serving(
     else:
         server.bind(bind)
     with on_thread(server):
+        if server._core.settings.processes == 1:
+            eventually(lambda: server._core.runners is not None, "it serves")
         yield server
 
 
