@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.running import serving
+from tests.service.running import eventually_async, serving
 from tests.test_readme import STRICT_PYTHON, Surroundings, example, run_example
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -114,6 +114,7 @@ def test_a_browser_gets_what_the_service_says(monkeypatch: pytest.MonkeyPatch) -
                 refused = await web.get("/divide", params={"dividend": 1, "divisor": 0})
                 assert (refused.status_code, refused.json()) == (422, {"detail": "ZeroDivisionError: division by zero"})
                 server.stop()
+                await eventually_async(lambda: not server._core.life.serving)  # until then it answers
                 away = await web.get("/cool", params={"sentence": "hi"}, timeout=20)
                 assert (away.status_code, away.json()) == (503, {"detail": "the service can't be reached"})
 
