@@ -6,7 +6,7 @@ import enum
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, List  # noqa: UP035
+from typing import Any, ForwardRef
 
 import pytest
 
@@ -277,7 +277,7 @@ def defaults(  # type: ignore[no-untyped-def]
 ): ...
 
 
-defaults.__annotations__["b"] = List["Axis"]  # noqa: UP006 - of those, typing has ForwardRef("Axis")
+defaults.__annotations__["b"] = dict[ForwardRef("Literal['a']"), ForwardRef("Axis")]  # of typing's types in quotes
 
 
 def test_a_default_is_what_a_caller_would_send_or_else_what_stands_in_the_source(
@@ -286,8 +286,8 @@ def test_a_default_is_what_a_caller_would_send_or_else_what_stands_in_the_source
     with serving({"defaults": defaults}, name="stage") as server:
         assert main(["-?", server.endpoints[0]]) == 0
     assert capsys.readouterr().out == (
-        "[stage]\ndefaults(a: Axis = 'x', b: List[Axis] = None, c: frozenset[int] = frozenset(), d: bytes = b'd', "
-        "e: str = 'frozenset()', f='x', *, g: timedelta = datetime.timedelta(days=1))\n"
+        "[stage]\ndefaults(a: Axis = 'x', b: dict[Literal['a'], Axis] = None, c: frozenset[int] = frozenset(), "
+        "d: bytes = b'd', e: str = 'frozenset()', f='x', *, g: timedelta = datetime.timedelta(days=1))\n"
     )
 
 

@@ -126,11 +126,12 @@ _STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Paramet
 
 
 def _annotation(annotation: object) -> str:
-    written = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return _FORWARD.sub(r"\1", written)
+    if isinstance(annotation, str):
+        return annotation
+    return _FORWARD.sub(r"\2", inspect.formatannotation(annotation))
 
 
-_FORWARD = re.compile(r"ForwardRef\('([^']*)'(?:, [^()]*)?\)")  # as typing shows what stands in quotes
+_FORWARD = re.compile(r"""ForwardRef\((['"])(.*?)\1(?:, [^()]*)?\)""")  # as typing shows what stands in quotes
 
 
 def _argspec(signature: inspect.Signature) -> list[Any]:
