@@ -154,12 +154,16 @@ def test_how_it_reads_a_stream(client_and_server: tuple[zerorpc.Client, RawPeer]
     client, server = client_and_server
     call = client.count(async_=True)
     server.next_data()
-    for shown in ('"STREAM", 0', '"STREAM", 1', '"end": {"last": {"$bin": "00ff"}}}}, "STREAM_DONE"'):
-        header, name, args = msgspec.msgpack.decode(meaning(shown))
-        server.send({**header, "response_to": "q"}, name, args)
+
+    def send(*shown: str) -> None:
+        for header, name, args in map(msgspec.msgpack.decode, map(meaning, shown)):
+            server.send({**header, "response_to": "q"}, name, args)
+
+    send('"STREAM", 0')
     stream = call.get()
     assert next(stream) == 0
     assert server.next_data() == meaning('"s"}, "_zpc_more", [100]').replace(b"\xa1s", b"\xa1q")
+    send('"STREAM", 1', '"end": {"last": {"$bin": "00ff"}}}}, "STREAM_DONE"')
     assert list(stream) == [1]
     assert (stream.metadata, stream.end_metadata) == ({"first": "abc"}, {"last": b"\x00\xff"})
 

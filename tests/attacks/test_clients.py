@@ -82,7 +82,7 @@ def test_a_server_that_leaves_again_and_again_and_keeps_its_connections_open(way
 
     with hostile(leave) as endpoint:
         if way is blocking:
-            with zerorpc.Client(endpoint, timeout=PATIENCE, heartbeat=0.1) as client:  # so often its keeper looks in
+            with zerorpc.Client(endpoint, timeout=PATIENCE, heartbeat=0.3) as client:  # so often its keeper looks in
                 eventually(lambda: len(closed) == 10)
                 assert client.anything() == 10
         else:

@@ -93,6 +93,23 @@ def test_a_lost_connection_ends_what_runs_and_comes_back(
     assert cooler.cancelled == ["hangs"]
 
 
+def test_a_call_that_begins_after_a_cut_is_sent_over_a_new_connection(
+    client: zerorpc.Client, cooler: Cooler, faults: zerorpc.testing.Faults
+) -> None:
+    def waits() -> None:
+        with pytest.raises(zerorpc.LostRemote):
+            client.hangs()
+
+    for _ in range(20):
+        cooler.begun.clear()
+        other = threading.Thread(target=waits)  # which waits for sockets, and so hears of the cut first
+        other.start()
+        assert cooler.begun.wait(PATIENCE)
+        faults.lose()
+        assert client.add(1, 2) == 3
+        other.join()
+
+
 def test_while_connections_are_refused_calls_wait(
     client: zerorpc.Client, clock: zerorpc.testing.Clock, faults: zerorpc.testing.Faults
 ) -> None:

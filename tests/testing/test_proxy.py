@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -181,3 +184,16 @@ def test_coroutines_use_it_as_well(cooler: Cooler, link: zerorpc.testing.Proxy) 
             assert await client.add(1, 2) == 3
 
     run(calls())
+
+
+def test_connections_that_come_about_at_its_end_are_closed_too(endpoint: str) -> None:
+    for number in range(60):
+        with zerorpc.testing.proxy(endpoint) as link:
+            address = link.endpoint.removeprefix("tcp://").split(":")
+            sockets = [socket.create_connection((address[0], int(address[1]))) for _ in range(number % 4 + 1)]
+        for sock in sockets:
+            with sock, contextlib.suppress(ConnectionResetError):
+                sock.settimeout(PATIENCE)
+                while sock.recv(4096):  # the server's greeting, perhaps
+                    pass
+    gc.collect()  # what was left open would say so

@@ -233,11 +233,11 @@ def test_connections_that_no_proxy_makes_have_no_header(caplog: pytest.LogCaptur
 def test_who_sends_no_header_is_refused_in_a_line_and_disturbs_nobody(
     octets: bytes, why: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zerorpc.transport.proxied.HANDSHAKE_TIMEOUT", 0.05 if "0.05" in why else PATIENCE)
     with Callers().serving() as server, connect(server.endpoints[0]) as known:
         known.sendall(header(0x11, IPV4))
         peer = RawPeer(known)
         peer.handshake()
+        monkeypatch.setattr("zerorpc.transport.proxied.HANDSHAKE_TIMEOUT", 0.05 if "0.05" in why else PATIENCE)
         with connect(server.endpoints[0]) as sock:
             sock.sendall(octets)
             with contextlib.suppress(ConnectionResetError):

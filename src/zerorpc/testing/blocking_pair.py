@@ -76,6 +76,7 @@ class BlockingPair(Pair):
     def _apart(self, act: Callable[[], None]) -> None:
         with self._hub.lock:
             act()
+            self._look()  # so that the next call knows, also while another thread waits for sockets
 
     @property
     def _is_connected(self) -> bool:
@@ -97,12 +98,15 @@ class BlockingPair(Pair):
         return self._hub.polling.next_wake
 
     def look_after(self) -> None:
-        hub = self._hub
-        with hub.lock:
-            now = hub.polling.time()
-            hub.polling.plan(now)
-            hub.polling.act(hub.polling.poller.ready(), now)
-            hub.polling.ring()
+        with self._hub.lock:
+            self._look()
+
+    def _look(self) -> None:
+        polling = self._hub.polling
+        now = polling.time()
+        polling.plan(now)
+        polling.act(polling.poller.ready(), now)
+        polling.ring()
 
     def run(self, act: Callable[[], None], turns: int) -> None:
         with contextlib.suppress(Over):  # while another thread advances the clock

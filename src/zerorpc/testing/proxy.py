@@ -54,9 +54,10 @@ class Proxy(Faults):
             raise EndpointError(endpoint, "a proxy needs a server at tcp:// or ipc://")
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        self._listening.setblocking(False)
         scheme = "tls+tcp" if self._server.scheme == "tls+tcp" else "tcp"  # TLS passes through
         self.endpoint: str = f"{scheme}://127.0.0.1:{self._listening.getsockname()[1]}"
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()  # on Windows, too, where the usual one has no add_reader
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),), daemon=True)
         self._thread.name = "zerorpc-testing-proxy"
         self._ended = asyncio.Event()
@@ -65,14 +66,18 @@ class Proxy(Faults):
     async def _serve(self) -> None:
         tasks: set[asyncio.Task[None]] = set()
 
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = self._loop.create_task(_Connection(self, self._loop).run(self._server, reader, writer))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+        def accept() -> None:
+            with contextlib.suppress(OSError):  # it has gone again
+                connection = _Connection(self, self._loop, self._listening.accept()[0])
+                task = self._loop.create_task(connection.run(self._server))
+                tasks.add(task)
+                task.add_done_callback(connection.close)  # also if it is cancelled before its first step
+                task.add_done_callback(tasks.discard)
 
-        server = await asyncio.start_server(connected, sock=self._listening, limit=_READ_MAX)
+        # Not asyncio's server: it leaves open what it has accepted at the moment when it is closed.
+        self._loop.add_reader(self._listening, accept)
         await self._ended.wait()
-        server.close()
+        self._loop.remove_reader(self._listening)
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -93,17 +98,21 @@ class Proxy(Faults):
 class _Connection:
     """One client's connection and the one to the server that is made for it."""
 
-    def __init__(self, faults: Faults, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, faults: Faults, loop: asyncio.AbstractEventLoop, client: socket.socket) -> None:
         self._faults = faults
         self._loop = loop
         self._pumps: list[_Pump] = []
         self._writers: list[asyncio.StreamWriter] = []
+        self._client = client
+        self._aborted = False
+        client.setblocking(False)
         faults.attach(self)
 
-    async def run(self, server: Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
+    async def run(self, server: Endpoint) -> None:
         try:
-            if self._faults.refused:
+            reader, writer = await asyncio.open_connection(sock=self._client, limit=_READ_MAX)
+            self._writers.append(writer)
+            if self._faults.refused or self._aborted:
                 raise ConnectionRefusedError
             there, back = await _connect(server)
             self._writers.append(back)
@@ -115,17 +124,20 @@ class _Connection:
                     both.create_task(pump.write())
         except* OSError:  # nobody is there, or no more
             pass
-        finally:
-            self._abort()
 
-    def _abort(self) -> None:
+    def close(self, _: object) -> None:
+        self.abort()
+        self._client.close()
+
+    def abort(self) -> None:
+        self._aborted = True
         for writer in self._writers:
             writer.transport.abort()
 
     # In any thread
 
     def cut(self) -> None:
-        self._do(self._abort)
+        self._do(self.abort)
 
     def changed(self) -> None:
         self._do(self._wake)
@@ -147,7 +159,7 @@ class _Connection:
 
     def _heal(self) -> None:
         if any(pump.swallowed for pump in self._pumps):
-            self._abort()
+            self.abort()
         else:
             self._wake()
 
