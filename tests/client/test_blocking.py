@@ -124,9 +124,9 @@ def test_a_timeout_of_the_call_and_of_the_client(service: Blocking) -> None:
 
 def test_the_timeout_is_not_for_the_whole_stream(service: Blocking) -> None:
     with joined(service) as client:
-        items = client.block_after(1, timeout=0.5)
+        items = client.block_after(1, timeout=1.0)
         assert next(items) == 0
-        threading.Timer(0.7, service.release.set).start()
+        threading.Timer(1.2, service.release.set).start()
         assert next(items) == -1
 
 

@@ -77,7 +77,7 @@ def test_for_an_async_client(stage: Stage) -> None:
 def test_watching_tells_each_change_and_that_a_server_goes_and_comes_back() -> None:
     endpoint = f"tcp://127.0.0.1:{unused_port()}"
     gate = Gate()
-    with zerorpc.Client(endpoint, timeout=0.5) as client:
+    with zerorpc.Client(endpoint, timeout=1.5) as client:
         changes = zerorpc.watch_health(client, interval=0.01)
         assert next(changes).ready is False
         with serving({"m": lambda: 1}, bind=endpoint, ready=gate):

@@ -133,7 +133,7 @@ def test_without_another_server_or_budget_there_is_no_second_attempt(way: Any) -
         broke = zerorpc.Retry(share=0, per_second=0)
         for endpoints in ([one.endpoints[0]], [one.endpoints[0], other.endpoints[0]]):
             with pytest.raises(zerorpc.TimeoutExpired):
-                way(endpoints, lambda client: client.price(), hedge=0.02, timeout=0.5, retry=broke)
+                way(endpoints, lambda client: client.price(), hedge=0.02, timeout=1.5, retry=broke)
     assert service.attempts == [1, 1]
 
 

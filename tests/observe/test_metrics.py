@@ -176,13 +176,13 @@ def test_calls_by_http_are_told_apart(logged: bool) -> None:
 def test_callers_that_wait_no_longer() -> None:
     with counting() as (client, http, _):
         with pytest.raises(zerorpc.TimeoutExpired):
-            client("ever", timeout=0.2)
+            client("ever", timeout=1.0)
         stream = client.ever_streams()
         assert next(stream) == 1
         assert scrape(http)["streams_open",] == 1
         stream.close()
         with pytest.raises(httpx.TimeoutException):
-            httpx.post(f"{http}/call/ever", timeout=0.3)
+            httpx.post(f"{http}/call/ever", timeout=1.0)
         eventually(lambda: calls(scrape(http)) == {("ever", "gone"): 1, ("ever_streams", "gone"): 1})
         eventually(lambda: calls(scrape(http), "http") == {("ever", "gone"): 1})
         assert scrape(http)["streams_open",] == 0

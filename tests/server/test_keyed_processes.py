@@ -154,13 +154,13 @@ def test_a_file_that_fails_lets_nothing_run(tmp_path: Path) -> None:
 
 
 def test_a_lease_is_renewed_as_long_as_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers_file, "LEASE", 0.5)
+    monkeypatch.setattr(answers_file, "LEASE", 1.0)
     monkeypatch.setattr("zerorpc.doors.keyed_calls._RENEW_EVERY", 0.05)
     shop, path = Shop(), tmp_path / "answers.sqlite"
     with joined(shop, answers=path) as client, joined(shop, answers=path) as other:
         first = keyed(client, async_=True).slow("tea")
         assert shop.begun.wait(PATIENCE)
         with pytest.raises(zerorpc.TimeoutExpired):
-            keyed(other, timeout=1.5).slow("tea")
+            keyed(other, timeout=2.5).slow("tea")
         shop.release.set()
         assert first.get() == keyed(other).slow("tea") == ["tea", 1]

@@ -196,7 +196,7 @@ def test_an_old_client_may_ask_too() -> None:
 
 
 def test_counting_ends_when_nobody_asks_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "_UNASKED", 0.2)
+    monkeypatch.setattr(status, "_UNASKED", 1.0)
     with asked() as (client, http, _, server):
         httpx.post(f"{http}/call/add", json=[1, 2], timeout=PATIENCE)
         assert not is_counting(server)

@@ -59,7 +59,7 @@ def test_waiting_costs_no_processor_time_after_sending_much(
 def test_a_server_that_does_not_read_makes_calls_wait_until_their_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         endpoint = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
-        with zerorpc.Client(endpoint, heartbeat=None, timeout=0.3) as client:
+        with zerorpc.Client(endpoint, heartbeat=None, timeout=1.5) as client:
             first = client.echo(1, async_=True)
             with RawPeer(listener.accept()[0], SocketType.ROUTER) as server:
                 server.handshake()

@@ -85,7 +85,7 @@ def test_a_server_that_breaks_the_protocol_while_it_reads_nothing() -> None:
 
 
 def test_a_server_that_does_not_read_makes_calls_wait_and_holds_little() -> None:
-    with by_hand(timeout=0.3) as (client, _):
+    with by_hand(timeout=1.5) as (client, _):
         calls = [client.echo(b"x" * 4_000_000, async_=True) for _ in range(8)]
         for call in calls:
             with pytest.raises(zerorpc.TimeoutExpired):
