@@ -14,8 +14,9 @@ from msgspec import Raw
 from msgspec.msgpack import Ext
 
 import zerorpc
-from tests.protocol.pairs import Pair
+from tests.protocol.pairs import Pair, call
 from tests.service.running import PATIENCE, RawPeer, serving
+from zerorpc.errors import LostRemote
 from zerorpc.keys import KeyPair
 from zerorpc.limits import Limits
 from zerorpc.protocol.call_header import renumbered, with_time_left
@@ -65,14 +66,15 @@ DAY = datetime.date(2026, 11, 28)
         ([LARGE, {"in": DAY}], False),
         ([LARGE, {}], False),
         ({"in": LARGE}, False),
+        (LARGE, True),
     ],
 )
 def test_octets_are_put_back_without_a_hook_where_one_would_do_nothing_else(args: Any, without: bool) -> None:
     made = event(args)
-    simply = msgspec.msgpack.decode(bytes(made))[2]
-    before = copy.copy(simply)
+    simply = msgspec.msgpack.decode(bytes(made), type=WireEvent)
+    before = copy.copy(simply.args)
     assert put_back(simply, made.buffers) is without
-    assert simply == (args if without else before), "all of them or none"
+    assert simply.args == (args if without else before), "all of them or none"
     assert args_of(made) == args
 
 
@@ -231,3 +233,16 @@ def test_large_octets_behind_what_is_no_event_disturb_nothing() -> None:
     pair.exchange()
     _, there = pair.call("echo", LARGE)
     assert there.args == [LARGE]
+
+
+@pytest.mark.parametrize("args", [[1], [LARGE], [LARGE, LARGE], [LARGE, "x" * 300], ["x" * 300]])
+@pytest.mark.parametrize("sent", [False, True])
+def test_whether_a_request_has_left_is_known_however_it_is_put_together(args: list[Any], sent: bool) -> None:
+    pair = Pair()
+    channel = call("echo", *args, now=pair.clock.now)
+    pair.client.open(channel, pair.clock.now)
+    if sent:
+        pair.client.take_output()
+    pair.client.close(LostRemote("the connection was closed"))
+    assert isinstance(channel.error, LostRemote)
+    assert channel.error.ran is (None if sent else False)

@@ -32,7 +32,7 @@ def test_large_octets_are_packed_as_all_others_are(kind: Callable[[int], Any], s
         assert packed == whole
         assert isinstance(packed, FramedEvent) == (size > LARGE_OCTETS)
         if isinstance(packed, FramedEvent) and isinstance(whole, FramedEvent):
-            assert packed.buffers == whole.buffers == [bytes(size)]
+            assert list(packed.buffers) == whole.buffers == [bytes(size)]
             assert decode_usual(packed.in_band()).args in (bytes(size), [bytes(size)])
         args = getattr(decode(packed), "args", None)
         assert args in (bytes(size), [bytes(size)])

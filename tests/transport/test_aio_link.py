@@ -155,7 +155,7 @@ class Counting(Owner):
 def counted(monkeypatch: pytest.MonkeyPatch) -> tuple[Loop, Counting, AioLink, Transport]:
     """A link after its handshake, each of whose turns has time for one slice."""
     now = itertools.count(0.0, 0.003)
-    monkeypatch.setattr("zerorpc.transport.aio_link.monotonic", lambda: next(now))
+    monkeypatch.setattr("zerorpc.transport.aio_reading.monotonic", lambda: next(now))
     loop, owner, transport = Loop(), Counting(), Transport()
     link = AioLink(loop, owner, Peer(SocketType.PULL), None, "there")  # type: ignore[arg-type]
     owner.links = set()  # type: ignore[assignment]

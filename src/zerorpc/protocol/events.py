@@ -15,9 +15,10 @@ from msgspec import Raw
 
 from zerorpc.errors import ProtocolError, SerializationError
 from zerorpc.limits import Limits
-from zerorpc.protocol.framed import FramedEvent, hook_with, put_back, with_buffers
+from zerorpc.protocol.framed import ALONE, FramedEvent, decoded, hook_with, with_buffers
 from zerorpc.protocol.packing import (
     CALL_KEY,
+    LARGE_OCTETS,
     PLAIN,
     SIZED,
     Forms,
@@ -230,13 +231,15 @@ def encode_item(message_id: bytes, response_to: Raw, value: object) -> bytes:
 
 def _encode_other(head: tuple[bytes, ...], value: object) -> bytes:
     """What isn't PLAIN. Large octets stand beside it."""
-    beside: list[bytes] = []
     try:
-        if isinstance(value, (bytes, bytearray, memoryview)) and type(value) in SIZED:
+        if type(value) is bytes and len(value) > LARGE_OCTETS:  # the usual, in a few steps
+            data = with_buffers(b"".join((*head, _ALONE)), (value,))
+        elif isinstance(value, (bytes, bytearray, memoryview)) and type(value) in SIZED:
+            beside: list[bytes] = []
             packed = encode_usual(put_aside(value, beside))
+            data = with_buffers(b"".join((*head, packed)), beside)
         else:
-            packed = quick(value)
-        data = with_buffers(b"".join((*head, packed)), beside)
+            data = b"".join((*head, quick(value)))
     except Exception as error:
         raise unsendable(error) from error
     if len(data) > frames.MESSAGE_MAX:
@@ -254,6 +257,7 @@ _REPLY_HEAD = b"\x93\x83" + encode_usual("message_id") + b"\xc4\x20"  # a bin of
 _REPLY_MIDDLE = encode_usual("v") + encode_usual(VERSION) + encode_usual("response_to")
 _OK_TAIL = encode_usual(OK) + b"\x91"
 _STREAM_TAIL = encode_usual(STREAM)
+_ALONE = encode_usual(ALONE[0])
 
 
 # In
@@ -280,26 +284,22 @@ def decode(data: Buffer, values_max: int = Limits().values) -> WireEvent | BadEv
 
 
 def _decode_framed(data: FramedEvent, values_max: int) -> WireEvent | BadEvent:
-    plain = bytes(data)
-    problem = problem_beside(data, plain, values_max)
+    problem = problem_beside(data, values_max)
     if problem is None:
         try:
-            with contextlib.suppress(msgspec.MsgspecError):  # such as a map's key that only the hook makes hashable
-                event = _decode_simply(plain)
-                if put_back(event.args, data.buffers):  # which takes half of the time that a hook takes
-                    return event
-            return msgspec.msgpack.decode(plain, type=WireEvent, ext_hook=hook_with(data.buffers))
+            event = decoded(data, _decode_simply)
+            return event or msgspec.msgpack.decode(data, type=WireEvent, ext_hook=hook_with(data.buffers))
         except DECODE_ERRORS as error:
             problem = f"the arguments can't be decoded: {problem_of(error)}"
-    return _decode_by_parts(plain, problem)
+    return _decode_by_parts(bytes(data), problem)
 
 
-def problem_beside(data: FramedEvent, plain: bytes, values_max: int) -> str | None:
-    """Why an event with buffers, ``plain`` without them, is not to be decoded; None if it is."""
+def problem_beside(data: FramedEvent, values_max: int) -> str | None:
+    """Why an event with buffers is not to be decoded; None if it is."""
     for buffer in data.buffers:
         if type(buffer) is frames.Oversized:
             return buffer.why
-    return shape_problem(plain, values_max) if len(plain) > LARGE else None
+    return shape_problem(bytes(data), values_max) if bytes.__len__(data) > LARGE else None
 
 
 def decode_id(octets: Raw) -> object:

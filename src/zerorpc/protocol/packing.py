@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import NoneType
 from typing import Any, TypeAlias
 
@@ -27,7 +27,7 @@ from msgspec.msgpack import Ext
 from zerorpc.errors import SerializationError
 from zerorpc.protocol.data_classes import fields_of
 from zerorpc.protocol.forms import INT, NUMPY_SCALAR, Form
-from zerorpc.protocol.framed import ASIDE_MAX, BYTES_ASIDE, aside, with_buffers
+from zerorpc.protocol.framed import ALONE, ASIDE_MAX, BYTES_ASIDE, aside, with_buffers
 from zerorpc.protocol.values import form_of, map_form
 from zerorpc.shown import message_of, name_of
 
@@ -110,11 +110,13 @@ def quick(value: object) -> bytes:
     return ormsgpack.packb(value, None, _STOP)
 
 
-def encode_quickly(header: Mapping[str, object], name: object, args: Iterable[object]) -> bytes:
+def encode_quickly(header: Mapping[str, object], name: object, args: Sequence[Any]) -> bytes:
     """A request with arguments that aren't PLAIN, or with keyword arguments, which stand in the header.
 
     Raises as ``quick``.
     """
+    if len(args) == 1 and type(args[0]) is bytes and len(args[0]) > LARGE_OCTETS and CALL_KEY not in header:
+        return with_buffers(encode_usual((header, name, ALONE)), args)  # the usual, in a few steps
     beside: list[bytes] = []
     call = header.get(CALL_KEY)
     if isinstance(call, dict) and isinstance(call.get("kwargs"), dict):

@@ -150,6 +150,21 @@ class Peer(Generic[C, T]):
             self.wake_by(now + self.heartbeat)  # no channel may be open that sees to it that a sweep comes
         return touched
 
+    def receive_whole(self, data: memoryview, now: float) -> list[T] | None:
+        """The same for one message that has large octets behind it, if that is all there is; None if it isn't. What the
+        message has is copied out of ``data``.
+        """
+        connection = self.connection
+        if self.tap is not None or not (connection.quick and connection.decoder.idle) or data[:3] != FRAMED:
+            return None
+        message = connection.decoder.whole(data)
+        if message is None:
+            return None
+        self.last_received = now
+        touched: list[T] = []
+        self.receive_message(message, now, touched)
+        return touched
+
     def _heed_connection(self, now: float) -> None:
         """An error, or a PING: not answered to a peer that reads nothing, or answers would pile up."""
         connection = self.connection

@@ -16,6 +16,7 @@ from zerorpc.zmtp.memory import keep_memory_for, memory_for, use_again
 __all__ = [
     "DELIMITED",
     "FRAMED",
+    "LONG_HEAD",
     "MESSAGE_MAX",
     "SHORT_DELIMITED",
     "Frame",
@@ -43,6 +44,7 @@ SHORT_DELIMITED = bytes((_MORE, 0, 0))  # an empty frame, then a short one's fla
 FRAMED = bytes((_MORE, 0, _MORE))  # the same, and further frames follow: how those with large octets begin
 DELIMITED = [bytes((_MORE, 0, 0, size)) for size in range(256)]  # an empty frame, then a short one's head
 _FRAMED = [bytes((_MORE, 0, _MORE, size)) for size in range(256)]  # the same, and further frames follow
+LONG_HEAD = 9  # octets before the body of a long frame
 
 
 class Oversized(bytes):
@@ -110,9 +112,9 @@ class FrameDecoder:
         """Whether part of an unfinished message is held here."""
         return bool(self._parts) or (self.body is not None and not self._flags & _COMMAND)
 
-    def whole(self, data: bytes) -> Message | None:
+    def whole(self, data: bytes | memoryview) -> Message | None:
         """The one message that a chunk is, if it begins with FRAMED, has one long frame, and nothing was held: what
-        ``receive`` would give, for less. None for any other.
+        ``receive`` would give, for less, and copied. None for any other.
         """
         head_end = 4 + data[3] if len(data) > 3 else 0
         start = head_end + 9
@@ -121,7 +123,7 @@ class FrameDecoder:
             return None
         if int.from_bytes(data[head_end + 1 : start], "big") != size:
             return None
-        return [b"", data[4:head_end], data[start:]]
+        return [b"", bytes(data[4:head_end]), bytes(data[start:])]
 
     def receive(self, data: bytes, out: list[Message | Command]) -> None:
         """Take the next chunk and append to ``out``. After a ProtocolError ``out`` has what came before it."""
@@ -321,19 +323,23 @@ def encode_message(parts: Sequence[Frame], out: list[Frame]) -> None:
 
 
 def encode_framed(body: Framed, out: list[Frame]) -> None:
-    """``encode_message([b"", body, *body.buffers])``, for less: large octets are sent so. There have to be some."""
-    plain = bytes(body)
-    size = len(plain)
+    """``encode_message([b"", body, *body.buffers])``, for less: large octets are sent so. There have to be some.
+
+    The head of a buffer stands in one piece with what is before it: each piece costs whoever sends it.
+    """
+    size = bytes.__len__(body)
     if size < 256:
-        out.append(_FRAMED[size] + plain)
+        head = _FRAMED[size] + body
     else:
         out.append(b"\x01\0\x03" + size.to_bytes(8, "big"))
-        out.append(plain)
+        out.append(bytes(body))
+        head = b""
     left = len(body.buffers)
     for buffer in body.buffers:
         left -= 1
-        out.append((b"\x03" if left else b"\x02") + len(buffer).to_bytes(8, "big"))
+        out.append(head + (b"\x03" if left else b"\x02") + len(buffer).to_bytes(8, "big"))
         out.append(buffer)
+        head = b""
 
 
 def encode_delimited(body: Frame, out: list[Frame]) -> None:
