@@ -598,7 +598,7 @@ def test_what_nobody_waits_for_any_more_is_cancelled(endpoint: str) -> None:
             for kind in ("within", "within_on_thread"):
                 ended.clear()
                 with pytest.raises(zerorpc.RemoteError):
-                    await client(kind, wait, 0.05)
+                    await client(kind, wait, 1.0)  # by then it has begun, or it would not have to end
                 await asyncio.wait_for(ended.wait(), PATIENCE)
 
     run(main())

@@ -25,12 +25,16 @@ class Reads(Transport):
     """A transport whose octets a test puts where the protocol says."""
 
     protocol: Any
+    loop: Loop
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol
 
     def feed(self, data: bytes) -> None:
+        """As loops do it: when reading is paused, nothing more comes until it goes on."""
         while data:
+            while not self.reads:
+                self.loop.turn()
             if not isinstance(self.protocol, asyncio.BufferedProtocol):
                 self.protocol.data_received(data)
                 return
@@ -57,7 +61,7 @@ def fed() -> tuple[Loop, Keeping, AioLink, Reads]:
     link = AioLink(loop, owner, Peer(SocketType.PULL), None, "there")  # type: ignore[arg-type]
     owner.links = set()  # type: ignore[assignment]
     owner.peer_ready = lambda link: None  # type: ignore[method-assign]
-    transport.protocol = link
+    transport.protocol, transport.loop = link, loop
     link.connection_made(transport)  # type: ignore[arg-type]
     other = Connection(SocketType.PUSH)
     link.data_received(b"".join(other.take_output()))
