@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 import zerorpc
-from tests.service.running import PATIENCE, run, serving
+from tests.service.running import PATIENCE, serving
 from tests.transport.test_aio_link import Counting, Loop, Transport
 from zerorpc.protocol.peer import Peer
 from zerorpc.transport.aio_link import AioLink
@@ -140,8 +141,8 @@ def test_of_many_large_ones_in_one_turn_some_wait(fed: tuple[Loop, Keeping, AioL
     assert len(owner.messages) >= count - 1
 
 
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, None], ids=["asyncio", "usual"])
-def test_both_ends_and_several_threads_at_once(loop: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_both_ends_and_several_threads_at_once(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Links of one loop share the memory that is read into; each loop has its own."""
     values = [b"x", LARGE, OTHER, HUGE, [LARGE, 1], os.urandom(100_000), {"in": OTHER}]
 
@@ -156,11 +157,8 @@ def test_both_ends_and_several_threads_at_once(loop: Callable[[], asyncio.Abstra
 
     def thread(endpoint: str) -> None:
         try:
-            if loop is None:
-                run(several(endpoint))
-            else:
-                with asyncio.Runner(loop_factory=loop) as runner:
-                    runner.run(several(endpoint))
+            with asyncio.Runner(loop_factory=loop) as runner:
+                runner.run(several(endpoint))
             ended.append(True)
         except BaseException as error:
             ended.append(error)

@@ -110,13 +110,13 @@ def quick(value: object) -> bytes:
     return ormsgpack.packb(value, None, _STOP)
 
 
-def encode_quickly(header: Mapping[str, object], name: object, args: Sequence[Any]) -> bytes:
+def encode_quickly(header: Mapping[str, object], name: object, args: Sequence[object]) -> bytes:
     """A request with arguments that aren't PLAIN, or with keyword arguments, which stand in the header.
 
     Raises as ``quick``.
     """
     if len(args) == 1 and type(args[0]) is bytes and len(args[0]) > LARGE_OCTETS and CALL_KEY not in header:
-        return with_buffers(encode_usual((header, name, ALONE)), args)  # the usual, in a few steps
+        return with_buffers(encode_usual((header, name, ALONE)), (args[0],))  # the usual, in a few steps
     beside: list[bytes] = []
     call = header.get(CALL_KEY)
     if isinstance(call, dict) and isinstance(call.get("kwargs"), dict):
