@@ -230,7 +230,7 @@ CASES = [
     Case("client's host gone", functools.partial(client_gone, with_answers=False)),
     Case("client's host gone, only answers under way", functools.partial(client_gone, with_answers=True)),
     Case("client's host gone, no call open", idle_client_gone, long=True),
-    Case("30% loss", functools.partial(worse, seconds=12, may_fail=True, loss=0.3)),
+    Case("30% loss", functools.partial(worse, seconds=30, may_fail=True, loss=0.3)),
     Case("200 ms delay each way", functools.partial(worse, seconds=8, may_fail=False, delay=0.2), heartbeat=UNHURRIED),
     Case(
         "reordering", functools.partial(worse, seconds=8, may_fail=False, delay=0.002, jitter=0.03), heartbeat=UNHURRIED
