@@ -341,7 +341,7 @@ def test_a_call_with_a_key_runs_once(front: Front) -> None:
 @pytest.mark.parametrize("method", ["ever", "ever_streams"])
 def test_who_goes_away_cancels_the_call_behind(front: Front, stage: Stage, method: str) -> None:
     stage.cancelled.clear()
-    with pytest.raises(httpx.TimeoutException), front.http.stream("POST", f"/call/{method}", timeout=0.5) as response:
+    with pytest.raises(httpx.TimeoutException), front.http.stream("POST", f"/call/{method}", timeout=1.5) as response:
         response.read()
     assert stage.cancelled.wait(PATIENCE)
 

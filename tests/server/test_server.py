@@ -341,7 +341,7 @@ def test_stop_lets_running_calls_finish_and_refuses_new_ones() -> None:
         eventually(lambda: not server.endpoints)
         for caller in (client, stack.enter_context(zerorpc.Client(endpoint))):
             with pytest.raises(zerorpc.TimeoutExpired, match=r"refused|shutting down"):
-                caller.quick(timeout=0.1)
+                caller.quick(timeout=1.0)
         release.set()
         assert running.get(timeout=PATIENCE) == "done"
 
@@ -946,7 +946,7 @@ def test_a_signal_drains_the_server(number: int) -> None:
             program.signal(number)
             eventually(lambda: not client._core.calls.peers, "it says that it goes away")
             with pytest.raises(zerorpc.TimeoutExpired, match=r"shutting down|refused"):
-                client.quick(timeout=0.1)
+                client.quick(timeout=1.0)
             assert not running.ready()
             program.signal(number)  # the second one
             with pytest.raises(zerorpc.LostRemote):

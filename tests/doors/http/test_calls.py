@@ -303,7 +303,7 @@ def test_no_more_is_made_than_is_read(http: httpx.Client, service: Service) -> N
 
 @pytest.mark.parametrize("method", ["ever", "ever_streams"])
 def test_who_goes_away_cancels(http: httpx.Client, service: Service, method: str) -> None:
-    with pytest.raises(httpx.TimeoutException), http.stream("POST", f"/call/{method}", timeout=0.5) as response:
+    with pytest.raises(httpx.TimeoutException), http.stream("POST", f"/call/{method}", timeout=1.5) as response:
         response.read()
     assert service.cancelled.wait(PATIENCE)
 
