@@ -119,12 +119,6 @@ def _path(item: pytest.Item) -> str:
     return item.path.relative_to(ROOT).as_posix()
 
 
-def pytest_collection_finish() -> None:
-    """What stands now stays: out of the collector's sight, it makes the collection after each test quick."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def measured_or_not(request: pytest.FixtureRequest) -> Iterator[None]:
     """Under coverage, it looks away while the tests of UNMEASURED run, and from the programs that they start."""
@@ -143,11 +137,15 @@ def measured_or_not(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def collected_at_last() -> Iterator[None]:
-    """What a file's tests had in common, or dropped in another test than the one that made it, is collected with it."""
-    yield
-    gc.unfreeze()
+    """What a file's tests had in common, or dropped in another test than the one that made it, is collected with it.
+
+    What was there before its first test is out of the collector's sight: pytest's own, and what all files have
+    imported. Else to collect takes 20 ms after each test and 300 after all, more than most tests do.
+    """
     gc.collect()
     gc.freeze()
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
@@ -155,11 +153,9 @@ def nothing_left_behind(collected_at_last: None) -> Iterator[None]:
     """Fails a test that leaves a thread, or of which asyncio complains ("Task was destroyed", ...).
 
     Sockets never closed and coroutines never awaited are warnings, and those are errors already; collecting
-    here makes them show in the test that is to blame and not in a later one. What was there before the test is out of
-    the collector's sight meanwhile: else collecting takes 20 ms, more than most tests do.
+    here makes them show in the test that is to blame and not in a later one.
     """
     gc.collect()
-    gc.freeze()
     before = set(threading.enumerate())
     with _Complaints() as complaints:
         yield
