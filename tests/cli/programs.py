@@ -19,7 +19,7 @@ SCRIPTS = Path(sys.executable).parent
 PATIENCE = 20.0
 
 
-_WAITING = re.compile(r"^.*; still trying, for \d+ s\n", re.MULTILINE)  # said where the machine is slow
+_WAITING = re.compile(r"^.*; still (?:trying|waiting), for \d+ s\n", re.MULTILINE)  # said where the machine is slow
 
 
 class Outcome(NamedTuple):
