@@ -97,11 +97,12 @@ def kill_one(stage: Stage) -> dict[str, Any]:
 @case("kill -9 of one of two servers, idempotent calls and the usual retry")
 def kill_one_of_a_steady_load(stage: Stage) -> dict[str, Any]:
     """The usual budget is a fifth of the calls of the last ten seconds, and a hundred: enough for all that are lost at
-    once, if as many calls were made before as take a second.
+    once, if as many calls were made before as take a second. On a busy machine they take more than ten, and all but
+    the last are forgotten: so fewer are lost than elsewhere.
     """
     fleet = Fleet(stage, zerorpc.Retry())
     control = fleet.control(fleet.second)
-    ids = stage.ids(IN_FLIGHT)
+    ids = stage.ids(IN_FLIGHT * 3 // 5)
     hold = f"{fleet.caller.prefix}hold_idempotent"
     fleet.caller.start_each(lambda client, call_id: client(hold, call_id), ids)
     eventually(lambda: set(ids) <= set(stage.runs), "all calls run")
