@@ -526,7 +526,7 @@ def test_a_server_that_says_nothing() -> None:
         where = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
         with in_front_of(where, metrics=True) as front:
             for path in ("/call/add", "/mcp"):
-                told = problem(front.http.post(path, json=[1], headers={"x-zerorpc-timeout": "0.2"}))
+                told = problem(front.http.post(path, json=[1], headers={"x-zerorpc-timeout": "1.0"}))
                 assert (told["status"], told["title"], told["ran"]) == (504, "TimeoutExpired", False)
                 assert "connected, but the handshake isn't over" in told["detail"]
             states = [front.http.get(path).status_code for path in ("/livez", "/readyz", "/metrics")]

@@ -35,9 +35,9 @@ from tests.interop.programs import (
 TCP = "tcp://127.0.0.1:0"
 BEAT = ("--heartbeat", HEARTBEAT)
 LONG = HEARTBEAT * 4.5  # beyond three heartbeats, at which a peer without them would be lost
-SLACK = 2.0
+SLACK = 5.0
 UNHURRIED = ("slow_count", 10_000, 0.05)  # a call that is under way for as long as its test
-AT_ONCE = 2.0  # where heartbeats of 5 s would take 10 s or more
+AT_ONCE = 8.0  # where heartbeats of 5 s would take 10 s or more
 
 every_caller = pytest.mark.parametrize("make_caller", CALLERS.values(), ids=CALLERS)
 MakeCaller = Callable[..., Caller]

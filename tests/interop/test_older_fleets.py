@@ -65,7 +65,7 @@ def test_nothing_is_hedged(start_server: Any, make_caller: Callable[..., Caller]
             us.connect(other.endpoint)
             us.call("who")
             eventually(lambda: len(us.client._core.calls.peers) == 2)
-            call = begin(us, lambda client: client.meet(2), hedge=0.05, timeout=3 * SHORT)
+            call = begin(us, lambda client: client.meet(2), hedge=0.05, timeout=1.5)
             with pytest.raises(zerorpc.TimeoutExpired):
                 call()
         met = [_meets(server.endpoint) for server in (one, other)]

@@ -52,7 +52,7 @@ def test_who_called(lines: Any) -> None:
 def test_one_that_went_away(lines: Any) -> None:
     with http_to(Service(), log_calls=True) as http:
         with pytest.raises(httpx.ReadTimeout):
-            http.post("/call/ever", timeout=httpx.Timeout(PATIENCE, read=0.3))
+            http.post("/call/ever", timeout=httpx.Timeout(PATIENCE, read=1.0))
         eventually(lines)
         told = http.post("/call/ever", headers={"x-zerorpc-timeout": "0.3"})
         assert told.status_code == 504
