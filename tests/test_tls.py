@@ -204,9 +204,9 @@ def test_a_server_in_several_processes() -> None:
     made = certificates()
     with Program(source, made.server, made.server_key) as program, contextlib.ExitStack() as stack:
         secure, clear = program.line().split()
-        clients = [stack.enter_context(client_of(secure)) for _ in range(4)]
-        clients.append(stack.enter_context(zerorpc.Client(clear, timeout=PATIENCE)))
-        assert len({client.pid() for client in clients}) == 2
+        pids: set[int] = set()
+        eventually(lambda: pids.add(stack.enter_context(client_of(secure)).pid()) or len(pids) == 2)  # type: ignore[func-returns-value]
+        assert stack.enter_context(zerorpc.Client(clear, timeout=PATIENCE)).pid() in pids
 
 
 def test_the_command_lines_server_and_client() -> None:

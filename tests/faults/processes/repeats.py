@@ -12,7 +12,7 @@ from tests.faults.processes.stage import IN_FLIGHT, Caller, ServerProgram, Stage
 from tests.faults.repeats import RETRY, keyed, make, plain, repeatable, under_way
 from tests.service.running import eventually
 
-HEARTBEAT = 1.5  # s
+HEARTBEAT = 3.0  # s
 LEASE = 2.0  # s that a server which says nothing may keep a key
 
 
