@@ -1,7 +1,7 @@
 """Our clients in gunicorn and uWSGI: shared by all workers, threads and requests, none of which gets another's answer.
 
 The application (wsgi/application.py) makes its client, and calls with it, before the workers are forked; uWSGI forks
-without Python's hooks. Workers come and go meanwhile.
+without Python's hooks, unless it is told to call them. Workers come and go meanwhile.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ class Site(NamedTuple):
 
 
 @contextlib.contextmanager
-def site(program: ServerProgram, acts: list[str], busy: bool) -> Iterator[Site]:
-    environment = {"PUSHES": "1" if "push" in acts else "", "BUSY": "1" if busy else ""}
+def site(program: ServerProgram, acts: list[str], master: str) -> Iterator[Site]:
+    """``master`` is what the application does in the process that forks the workers."""
+    environment = {"PUSHES": "1" if "push" in acts else "", "MASTER": master}
     with Program(BACKEND) as backend:
         endpoint, puller = backend.line().split()
         environment |= {"BACKEND": endpoint, "BACKEND_PULLER": puller}
@@ -187,26 +188,28 @@ GUNICORN = {
 }
 
 
-@pytest.mark.parametrize("busy", [False, True], ids=["", "while the master calls"])
+@pytest.mark.parametrize("master", ["waits", "calls"])
 @pytest.mark.parametrize(("options", "acts"), GUNICORN.values(), ids=GUNICORN)
-def test_gunicorn(options: list[str], acts: list[str], busy: bool) -> None:
+def test_gunicorn(options: list[str], acts: list[str], master: str) -> None:
     program = gunicorn(*options, "--max-requests", "200", "--max-requests-jitter", "60")
-    with site(program, acts, busy) as here:
+    with site(program, acts, master) as here:
         wait_until_it_answers(here.server)
         answers = load(here.server, acts, lambda _: os.kill(here.server.pid, signal.SIGHUP))
         check(here, answers, workers_of(options))
         check_end(here.server, workers_of(options))
 
 
-# uWSGI: SIGHUP to a worker starts that one anew. Its master does nothing meanwhile: where a thread waits for the
-# interpreter's lock at a fork without Python's hooks, Python itself hangs in the worker.
+# uWSGI: SIGHUP to a worker starts that one anew. If another thread of the master runs at that moment, Python itself
+# hangs in the new worker (uWSGI's issue 2387), with --py-call-osafterfork too: so nothing runs there. Only with
+# --py-call-uwsgi-fork-hooks uWSGI forks with the interpreter's lock held: there the master may call.
+FORK_HOOKS = "--py-call-uwsgi-fork-hooks"
 
 UWSGI = {
     "as it comes": ["--processes", "3"],
     "threads": ["--processes", "2", "--threads", "6"],
     "enable-threads": ["--processes", "3", "--enable-threads"],
     "lazy-apps": ["--processes", "2", "--threads", "6", "--lazy-apps"],
-    "with Python's hooks": ["--processes", "2", "--threads", "6", "--py-call-osafterfork"],
+    "with Python's hooks": ["--processes", "2", "--threads", "6", FORK_HOOKS],
 }
 
 
@@ -217,7 +220,8 @@ def test_uwsgi(options: list[str]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGHUP)
 
-    with site(uwsgi(*options, "--max-requests", "200"), ALL, busy=False) as here:
+    master = "calls" if FORK_HOOKS in options else "sleeps"
+    with site(uwsgi(*options, "--max-requests", "200"), ALL, master) as here:
         wait_until_it_answers(here.server)
         check(here, load(here.server, ALL, restart), workers_of(options))
         check_end(here.server, workers_of(options))

@@ -12,9 +12,13 @@ import threading
 import time
 
 import zerorpc
+from zerorpc.transport import blocking
 
 ENDPOINT = os.environ["BACKEND"]
 TIMEOUT = 15  # s, less than a browser of the test waits
+
+if os.environ["MASTER"] == "sleeps":  # the client's thread looks up never instead of once in a second
+    blocking._KEEPER_SHORTEST = blocking._KEEPER_LONGEST = 3600.0
 
 client = zerorpc.Client(ENDPOINT, timeout=TIMEOUT)
 pusher = zerorpc.Pusher()  # begins to work, on a loop in a thread of ours, with its first message
@@ -76,6 +80,8 @@ for number in range(20):
     assert echo(f"loading {number}") == f"loading {number}"
 if os.environ["PUSHES"]:
     pusher.note("loading")
-time.sleep(0.3)  # where a thread waits for the interpreter's lock just when uWSGI forks, Python hangs in the worker
-if os.environ.get("BUSY"):
+    while "loading" not in client.runs():
+        time.sleep(0.01)
+time.sleep(0.3)  # until our threads sleep
+if os.environ["MASTER"] == "calls":
     threading.Thread(target=keep_calling, daemon=True).start()
