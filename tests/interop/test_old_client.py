@@ -151,8 +151,9 @@ def test_an_abandoned_stream_is_closed_and_disturbs_nobody(server: zerorpc.Serve
 
 
 def test_a_quiet_stream_may_be_abandoned_and_its_client_goes_on(client: OldClient) -> None:
+    """So quiet that no item is on its way when it is abandoned, however busy the machine is: see above."""
     slow = client.start("slow", HEARTBEAT * 4, "undisturbed")
-    assert client.call("slow_count", 1_000, 0.02, take=3) == [0, 1, 2]
+    assert client.call("slow_count", 1_000, 1.0, take=2) == [0, 1]
     assert client.call("echo", "at once") == "at once"
     assert slow.get() == "undisturbed"
     assert client.call("echo", "later") == "later"
