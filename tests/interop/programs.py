@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from tests.interop.old_programs.common import pack, unpack
 from tests.interop.old_venv import old_python, telling_python
+from tests.service.running import until_stopped
 
 FOLDER = Path(__file__).parent / "old_programs"
 PATIENCE = 30  # seconds for anything that ought to happen at once; only a failing test ever waits so long
@@ -87,6 +88,7 @@ class Program:
 
     def pause(self) -> None:
         os.killpg(self.process.pid, signal.SIGSTOP)
+        until_stopped(self.process.pid)
 
     def resume(self) -> None:
         os.killpg(self.process.pid, signal.SIGCONT)

@@ -17,7 +17,7 @@ import pytest
 
 import zerorpc
 from tests.cli.programs import Program
-from tests.service.running import TCP, RawPeer, connect, eventually, refused, unused_port
+from tests.service.running import TCP, RawPeer, connect, eventually, refused, until_stopped, unused_port
 from tests.transport.proxy_headers import IPV4, IPV4_CALLER, header
 from zerorpc.keys import KeyPair
 from zerorpc.server.life import Act, Life
@@ -285,6 +285,7 @@ def test_a_connection_that_the_crashed_process_had_not_begun_with_goes_to_anothe
     served = serve()
     pids = list(served.one_each())
     os.kill(pids[0], signal.SIGSTOP)
+    until_stopped(pids[0])
     clients = [served.client() for _ in range(6)]
     calls = [client.pid(async_=True) for client in clients]
     eventually(lambda: sum(call.ready() for call in calls) >= 3)

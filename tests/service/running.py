@@ -54,6 +54,20 @@ def timed_out(call: Callable[[float], object], *texts: str) -> str:
         assert timeout < PATIENCE, f"{message} does not say {texts}"
 
 
+def until_stopped(pid: int) -> None:
+    """Until all threads of a process that got SIGSTOP have stopped. It is one of them that stops the others: as long as
+    a busy machine doesn't let that one run, they go on, and take a lock, perhaps.
+    """
+
+    def stopped(thread: Path) -> bool:
+        with contextlib.suppress(OSError):  # it has just ended
+            return (thread / "stat").read_text().rpartition(") ")[2].startswith("T")
+        return False
+
+    threads = Path(f"/proc/{pid}/task")
+    eventually(lambda: all(map(stopped, threads.iterdir())) if threads.is_dir() else True, f"{pid} is stopped")
+
+
 def once(condition: Callable[[], object], act: Callable[[], object]) -> None:
     """``act`` when ``condition()`` has come true; for a thread to do."""
     eventually(condition)
@@ -255,6 +269,8 @@ class Program:
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
+        if number == signal.SIGSTOP:
+            until_stopped(self.process.pid)
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the end: exit code, what is left of stdout, stderr without what asyncio says of a busy machine."""
