@@ -569,6 +569,7 @@ def outcomes_of_a_life(where: str, front: Front, name: str) -> list[Any]:
 
 
 def test_a_method_that_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_service, "_AGAIN", 10 * PATIENCE)
     with serving(Stage()) as server, in_front_of(server.endpoints[0]) as front:
         assert problem(front.http.post("/call/later"))["status"] == 404
         before = [tool["name"] for tool in ask_mcp(front, "tools/list")["tools"]]

@@ -69,7 +69,9 @@ class Site(NamedTuple):
 
 @contextlib.contextmanager
 def site(program: ServerProgram, acts: list[str], master: str) -> Iterator[Site]:
-    """``master`` is what the application does in the process that forks the workers."""
+    """``master`` is what the application does in the process that forks the workers: it "waits", "calls", or "sleeps",
+    with no thread that ever looks up.
+    """
     environment = {"PUSHES": "1" if "push" in acts else "", "MASTER": master}
     with Program(BACKEND) as backend:
         endpoint, puller = backend.line().split()

@@ -17,7 +17,7 @@ from zerorpc.transport import blocking
 ENDPOINT = os.environ["BACKEND"]
 TIMEOUT = 15  # s, less than a browser of the test waits
 
-if os.environ["MASTER"] == "sleeps":  # the client's thread looks up never instead of once in a second
+if os.environ["MASTER"] == "sleeps":  # its client's thread too, which looks up once in a second
     blocking._KEEPER_SHORTEST = blocking._KEEPER_LONGEST = 3600.0
 
 client = zerorpc.Client(ENDPOINT, timeout=TIMEOUT)
