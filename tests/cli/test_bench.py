@@ -248,12 +248,15 @@ def report_of(
 
 
 def test_any_service_can_be_measured_without_a_method(start: Start, endpoint: str) -> None:
-    outcome: Outcome = start(endpoint, *BRIEFLY).finish()
+    for duration in ("0.1", "1", "10"):  # in a short time a busy machine may begin no call
+        outcome: Outcome = start(endpoint, "--warmup", "0", "--duration", duration).finish()
+        assert outcome.err == f'Connecting to "{endpoint}"\nmeasuring "{PING}" for {duration} s: 10 calls at once\n'
+        found = re.search(r"calls +([\d,]+)  in \d+\.\d s\n", outcome.out)
+        if found and int(found[1].replace(",", "")) > 10:
+            break
+    else:
+        raise AssertionError(outcome)
     assert outcome.code == 0
-    assert outcome.err == f'Connecting to "{endpoint}"\nmeasuring "{PING}" for 0.1 s: 10 calls at once\n'
-    found = re.search(r"calls +([\d,]+)  in 0\.\d s\n", outcome.out)
-    assert found
-    assert int(found[1].replace(",", "")) > 10
     for line in ("calls/s", "errors +0", "p50", "p99.9", "max", ".*█"):
         assert re.search(f"^ *{line}", outcome.out, re.MULTILINE), line
 
@@ -407,7 +410,7 @@ def test_in_a_terminal_of_40_columns_every_line_fits(endpoint: str) -> None:
     assert max(map(len, lines)) <= 40
     assert lines[0] == 'measuring "_zerorpc_ping" for 0.3 s'
     assert "…" not in said
-    assert any(re.fullmatch(r" *[\d.]+ [µm]s – [\d.]+ [µm]s +[\d,]+  █+", line) for line in lines)
+    assert any(re.fullmatch(r" *[\d.]+ [µm]?s – [\d.]+ [µm]?s +[\d,]+  █+", line) for line in lines)
 
 
 def in_a_terminal(columns: int, *arguments: str) -> str:
@@ -436,7 +439,7 @@ def in_a_terminal(columns: int, *arguments: str) -> str:
 
 
 def test_nobody_else_is_told(capsys: pytest.CaptureFixture[str], endpoint: str) -> None:
-    assert main(["bench", endpoint, *BRIEFLY]) == 0
+    assert main(["bench", endpoint, *SELDOM, *BRIEFLY]) == 0
     assert "\x1b" not in capsys.readouterr().err
 
 
