@@ -238,7 +238,7 @@ class Command:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the demo, which then ends what it started
+            process_group=0,  # Ctrl-C is for the demo, which then ends what it started
             text=True,
             errors="replace",
         )

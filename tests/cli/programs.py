@@ -42,7 +42,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            start_new_session=True,
+            process_group=0,
         )
         assert self.process.stdout
         assert self.process.stderr

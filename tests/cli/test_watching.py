@@ -116,7 +116,7 @@ def test_on_a_terminal_each_round_takes_the_place_of_the_one_before() -> None:
             stdout=theirs,
             stderr=theirs,
             env={**os.environ, "TERM": "xterm", "COLUMNS": "40"},
-            start_new_session=True,
+            process_group=0,
         )
         os.close(theirs)
         try:

@@ -42,7 +42,7 @@ class Program:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
-            start_new_session=True,
+            process_group=0,
             cwd=FOLDER,
             text=True,
             env=environment_of(python or old_python(), covered),

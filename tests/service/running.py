@@ -259,7 +259,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
+            process_group=0,
             pass_fds=pass_fds,
         )
 

@@ -39,7 +39,7 @@ class Script(Program):
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
-            start_new_session=True,
+            process_group=0,
         )
 
 

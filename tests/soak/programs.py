@@ -35,7 +35,7 @@ class Program:
             env=os.environ | ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for us: we end it
+            process_group=0,  # Ctrl-C is for us: we end it
         )
         self._unread = b""
 

@@ -43,7 +43,7 @@ class Program:
             stderr=self._stderr,
             text=True,
             env=None if environment is None else dict(environment),
-            start_new_session=True,
+            process_group=0,
         )
         self._ready: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)

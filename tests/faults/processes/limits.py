@@ -16,7 +16,7 @@ import pytest
 
 import zerorpc
 from tests.faults.ledger import Outcomes
-from tests.faults.processes.stage import IN_FLIGHT, Stage, case
+from tests.faults.processes.stage import IN_FLIGHT, PATIENCE, Stage, case
 from tests.interop.requirements import needs, needs_root
 from tests.service.running import eventually
 
@@ -197,7 +197,7 @@ def _refusal(stage: Stage, endpoint: str) -> str:
     assert endpoint in str(caught.value)
     assert not Path(endpoint.removeprefix("ipc://")).exists()
     command = [sys.executable, "-m", "zerorpc", "--server", "--bind", endpoint, "time"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 1
     assert endpoint in done.stderr
     assert "Traceback" not in done.stderr

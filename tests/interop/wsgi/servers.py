@@ -61,7 +61,7 @@ class WebServer:
                 stderr=said,
                 cwd=folder,
                 env={**os.environ, **environment, "PYTHONPATH": f"{SOURCE}{os.pathsep}{HERE}"},
-                start_new_session=True,
+                process_group=0,
             )
 
     @property
