@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 PATIENCE = 60.0  # seconds until something is shown; a loaded machine is slow, and IPython takes a second to start
-_COMMANDS = re.compile(r"\x1b(\[[0-9;?<=>]*[A-Za-z]|\][^\x07]*\x07|[(][A-Z0-9]|[=>])")  # for colours and the cursor
+AGAIN_AFTER = 5.0  # seconds without a word until something is typed again
+# For colours, the cursor and the bell
+_COMMANDS = re.compile(r"\x1b(\[[0-9;?<=>]*[A-Za-z]|\][^\x07]*\x07|[(][A-Z0-9]|[=>])|\x07")
 
 
 # It has a size of its own, whatever that is where the tests run.
@@ -38,11 +40,17 @@ class Terminal:
         self.shown = ""
         self._read = 0
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """Read until the pattern is shown, after what was waited for before."""
+    def wait_for(self, pattern: str, again: str = "") -> re.Match[str]:
+        """Read until the pattern is shown, after what was waited for before. If nothing comes, type what is to be typed
+        ``again``, as who presses TAB does.
+        """
         deadline = time.monotonic() + PATIENCE
         while not (found := re.compile(pattern, re.MULTILINE).search(self.shown, self._read)):
-            ready, _, _ = select.select([self._own], [], [], max(0.0, deadline - time.monotonic()))
+            left = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self._own], [], [], min(left, AGAIN_AFTER) if again else left)
+            if again and left and not ready:
+                self.type(again)
+                continue
             assert ready, f"no {pattern!r} in:\n{self.shown[self._read :]}"
             chunk = self._chunk()
             assert chunk, f"ended without {pattern!r}:\n{self.shown[self._read :]}"

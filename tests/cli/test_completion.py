@@ -182,6 +182,6 @@ def test_in_a_shell(shell: str, shop: str, state: Path, tmp_path: Path) -> None:
         terminal.type("zerorpc tcp://127.0\t")
         terminal.wait_for(re.escape(f"zerorpc {shop}"))
         terminal.type(" addi\t")
-        terminal.wait_for("addition")
+        terminal.wait_for("addition", again="\t")  # a loaded server may not tell its methods in half a second
     finally:
         terminal.end()

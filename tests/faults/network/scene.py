@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from tests.conformance.driver.programs import Program
 from tests.faults.ledger import DEFINITE, Outcome, Outcomes, check, read_ledger
 from tests.faults.network.hosts import Cable, Host, Network, environment
+from tests.faults.network.programs.client import IDS_OF_ONE
+from tests.service.running import eventually
 
 KINDS = ("async", "blocking")
 HEARTBEAT = 1.0  # s, of both sides, where the case doesn't say otherwise
@@ -208,10 +210,13 @@ class Scene:
         return read_ledger(self._ledger)
 
     def call(self, plans: Iterable[dict[str, Any]] = USUAL) -> Client:
-        """Start callers; returns when each has had an answer."""
+        """Start callers; returns when each has had an answer, and those that call once are under way."""
+        plans = list(plans)
         client = Client(self.client_host, self.kind, self.heartbeat, plans)
         self._programs.append(client)
         client.wait_ready()
+        once = {number * IDS_OF_ONE for number, plan in enumerate(plans) if plan.get("once") and not plan.get("later")}
+        eventually(lambda: once <= set(self.runs), "what is called once runs")
         return client
 
     def report_of(self, client: Client, within: float = REPORT_WITHIN) -> Report:
