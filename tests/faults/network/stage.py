@@ -1,4 +1,4 @@
-"""Runs cases, each with both kinds of clients, all begun at once: most of the time they only wait."""
+"""Runs cases, each with both kinds of clients, side by side: most of the time they only wait."""
 
 from __future__ import annotations
 
