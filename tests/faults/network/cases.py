@@ -204,7 +204,7 @@ def idle_client_gone(scene: Scene) -> Figures:
 
 class Case(NamedTuple):
     """``long`` ones take minutes, and are only for `python -m tests.faults.network`. ``busy`` ones are so much work
-    that the others, which are begun all at once, would be late.
+    that the others, which run beside each other, would be late.
     """
 
     name: str

@@ -35,7 +35,7 @@ USUAL = (
 )
 
 _numbers = itertools.count(1)
-_starting = threading.Semaphore(2)  # so few programs start at once: with 36 cases' a test beside took 25 times as long
+_starting = threading.Semaphore(2)  # programs at once: those of all 36 cases made a program beside them 25 times slower
 
 
 class Server(Program):
