@@ -140,8 +140,8 @@ def test_node_finds_our_stopped_server_lost_and_calls_it_again() -> None:
     ):
         answers = [client.start("slow", PATIENCE), client.start("slow_count", 10_000, 0.05)]
         assert client.call("echo", "the calls above have arrived")
-        server.pause()
         with takes(*LOST):
+            server.pause()
             for answer in answers:
                 assert_lost(answer)
         server.resume()
@@ -179,8 +179,8 @@ def test_our_server_closes_the_stream_of_a_stopped_node_client(service: type[Tic
     ):
         stream = client.start("tick")
         assert ticking.began.wait(PATIENCE)
-        client.pause()
         with takes(*LOST):
+            client.pause()
             assert ticking.ended.wait(PATIENCE)
         client.resume()
         assert_lost(stream)
@@ -196,8 +196,8 @@ def test_node_finds_our_killed_server_lost_and_outlives_its_restart() -> None:
         with node_client("--connect", server.endpoint, *BEAT) as client:
             answers = [client.start("slow", PATIENCE), client.start("slow_count", 10_000, 0.05)]
             assert client.call("who") == "first"
-            server.kill()
             with takes(*LOST):
+                server.kill()
                 for answer in answers:
                     assert_lost(answer)
             with our_server_process("--bind", server.endpoint, *BEAT, "--name", "second"):
@@ -244,8 +244,8 @@ def test_node_finds_our_killed_client_lost_and_serves_others() -> None:
     ):
         assert holder.next_line() == {"began": True}
         assert (witness.lost(), witness.streams_closed()) == (0, 0)
-        holder.kill()
         with takes(*LOST):
+            holder.kill()
             wait_until_closed(server, witness)
         assert witness.lost() == 1
 
