@@ -136,8 +136,8 @@ def test_old_clients_find_our_stopped_server_lost() -> None:
         answers = [client.start(*UNHURRIED) for client in (active, passive)]
         for client in (active, passive):
             client.call("slow", HEARTBEAT * 1.5)  # by then a first heartbeat has come in the calls above
-        server.pause()
         with stopwatch() as waited:
+            server.pause()
             for answer in answers:
                 with pytest.raises(OldCallError) as caught:
                     answer.get()
@@ -167,8 +167,8 @@ def test_our_clients_find_the_stopped_old_server_lost(aside: ThreadPoolExecutor)
             lost[f"stream {name}"] = aside.submit(seconds_until_lost, read_all, caller)
         for caller in callers.values():
             caller.call("slow", HEARTBEAT * 1.5)  # by then a first heartbeat has come in the calls above
-        server.pause()
         paused = time.monotonic()
+        server.pause()
         for seconds in results_of(lost).values():
             assert HEARTBEAT * 0.9 <= seconds <= HEARTBEAT * 3 + SLACK
         # [ran] No call after server.resume(): an old server that was stopped with several calls open wakes up deaf to
@@ -184,8 +184,8 @@ def test_our_server_closes_the_stream_of_a_stopped_old_client(service: type[Tick
     ):
         client.start("tick")
         assert ticking.began.wait(PATIENCE)
-        client.pause()
         with stopwatch() as waited:
+            client.pause()
             assert ticking.ended.wait(PATIENCE)
         assert HEARTBEAT * 0.9 <= waited.seconds <= HEARTBEAT * 3 + SLACK
 
@@ -202,8 +202,8 @@ def test_a_stopped_client_loses_its_stream_and_learns_of_it_when_it_goes_on(
         hold("--connect", server.endpoint, *BEAT) as holder,
     ):
         assert holder.next_line() == {"began": True}
-        holder.pause()
         with stopwatch() as waited:
+            holder.pause()
             while not witness.streams_closed():
                 assert list(witness.count(101)) == list(range(101))
         assert HEARTBEAT * 0.9 <= waited.seconds <= HEARTBEAT * 3 + SLACK
