@@ -41,8 +41,8 @@ class Terminal:
         self._read = 0
 
     def wait_for(self, pattern: str, again: str = "") -> re.Match[str]:
-        """Read until the pattern is shown, after what was waited for before. If nothing comes, type what is to be typed
-        ``again``, as who presses TAB does.
+        """Read until the pattern is shown, after what was waited for before. ``again`` is typed each time that nothing
+        has come for a while, as people press TAB once more.
         """
         deadline = time.monotonic() + PATIENCE
         while not (found := re.compile(pattern, re.MULTILINE).search(self.shown, self._read)):

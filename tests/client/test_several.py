@@ -181,7 +181,7 @@ class Named:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.holds = 0  # written by threads, and no two begin at once in these tests
+        self.holds = 0  # calls of ``held``; no test begins two of them at once
         self.began = threading.Event()
         self.go_on = threading.Event()
 
