@@ -294,6 +294,9 @@ def test_without_a_header_there_is_no_event(data: bytes) -> None:
 def test_raw_strings_of_old_peers_may_hold_any_octets(version: int) -> None:
     data = b"\x93" + pack({"message_id": b"id", "v": version}) + pack("m") + b"\x92\xa2\xff\xfe\xa2ok"
     assert good(data).args == [b"\xff\xfe", "ok"]
+    cut_short = decode(data[:-1])
+    assert isinstance(cut_short, BadEvent)
+    assert cut_short.problem == "the arguments can't be decoded: the data ends too early"
 
 
 # Anything

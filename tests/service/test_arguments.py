@@ -90,13 +90,13 @@ def test_what_is_no_array(version: int, context: Any) -> None:
 def test_what_cant_be_decoded(context: Any) -> None:
     with serving(Methods(), context=context(), pool_size=1) as server, RawPeer.to(server.endpoints[0]) as peer:
         for name in NAMES:
-            for n, (octets, why) in enumerate(((b"\x91\xa1\xff", "utf-8"), (b"\x92\x01", "truncated"))):
+            for n, (octets, why) in enumerate(((b"\x91\xa1\xff", "UTF-8"), (b"\x92\x01", "TRUNCATED"))):
                 start = encode({"message_id": f"{name} {n}", "v": 3}, name, [])[:-1]
                 peer.send_data(start + octets)
                 error, message, trace = peer.next_event().args
                 assert error == "TypeError"
                 assert message.startswith(f"{name}: the arguments can't be decoded: ")
-                assert why in message
+                assert why in message.upper()  # utf-8 before msgspec 0.23
                 assert trace.endswith(f"{message}\n")
 
 

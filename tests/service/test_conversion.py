@@ -234,7 +234,7 @@ TAKEN: list[tuple[Any, Any, Any]] = [
     (Holds, {"model": {"n": 1}}, Holds(Model(n=1))),
 ]
 
-EXCLUDED: list[tuple[Any, Any, str]] = [
+EXCLUDED: list[tuple[Any, Any, str | tuple[str, ...]]] = [
     (int, "3", ": expected int, got str"),
     (int, 3.5, ": expected int, got float"),
     (int, True, ": expected int, got bool"),
@@ -302,8 +302,8 @@ EXCLUDED: list[tuple[Any, Any, str]] = [
     (NDArray[np.int64], np.arange(3.0), ": expected int64, got float64"),
     (list[int], np.zeros(5_000_000, np.uint8), ": expected a list, got an array of more than 4,000,000 numbers"),
     (list[int], array.array("b", bytes(5_000_000)), ": expected a list, got an array of more than 4,000,000 numbers"),
-    (dict, np.arange(3), ": AttributeError: "),
-    (set[Any], [[1]], ": TypeError: unhashable type: 'list'"),
+    (dict, np.arange(3), (": expected dict, got list", ": AttributeError: ")),  # the second before msgspec 0.23
+    (set[Any], [[1]], ("[0]: expected a hashable value, got list", ": TypeError: unhashable type: 'list'")),
     (collections.deque[int], ["a"], ": [0] expected int, got str"),
     (collections.OrderedDict[str, int], {"a": "x"}, ": [...] expected int, got str"),
     (collections.Counter[str], {"a": "x"}, ": [...] expected int, got str"),
@@ -335,7 +335,7 @@ def test_what_an_annotation_makes_of_a_value(annotation: Any, value: Any, made: 
 @pytest.mark.parametrize(
     ("annotation", "value", "why"), EXCLUDED, ids=[f"{shown(a)} {v!r:.30}" for a, v, _ in EXCLUDED]
 )
-def test_what_an_annotation_excludes(annotation: Any, value: Any, why: str) -> None:
+def test_what_an_annotation_excludes(annotation: Any, value: Any, why: str | tuple[str, ...]) -> None:
     convert = converter_of(annotation)
     assert convert is not None
     with pytest.raises(Mismatch) as caught:

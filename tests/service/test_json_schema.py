@@ -57,6 +57,10 @@ class Bits(enum.Flag):
 
 
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+# msgspec tells from 0.23 which texts the keys of a map may be
+NAMES: dict[str, Any] = {}
+if "propertyNames" in msgspec.json.schema(dict[Axis, int]):
+    NAMES = {"propertyNames": {"$ref": "#/$defs/Axis"}}
 TOLD: list[tuple[Any, Any]] = [
     (int, WHOLE),
     (float, NUMBER),
@@ -77,7 +81,7 @@ TOLD: list[tuple[Any, Any]] = [
         {"type": "array", "minItems": 2, "maxItems": 2, "items": False} | {"prefixItems": [WHOLE, WHEN]},
     ),
     (dict[int, datetime.datetime], {"type": "object", "additionalProperties": WHEN, "x-keys": WHOLE}),
-    (dict[Axis, int], {"type": "object", "additionalProperties": WHOLE, "x-keys": {}}),
+    (dict[Axis, int], {"type": "object", **NAMES, "additionalProperties": WHOLE, "x-keys": {}}),
     (Annotated[int, msgspec.Meta(ge=3)], {"type": "integer", "minimum": 3}),
     (Annotated[int, pydantic.Field(gt=3)], {"type": "integer", "exclusiveMinimum": 3}),
     (Model, {"title": "Model", "type": "object", "properties": {"n": {"title": "N", **WHOLE}}, "required": ["n"]}),

@@ -394,7 +394,7 @@ def _lenient_name(raw: bytes) -> tuple[str, str | None]:
 def _lenient_args(raw: bytes, version: int) -> object:
     try:
         return _args_decoder.decode(raw)
-    except UnicodeDecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):  # of a str that isn't UTF-8; the second before msgspec 0.23
         if version >= VERSION:
             raise
         return decode_raw_strings(raw)
