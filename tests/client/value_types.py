@@ -88,6 +88,8 @@ NATURAL: dict[str, Any] = {
     "numpy, empty": np.zeros((0, 3)),
     "numpy, no dimension": np.array(5, np.uint8),
     "numpy, times": np.array(["2026-11-27", "NaT"], "M8[D]"),
+    "numpy, times of a pickle of NumPy 2.3": np.array(["2026-11-27", "NaT"], np.dtype("M8[us]", metadata={})),
+    "numpy, records with these": np.zeros(2, [("when", np.dtype("M8[us]", metadata={})), ("value", "f8")]),
     "numpy, texts": np.array(["a", "long"]),
     "numpy, records": np.array([("a", (1, 2))], [("name", "U3"), ("pair", "<i4", (2,))]),
     "numpy, truths": np.array([True, False]),

@@ -104,9 +104,17 @@ def _of_numpy_scalar(value: Any, _: object) -> bytes:
 def _described(value: Any) -> object:
     from numpy.lib.format import dtype_to_descr
 
-    if value.dtype.hasobject:
+    dtype = value.dtype
+    if dtype.hasobject:
         raise TypeError("arrays of objects can't be sent")
-    return dtype_to_descr(value.dtype)
+    if (dtype.kind in "mM" or dtype.names is not None) and not _has_metadata(dtype):
+        return dtype.str if dtype.names is None else dtype.descr
+    return dtype_to_descr(dtype)
+
+
+def _has_metadata(dtype: Any) -> bool:
+    """More than the empty metadata that NumPy before 2.4 gives times when they are unpickled, and that it warns of."""
+    return bool(dtype.metadata) or any(_has_metadata(field[0]) for field in (dtype.fields or {}).values())
 
 
 _NDARRAY = _form(NDARRAY, _of_ndarray, "its tolist()")
