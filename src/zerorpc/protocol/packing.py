@@ -267,11 +267,11 @@ _ENUM = Form(-1, lambda value, nested: nested(value.value), "its value")  # an a
 _BASIC = (str, int, float, bytes)
 
 
-def _for_older(value: object, form: Form) -> object:
+def _for_older(value: Any, form: Form) -> object:
     """What zerorpc 0.6 could pack: numbers of NumPy that are numbers for Python, too."""
     if form.code == INT:
         return value  # which is too large, as msgspec says
-    if form.code == NUMPY_SCALAR and (issubclass(type(value), _BASIC) or hasattr(type(value), "__index__")):
+    if form.code == NUMPY_SCALAR and (issubclass(type(value), _BASIC) or value.dtype.kind in "iu"):
         return plain(value)
     name = _name_of(type(value))
     raise TypeError(f"a value of type {name} can't be sent to a peer of an older protocol, which takes {form.instead}")
