@@ -53,6 +53,7 @@ def test_what_is_tested_is_what_is_promised(noxfile: ModuleType) -> None:
     promised = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
     assert promised == noxfile.VERSIONS
     assert project["requires-python"] == f">={promised[0]}"
+    assert project["optional-dependencies"]["dev"][0] == noxfile.EXTRAS.replace(".", "zerorpc")
 
 
 def test_what_runs_once_is_still_called_so(noxfile: ModuleType) -> None:
