@@ -87,7 +87,10 @@ class SocketBase(NotPicklable):
         return hub.connect(endpoint, resolve, hub.security.changed(curve=curve, plain=plain), tls=tls)
 
     def unbind(self, endpoint: object, resolve: bool = True) -> None:
-        """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound."""
+        """Undo ``bind``; connections that came through it stay. Raises EndpointError if it isn't bound.
+
+        The address is free at once, or a moment later if another thread is just waiting for connections there.
+        """
         self._core.hub.unbind(endpoint, resolve)
 
     def disconnect(self, endpoint: object, resolve: bool = True) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, RawPeer, eventually_async, serving, unused_port
+from tests.service.running import PATIENCE, TCP, RawPeer, eventually_async, serving, unused_port, unused_tcp
 from tests.service.services import Blocking
 from zerorpc.client.async_call import AsyncStream, Call, _Unclaimed
 from zerorpc.runtime.loops import new_event_loop
@@ -978,7 +978,7 @@ def test_while_a_server_drains_the_next_calls_go_to_whoever_is_at_its_address_no
                 await eventually_async(lambda: len(client._core.hub.links) == 1)
                 assert await client.who() == "comes"
 
-    with serving(drains, grace=PATIENCE) as first:
+    with serving(drains, bind=unused_tcp(), grace=PATIENCE) as first:
         run(main(first))
 
 

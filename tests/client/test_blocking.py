@@ -32,6 +32,7 @@ from tests.service.running import (
     serving,
     timed_out,
     unused_port,
+    unused_tcp,
 )
 from tests.service.services import Blocking, open_calls
 from zerorpc.client.stream import Stream
@@ -308,7 +309,8 @@ def test_a_silent_server_is_lost_after_two_heartbeats() -> None:
 
 
 def test_the_same_client_finds_a_restarted_server() -> None:
-    with serving(Blocking("first")) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+    first = serving(Blocking("first"), bind=unused_tcp())
+    with first as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
         endpoint = server.endpoints[0]
         assert client.who() == "first"
         server.stop()
@@ -385,7 +387,8 @@ def test_while_one_of_two_servers_drains_the_other_answers_every_call() -> None:
 
 def test_while_a_server_drains_the_next_calls_go_to_whoever_is_at_its_address_now() -> None:
     drains, comes = Blocking("drains"), Blocking("comes")
-    with serving(drains, grace=PATIENCE) as first, zerorpc.Client(first.endpoints, timeout=PATIENCE) as client:
+    old = serving(drains, bind=unused_tcp(), grace=PATIENCE)
+    with old as first, zerorpc.Client(first.endpoints, timeout=PATIENCE) as client:
         endpoint = first.endpoints[0]
         running = client.block(async_=True)
         eventually(lambda: drains.blocked)

@@ -12,7 +12,7 @@ import pytest
 
 import zerorpc
 from tests.interop.ours import CALLERS
-from tests.service.running import PATIENCE, TCP, on_thread, run, serving
+from tests.service.running import PATIENCE, TCP, on_thread, run, serving, unused_tcp
 from zerorpc.keys import KeyPair
 
 SERVER, CLIENT, OTHER = (KeyPair.generate() for _ in range(3))
@@ -179,7 +179,7 @@ def test_with_another_server_to_be_had_calls_go_there(endpoint: str, make_caller
 @EACH_CALLER
 def test_a_client_is_let_in_by_the_server_that_comes_later(make_caller: Any) -> None:
     """It goes on trying, less and less often."""
-    with serving(Service(), curve=zerorpc.Curve(OTHER.secret)) as wrong:
+    with serving(Service(), bind=unused_tcp(), curve=zerorpc.Curve(OTHER.secret)) as wrong:
         [endpoint] = wrong.endpoints
         caller = make_caller(endpoint, timeout=PATIENCE, curve=AS_CLIENT)
         with pytest.raises(zerorpc.HandshakeFailed):

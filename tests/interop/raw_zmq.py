@@ -14,7 +14,7 @@ import zmq
 from tests.interop.programs import PATIENCE
 from zerorpc.zmtp import Connection, Message, State
 
-PATIENCE_MS = 5000  # for one message, and then the test has failed
+PATIENCE_MS = 1000 * PATIENCE  # for one message, and then the test has failed
 TCP = "tcp://127.0.0.1:*"
 Event = tuple[dict[str, Any], str, Any]
 Socket = zmq.Socket[bytes]

@@ -22,10 +22,9 @@ import pytest
 import zerorpc
 from tests.interop.haproxy import haproxy
 from tests.interop.old_programs.service import Service
-from tests.interop.programs import old_server
+from tests.interop.programs import HEARTBEAT, old_server
 from tests.service.running import PATIENCE, Program, eventually, eventually_async, on_thread, run, unused_port
 
-HEARTBEAT = 1.5  # s; on a loaded machine a process may stand still for two of less
 LOST_WITHIN = 2 * HEARTBEAT + 1.0  # s; what is promised, and slack for busy cores
 CLIENTS = 8
 CALLERS = 4  # a client

@@ -31,6 +31,7 @@ from tests.interop.programs import (
     our_holder,
     our_server_process,
 )
+from tests.service.running import unused_tcp
 
 TCP = "tcp://127.0.0.1:0"
 BEAT = ("--heartbeat", HEARTBEAT)
@@ -244,7 +245,9 @@ def test_our_server_closes_the_stream_of_a_killed_old_client_at_once(service: ty
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])
 def test_an_old_client_outlives_a_restart_of_our_server(transport: str, new_ipc: Callable[[], str]) -> None:
     with contextlib.ExitStack() as first_life:
-        first = our_server(Service("first"), bind=TCP if transport == "tcp" else new_ipc(), heartbeat=HEARTBEAT)
+        first = our_server(
+            Service("first"), bind=unused_tcp() if transport == "tcp" else new_ipc(), heartbeat=HEARTBEAT
+        )
         endpoint = first_life.enter_context(first).endpoints[0]
         with old_client("--connect", endpoint, *BEAT) as client:
             assert client.call("who") == "first"
@@ -260,7 +263,7 @@ def test_our_client_outlives_a_restart_of_the_old_server(
     make_caller: MakeCaller, transport: str, new_ipc: Callable[[], str]
 ) -> None:
     with contextlib.ExitStack() as first_life:
-        first = old_server("--bind", TCP if transport == "tcp" else new_ipc(), *BEAT, "--name", "first")
+        first = old_server("--bind", unused_tcp() if transport == "tcp" else new_ipc(), *BEAT, "--name", "first")
         endpoint = first_life.enter_context(first).endpoint
         with contextlib.closing(make_caller(endpoint, heartbeat=HEARTBEAT)) as client:
             assert client.call("who") == "first"

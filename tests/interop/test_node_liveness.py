@@ -22,6 +22,7 @@ from tests.interop.node.programs import NodeAnswer, NodeCallError, NodeProgram, 
 from tests.interop.old_programs.service import Service
 from tests.interop.ours import CALLERS, AsyncService, AsyncTicking, Caller, Ticking, our_server, results_of
 from tests.interop.programs import HEARTBEAT, PATIENCE, our_holder, our_server_process
+from tests.service.running import unused_tcp
 
 TCP = "tcp://127.0.0.1:0"
 BEAT = ("--heartbeat", HEARTBEAT)
@@ -82,7 +83,7 @@ def test_a_slow_node_handler_keeps_our_callers(aside: ThreadPoolExecutor) -> Non
 
 
 def test_a_caller_that_thinks_long_between_items_keeps_its_stream(aside: ThreadPoolExecutor) -> None:
-    heartbeat = 4 * HEARTBEAT  # on a busy machine Node, which works for four callers here, was silent for 4.8 s
+    heartbeat = 2 * HEARTBEAT  # on a busy machine Node, which works for four callers here, was silent for 4.8 s
 
     def thinking(caller: Caller) -> list[int]:
         items = []
@@ -138,7 +139,7 @@ def test_node_finds_our_stopped_server_lost_and_calls_it_again() -> None:
         our_server_process("--bind", TCP, *BEAT) as server,
         node_client("--connect", server.endpoint, *BEAT) as client,
     ):
-        answers = [client.start("slow", PATIENCE), client.start("slow_count", 10_000, 0.05)]
+        answers = [client.start("slow", PATIENCE), client.start("slow_count", 10_000, HEARTBEAT / 4)]
         assert client.call("echo", "the calls above have arrived")
         with takes(*LOST):
             server.pause()
@@ -159,7 +160,7 @@ def test_our_clients_find_the_stopped_node_server_lost_and_call_it_again(aside: 
         lost = {}
         for name, caller in callers.items():
             lost[f"call {name}"] = aside.submit(seconds_until_lost, caller.call, "slow", PATIENCE, None)
-            lost[f"stream {name}"] = aside.submit(seconds_until_lost, caller.items, "slow_count", 10_000, 0.05)
+            lost[f"stream {name}"] = aside.submit(seconds_until_lost, caller.items, "slow_count", 10_000, HEARTBEAT / 4)
         for caller in callers.values():
             caller.call("slow", HEARTBEAT * 1.5, None)  # by then a first heartbeat has come in the calls above
         paused = time.monotonic()
@@ -192,9 +193,9 @@ def test_our_server_closes_the_stream_of_a_stopped_node_client(service: type[Tic
 
 def test_node_finds_our_killed_server_lost_and_outlives_its_restart() -> None:
     with contextlib.ExitStack() as first_life:
-        server = first_life.enter_context(our_server_process("--bind", TCP, *BEAT, "--name", "first"))
+        server = first_life.enter_context(our_server_process("--bind", unused_tcp(), *BEAT, "--name", "first"))
         with node_client("--connect", server.endpoint, *BEAT) as client:
-            answers = [client.start("slow", PATIENCE), client.start("slow_count", 10_000, 0.05)]
+            answers = [client.start("slow", PATIENCE), client.start("slow_count", 10_000, HEARTBEAT / 4)]
             assert client.call("who") == "first"
             with takes(*LOST):
                 server.kill()
@@ -208,7 +209,7 @@ def test_node_finds_our_killed_server_lost_and_outlives_its_restart() -> None:
 @every_caller
 def test_our_client_finds_a_killed_node_server_lost_at_once_and_outlives_its_restart(make_caller: MakeCaller) -> None:
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(node_server("--bind", TCP, "--name", "first"))
+        server = stack.enter_context(node_server("--bind", unused_tcp(), "--name", "first"))
         client = stack.enter_context(contextlib.closing(make_caller(server.endpoint)))
         answer = client.start("slow", PATIENCE, None)
         stream = client.each("slow_count", 10_000, 0.02)

@@ -10,10 +10,9 @@ import pytest
 import zerorpc
 from tests.interop.old_programs.service import Service
 from tests.interop.ours import AsyncService, our_server
-from tests.interop.programs import OldCallError, OldClient, old_client
+from tests.interop.programs import HEARTBEAT, OldCallError, OldClient, old_client
 from tests.interop.values import VALUES, same
 
-HEARTBEAT = 1.2  # seconds; this old client does a lot at once, and takes who is silent for two of them for lost
 PUBLIC = {name for name in dir(Service) if not name.startswith("_")}
 
 

@@ -27,6 +27,7 @@ from tests.service.running import (
     on_thread,
     run,
     serving,
+    unused_tcp,
 )
 from tests.service.services import Work
 from tests.transport.forking import EACH_WAY as EACH_WAY_TO_FORK
@@ -846,7 +847,7 @@ def test_ctrl_c_ends_a_puller_that_runs_on_the_main_thread() -> None:
 def test_cancelling_serve_closes_the_puller(work: Work) -> None:
     async def main() -> None:
         puller = zerorpc.Puller(work)
-        endpoint = puller.bind(TCP)[0]
+        endpoint = puller.bind(unused_tcp())[0]
         task = asyncio.ensure_future(puller.serve())
         await asyncio.sleep(0)
         task.cancel()

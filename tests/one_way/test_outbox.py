@@ -28,6 +28,7 @@ from tests.service.running import (
     on_thread,
     run,
     unused_port,
+    unused_tcp,
 )
 from tests.service.services import Work, first_arg, hears, until_heard
 from tests.transport.forking import EACH_WAY
@@ -734,7 +735,7 @@ def test_a_blocking_pusher_in_a_coroutine_of_the_programs_own_loop(work: Work, e
 def test_leaving_the_block_when_cancelled_closes_all_the_same() -> None:
     async def main() -> None:
         pusher = await zerorpc.Pusher().__aenter__()
-        endpoint = pusher.bind(TCP)[0]
+        endpoint = pusher.bind(unused_tcp())[0]
         await pusher.take("waits for ever")
         closing = asyncio.ensure_future(pusher.__aexit__())
         await asyncio.sleep(0.01)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import TCP, RawPeer, eventually, eventually_async, on_thread, run
+from tests.service.running import TCP, RawPeer, eventually, eventually_async, on_thread, run, unused_tcp
 from tests.service.services import Work, first_arg, hears, until_heard
 from zerorpc.zmtp import SocketType
 
@@ -287,6 +287,6 @@ def test_a_subclass_with_a_close_and_a_stop_of_its_own_is_closed_all_the_same(ki
         close = stop
 
     with Mine() as mine:
-        endpoint = mine.bind("tcp://127.0.0.1:0")[0]
+        endpoint = mine.bind(unused_tcp())[0]
     with kind({}) as other:
         assert other.bind(endpoint) == [endpoint]

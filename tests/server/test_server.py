@@ -35,6 +35,7 @@ from tests.service.running import (
     refused,
     run,
     serving,
+    unused_tcp,
 )
 from tests.service.services import HEADER, Cooler, remote_error
 from tests.transport.proxy_headers import IPV4, header
@@ -231,7 +232,7 @@ def test_stop_before_run_makes_it_return_at_once() -> None:
 
 def test_close_without_ever_serving_frees_the_address() -> None:
     with zerorpc.Server(Cooler()) as server:
-        endpoint = server.bind(TCP)[0]
+        endpoint = server.bind(unused_tcp())[0]
         server.connect("tcp://127.0.0.1:1")
         assert server.endpoints == [endpoint]
     server.close()
@@ -457,7 +458,7 @@ def test_close_from_another_thread_returns_when_the_addresses_are_free(ipc_endpo
         time.sleep(0.1)  # noqa: ASYNC251 - not for a condition: so long nothing can be closed
 
     server = zerorpc.Server({"slow": slow, "block_the_loop": block_the_loop})
-    endpoints = server.bind([TCP, ipc_endpoint, "inproc://server-close"])
+    endpoints = server.bind([unused_tcp(), ipc_endpoint, "inproc://server-close"])
     with on_thread(server), zerorpc.Client(endpoints[0]) as client:
         running = client.slow(async_=True)
         assert started.wait(PATIENCE)
@@ -473,7 +474,7 @@ def test_close_from_another_thread_returns_when_the_addresses_are_free(ipc_endpo
 
 def test_close_while_the_server_is_starting_frees_the_addresses_too(monkeypatch: pytest.MonkeyPatch) -> None:
     server = zerorpc.Server({})
-    endpoint = server.bind(TCP)[0]
+    endpoint = server.bind(unused_tcp())[0]
     starting, go_on, startup = threading.Event(), threading.Event(), server._core._startup
 
     def slow_startup(loop: asyncio.AbstractEventLoop) -> None:

@@ -139,7 +139,7 @@ def joined(methods: Any, **options: Any) -> Iterator[zerorpc.Client]:
             yield client
 
 
-_first = 20_000 + os.getpid() * 97 % 10_000  # tests that run at the same time begin elsewhere
+_first = 20_000 + os.getpid() * 1381 % 10_000  # tests that run at the same time begin elsewhere
 _ports = itertools.chain(range(_first, 30_000), range(20_000, _first))
 
 
@@ -150,6 +150,19 @@ def unused_port() -> int:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port
     raise AssertionError("no port is free")
+
+
+def unused_tcp() -> str:
+    """An endpoint for a test that binds to it again: what ``TCP`` gives could be another program's by then."""
+    return f"tcp://127.0.0.1:{unused_port()}"
+
+
+def binds(sock: zerorpc.Client | zerorpc.Server, endpoint: str) -> bool:
+    """Whether it is bound there now: another thread may not have closed yet what was bound before."""
+    try:
+        return bool(sock.bind(endpoint))
+    except zerorpc.AddressInUse:
+        return False
 
 
 class RawPeer:

@@ -20,11 +20,13 @@ from tests.service.running import (
     PATIENCE,
     TCP,
     RawPeer,
+    binds,
     connect,
     eventually,
     on_thread,
     run,
     serving,
+    unused_tcp,
 )
 from tests.service.services import HEADER, Cooler
 from tests.transport.owners import Owner, in_a_thread
@@ -99,16 +101,9 @@ def test_an_address_bound_anew_while_it_was_out_of_descriptors(
         with zerorpc.Client(ipc_endpoint, timeout=PATIENCE) as client:
             assert refused.wait(PATIENCE)
             server.unbind(ipc_endpoint)
-            eventually(lambda: _binds(server, ipc_endpoint))
+            eventually(lambda: binds(server, ipc_endpoint))
             assert client.add_42(1) == 43
         time.sleep(0.1)  # not for a condition: twice the pause, in which the old listener is not to be watched again
-
-
-def _binds(server: zerorpc.Server, endpoint: str) -> bool:
-    try:
-        return bool(server.bind(endpoint))
-    except zerorpc.AddressInUse:  # the serving thread has not closed it yet
-        return False
 
 
 def test_a_burst_of_clients_before_it_serves() -> None:
@@ -126,7 +121,7 @@ def test_an_address_bound_from_another_thread_just_before_the_end_is_free_afterw
         hub = AioHub(Owner(), lambda endpoint: endpoint)
         hub.attach(asyncio.get_running_loop())
         bound: list[str] = []
-        in_a_thread(lambda: bound.extend(hub.bind(TCP)))  # the loop has not been told yet
+        in_a_thread(lambda: bound.extend(hub.bind(unused_tcp())))  # the loop has not been told yet
         await hub.aclose(LostRemote("the end"))
         with zerorpc.Server({}) as again:
             assert again.bind(bound) == bound

@@ -22,6 +22,7 @@ from tests.service.running import (
     TCP,
     Program,
     RawPeer,
+    binds,
     connect,
     eventually,
     joined,
@@ -30,6 +31,7 @@ from tests.service.running import (
     raising_on,
     serving,
     unused_port,
+    unused_tcp,
 )
 from tests.service.services import Blocking, open_calls
 from tests.transport.forking import EACH_WAY
@@ -245,14 +247,34 @@ def test_a_client_that_binds_and_is_out_of_descriptors_accepts_later_without_spi
 def test_unbinding_while_out_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zerorpc.transport.blocking._KEEPER_LONGEST", 0.02)
     with zerorpc.Client(timeout=PATIENCE) as client:
-        endpoint = client.bind(TCP)[0]
+        endpoint = client.bind(unused_tcp())[0]
         out = OutOfDescriptors(client, endpoint, monkeypatch)
         with serving(Blocking("worker"), connect=endpoint):
             eventually(lambda: out.attempts)
             client.unbind(endpoint)
             eventually(lambda: not client._core.hub.polling._resting)
-            eventually(lambda: client.bind(endpoint) or True)
+            eventually(lambda: binds(client, endpoint))
             assert client.who() == "worker"
+
+
+@pytest.mark.usefixtures("no_second_looks")
+def test_an_address_is_soon_free_although_another_thread_polls() -> None:
+    """The system keeps a socket open as long as a thread is in poll() with it."""
+    started, release = threading.Event(), threading.Event()
+    methods = {"block": lambda: started.set() or release.wait()}
+    with zerorpc.Client(timeout=None, heartbeat=None) as client:
+        endpoint = client.bind(unused_tcp())[0]
+        waits = threading.Thread(target=client.block)
+        with serving(methods, connect=endpoint, heartbeat=None):
+            try:
+                waits.start()
+                assert started.wait(PATIENCE)
+                for _ in range(3):
+                    client.unbind(endpoint)
+                    eventually(lambda: binds(client, endpoint))
+            finally:
+                release.set()
+                waits.join(PATIENCE)
 
 
 def test_one_connect_is_one_connection_though_the_keeper_looks_in(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, eventually, run, serving, timed_out, unused_port
+from tests.service.running import PATIENCE, TCP, binds, eventually, run, serving, timed_out, unused_port
 from zerorpc.errors import HandshakeFailed, LostRemote
 from zerorpc.transport.dialer import Dialer
 from zerorpc.transport.endpoints import parse
@@ -276,16 +276,8 @@ def test_a_server_worker_comes_back_to_a_client_that_binds_again() -> None:
     with serving({"echo": lambda value: value}, connect=endpoint):
         for n in range(3):
             with zerorpc.Client(timeout=PATIENCE) as client:
-                eventually(lambda client=client: _binds(client, endpoint))
+                eventually(lambda client=client: binds(client, endpoint))
                 assert client.echo(n) == n
-
-
-def _binds(client: zerorpc.Client, endpoint: str) -> bool:
-    try:
-        client.bind(endpoint)
-    except zerorpc.AddressInUse:  # the worker's connection to the one before is still ending
-        return False
-    return True
 
 
 # Out of descriptors

@@ -193,6 +193,7 @@ class Polling:
     def remove_listener(self, listener: Listener) -> None:
         if self.listeners.pop(listener.fileno(), None) is not None:
             self._poller.unregister(listener.fileno())
+            self.ring()  # poll() keeps what it polls open, and so the address taken, until it returns
 
     def accept_again(self) -> None:
         """Accept where descriptors had run out."""

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, Program, eventually, eventually_async, run, serving
+from tests.service.running import PATIENCE, Program, eventually, eventually_async, run, serving, unused_port
 
 HTTP = "http://127.0.0.1:0"
 
@@ -465,7 +465,7 @@ def test_bound_and_unbound_before_the_loop_has_a_turn() -> None:
         server = zerorpc.Server(Service())
         serving = asyncio.ensure_future(server.serve())
         await eventually_async(lambda: server._core.runners is not None)
-        (endpoint,) = server.bind(HTTP)
+        (endpoint,) = server.bind(f"http://127.0.0.1:{unused_port()}")
         server.unbind(endpoint)
         assert server.bind(endpoint) == [endpoint], "nothing listens there any more"
         server.stop()
