@@ -203,7 +203,7 @@ def test_so_does_a_stream(old: str, way: Way) -> None:
 @OF_ALL
 def test_so_do_all_calls_inside_of_a_deadline(old: str) -> None:
     with zerorpc.Client(old) as client:
-        with zerorpc.deadline(SHORT):
+        with zerorpc.deadline(3.0):
             assert client.echo("here") == "here"
             with pytest.raises(zerorpc.TimeoutExpired, match="when calling remote method slow"):
                 client.slow(5, None)
