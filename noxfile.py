@@ -103,7 +103,8 @@ def coverage(session: nox.Session) -> None:
     session.run("uv", "pip", "install", "--python", session.virtualenv.location, *oldest, "--editable", EXTRAS)
     _set_up(session)
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *_arguments(session))
+    newest_only = "--deselect=tests/test_costs.py"  # with uvloop 0.21 a call takes 3% more instructions
+    session.run("coverage", "run", "-m", "pytest", newest_only, *_arguments(session))
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
     session.run("coverage", "report", f"--include={COVERED_WHOLLY}", "--fail-under=100")
