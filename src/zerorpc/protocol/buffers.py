@@ -11,11 +11,14 @@ import math
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from zerorpc.protocol.forms import ARRAY, MEMORYVIEW, NDARRAY, NUMPY_SCALAR, Form
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["FORMS", "READ", "made_of", "numpy_form"]
 
@@ -112,7 +115,7 @@ def _described(value: Any) -> object:
     return dtype_to_descr(dtype)
 
 
-def _has_metadata(dtype: Any) -> bool:
+def _has_metadata(dtype: np.dtype[Any]) -> bool:
     """More than the empty metadata that NumPy before 2.4 gives times when they are unpickled, and that it warns of."""
     return bool(dtype.metadata) or any(_has_metadata(field[0]) for field in (dtype.fields or {}).values())
 

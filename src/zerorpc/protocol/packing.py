@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
+from numbers import Integral
 from types import NoneType
 from typing import Any, TypeAlias
 
@@ -267,13 +268,15 @@ _ENUM = Form(-1, lambda value, nested: nested(value.value), "its value")  # an a
 _BASIC = (str, int, float, bytes)
 
 
-def _for_older(value: Any, form: Form) -> object:
+def _for_older(value: object, form: Form) -> object:
     """What zerorpc 0.6 could pack: numbers of NumPy that are numbers for Python, too."""
     if form.code == INT:
         return value  # which is too large, as msgspec says
-    if form.code == NUMPY_SCALAR and (issubclass(type(value), _BASIC) or value.dtype.kind in "iu"):
+    kind = type(value)
+    is_number = issubclass(kind, _BASIC) or (issubclass(kind, Integral) and hasattr(kind, "__index__"))
+    if form.code == NUMPY_SCALAR and is_number:  # a truth has __index__ before NumPy 2.3, and a time is Integral
         return plain(value)
-    name = _name_of(type(value))
+    name = _name_of(kind)
     raise TypeError(f"a value of type {name} can't be sent to a peer of an older protocol, which takes {form.instead}")
 
 
