@@ -25,8 +25,8 @@ PAYLOADS = [27_182, 8, 1_828, 45_904]  # octets of requests
 METADATA = {INITIAL: "test_initial_metadata_value", TRAILING: b"\xab\xab\xab"}
 SPECIAL = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
 
-HEARTBEAT = 0.5  # s, of long_lived_channel
-INTERVAL = 1.2  # s between its calls: more than two heartbeats
+HEARTBEAT = 1.5  # s, of long_lived_channel
+INTERVAL = 3.5  # s between its calls: more than two heartbeats
 
 
 class Served(NamedTuple):
@@ -194,7 +194,7 @@ def test_channel_soak(served: Served) -> None:
 def test_long_lived_channel(served: Served) -> None:
     """It is idle for longer than the heartbeats of an open call may be missing."""
     with contextlib.closing(served.new_client(heartbeat=HEARTBEAT)) as client:
-        for _ in range(3):
+        for _ in range(2):
             large_unary(client)
             client.pause(INTERVAL)
         large_unary(client)

@@ -18,7 +18,7 @@ from tests.service.services import Blocking, open_calls
 from zerorpc.protocol.channel import ClientChannel
 from zerorpc.runtime.loops import new_event_loop
 
-HEARTBEAT = 1.0  # s; the keeper looks in twice as often
+HEARTBEAT = 2.0  # s; the keeper looks in twice as often
 DROPPED = 40  # streams, by each thread or task that drops some
 COLLECT_AFTER = 40  # allocations until the collector runs: so in the middle of everything
 

@@ -174,8 +174,8 @@ def test_an_answer_that_is_larger_fails_its_call_only() -> None:
 
 def test_a_stream_that_nobody_reads_ends_and_its_reader_is_told() -> None:
     service = Service()
-    with serving(service, limits=Limits(stalled=1), heartbeat=1) as server:
-        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE, heartbeat=1) as client:
+    with serving(service, limits=Limits(stalled=1), heartbeat=1.5) as server:
+        with zerorpc.Client(server.endpoints[0], timeout=PATIENCE, heartbeat=1.5) as client:
             items = client.count(slots=5)
             assert service.closed.wait(PATIENCE)
             with pytest.raises(zerorpc.RemoteError, match="nothing more of this stream was asked for in 1 s") as failed:

@@ -45,7 +45,7 @@ class Service:
 
 def main() -> None:
     endpoint, path = sys.argv[1:]
-    with zerorpc.Server(Service(Ledger(path)), heartbeat=1.0) as server:
+    with zerorpc.Server(Service(Ledger(path)), heartbeat=2.0) as server:
         print(server.bind(endpoint)[0], flush=True)
         server.run()
 

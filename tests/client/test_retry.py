@@ -34,7 +34,7 @@ def blocking(endpoints: list[str], at_work: Callable[[], None], ways: list[tuple
     """Makes calls all at once, and something while they are at work; their outcomes by method."""
     found = {"price": Outcomes(), "order": Outcomes()}
     with (
-        zerorpc.Client(endpoints, timeout=PATIENCE, heartbeat=1.0, retry=QUICK) as client,
+        zerorpc.Client(endpoints, timeout=PATIENCE, heartbeat=2.0, retry=QUICK) as client,
         ThreadPoolExecutor(len(ways)) as pool,
     ):
         eventually(lambda: len(client._core.calls.peers) == 2)
@@ -47,7 +47,7 @@ def blocking(endpoints: list[str], at_work: Callable[[], None], ways: list[tuple
 
 def background(endpoints: list[str], at_work: Callable[[], None], ways: list[tuple[str, int]]) -> dict[str, Outcomes]:
     found = {"price": Outcomes(), "order": Outcomes()}
-    with zerorpc.Client(endpoints, timeout=PATIENCE, heartbeat=1.0, retry=QUICK) as client:
+    with zerorpc.Client(endpoints, timeout=PATIENCE, heartbeat=2.0, retry=QUICK) as client:
         eventually(lambda: len(client._core.calls.peers) == 2)
         calls = [(name, n, client(name, n, async_=True)) for name, n in ways]
         at_work()
@@ -60,7 +60,7 @@ def on_loop(endpoints: list[str], at_work: Callable[[], None], ways: list[tuple[
     found = {"price": Outcomes(), "order": Outcomes()}
 
     async def main() -> None:
-        async with zerorpc.AsyncClient(endpoints, timeout=PATIENCE, heartbeat=1.0, retry=QUICK) as client:
+        async with zerorpc.AsyncClient(endpoints, timeout=PATIENCE, heartbeat=2.0, retry=QUICK) as client:
             await asyncio.to_thread(eventually, lambda: len(client._core.calls.peers) == 2)
             calls = [(name, n, client(name, n)) for name, n in ways]
             await asyncio.to_thread(at_work)

@@ -44,7 +44,7 @@ def join(ours: Any, theirs: zmq.Socket[bytes], we_bind: bool) -> None:
 @EITHER_BINDS
 @pytest.mark.parametrize("kind", [zmq.DEALER, zmq.REQ], ids=["DEALER", "REQ"])
 def test_our_server(context: zmq.Context[zmq.Socket[bytes]], kind: int, we_bind: bool) -> None:
-    server = zerorpc.Server({"add": lambda a, b: a + b}, heartbeat=1)
+    server = zerorpc.Server({"add": lambda a, b: a + b})
     with foreign(context, kind) as caller:
         join(server, caller, we_bind)
         with on_thread(server):

@@ -364,8 +364,8 @@ async def _all(call: Any) -> list[Any]:
 def test_heartbeats_go_on_while_requests_wait_for_the_pool() -> None:
     release = threading.Event()
     with (
-        serving({"f": lambda: release.wait(PATIENCE)}, pool_size=1, heartbeat=0.8) as server,
-        zerorpc.Client(server.endpoints[0], heartbeat=0.8) as client,
+        serving({"f": lambda: release.wait(PATIENCE)}, pool_size=1, heartbeat=1.5) as server,
+        zerorpc.Client(server.endpoints[0], heartbeat=1.5) as client,
         RawPeer.to(server.endpoints[0]) as old,
     ):
         calls = [client.f(async_=True) for _ in range(3)]
