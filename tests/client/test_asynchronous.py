@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, TCP, RawPeer, eventually_async, serving, unused_port, unused_tcp
+from tests.service.running import PATIENCE, TCP, RawPeer, alarm_soon, eventually_async, serving, unused_port, unused_tcp
 from tests.service.services import Blocking
 from zerorpc.client.async_call import AsyncStream, Call, _Unclaimed
 from zerorpc.runtime.loops import new_event_loop
@@ -1191,10 +1191,10 @@ def test_calls_of_signal_handlers_and_finalizers_in_the_middle_of_others(run: Ru
             await client.echo(0)
             links = set(client._core.hub.links)
             before, thresholds = signal.signal(signal.SIGALRM, lambda *_: call("handled")), gc.get_threshold()
-            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
             gc.set_threshold(50, 2, 2)
             try:
                 while sum(value[0] == "handled" for value, _ in calls) < 30 or len(calls) < 500:
+                    alarm_soon()
                     Litter()
                     values = [[n, "y" * 500] for n in range(20)]
                     assert await asyncio.gather(*map(client.echo, values)) == values

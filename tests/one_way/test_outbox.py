@@ -22,6 +22,7 @@ from tests.service.running import (
     TCP,
     Program,
     RawPeer,
+    alarm_soon,
     connect,
     eventually,
     eventually_async,
@@ -634,10 +635,10 @@ def test_a_signal_handler_that_pushes_in_the_middle_of_a_push(work: Work, endpoi
     with zerorpc.Pusher() as pusher:
         pusher.connect(endpoint)
         before = signal.signal(signal.SIGALRM, handle)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
         try:
             pushed = 0
             while len(handled) < 50:
+                alarm_soon()
                 pusher.take(pushed, b"y" * 300)
                 pushed += 1
         finally:

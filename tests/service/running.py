@@ -54,6 +54,15 @@ def timed_out(call: Callable[[float], object], *texts: str) -> str:
         assert timeout < PATIENCE, f"{message} does not say {texts}"
 
 
+def alarm_soon() -> None:
+    """Let a SIGALRM come soon, if none is about to. The handler must not call this: on a busy machine it takes longer
+    than that, and would be interrupted by the next one, and that by the next.
+    """
+    soon = 0.0005
+    if not 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= soon:  # pytest's limit for each test uses this timer too
+        signal.setitimer(signal.ITIMER_REAL, soon)
+
+
 def until_stopped(pid: int) -> None:
     """Until all threads of a process that got SIGSTOP have stopped. It is one of them that stops the others: as long as
     a busy machine doesn't let that one run, they go on, and take a lock, perhaps.
