@@ -25,10 +25,10 @@ from tests.interop.old_programs.service import Service
 from tests.interop.programs import HEARTBEAT, old_server
 from tests.service.running import PATIENCE, Program, eventually, eventually_async, on_thread, run, unused_port
 
-LOST_WITHIN = 2 * HEARTBEAT + 1.0  # s; what is promised, and slack for busy cores
+LOST_WITHIN = 2 * HEARTBEAT + 5.0  # s; what is promised, and slack for busy cores
 CLIENTS = 8
 CALLERS = 4  # a client
-TUNNEL = {"timeout tunnel 1h": "timeout tunnel 4500ms"}  # three heartbeats
+TUNNEL = {"timeout tunnel 1h": "timeout tunnel 7500ms"}  # three heartbeats
 
 SERVER = """
 import contextvars, logging, os, sys, time, zerorpc
@@ -51,7 +51,7 @@ class Service:
 
 context = zerorpc.Context()
 context.register_middleware({"server_before_exec": lambda event: caller.set(event.caller)})
-server = zerorpc.Server(Service(), heartbeat=1.5, context=context, proxy_protocol=True, grace=30)
+server = zerorpc.Server(Service(), heartbeat=2.5, context=context, proxy_protocol=True, grace=30)
 server.bind(f"tcp://127.0.0.1:{sys.argv[2]}")
 print("ready", flush=True)
 server.run()

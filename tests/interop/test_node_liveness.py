@@ -83,7 +83,7 @@ def test_a_slow_node_handler_keeps_our_callers(aside: ThreadPoolExecutor) -> Non
 
 
 def test_a_caller_that_thinks_long_between_items_keeps_its_stream(aside: ThreadPoolExecutor) -> None:
-    heartbeat = 2 * HEARTBEAT  # on a busy machine Node, which works for four callers here, was silent for 4.8 s
+    heartbeat = 1.5 * HEARTBEAT  # on a busy machine Node, which works for four callers here, was silent for 4.8 s
 
     def thinking(caller: Caller) -> list[int]:
         items = []
