@@ -28,7 +28,7 @@ from tests.service.running import PATIENCE, Program, eventually, eventually_asyn
 LOST_WITHIN = 2 * HEARTBEAT + 5.0  # s; what is promised, and slack for busy cores
 CLIENTS = 8
 CALLERS = 4  # a client
-TUNNEL = {"timeout tunnel 1h": "timeout tunnel 7500ms"}  # three heartbeats
+TUNNEL = {"timeout tunnel 1h": f"timeout tunnel {3000 * HEARTBEAT:.0f}ms"}  # three heartbeats
 
 SERVER = """
 import contextvars, logging, os, sys, time, zerorpc
@@ -51,7 +51,7 @@ class Service:
 
 context = zerorpc.Context()
 context.register_middleware({"server_before_exec": lambda event: caller.set(event.caller)})
-server = zerorpc.Server(Service(), heartbeat=2.5, context=context, proxy_protocol=True, grace=30)
+server = zerorpc.Server(Service(), heartbeat=float(sys.argv[3]), context=context, proxy_protocol=True, grace=30)
 server.bind(f"tcp://127.0.0.1:{sys.argv[2]}")
 print("ready", flush=True)
 server.run()
@@ -72,7 +72,9 @@ class Site:
         self.proxy.wait_until(one="UP", two="UP")
 
     def start(self, name: str) -> None:
-        program = self.programs[name] = self._stack.enter_context(Program(SERVER, name, str(self.ports[name])))
+        program = self.programs[name] = self._stack.enter_context(
+            Program(SERVER, name, str(self.ports[name]), str(HEARTBEAT))
+        )
         assert program.line() == "ready"
 
 
@@ -212,7 +214,10 @@ def test_a_rolling_restart_under_load_answers_what_runs_and_refuses_nothing_afte
 
 def test_a_server_that_greets_nobody_gets_no_calls() -> None:
     """It accepts connections and keeps them, as the system does for one that hangs."""
-    with Program(SERVER, "one", str(port := unused_port())) as program, socket.create_server(("127.0.0.1", 0)) as mute:
+    with (
+        Program(SERVER, "one", str(port := unused_port()), str(HEARTBEAT)) as program,
+        socket.create_server(("127.0.0.1", 0)) as mute,
+    ):
         assert program.line() == "ready"
         with haproxy({"one": port, "two": mute.getsockname()[1]}) as proxy:
             proxy.wait_until(one="UP", two="DOWN")
