@@ -35,14 +35,18 @@ class Program:
         if peer.tls:
             certificates.make()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
-        self._process = subprocess.Popen(
-            [str(python), "-m", f"benchmarks.peers.{peer.program}", *arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            preexec_fn=functools.partial(os.sched_setaffinity, 0, cores),  # noqa: PLW1509 - the driver has no threads
-        )
+        try:
+            self._process = subprocess.Popen(
+                [str(python), "-m", f"benchmarks.peers.{peer.program}", *arguments],
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                preexec_fn=functools.partial(os.sched_setaffinity, 0, cores),  # noqa: PLW1509 - the driver has no threads
+            )
+        except BaseException:
+            self._stderr.close()
+            raise
 
     @property
     def pid(self) -> int:

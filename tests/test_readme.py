@@ -124,15 +124,19 @@ class Command:
     def __init__(self, *command: str, folder: Path) -> None:
         self.line = shlex.join(command)
         self._output = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed by end()
-        self._process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONFAULTHANDLER": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONFAULTHANDLER": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        except BaseException:
+            self._output.close()
+            raise
 
     @property
     def said(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ from tests.conformance.driver.cases import Case
 from tests.conformance.driver.conversation import Conversation, DeviationError
 from tests.conformance.driver.octets import read_mask, read_octets
 from tests.conformance.driver.patterns import mismatch
+from tests.conformance.driver.programs import Program
 from tests.conformance.driver.talker import Message, Talker, command
 from tests.conformance.driver.values import MalformedError, decode, encode
 
@@ -265,3 +267,10 @@ def test_no_octets(text: str) -> None:
 def test_malformed(octets: bytes) -> None:
     with pytest.raises(MalformedError):
         decode(octets)
+
+
+def test_a_program_that_can_not_be_started_leaves_no_file_open() -> None:
+    before = os.listdir("/dev/fd")
+    with pytest.raises(FileNotFoundError):
+        Program(["./no-such-program"])
+    assert os.listdir("/dev/fd") == before

@@ -39,16 +39,20 @@ class Program:
         self.argv = argv
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed by stop)
         self.lines: queue.Queue[str | None] = queue.Queue()
-        self.process = subprocess.Popen(
-            [python or old_python(), *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            process_group=0,
-            cwd=FOLDER,
-            text=True,
-            env=environment_of(python or old_python(), covered),
-        )
+        try:
+            self.process = subprocess.Popen(
+                [python or old_python(), *argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
+                process_group=0,
+                cwd=FOLDER,
+                text=True,
+                env=environment_of(python or old_python(), covered),
+            )
+        except BaseException:
+            self.errors.close()
+            raise
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         LIVE.add(self)

@@ -36,15 +36,19 @@ class Program:
         self.command = command
         self.stderr = ""  # once it has ended
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  (closed by end)
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            text=True,
-            env=None if environment is None else dict(environment),
-            process_group=0,
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                text=True,
+                env=None if environment is None else dict(environment),
+                process_group=0,
+            )
+        except BaseException:
+            self._stderr.close()
+            raise
         self._ready: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
