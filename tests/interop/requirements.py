@@ -11,9 +11,12 @@ import pytest
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))  # not in every user's PATH
 
 
-def needs(program: str, package: str) -> str:
-    """The program's path. Without it the test is skipped, and under CI=true fails; both name the Debian package."""
-    path = found(program)
+def needs(program: str, package: str, instead: str = "") -> str:
+    """The program's path, or that of the one that will do ``instead``.
+
+    Without them the test is skipped, and under CI=true fails; both name the Debian package. set_up.py reads the calls.
+    """
+    path = found(program) or found(instead)
     if path is None:
         missing(f"{program} is missing: apt-get install {package}")
     return path
@@ -26,7 +29,7 @@ def needs_root(what_for: str) -> None:
 
 
 def found(program: str) -> str | None:
-    """The program's path, if it is there."""
+    """The program's path, if it is there. No program has an empty name."""
     return shutil.which(program, path=_PATH)
 
 

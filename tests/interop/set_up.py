@@ -18,7 +18,8 @@ from tests.interop.requirements import found
 from tests.interop.wsgi import servers
 
 ROOT = Path(__file__).parents[2]
-NEEDS = re.compile(r"\bneeds\(\"([\w.+-]+)\", \"([\w.+-]+)\"\)")  # the calls of requirements.needs()
+NAME = r"\"([\w.+-]+)\""
+NEEDS = re.compile(rf"\bneeds\({NAME}, {NAME}(?:, instead={NAME})?\)")  # the calls of requirements.needs()
 
 
 def main() -> None:
@@ -44,12 +45,12 @@ def main() -> None:
 
 def missing_programs(folder: Path) -> Iterator[str]:
     """A line for each program that the tests in a folder need and that isn't there, from the tests themselves."""
-    users: dict[tuple[str, str], list[str]] = {}
+    users: dict[tuple[str, str, str], list[str]] = {}
     for path in sorted(folder.rglob("*.py")):
         for needed in NEEDS.findall(path.read_text(encoding="utf-8")):
             users.setdefault(needed, []).append(path.relative_to(folder.parent).as_posix())
-    for (program, package), files in sorted(users.items()):
-        if found(program) is None:
+    for (program, package, instead), files in sorted(users.items()):
+        if not (found(program) or found(instead)):
             yield f"{program} is missing: apt-get install {package} (for {', '.join(files)})"
 
 

@@ -19,6 +19,7 @@ def test_without_a_program(ci: str, outcome: type[BaseException], monkeypatch: p
 
 def test_with_it() -> None:
     assert needs("sh", "dash").endswith("/sh")
+    assert needs("no-such-program", "some-package", instead="sh").endswith("/sh")
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])

@@ -15,7 +15,12 @@ HAS = Node("node", ("npm",))
 
 def write(path: Path, *needed: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join('program = needs("{}", "{}")\n'.format(*each.split()) for each in needed))
+    path.write_text("".join(f"program = {call(each)}\n" for each in needed))
+
+
+def call(needed: str) -> str:
+    arguments = zip(('"{}"', '"{}"', 'instead="{}"'), needed.split(), strict=False)
+    return f"needs({', '.join(form.format(name) for form, name in arguments)})"
 
 
 @pytest.fixture
@@ -54,6 +59,15 @@ def test_a_line_for_each_program_says_what_is_missing_and_for_what(
     assert all(line.endswith(" are skipped") for line in lines)
 
 
+def test_one_that_will_do_instead_is_not_missing(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(quick / "test_a.py", "sh dash no-shell", "no-shell dash sh")
+    set_up.main()
+    assert capsys.readouterr() == ("", "")
+    write(quick / "test_a.py", "no-shell dash no-other-shell")
+    set_up.main()
+    assert capsys.readouterr().out.startswith("no-shell is missing: apt-get install dash (for tests/test_a.py)")
+
+
 def test_ci_has_to_have_all(quick: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     set_up.main()
@@ -84,7 +98,11 @@ def test_what_fails_ends_it_with_its_first_and_last_words(quick: Path, monkeypat
 def test_the_tests_of_this_project_name_what_they_need() -> None:
     tests = Path(set_up.__file__).parents[1]
     found = {each for path in tests.rglob("*.py") for each in set_up.NEEDS.findall(path.read_text(encoding="utf-8"))}
-    assert found >= {("haproxy", "haproxy"), ("valgrind", "valgrind")}
+    assert found >= {
+        ("haproxy", "haproxy", ""),
+        ("ip", "iproute2", ""),
+        ("chromium-headless-shell", "chromium-headless-shell", "chromium"),
+    }
 
 
 def test_no_other_text_is_taken_for_such_a_call(quick: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from tests.interop.requirements import found, needs
+from tests.interop.requirements import needs
 from tests.service.running import PATIENCE
 
 _TOLD_BY_STATUS = "Failed to load resource:"  # the browser's own note of an answer that is an error
@@ -24,7 +24,7 @@ def chromium() -> Iterator[Browser]:
 
     Until it ends, asyncio takes its loop for that of this thread: no test of such a module runs one of its own.
     """
-    program = found("chromium-headless-shell") or needs("chromium", "chromium-headless-shell")
+    program = needs("chromium-headless-shell", "chromium-headless-shell", instead="chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, chromium_sandbox=False)
         yield browser
