@@ -333,16 +333,33 @@ def test_a_server_that_stops_lets_methods_finish_and_ends_its_processes(tmp_path
 
 
 @pytest.mark.usefixtures("one_process")
-def test_past_its_grace_a_server_ends_methods(tmp_path: Path) -> None:
+def test_past_its_grace_a_server_ends_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_pool, "_GRACE", PATIENCE)
+    monkeypatch.setattr(process_pool, "_END_TIMEOUT", PATIENCE)
     begun, waiting = tmp_path / "begun", tmp_path / "waiting"
     with serving(services, grace=0) as server, zerorpc.Client(server.endpoints[0]) as client:
-        calls = [client.hang(str(begun), async_=True), client.hang(str(waiting), async_=True)]
-        file_appears(begun)
-        server.stop()
-        for call in calls:
-            with pytest.raises(zerorpc.RemoteError, match="WorkerDied: hang: the server is shutting down"):
-                call.get(timeout=PATIENCE)
+        end_both(server, client.hang, begun, waiting)
     assert Path(f"{begun}.finally").exists()
+
+
+@pytest.mark.usefixtures("one_process")
+def test_the_callers_of_methods_that_are_killed_are_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that the connection was closed, as if nobody knew what has become of their calls."""
+    monkeypatch.setattr(process_pool, "_END_TIMEOUT", 0.0)
+    monkeypatch.setattr(process_pool, "_SAY_SO", PATIENCE)
+    with serving(services, grace=0) as server, zerorpc.Client(server.endpoints[0]) as client:
+        end_both(server, client.hang_on, tmp_path / "begun", tmp_path / "waiting")
+
+
+def end_both(server: zerorpc.Server, method: zerorpc.RemoteMethod, begun: Path, waiting: Path) -> None:
+    """Stop a server with one process, which runs one call of a method while another one waits."""
+    calls = [method(str(begun), async_=True), method(str(waiting), async_=True)]
+    file_appears(begun)
+    server.stop()
+    for call, ran in zip(calls, (None, False), strict=True):
+        with pytest.raises(zerorpc.RemoteError, match=r"WorkerDied: hang.*: the server is shutting down") as raised:
+            call.get(timeout=PATIENCE)
+        assert raised.value.ran is ran
     assert has_ended(int(begun.read_text()))
     assert not waiting.exists()
 

@@ -224,6 +224,7 @@ def test_processes_are_ended_when_the_loop_is_not_there_to_wait(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(process_pool, "_END_TIMEOUT", 0.0)
+    monkeypatch.setattr(process_pool, "_SAY_SO", 0.0)
     begun = tmp_path / "begun"
     with serving(services, grace=0) as server, zerorpc.Client(server.endpoints[0]) as client:
         client.hang_on(str(begun), async_=True)

@@ -37,7 +37,7 @@ _STEADY = 1.0  # s; a process that lived so long was no failed start: it is repl
 _START_MAX = 30.0  # s; one that takes longer hangs, on a lock perhaps that a thread of the parent held
 _FIRST_DELAY = 0.1  # s until one that failed to start is tried again, doubling
 _LONGEST_DELAY = 10.0  # s
-_OVERTIME = 7.0  # s that a process may take beyond its grace: cancelling takes 1 s at most, sending what waits 5 s
+_OVERTIME = 10.0  # s that a process may take beyond its grace: cancelling takes 5 s at most, sending what waits 5 s
 _PAUSE = 0.1  # s without anything after a failure of ours
 
 

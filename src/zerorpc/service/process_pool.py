@@ -39,6 +39,7 @@ logger: Logger = Logger("zerorpc.server")
 _GRACE = 1.0  # s that a cancelled method gets for its ``finally``, as coroutines get when the server stops
 _END_TIMEOUT = 1.5  # s for all processes to end when the server does: that grace, and a process's own exit
 _LOOK_AGAIN = 1.0  # s between looks whether a busy process lives: a pipe tells nothing while its children hold it
+_SAY_SO = 2.0  # s for their threads to see that they were killed, and answer: at the next look; hooks may never end
 _STOP: Any = None
 _MAIN_FILE = getattr(sys.modules.get("__main__"), "__file__", None)
 _GUARD = 'a script that starts a server has to do so under `if __name__ == "__main__":`'
@@ -138,7 +139,10 @@ class ProcessPool:
             on_end()
 
     async def aclose(self) -> None:
-        """Cancel what runs, and wait for the processes to end; those that don't are killed. Waiting jobs fail."""
+        """Cancel what runs, and wait for the processes to end; those that don't are killed. Waiting jobs fail.
+
+        All jobs have been answered then, but for those whose hooks don't end.
+        """
         if not self._threads:
             return
         loop = asyncio.get_running_loop()
@@ -147,11 +151,15 @@ class ProcessPool:
         for worker in self._workers:
             worker.close()
             self._jobs.put(_STOP)
+        running = len(self._threads)
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_END_TIMEOUT):
-                    for _ in self._threads:
-                        await ended.acquire()
+            for patience in (_END_TIMEOUT, _SAY_SO):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(patience):
+                        while running:
+                            await ended.acquire()
+                            running -= 1
+                self._kill_all()
         finally:
             self._kill_all()
             atexit.unregister(self._kill_all)
