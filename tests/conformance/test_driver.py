@@ -49,10 +49,10 @@ class FakeServer:
         self._listener.close()
 
 
-def hold(*steps: dict[str, Any], sends: tuple[Any, ...], closes: bool = False) -> None:
+def hold(*steps: dict[str, Any], sends: tuple[Any, ...], closes: bool = False, late: float = 0.0) -> None:
     server = FakeServer(*sends, closes=closes)
     try:
-        Conversation(Case("a case", "why", "server", list(steps)), server=server).run()
+        Conversation(Case("a case", "why", "server", list(steps)), server=server, late=late).run()
     finally:
         server.stop()
 
@@ -82,6 +82,11 @@ def test_credit_between_is_passed_over_too_but_is_no_silence() -> None:
     with pytest.raises(DeviationError, match="a message came"):
         hold({"silence": 1}, sends=(message(CREDIT),))
     hold({"silence": 0.05, "credit": True}, sends=(message(CREDIT),))
+
+
+def test_what_is_known_to_break_a_silence_may_come_late() -> None:
+    with pytest.raises(DeviationError, match="a message came"):
+        hold({"silence": -1}, sends=(message(OK),), late=21)
 
 
 @pytest.mark.parametrize("said", [[{}, "OK", "hi"], [{}, 5, "hi"], "OK", [1, 2]])

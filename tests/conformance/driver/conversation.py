@@ -35,7 +35,11 @@ class ClientUnderTest(Protocol):
 
 
 class Conversation:
-    """One case with one implementation: a server or a client. `patience` is in seconds, for steps without `within`."""
+    """One case with one implementation: a server or a client.
+
+    Seconds: `patience` is for steps without `within`; `late` is by how much each silence is longer, where what is known
+    to break it may come late from a program under load. It ends when that comes.
+    """
 
     def __init__(
         self,
@@ -44,9 +48,11 @@ class Conversation:
         server: ServerUnderTest | None = None,
         client: ClientUnderTest | None = None,
         patience: float = PATIENCE,
+        late: float = 0.0,
     ) -> None:
         self._case = case
         self._patience = patience
+        self._late = late
         self._server = server
         self._client = client
         self._saved: dict[str, bytes] = {}
@@ -162,7 +168,7 @@ class Conversation:
             raise DeviationError(f"{_brief(step)}: {_brief_item(item)}")
 
     def _do_silence(self, step: dict[str, Any]) -> None:
-        deadline = time.monotonic() + step["silence"]
+        deadline = time.monotonic() + step["silence"] + self._late
         passed_over = set() if step.get("strict") else {HEARTBEAT}
         if step.get("credit"):
             passed_over |= self._credit_of_server()

@@ -13,6 +13,7 @@ from tests.conformance.driver.programs import ClientProgram, Implementation, Ser
 TOGETHER = 12  # threads; those that wait in vain for five seconds are the most. More would starve each other
 
 PATIENCE_KNOWN = 1.5  # seconds for what is known not to come; if it came after all, it would come at once
+LATE_KNOWN = 3.0  # seconds by which what is known to break a silence may come late, from a program that stood still
 
 
 class Stage:
@@ -68,7 +69,8 @@ class Stage:
         self, case: Case, server: ServerProgram | None = None, client: ClientProgram | None = None
     ) -> Conversation:
         known = self._implementation.name in case.deviations
-        return Conversation(case, server=server, client=client, patience=PATIENCE_KNOWN if known else PATIENCE)
+        patience, late = (PATIENCE_KNOWN, LATE_KNOWN) if known else (PATIENCE, 0.0)
+        return Conversation(case, server=server, client=client, patience=patience, late=late)
 
     def _running_server(self, heartbeat: float) -> ServerProgram:
         with self._lock:
