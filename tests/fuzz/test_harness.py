@@ -58,12 +58,13 @@ def test_a_run_can_be_repeated(target: Target) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "ended"), [("import time; time.sleep(100)", False), ("import os; os.abort()", True)]
+    ("program", "hangs", "ended"),
+    [("import time; time.sleep(100)", 0.5, False), ("import os; os.abort()", PATIENCE, True)],
 )
 def test_a_worker_that_hangs_is_ended(
-    program: str, ended: bool, progress: Progress, monkeypatch: pytest.MonkeyPatch
+    program: str, hangs: float, ended: bool, progress: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fuzz, "HANGS", 0.5)
+    monkeypatch.setattr(fuzz, "HANGS", hangs)
     with subprocess.Popen([sys.executable, "-c", program]) as worker:
         assert fuzz.ends(worker, progress) is ended
     assert worker.returncode < 0

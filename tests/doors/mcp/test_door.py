@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import zerorpc
-from tests.doors.mcp.clients import Lab
+from tests.doors.mcp.lab import Lab
 from tests.service.running import PATIENCE, eventually_async, run, serving
 
 MODERN = "2026-07-28"

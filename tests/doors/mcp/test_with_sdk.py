@@ -11,7 +11,8 @@ from typing import Any
 import mcp
 import pytest
 
-from tests.doors.mcp.clients import PIXEL, WAYS, Lab, connected
+from tests.doors.mcp.clients import WAYS, connected
+from tests.doors.mcp.lab import PIXEL, Lab
 from tests.service.running import eventually_async, run
 from zerorpc.mcp.tool_call import ITEMS_MAX
 
@@ -60,7 +61,9 @@ def test_methods_of_each_kind(transport: str, mode: str) -> None:
                 counted = await client.call_tool(name, {"stop": 3})
                 assert counted.structured_content == {"result": [0, 1, 2]}
             octets = base64.b64encode(b"four").decode()
-            process, length = (await client.call_tool("apart", {"octets": octets})).structured_content["result"]
+            apart = await client.call_tool("apart", {"octets": octets})
+            assert not apart.is_error, text(apart)
+            process, length = apart.structured_content["result"]
             assert (process != os.getpid(), length) == (True, 4)
 
     run(act())
