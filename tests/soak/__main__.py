@@ -113,10 +113,15 @@ def hold(
     for program, _ in loads.values():
         program.read()
     start = time.monotonic()
+    for program, _ in loads.values():  # all of them hold from now on: the first to stand would be the first to let go
+        program.tell({"all": "held"})
     looks: list[dict[str, Any]] = []
     killed = 0
-    while (now := time.monotonic()) < start + seconds - LOOK:  # the last second may be past the end of the first
-        looks.append({"at": round(now - start, 1), **looking.pulse()})
+    while (now := time.monotonic()) < start + seconds:
+        look = {"at": round(now - start, 1), **looking.pulse()}
+        if time.monotonic() > start + seconds:
+            break  # it may have seen how they let go
+        looks.append(look)
         if now > start + killed * KILL:
             killed += 1
             with Program("victim", endpoint) as victim:

@@ -150,14 +150,14 @@ WEIGHTS: dict[Callable[[Caller], Awaitable[None]], int] = {
 }
 
 
-async def hold(endpoint: str, wanted: Hold, ledger: Ledger, tell: Callable[[], None]) -> None:
-    """Connect, tell, keep calling for as long as it is wanted, let everything go."""
+async def hold(endpoint: str, wanted: Hold, ledger: Ledger, wait_for_the_others: Callable[[], None]) -> None:
+    """Connect, wait, keep calling for as long as it is wanted, let everything go."""
     lots = random.Random(wanted.seed)
     loop = asyncio.get_running_loop()
     clients = [new_client(endpoint) for _ in range(wanted.connections)]
     for client in clients:
         await client.echo("here")
-    tell()
+    wait_for_the_others()  # and let the loop stand still: nothing is under way
     end = loop.time() + wanted.seconds
     callers = [keep_calling(client, ledger, random.Random(lots.random()), end) for client in clients]
     comers = [come_and_go(endpoint, ledger, random.Random(lots.random()), end) for _ in range(COMERS)]
@@ -217,8 +217,8 @@ def main() -> None:
     endpoint = sys.argv[1]
     loop = new_event_loop()
 
-    def perform(wanted: Hold, ledger: Ledger, tell: Callable[[], None]) -> None:
-        loop.run_until_complete(hold(endpoint, wanted, ledger, tell))
+    def perform(wanted: Hold, ledger: Ledger, wait_for_the_others: Callable[[], None]) -> None:
+        loop.run_until_complete(hold(endpoint, wanted, ledger, wait_for_the_others))
 
     obey(perform, loop)
     loop.close()

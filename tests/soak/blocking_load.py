@@ -139,13 +139,13 @@ class Load:
             time.sleep(lots.uniform(0, 1))
 
 
-def hold(endpoint: str, wanted: Hold, ledger: Ledger, tell: Callable[[], None]) -> None:
-    """Connect, tell, keep calling for as long as it is wanted, let everything go."""
+def hold(endpoint: str, wanted: Hold, ledger: Ledger, wait_for_the_others: Callable[[], None]) -> None:
+    """Connect, wait, keep calling for as long as it is wanted, let everything go."""
     lots = random.Random(wanted.seed)
     clients = [zerorpc.Client(endpoint, timeout=TIMEOUT) for _ in range(wanted.connections)]
     for client in clients:
         client.echo("here")
-    tell()
+    wait_for_the_others()
     end = time.monotonic() + wanted.seconds
     load = Load(endpoint, ledger, lambda: time.monotonic() > end)
     works = [(load.hold, client, random.Random(lots.random())) for client in clients]
@@ -162,7 +162,7 @@ def main() -> None:
     endpoint = sys.argv[1]
     threading.stack_size(STACK)
     with contextlib.suppress(KeyboardInterrupt):
-        obey(lambda wanted, ledger, tell: hold(endpoint, wanted, ledger, tell))
+        obey(lambda wanted, ledger, wait_for_the_others: hold(endpoint, wanted, ledger, wait_for_the_others))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What a load program does with its stdin and stdout, lines of JSON both.
 
-It reads ``{"connections": ..., "seconds": ..., "seed": ...}``, says ``{"held": true}`` once all connections stand,
-holds them for so long, lets go, and answers with its ledger and the state of its process. It ends with its stdin.
+It reads ``{"connections": ..., "seconds": ..., "seed": ...}`` and says ``{"held": true}`` once all connections stand.
+From the next line on, whatever it says, it holds them for so long, lets go, and answers with its ledger and the state
+of its process. It ends with its stdin.
 """
 
 from __future__ import annotations
@@ -38,9 +39,16 @@ def obey(
     state.raise_limit()
     for line in sys.stdin:
         ledger = Ledger()
-        perform(Hold(**json.loads(line)), ledger, lambda: say({"held": True}))
+        perform(Hold(**json.loads(line)), ledger, wait_for_the_others)
         ledger.end()
         say({"ledger": ledger.as_dict(), "state": settled(lambda: look(loop))})
+
+
+def wait_for_the_others() -> None:
+    """All connections of this program stand. Others may need longer for theirs. Raises EOFError."""
+    say({"held": True})
+    if not sys.stdin.readline():
+        raise EOFError("the soak ended before all programs had their connections")
 
 
 def say(answer: dict[str, Any]) -> None:

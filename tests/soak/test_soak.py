@@ -28,11 +28,20 @@ def test_a_load_lets_go_of_everything(load: str) -> None:
         with Program(load, endpoint) as program:
             program.tell({"connections": 5, "seconds": 0.5, "seed": 1})
             assert program.read() == {"held": True}
+            program.tell({"all": "held"})
             answer = program.read(90)
         assert answer["ledger"]["calls"]
         assert answer["ledger"]["wrong"] == answer["ledger"]["hung"] == answer["state"]["complaints"] == []
         assert (answer["state"]["channels"], answer["state"]["links"]) == (0, 0)
         assert answer["state"]["threads"] == ["MainThread"]
+
+
+@pytest.mark.parametrize("load", ["async_load", "blocking_load"])
+def test_a_load_holds_on_until_all_others_stand(load: str, endpoint: str) -> None:
+    with Program(load, endpoint) as program:
+        program.tell({"connections": 5, "seconds": 0.0, "seed": 1})
+        assert program.read() == {"held": True}
+        assert program.end() == 1  # and 0, had it let go
 
 
 @pytest.mark.parametrize("old", [False, True])
