@@ -1,7 +1,8 @@
 """Run by an interpreter that has gevent, with our own zerorpc: a monkey-patched program calls and stays cooperative.
 
-Prints a JSON line: how many sleeping calls ran at once, how often another greenlet ran during one call, and results.
-With "unpatched" as second argument the program is not monkey-patched, and a call then blocks all greenlets. With
+Prints a JSON line: what calls that wait for each other return, how often another greenlet ran during a call that
+waits for it, and results. With "unpatched" as second argument the program is not monkey-patched: a call then blocks all
+greenlets. With
 "forked" a client has called before the program forks, and only the child is patched, as gunicorn's workers are.
 """
 
@@ -23,29 +24,30 @@ if "unpatched" not in sys.argv:
     gevent.monkey.patch_all()
 
 import json
-import time
 
 import gevent
 
 import zerorpc
 
+TURNS = 5
+
 
 def main(client: zerorpc.Client) -> None:
     with client:
-        started = time.monotonic()
-        sleepers = [gevent.spawn(client.sleep, 0.3) for _ in range(20)] if "unpatched" not in sys.argv else []
-        gevent.joinall(sleepers, raise_error=True)
-        elapsed = time.monotonic() - started
+        meetings = [gevent.spawn(client.meet) for _ in range(20)] if "unpatched" not in sys.argv else []
+        gevent.joinall(meetings, raise_error=True)
         echoes = [gevent.spawn(client.echo, number) for number in range(100)]
         gevent.joinall(echoes, raise_error=True)
         turns = []
-        other = gevent.spawn(count_turns, turns)
-        client.sleep(0.3)
+        other = gevent.spawn(take_turns_and_release, client, turns)
+        released = client.wait_for_release("unpatched" not in sys.argv)
+        turns_meanwhile = len(turns)
         other.kill()
         outcome = {
             "version": zerorpc.__version__,
-            "elapsed": elapsed,
-            "turns": len(turns),
+            "met": [meeting.value for meeting in meetings],
+            "released": released,
+            "turns": turns_meanwhile,
             "echoes": [echo.value for echo in echoes],
             "items": len(list(client.count(1000))),
             "later": client.echo("x", async_=True).get(timeout=10),
@@ -53,10 +55,11 @@ def main(client: zerorpc.Client) -> None:
     print(json.dumps(outcome))
 
 
-def count_turns(turns: list) -> None:
-    while True:
-        turns.append(None)
+def take_turns_and_release(client: zerorpc.Client, turns: list) -> None:
+    for _ in range(TURNS):
         gevent.sleep(0.01)
+        turns.append(None)
+    client.release()
 
 
 main(client if "forked" in sys.argv else zerorpc.Client(sys.argv[1]))
