@@ -23,6 +23,7 @@ class GrpcService:
     def __init__(self) -> None:
         self.running = 0
         self.peers: list[str | None] = []
+        self.connections: list[zerorpc.ConnectionEvent] = []
         self.received: list[int] = []  # the sizes of what full_duplex_call got
         self._counting = threading.Lock()
 

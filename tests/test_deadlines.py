@@ -331,18 +331,18 @@ def test_a_slow_reader_is_not_what_it_is_for(last: Last) -> None:
 
 def test_all_calls_inside_share_it(last: Last) -> None:
     with serving(last) as server, zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
-        with zerorpc.deadline(5) as bound:
+        with zerorpc.deadline(20) as bound:
             first = client.tell()
-            assert 0 < first <= 5
-            assert 0 < client.tell() <= 5
-            assert 0 < (bound.remaining() or 0) <= 5
+            assert 0 < first <= 20
+            assert 0 < client.tell() <= 20
+            assert 0 < (bound.remaining() or 0) <= 20
             with zerorpc.deadline(60), zerorpc.deadline(None):
-                assert client.tell() <= 5
-            with zerorpc.deadline(2):
-                assert client.tell() <= 2
-            assert zerorpc.options(client, detached=True).tell() > 5
-            assert client.tell() > 2
-        assert client.tell() > 5
+                assert client.tell() <= 20
+            with zerorpc.deadline(8):
+                assert client.tell() <= 8
+            assert zerorpc.options(client, detached=True).tell() > 20
+            assert client.tell() > 8
+        assert client.tell() > 20
         with zerorpc.deadline(0), pytest.raises(zerorpc.TimeoutExpired, match="no time was left to begin it") as caught:
             client.tell()
         assert (caught.value.ran, caught.value.method) == (False, "tell")
@@ -356,13 +356,13 @@ def test_tasks_and_threads_have_their_own(last: Last) -> None:
         with zerorpc.deadline(seconds):
             await asyncio.sleep(0)
             remaining: float = await client.tell()
-            assert seconds - 6 < remaining <= seconds
+            assert seconds - 20 < remaining <= seconds
             return remaining
 
     async def main(endpoint: str) -> None:
-        async with zerorpc.AsyncClient(endpoint, timeout=PATIENCE) as client:
-            await asyncio.gather(*(one(client, seconds) for seconds in [*range(6, 30, 6)] * 4))
-            assert await client.tell() > 24
+        async with zerorpc.AsyncClient(endpoint, timeout=100) as client:
+            await asyncio.gather(*(one(client, seconds) for seconds in [*range(20, 100, 20)] * 4))
+            assert await client.tell() > 80
 
     with serving(last) as server:
         run(main(server.endpoints[0]))

@@ -302,10 +302,10 @@ def test_an_iterator_may_take_longer_than_the_timeout(endpoint: str, way: Way) -
 
     def slowly() -> Iterator[int]:
         for number in (1, 2):
-            time.sleep(0.8)  # not for a condition: so slow is it
+            time.sleep(2)  # not for a condition: so slow is it
             yield number
 
-    assert way(endpoint, lambda client: client.total(slowly()), timeout=1.5) == 3
+    assert way(endpoint, lambda client: client.total(slowly()), timeout=3.5) == 3
     with pytest.raises(zerorpc.TimeoutExpired):
         way(endpoint, lambda client: client.total(slowly()), timeout=PATIENCE, deadline=SHORT)
 
