@@ -8,18 +8,21 @@ played in order:
 - ``console``: each line after ``$`` is run; the lines below it have to be among what it says, in order, where ``...``
   stands for anything, and a date or time for any other. A command with an error among them, or a change that would
   break a caller, has to fail, others not. A line with ``>`` is for a shell.
-- After ``<!-- keeps running -->`` a command goes on while the rest is played. Then it is asked to end, unless it has
-  ended, and what it said is looked at.
+- After ``<!-- keeps running -->`` a command goes on while the rest is played; those that connect to it are run once it
+  listens. Then it is asked to end, unless it has ended, and what it said is looked at.
 
 Ports and ipc paths are replaced, so that tests don't meet programs of others.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,13 +34,13 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.service.running import unused_port
+from tests.service.running import eventually, unused_port
 from zerorpc import cli
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PATIENCE = 60.0  # seconds for a command to end or to say what it should; on a loaded machine `pytest -q` took 20
+PATIENCE = 120.0  # seconds for a command to end or to say what it should; on a loaded machine a venv took over 60
 NOBODY = "tcp://127.0.0.1:9"  # the pages' address where nobody listens
 STRICT_PYTHON = ("python", "-W", "error", "-W", "ignore::DeprecationWarning:uvloop")  # as pyproject.toml has it
 
@@ -100,6 +103,13 @@ class Surroundings:
             self._ports[port] = str(unused_port())
         return self._ports[port]
 
+    def wait_for_listeners(self, text: str) -> None:
+        """Until what was started before listens where this command connects to: a reader begins it afterwards."""
+        goes_on = any(says is not None for _, says in self._started)
+        for port in re.findall(r"tcp://[^\s:\"]+:(\d+)", text) if goes_on and "bind" not in text else ():
+            if port in self._ports.values():
+                eventually(functools.partial(listens, int(port)), f"a listener for `{text}`")
+
     def start(self, *command: str, says: str | None = None) -> Command:
         """Start a command; ``says`` for one that goes on, what it is to say until it is asked to end."""
         self._started.append((Command(*command, folder=self.folder), says))
@@ -160,6 +170,8 @@ class Command:
         except subprocess.TimeoutExpired:
             self._process.send_signal(signal.SIGABRT)
             self._process.wait(PATIENCE)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # what it had started
             raise AssertionError(f"it did not end: {self}") from None
 
     def end(self) -> None:
@@ -181,7 +193,7 @@ def surroundings() -> Iterator[Surroundings]:
         surroundings.end()
 
 
-@pytest.mark.timeout(180)  # a section is several programs, one after the other
+@pytest.mark.timeout(300)  # a section is several programs, one after the other
 @pytest.mark.parametrize("section", list(sections()), ids=str)
 def test_a_section_does_what_it_shows(section: Section, surroundings: Surroundings) -> None:
     for block in section.blocks:
@@ -211,10 +223,17 @@ def play_command(line: str, expected: str, keeps_running: bool, surroundings: Su
     if command[:2] == ["pip", "install"]:  # tests/packages do it, in fresh venvs
         assert set(re.findall(r"(?<=\[)[^],]+", line)) <= extras(), line
         return
+    if not keeps_running:
+        surroundings.wait_for_listeners(line)
     started = surroundings.start(*command, says=expected if keeps_running else None)
     if not keeps_running:
         assert bool(started.finish()) == bool(FAILS.search(expected)), started
         assert first_missing(expected, started.said) is None, started
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def extras() -> set[str]:
@@ -228,6 +247,7 @@ def play_python(text: str, surroundings: Surroundings) -> None:
         (surroundings.folder / named[1]).write_text(text, encoding="utf-8")
         return
     (surroundings.folder / "snippet.py").write_text(text, encoding="utf-8")
+    surroundings.wait_for_listeners(text)
     started = surroundings.start(*STRICT_PYTHON, "snippet.py")
     assert started.finish() == 0, started
     assert first_missing("\n".join(PRINTED.findall(text)), started.said) is None, started
