@@ -47,7 +47,7 @@ $(STAMP): pyproject.toml
 
 # Many tests wait for something, so several files at once keep two cores busy. A file's tests share what they start.
 # tests/conftest.py says which files come first.
-AT_ONCE := --numprocesses 6 --dist loadfile --no-loadscope-reorder
+AT_ONCE := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 WITH_OTHERS := tests/interop tests/conformance tests/faults tests/benchmarks tests/soak
 
 test: $(STAMP)

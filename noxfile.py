@@ -116,6 +116,6 @@ def _set_up(session: nox.Session) -> None:
 
 
 def _arguments(session: nox.Session) -> list[str]:
-    at_once = ["--numprocesses", "6", "--dist", "loadfile", "--no-loadscope-reorder"]
+    at_once = ["--numprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
     once = [f"--deselect={beginning}" for beginning in ONCE]
     return [*at_once, *once, *session.posargs]
