@@ -77,7 +77,7 @@ def _meets(endpoint: str) -> bool:
     with zerorpc.Client(endpoint) as client:
         client.who()
         try:
-            return bool(client.meet(2, timeout=2 * SHORT))
+            return bool(client.meet(2, timeout=3.0))
         except zerorpc.TimeoutExpired:
             return False
 

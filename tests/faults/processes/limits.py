@@ -222,7 +222,7 @@ def removed_file(stage: Stage) -> dict[str, Any]:
     stage.hold(caller)
     path.unlink()
     late = stage.caller(server.endpoint)
-    unlucky = stage.caller(server.endpoint, timeout=1.0)
+    unlucky = stage.caller(server.endpoint, timeout=4.0)
     unlucky.start(f"{unlucky.prefix}quick", stage.ids(1))
     unlucky.join()
     assert "No such file" in stage.outcomes.ends[-1].text
