@@ -1,9 +1,9 @@
 """Run by an interpreter that has gevent, with our own zerorpc: a monkey-patched program calls and stays cooperative.
 
 Prints a JSON line: what calls that wait for each other return, how often another greenlet ran during a call that
-waits for it, and results. With "unpatched" as second argument the program is not monkey-patched: a call then blocks all
-greenlets. With
-"forked" a client has called before the program forks, and only the child is patched, as gunicorn's workers are.
+waits for it, and results. With "unpatched" as second argument the program is not monkey-patched, and a call then
+blocks all greenlets. With "forked" a client has called before the program forks, and only the child is patched, as
+gunicorn's workers are.
 """
 
 import os
@@ -42,7 +42,7 @@ def main(client: zerorpc.Client) -> None:
         other = gevent.spawn(take_turns_and_release, client, turns)
         released = client.wait_for_release("unpatched" not in sys.argv)
         turns_meanwhile = len(turns)
-        other.kill()
+        other.join()
         outcome = {
             "version": zerorpc.__version__,
             "met": [meeting.value for meeting in meetings],
