@@ -8,6 +8,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,14 +16,13 @@ import pytest
 import zerorpc
 from tests.server.test_keyed_calls import Shop, keyed
 from tests.service.running import PATIENCE, Program, eventually, joined, unused_port
+from zerorpc.doors import keyed_calls
 from zerorpc.service import answers_file
 
 PROGRAM = """
     import os, sys, time
     import zerorpc
     from zerorpc.service import answers_file
-
-    answers_file.LEASE = 1.0
 
     class Shop:
         def order(self, item):
@@ -38,7 +38,8 @@ PROGRAM = """
             time.sleep(0.2)
             return self.order(item)
 
-    endpoint, answers, ledger, processes = sys.argv[1:]
+    endpoint, answers, ledger, processes, lease = sys.argv[1:]
+    answers_file.LEASE = float(lease)
     server = zerorpc.Server(Shop(), answers=answers or None, processes=int(processes))
     server.bind(endpoint)
     print("serves", flush=True)
@@ -52,8 +53,9 @@ class Place:
         self.answers = str(folder / "answers.sqlite")
         self.ledger = folder / "ledger"
 
-    def serve(self, processes: int = 1, answers: bool = True) -> Program:
-        program = Program(PROGRAM, self.endpoint, self.answers if answers else "", str(self.ledger), str(processes))
+    def serve(self, processes: int = 1, answers: bool = True, lease: float = PATIENCE) -> Program:
+        answers_told = self.answers if answers else ""
+        program = Program(PROGRAM, self.endpoint, answers_told, str(self.ledger), str(processes), str(lease))
         assert program.line() == "serves", program.end()
         return program
 
@@ -86,7 +88,7 @@ def test_an_answer_survives_a_restart(place: Place) -> None:
 
 def test_who_repeats_what_a_dead_server_ran_is_told_that_nobody_knows(place: Place) -> None:
     with place.client() as client:
-        with place.serve() as server:
+        with place.serve(lease=1.0) as server:
             call = keyed(client, async_=True, retry=zerorpc.Retry()).hold("tea")
             eventually(lambda: place.runs)
             server.signal(signal.SIGKILL)
@@ -154,13 +156,25 @@ def test_a_file_that_fails_lets_nothing_run(tmp_path: Path) -> None:
 
 
 def test_a_lease_is_renewed_as_long_as_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers_file, "LEASE", 1.0)
-    monkeypatch.setattr("zerorpc.doors.keyed_calls._RENEW_EVERY", 0.05)
+    clock = SimpleNamespace(now=100.0, time=lambda: clock.now)
+    monkeypatch.setattr(keyed_calls, "time", clock)
+    monkeypatch.setattr(keyed_calls, "_RENEW_EVERY", 0.05)
     shop, path = Shop(), tmp_path / "answers.sqlite"
-    with joined(shop, answers=path) as client, joined(shop, answers=path) as other:
+    with (
+        joined(shop, answers=path) as client,
+        joined(shop, answers=path) as other,
+        closing(sqlite3.connect(path)) as looking,
+    ):
         first = keyed(client, async_=True).slow("tea")
         assert shop.begun.wait(PATIENCE)
+
+        def renewed() -> bool:
+            return looking.execute("SELECT at FROM answers").fetchall() == [(clock.now + answers_file.LEASE,)]
+
+        for _ in range(3):
+            clock.now += 0.6 * answers_file.LEASE
+            eventually(renewed, "the lease is renewed")
         with pytest.raises(zerorpc.TimeoutExpired):
-            keyed(other, timeout=2.5).slow("tea")
+            keyed(other, timeout=0.3).slow("tea")
         shop.release.set()
         assert first.get() == keyed(other).slow("tea") == ["tea", 1]
