@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,6 +91,17 @@ def test_a_method_that_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
         told = said_by("call", endpoint, capsys)
         free.set()
     assert told[1] == f"connected to {endpoint}, and greeted; no answer yet; still waiting, for {TIMEOUT} s"
+
+
+def test_a_bench_that_has_connected_says_how_it_goes_instead(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waiting, "SILENT", 0.2)
+    with serving({"nap": lambda: time.sleep(0.5)}) as server:
+        assert main(["bench", server.endpoints[0], "nap", "--warmup", "0", "--duration", "0.1"]) == 0
+    _, measuring, told = capsys.readouterr().err.partition("measuring")
+    assert measuring
+    assert "waiting" not in told
 
 
 def test_an_ipc_path_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

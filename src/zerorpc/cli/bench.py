@@ -152,8 +152,10 @@ async def _connect(arguments: BenchArguments, stack: contextlib.AsyncExitStack) 
             curve=curve_for(arguments.address, None),
         )
         clients.append(await stack.enter_async_context(client))
-    tell_of_waiting_on_loop(clients[0])  # the others go there too
+    telling = tell_of_waiting_on_loop(clients[0])  # the others go there too
     await asyncio.gather(*[_reach(client, min(PATIENCE, arguments.timeout)) for client in clients])
+    if telling is not None:
+        telling.cancel()  # it would be written into the line that tells how it goes
     return clients
 
 

@@ -16,6 +16,7 @@ from zerorpc.cli.printing import note
 from zerorpc.shown import line
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
     from collections.abc import Iterable, Iterator
 
     from zerorpc import AsyncClient, Client
@@ -99,10 +100,10 @@ def stop_telling(client: Client) -> None:
     client._core.hub.on_look = None
 
 
-def tell_of_waiting_on_loop(client: AsyncClient) -> None:
-    """The same for a client on the running loop, which looks for one time."""
+def tell_of_waiting_on_loop(client: AsyncClient) -> TimerHandle | None:
+    """The same for a client on the running loop, which looks for one time, unless the result is cancelled before."""
     if sys.stderr is None:
-        return
+        return None
     import asyncio
 
     loop, core = asyncio.get_running_loop(), client._core
@@ -112,7 +113,7 @@ def tell_of_waiting_on_loop(client: AsyncClient) -> None:
         if told is not None:
             note(told)
 
-    loop.call_later(SILENT, look)
+    return loop.call_later(SILENT, look)
 
 
 def why_waiting(core: Core, links: Iterable[Link], now: float) -> str | None:
