@@ -52,6 +52,7 @@ FAILS = re.compile(r"^(\w+Error: |zerorpc-client: |fault    |WIRE |SOURCE )", re
 CHANGING = (
     (re.compile(r"\b\d{4}/\d\d/\d\d\b"), "<date>"),
     (re.compile(r"\[\d{4}(, \d+){8}\]"), "<time>"),
+    (re.compile(r"(still (?:trying|waiting), for) \d+ s$", re.MULTILINE), r"\1 <seconds>"),  # less, if it is told late
 )
 
 
