@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import re
+import signal
 import sys
 import threading
 import types
@@ -16,7 +18,7 @@ import pytest
 
 import zerorpc
 from tests.service import process_services as services
-from tests.service.running import PATIENCE, eventually, eventually_async, joined, run, serving
+from tests.service.running import PATIENCE, eventually, eventually_async, joined, run, serving, until_stopped
 from tests.service.services import remote_error
 from zerorpc.service import process_pool
 
@@ -242,6 +244,31 @@ def test_a_process_that_can_t_be_started(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 # Callers that give up
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="which signals a process has to take is told by Linux's /proc")
+def test_a_stopped_process_is_cancelled_when_it_goes_on(
+    client: zerorpc.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any thread that doesn't block it may take such a signal: nothing would interrupt the one of the method."""
+    monkeypatch.setattr(process_pool, "_GRACE", PATIENCE)
+    for n in range(5):
+        begun = tmp_path / str(n)
+        call = client.hang(str(begun), async_=True)
+        file_appears(begun)
+        pid = int(begun.read_text())
+        os.kill(pid, signal.SIGSTOP)
+        until_stopped(pid)
+        call.cancel()
+        eventually(lambda pid=pid: signal.SIGUSR1 in pending(pid), "it is to be cancelled")
+        os.kill(pid, signal.SIGCONT)
+        file_appears(Path(f"{begun}.finally"))
+
+
+def pending(pid: int) -> set[int]:
+    """The signals that a process has yet to take."""
+    (mask,) = re.findall(r"^ShdPnd:\t(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
 
 
 def test_a_cancelled_call_ends_its_process(client: zerorpc.Client, tmp_path: Path) -> None:

@@ -43,8 +43,10 @@ class Outcome(enum.Enum):
 
 def work(pipe: Connection) -> None:
     """Serve one pipe until its other end is closed or the server's process has ended."""
-    _set_signals()
+    if CANCEL_SIGNAL is not None:  # in all threads but this one, which it has to interrupt
+        signal.pthread_sigmask(signal.SIG_BLOCK, {CANCEL_SIGNAL})
     threading.Thread(target=_end_with_the_server, name="zerorpc-watch", daemon=True).start()
+    _set_signals()
     with contextlib.suppress(EOFError, OSError):  # nobody is there any more
         pipe.send_bytes(READY)
         while True:
@@ -63,7 +65,8 @@ def _set_signals() -> None:
     Signals(*ENDING).take()
     if CANCEL_SIGNAL is not None:
         signal.signal(CANCEL_SIGNAL, _cancel)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # blocked since its start
+        # the first two are blocked since the start of the process
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, CANCEL_SIGNAL})
 
 
 class _Cancelled(SystemExit):
