@@ -521,7 +521,8 @@ def test_a_server_that_starts_late(caplog: pytest.LogCaptureFixture) -> None:
     assert len(lost) >= 1
 
 
-def test_a_server_that_says_nothing() -> None:
+def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zerorpc.forwarding.reach._SILENCE_MAX", PATIENCE)
     with socket.create_server(("127.0.0.1", 0)) as listening:  # and accepts nobody
         where = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
         with in_front_of(where, metrics=True) as front:
