@@ -1,7 +1,7 @@
 # `make help` says what there is. Set-up happens by itself, in .venv, and only when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test coverage test-interop test-packages test-pythons demo model fuzz soak bench bench-quick docs format clean
+.PHONY: help setup test coverage test-interop test-packages test-paused test-pythons demo model fuzz soak bench bench-quick docs format clean
 SHELL := /bin/sh
 
 # Containers often set it. Each of the thousand programs that tests start would compile all of ours anew: 140 ms, of 300.
@@ -27,6 +27,7 @@ help:
 	@echo "make test-pythons  all tests on every other Python from 3.11 to 3.14 that is found here, and coverage on one"
 	@echo "make test-packages  the wheel and the sdist, built, installed in fresh venvs and used"
 	@echo "make test-interop  only those with other programs: zerorpc 0.6, Node's, HAProxy, failing networks, loads"
+	@echo "make test-paused  all tests, while each worker stands still for PAUSE=1.5 seconds again and again (Linux)"
 	@echo "make model   a minute of random operations on both clients at once, against a model; SECONDS=600 SEED=1 (Linux)"
 	@echo "make fuzz    ten minutes of hostile octets, to each thing that takes octets from outside; SECONDS=60 SEED=1 (Linux)"
 	@echo "make soak    2,000 connections for 10 minutes, then three times what a server can do; SECONDS=60 is quicker (Linux)"
@@ -66,6 +67,12 @@ coverage: $(STAMP)
 test-interop: $(STAMP)
 	$(BIN)/python -m tests.interop.set_up
 	$(BIN)/python -m pytest $(AT_ONCE) $(WITH_OTHERS)
+
+# For half of the time, so twice as many workers.
+test-paused: PAUSE := 1.5
+test-paused: $(STAMP)
+	$(BIN)/python -m tests.interop.set_up
+	$(BIN)/python -m pytest $(AT_ONCE) --numprocesses 8 -p tests.pauses --pause $(PAUSE) --ignore=tests/packages
 
 test-packages: $(STAMP)
 	$(BIN)/python -m pytest tests/packages

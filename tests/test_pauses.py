@@ -1,0 +1,53 @@
+"""The plugin that pauses the tests' processes does so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAUSED = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+
+WAIT = '''
+import sys, time
+deadline = before = time.monotonic()
+while before < deadline + 30:
+    time.sleep(0.001)
+    now = time.monotonic()
+    if now - before >= 0.9:
+        break
+    before = now
+else:
+    raise AssertionError("it was not paused")
+'''
+
+def test_a_worker_and_what_it_starts_are_paused():
+    stopped = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        stopped.send_signal(signal.SIGSTOP)
+        with subprocess.Popen([sys.executable, "-c", WAIT]) as child:
+            exec(WAIT)
+        assert child.returncode == 0
+        time.sleep(0.2)  # until all of them go on
+        assert Path(f"/proc/{stopped.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
+    finally:
+        stopped.kill()
+        stopped.wait()
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(sys.platform != "linux", reason="it finds processes in Linux's /proc")
+def test_workers_and_what_they_start_are_paused(tmp_path: Path) -> None:
+    (tmp_path / "test_paused.py").write_text(PAUSED)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "tests.pauses", "--pause", "1", "-c", "/dev/null"]
+    outcome = subprocess.run(
+        [*command, str(tmp_path)], check=False, cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert "1 passed" in outcome.stdout
