@@ -252,7 +252,7 @@ def test_a_stopped_process_is_cancelled_when_it_goes_on(
 ) -> None:
     """Any thread that doesn't block it may take such a signal: nothing would interrupt the one of the method."""
     monkeypatch.setattr(process_pool, "_GRACE", PATIENCE)
-    for n in range(5):
+    for n in range(5):  # without the block, 14 of 20 slept on
         begun = tmp_path / str(n)
         call = client.hang(str(begun), async_=True)
         file_appears(begun)

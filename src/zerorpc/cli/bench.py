@@ -26,7 +26,7 @@ from zerorpc.cli.printing import note, write
 from zerorpc.cli.trusted import curve_for
 from zerorpc.cli.usage import UsageError, program_name
 from zerorpc.cli.values import count, seconds
-from zerorpc.cli.waiting import tell_of_waiting_on_loop
+from zerorpc.cli.waiting import telling_of_waiting
 from zerorpc.cli.words import decode_parameters
 from zerorpc.errors import RemoteError
 from zerorpc.settings import ClientSettings, declared
@@ -152,10 +152,8 @@ async def _connect(arguments: BenchArguments, stack: contextlib.AsyncExitStack) 
             curve=curve_for(arguments.address, None),
         )
         clients.append(await stack.enter_async_context(client))
-    telling = tell_of_waiting_on_loop(clients[0])  # the others go there too
-    await asyncio.gather(*[_reach(client, min(PATIENCE, arguments.timeout)) for client in clients])
-    if telling is not None:
-        telling.cancel()  # it would be written into the line that tells how it goes
+    with telling_of_waiting(clients[0]):  # the others go there too; later it would stand in the middle of the progress
+        await asyncio.gather(*[_reach(client, min(PATIENCE, arguments.timeout)) for client in clients])
     return clients
 
 

@@ -6,6 +6,7 @@ far its handshake has come.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import sys
@@ -16,7 +17,6 @@ from zerorpc.cli.printing import note
 from zerorpc.shown import line
 
 if TYPE_CHECKING:
-    from asyncio import TimerHandle
     from collections.abc import Iterable, Iterator
 
     from zerorpc import AsyncClient, Client
@@ -100,10 +100,12 @@ def stop_telling(client: Client) -> None:
     client._core.hub.on_look = None
 
 
-def tell_of_waiting_on_loop(client: AsyncClient) -> TimerHandle | None:
-    """The same for a client on the running loop, which looks for one time, unless the result is cancelled before."""
+@contextlib.contextmanager
+def telling_of_waiting(client: AsyncClient) -> Iterator[None]:
+    """The same for a client on the running loop, which looks for one time, if the block takes so long."""
     if sys.stderr is None:
-        return None
+        yield
+        return
     import asyncio
 
     loop, core = asyncio.get_running_loop(), client._core
@@ -113,7 +115,11 @@ def tell_of_waiting_on_loop(client: AsyncClient) -> TimerHandle | None:
         if told is not None:
             note(told)
 
-    return loop.call_later(SILENT, look)
+    looking = loop.call_later(SILENT, look)
+    try:
+        yield
+    finally:
+        looking.cancel()
 
 
 def why_waiting(core: Core, links: Iterable[Link], now: float) -> str | None:
