@@ -180,6 +180,7 @@ def test_a_hanging_servers_calls_fail_by_heartbeat_and_the_next_are_answered_by_
     run(main())
     two.programs["one"].signal(signal.SIGCONT)
     two.proxy.wait_until(one="UP", two="UP")
+    eventually(lambda: two.proxy.sessions() == 0, "the server has let go of the clients that left while it hung")
     with client_of(two.endpoint) as first, client_of(two.endpoint) as second:
         assert {first.who(), second.who()} == {"one", "two"}
 
