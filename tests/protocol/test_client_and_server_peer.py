@@ -104,6 +104,42 @@ def test_an_error_that_comes_when_the_time_is_over_is_a_timeout(ran: bool | None
     assert (channel.state, pair.client.channels) == (ClientState.DONE, {})
 
 
+@pytest.mark.parametrize("name", ["TimeoutExpired", "TimeoutError"])
+def test_so_is_one_a_little_before_that_tells_of_a_timeout(name: str) -> None:
+    """A server that uses uvloop counts whole milliseconds, so that its time for the method may be over before ours."""
+    pair = Pair()
+    channel, there = pair.call("nested", timeout=2)
+    pair.clock.now += 1.97
+    there.send(encode(there.peer.event_header(there), "ERR", [name, "timeout after 1.969s", ""]), last=True)
+    assert pair.exchange()[0] == [channel]
+    assert (type(channel.error), str(channel.error)) == (
+        TimeoutExpired,
+        "timeout after 2s, when calling remote method nested",
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "args"),
+    [
+        (1.9, ["TimeoutExpired", "timeout after 1s", ""]),  # the method's own
+        (1.97, ["ValueError", "wrong", ""]),
+        (1.97, ["timeout after 1.969s"]),  # the older protocol, without a name
+        (1.97, []),
+        (1.97, {}),
+        (1.97, [["TimeoutExpired"]]),
+    ],
+)
+def test_other_errors_before_the_time_is_over_are_the_methods(after: float, args: object) -> None:
+    pair = Pair()
+    channel, there = pair.call("nested", timeout=2)
+    pair.clock.now += after
+    there.send(encode(there.peer.event_header(there), "ERR", args), last=True)
+    assert pair.exchange()[0] == [channel]
+    assert channel.error is None
+    assert channel.reply is not None
+    assert channel.reply.args == args
+
+
 def test_so_it_is_of_a_stream_after_its_items() -> None:
     pair = Pair()
     channel, there = pair.call("nested")
