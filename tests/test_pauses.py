@@ -15,8 +15,8 @@ from pathlib import Path
 
 WAIT = '''
 import sys, time
-deadline = before = time.monotonic()
-while before < deadline + 30:
+begun = before = time.monotonic()
+while before < begun + 30:
     time.sleep(0.001)
     now = time.monotonic()
     if now - before >= 0.9:

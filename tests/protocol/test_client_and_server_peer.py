@@ -140,13 +140,14 @@ def test_other_errors_before_the_time_is_over_are_the_methods(after: float, args
     assert channel.reply.args == args
 
 
-def test_so_it_is_of_a_stream_after_its_items() -> None:
+@pytest.mark.parametrize("after", [1.97, 2.0])
+def test_so_it_is_of_a_stream_after_its_items(after: float) -> None:
     pair = Pair()
     channel, there = pair.call("nested")
     channel.terms = Terms(stream_until=pair.clock.now + 2, limit=2)
     item(there, 1)
     pair.exchange()
-    pair.clock.now += 2
+    pair.clock.now += after
     end(there, "ERR", ["TimeoutExpired", "timeout after 1.99s", ""])
     there.add_credit(5)
     pair.exchange()

@@ -182,8 +182,8 @@ class ClientPeer(Peer[ClientChannel, ClientChannel]):
         return attempts.refused(ran, header.get(ERROR_KEY), retry_after(header), self.goes_away)
 
     def _take_late_error(self, channel: ClientChannel, data: Buffer, touched: list[ClientChannel]) -> None:
-        """An ERR, and the time is over; only the next sweep has not come yet. What the caller gets must not depend on
-        that.
+        """An ERR that is late (``_is_late``), and the next sweep has not come yet: what the caller gets must not depend
+        on which of them is first.
         """
         error, ran = late(channel), decode_header(data).get(RAN_KEY)
         error.ran = ran if isinstance(ran, bool) else None
