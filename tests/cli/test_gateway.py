@@ -131,7 +131,7 @@ def test_as_a_user_starts_it(processes: int, tmp_path: Path) -> None:
                     other.close()
             answer = httpx.post(f"{http}/call/add", json={"a": 1, "b": 2}, timeout=PATIENCE)
             assert (answer.status_code, answer.json()) == (200, 3)
-            assert len(server._core.hub.links) == processes
+            eventually(lambda: len(server._core.hub.links) == processes)  # one process may have started late
             program.interrupt()
             assert program.finish().code == 0
         finally:

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -349,14 +350,14 @@ def is_gauge(key: tuple[str, ...]) -> bool:
 # Several processes
 
 PROGRAM = """
-import os, time, zerorpc
+import os, zerorpc
 class Service:
     def pid(self):
         return os.getpid()
     async def add(self, a, b):
         return a + b
-    def held(self, seconds):
-        time.sleep(seconds)
+    def held(self, fifo):
+        open(fifo).close()  # waits until somebody opens it to write
 server = zerorpc.Server(Service(), processes=2, grace=20, metrics=True)
 print(*server.bind("tcp://127.0.0.1:0"), *server.bind("http://127.0.0.1:0"), flush=True)
 server.run()
@@ -419,15 +420,18 @@ def test_counters_never_fall_when_a_process_is_killed_and_another_takes_its_plac
         program.end()
 
 
-def test_a_process_that_still_ends_and_the_one_in_its_place_both_count() -> None:
+def test_a_process_that_still_ends_and_the_one_in_its_place_both_count(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
     with two_processes() as ((one, two), http, program):
         pid = one.pid()
-        held = one.held(3, async_=True)
+        held = one.held(str(fifo), async_=True)
         eventually(lambda: scrape(http)["calls_running",] == 1)
         os.kill(pid, signal.SIGTERM)
         eventually(lambda: scrape(http)["serving_processes",] == 3, "one more, as long as the call is held")
         for _ in range(20):
             two.add(1, 2)
+        fifo.write_bytes(b"")
         held.get()
         eventually(lambda: scrape(http)["serving_processes",] == 2)
         eventually(lambda: total(http, "held") == 1)
