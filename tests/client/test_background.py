@@ -603,31 +603,43 @@ def interrupted() -> None:
 
 
 FORKED = """
-import concurrent.futures, os, sys, zerorpc
+import concurrent.futures, os, sys, threading, zerorpc
+from zerorpc.client.background import AsyncResult
+forked, parent, settle = threading.Event(), os.getpid(), AsyncResult.settle
+def settle_and_wait(self, *outcome):
+    settle(self, *outcome)
+    if os.getpid() == parent:
+        forked.wait()
+{before}
 client = zerorpc.Client(sys.argv[1], timeout=10)
 held, told = [client.hold(n, async_=True) for n in range(4)], []
-done = client.echo(1, async_=True)
+done, given_up = client.echo(1, async_=True), client.hold(4, async_=True)
 done.wait()
+given_up.cancel()
 for call in held:
     call.add_done_callback(told.append)
 pid = os.fork()
 if pid == 0:
     outcomes = {type(call.exception()).__name__ for call in concurrent.futures.as_completed(held, 5)}
-    print(outcomes, [call.cancel() for call in held], done.result(), told, client.echo("child"), flush=True)
+    print(outcomes, [call.cancel() for call in held], done.result(), told, client.echo("child"), end=" ")
+    print(given_up.cancelled(), flush=True)
     os._exit(0)
+forked.set()
 print(os.waitpid(pid, 0)[1], [call.cancel() for call in held], flush=True)
 assert concurrent.futures.wait(held, 5).done == set(held)
 """
 
 
-def test_in_a_forked_child_the_parents_calls_are_lost_and_its_callbacks_not_run() -> None:
+@pytest.mark.parametrize("before", ["", "AsyncResult.settle = settle_and_wait"], ids=["at rest", "just done"])
+def test_in_a_forked_child_the_parents_calls_are_lost_and_its_callbacks_not_run(before: str) -> None:
     service = Holding()
     methods = {"hold": service.hold, "echo": lambda value: value}
-    with serving(methods) as server, Program(FORKED, server.endpoints[0]) as program:
+    with serving(methods) as server, Program(FORKED.replace("{before}", before), server.endpoints[0]) as program:
         code, out, err = program.end()
-    assert (code, out) == (0, "{'LostRemote'} [False, False, False, False] 1 [] child\n0 [True, True, True, True]\n"), (
-        err
-    )
+    assert (code, out) == (
+        0,
+        "{'LostRemote'} [False, False, False, False] 1 [] child True\n0 [True, True, True, True]\n",
+    ), err
 
 
 def test_a_call_that_one_server_refuses_is_made_elsewhere_though_nobody_waits() -> None:

@@ -67,6 +67,8 @@ class AsyncResult(NotPicklable, Future[Any]):
     any more, and it has no callbacks, the call goes on as long as something else keeps the client.
     """
 
+    _outcome: tuple[Any, BaseException | None] | None = None  # result and error, once one of them is given
+
     def __init__(self, core: BackgroundCaller, request: Request | None, method: str = "") -> None:
         """Without a request there is an outcome already, of a call to ``method``: ``settle`` is next."""
         super().__init__()
@@ -168,6 +170,7 @@ class AsyncResult(NotPicklable, Future[Any]):
         """This is the outcome, unless it was cancelled."""
         try:
             if self.set_running_or_notify_cancel():
+                self._outcome = value, error  # first: a fork finds it as soon as anybody sees that this is done
                 if error is None:
                     self.set_result(value)
                 else:
@@ -176,12 +179,19 @@ class AsyncResult(NotPicklable, Future[Any]):
             self._gate.open()
 
     def forked(self) -> None:
-        """In a forked child: a lock may be held by a thread that doesn't exist here. So it is made anew."""
-        lost = LostRemote("the process was forked, and the call is the parent's")
-        lost.method = self.call.method
+        """In a forked child: a lock may be held by a thread that doesn't exist here. So it is made anew.
+
+        It may be done all the same: the keeper has given it its outcome, or is to see that it was cancelled.
+        """
+        outcome = self._outcome
         super().__init__()
-        self.set_exception(lost)
-        self._gate.open()
+        if outcome is None:
+            if self.call.given_up:
+                super().cancel()
+            lost = LostRemote("the process was forked, and the call is the parent's")
+            lost.method = self.call.method
+            outcome = None, lost
+        self.settle(*outcome)
 
 
 class _Callback:
