@@ -67,7 +67,7 @@ class AsyncResult(NotPicklable, Future[Any]):
     any more, and it has no callbacks, the call goes on as long as something else keeps the client.
     """
 
-    _outcome: tuple[Any, BaseException | None] | None = None  # result and error, once one of them is given
+    _outcome: tuple[object, BaseException | None] | None = None  # result and error, once one of them is there
 
     def __init__(self, core: BackgroundCaller, request: Request | None, method: str = "") -> None:
         """Without a request there is an outcome already, of a call to ``method``: ``settle`` is next."""
@@ -186,11 +186,11 @@ class AsyncResult(NotPicklable, Future[Any]):
         outcome = self._outcome
         super().__init__()
         if outcome is None:
-            if self.call.given_up:
-                super().cancel()
             lost = LostRemote("the process was forked, and the call is the parent's")
             lost.method = self.call.method
             outcome = None, lost
+            if self.call.given_up:
+                super().cancel()  # then ``settle`` only opens the gate
         self.settle(*outcome)
 
 
