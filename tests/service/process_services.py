@@ -227,6 +227,24 @@ def hang(path: str) -> None:
 
 
 @zerorpc.process
+def hang_and_tidy_up(path: str, go_on: str) -> None:
+    try:
+        begun(path)
+        time.sleep(60)
+    finally:
+        wait_for(go_on)
+        begun(path + ".finally")
+
+
+@zerorpc.process
+def hang_among_threads(path: str) -> None:
+    """Threads of its own, which may take a signal that is for the process."""
+    for _ in range(8):
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    hang(path)
+
+
+@zerorpc.process
 def hang_on(path: str) -> None:
     """Doesn't let itself be cancelled."""
     while True:

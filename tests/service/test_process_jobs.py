@@ -44,6 +44,12 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_pool, "usable_cores", lambda: 1)
 
 
+@pytest.fixture
+def ample_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what a cancelled method does: a busy machine may not let it run within a second."""
+    monkeypatch.setattr(process_pool, "_GRACE", PATIENCE)
+
+
 def file_appears(path: Path) -> None:
     eventually(path.exists, f"{path} is there")
 
@@ -247,14 +253,13 @@ def test_a_process_that_can_t_be_started(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="which signals a process has to take is told by Linux's /proc")
-def test_a_stopped_process_is_cancelled_when_it_goes_on(
-    client: zerorpc.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("method", ["hang", "hang_among_threads"])
+@pytest.mark.usefixtures("ample_grace")
+def test_a_stopped_process_is_cancelled_when_it_goes_on(client: zerorpc.Client, tmp_path: Path, method: str) -> None:
     """Any thread that doesn't block it may take such a signal: nothing would interrupt the one of the method."""
-    monkeypatch.setattr(process_pool, "_GRACE", PATIENCE)
     for n in range(5):  # without the block, 14 of 20 slept on
         begun = tmp_path / str(n)
-        call = client.hang(str(begun), async_=True)
+        call = client(method, str(begun), async_=True)
         file_appears(begun)
         pid = int(begun.read_text())
         os.kill(pid, signal.SIGSTOP)
@@ -271,6 +276,29 @@ def pending(pid: int) -> set[int]:
     return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
 
 
+@pytest.mark.usefixtures("ample_grace")
+def test_what_a_cancelled_method_does_at_its_end_is_not_interrupted(
+    client: zerorpc.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_pool, "_LOOK_AGAIN", 0.005)
+    signals: list[None] = []
+    signal_once = process_pool.WorkerProcess._signal
+
+    def noted(worker: process_pool.WorkerProcess, process: Any) -> None:
+        signal_once(worker, process)
+        signals.append(None)
+
+    monkeypatch.setattr(process_pool.WorkerProcess, "_signal", noted)
+    begun, go_on = tmp_path / "begun", tmp_path / "go on"
+    call = client.hang_and_tidy_up(str(begun), str(go_on), async_=True)
+    file_appears(begun)
+    call.cancel()
+    eventually(lambda: len(signals) >= 20, "it is signalled again and again")
+    go_on.touch()
+    file_appears(Path(f"{begun}.finally"))
+
+
+@pytest.mark.usefixtures("ample_grace")
 def test_a_cancelled_call_ends_its_process(client: zerorpc.Client, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
 
@@ -297,6 +325,7 @@ def test_a_call_that_took_too_long_ends_its_process(client: zerorpc.Client, tmp_
     assert client.echo(1) == 1
 
 
+@pytest.mark.usefixtures("ample_grace")
 def test_a_caller_that_is_gone_ends_its_process(client: zerorpc.Client, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     with zerorpc.Client(client_endpoint(client)) as caller:
@@ -359,9 +388,8 @@ def test_a_server_that_stops_lets_methods_finish_and_ends_its_processes(tmp_path
     assert has_ended(int(begun.read_text()))
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "ample_grace")
 def test_past_its_grace_a_server_ends_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_pool, "_GRACE", PATIENCE)
     monkeypatch.setattr(process_pool, "_END_TIMEOUT", PATIENCE)
     begun, waiting = tmp_path / "begun", tmp_path / "waiting"
     with serving(services, grace=0) as server, zerorpc.Client(server.endpoints[0]) as client:

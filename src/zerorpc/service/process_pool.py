@@ -38,7 +38,7 @@ logger: Logger = Logger("zerorpc.server")
 
 _GRACE = 1.0  # s that a cancelled method gets for its ``finally``, as coroutines get when the server stops
 _END_TIMEOUT = 1.5  # s for all processes to end when the server does: that grace, and a process's own exit
-_LOOK_AGAIN = 1.0  # s between looks whether a busy process lives: a pipe tells nothing while its children hold it
+_LOOK_AGAIN = 0.25  # s between looks whether a busy process lives: a pipe tells nothing while its children hold it
 _SAY_SO = 2.0  # s for their threads to see that they were killed, and answer: at the next look; hooks may never end
 _STOP: Any = None
 _MAIN_FILE = getattr(sys.modules.get("__main__"), "__file__", None)
@@ -265,8 +265,11 @@ class WorkerProcess:
         process = self._process
         assert process is not None
         while not pipe.poll(_LOOK_AGAIN):
-            if self._cancelled_at is not None and time.monotonic() - self._cancelled_at >= _GRACE:
-                process.kill()
+            if self._cancelled_at is not None:
+                if time.monotonic() - self._cancelled_at < _GRACE:
+                    self._signal(process)  # the first one may have interrupted nothing
+                else:
+                    process.kill()
             if not process.is_alive():
                 raise EOFError
         return pipe.recv_bytes()

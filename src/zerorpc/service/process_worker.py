@@ -74,6 +74,11 @@ class _Cancelled(SystemExit):
 
 
 def _cancel(*_: object) -> None:
+    """Only the first time: the server signals again and again until the process ends. One signal may interrupt nothing,
+    if another thread takes it, or if it comes just before the method waits in the system.
+    """
+    assert CANCEL_SIGNAL is not None
+    signal.signal(CANCEL_SIGNAL, lambda *_: None)
     raise _Cancelled
 
 
