@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -42,14 +43,14 @@ def request(id: int, method: str, **params: Any) -> dict[str, Any]:  # noqa: A00
 
 
 def started(endpoint: str, *flags: str) -> subprocess.Popen[bytes]:
+    """For a ``with`` statement: the program ends with its standard input."""
     command = [str(SCRIPTS / "zerorpc"), "mcp", endpoint, *flags]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def answers(service: object, *lines: object, flags: tuple[str, ...] = ()) -> tuple[list[Any], str]:
     """What comes on stdout, line for line, and on stderr."""
-    with serving(service) as server:
-        process = started(server.bind(TCP)[0], *flags)
+    with serving(service) as server, started(server.bind(TCP)[0], *flags) as process:
         data = b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
         process_in = process.stdin
         assert process_in is not None
@@ -79,8 +80,7 @@ def test_patterns_choose_in_place_of_marks() -> None:
 def test_two_calls_at_once_and_one_that_is_given_up() -> None:
     service = Service()
     cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
-    with serving(service) as server:
-        process = started(server.bind(TCP)[0])
+    with serving(service) as server, started(server.bind(TCP)[0]) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for message in (
@@ -100,26 +100,26 @@ def test_two_calls_at_once_and_one_that_is_given_up() -> None:
 
 def test_what_runs_ends_with_stdin() -> None:
     service = Service()
-    with serving(service) as server:
-        process = started(server.bind(TCP)[0])
+    with serving(service) as server, started(server.bind(TCP)[0]) as process:
         rest, _ = process.communicate(json.dumps(request(1, "tools/call", name="wait")).encode() + b"\n", PATIENCE)
         assert (process.returncode, rest) == (0, b"")
 
 
 def test_a_server_that_goes_away_is_an_error_that_the_model_reads() -> None:
-    with serving(Service()) as server:
-        process = started(server.bind(TCP)[0], "--timeout", "2")
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(request(1, "ping")).encode() + b"\n")
+    with contextlib.ExitStack() as stack:
+        with serving(Service()) as server:
+            process = stack.enter_context(started(server.bind(TCP)[0], "--timeout", "2"))
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(request(1, "ping")).encode() + b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+        process.stdin.write(json.dumps(request(2, "tools/call", name="add", arguments={"a": 1})).encode() + b"\n")
         process.stdin.flush()
-        process.stdout.readline()
-    process.stdin.write(json.dumps(request(2, "tools/call", name="add", arguments={"a": 1})).encode() + b"\n")
-    process.stdin.flush()
-    result = json.loads(process.stdout.readline())["result"]
-    assert result["isError"]
-    assert result["content"][0]["text"].startswith(("TimeoutExpired: ", "LostRemote: "))
-    process.communicate(timeout=PATIENCE)
+        result = json.loads(process.stdout.readline())["result"]
+        assert result["isError"]
+        assert result["content"][0]["text"].startswith(("TimeoutExpired: ", "LostRemote: "))
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,7 @@ def test_more_than_an_address(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_ctrl_c() -> None:
-    with serving(Service()) as server:
-        process = started(server.bind(TCP)[0])
+    with serving(Service()) as server, started(server.bind(TCP)[0]) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(request(1, "ping")).encode() + b"\n")

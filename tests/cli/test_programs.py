@@ -551,11 +551,13 @@ def test_without_standard_descriptors(shared: str, ipc_endpoint: str, closed: st
     told = 0 if closed == "<&-" else 1  # a result that can't be written is an error
     assert command(f"{shared} release").wait(PATIENCE) == told
     assert command(f"bench {shared} release --duration 0.2 --warmup 0").wait(PATIENCE) == told
-    server = command(f"--server --bind {ipc_endpoint} time")
-    with zerorpc.Client(ipc_endpoint, timeout=PATIENCE) as client:
-        assert client.gmtime(0)[0] == 1970
-    server.terminate()
-    assert server.wait(PATIENCE) == 0
+    with command(f"--server --bind {ipc_endpoint} time") as server:
+        try:
+            with zerorpc.Client(ipc_endpoint, timeout=PATIENCE) as client:
+                assert client.gmtime(0)[0] == 1970
+        finally:
+            server.terminate()
+        assert server.wait(PATIENCE) == 0
 
 
 def test_a_server_removes_its_ipc_file(start: Start, ipc_endpoint: str) -> None:
