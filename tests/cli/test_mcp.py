@@ -108,7 +108,7 @@ def test_what_runs_ends_with_stdin() -> None:
 def test_a_server_that_goes_away_is_an_error_that_the_model_reads() -> None:
     with contextlib.ExitStack() as stack:
         with serving(Service()) as server:
-            process = stack.enter_context(started(server.bind(TCP)[0], "--timeout", "2"))
+            process = stack.enter_context(started(server.bind(TCP)[0], "--timeout", "5"))  # for its start, too
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(json.dumps(request(1, "ping")).encode() + b"\n")
