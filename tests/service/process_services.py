@@ -228,6 +228,7 @@ def hang(path: str) -> None:
 
 @zerorpc.process
 def hang_and_tidy_up(path: str, go_on: str) -> None:
+    """Sleeps until it is cancelled, and ends when it is told to."""
     try:
         begun(path)
         time.sleep(60)

@@ -38,7 +38,9 @@ logger: Logger = Logger("zerorpc.server")
 
 _GRACE = 1.0  # s that a cancelled method gets for its ``finally``, as coroutines get when the server stops
 _END_TIMEOUT = 1.5  # s for all processes to end when the server does: that grace, and a process's own exit
-_LOOK_AGAIN = 0.25  # s between looks whether a busy process lives: a pipe tells nothing while its children hold it
+# s between looks at a busy process: does it live? A pipe tells nothing while its children hold it. And is it cancelled?
+# Then it is signalled again, some times within its grace.
+_LOOK_AGAIN = 0.25
 _SAY_SO = 2.0  # s for their threads to see that they were killed, and answer: at the next look; hooks may never end
 _STOP: Any = None
 _MAIN_FILE = getattr(sys.modules.get("__main__"), "__file__", None)
