@@ -15,8 +15,9 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import pytest
 
@@ -325,17 +326,56 @@ def main_thread_waits() -> bool:
     return False
 
 
+_AGAIN = 0.05  # s
+
+
+@contextlib.contextmanager
+def acting_on(number: signal.Signals, act: Callable[[], object]) -> Iterator[Callable[[], None]]:
+    """A signal that has the main thread ``act``, once; yields what sends it, from any thread.
+
+    It is sent until it has come: what comes between a thread's last look for signals and its wait interrupts nothing,
+    and CPython would not call the handler before the wait is over. One of a hundred was such on one core.
+    """
+    came = threading.Event()
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def handler(*_: object) -> None:
+        if not came.is_set():
+            came.set()
+            act()
+
+    def send() -> None:
+        while not came.is_set():
+            signal.pthread_kill(main, number)
+            if threading.get_ident() == main:  # it has acted, or has signals blocked
+                return
+            came.wait(_AGAIN)
+
+    before = signal.signal(number, handler)
+    try:
+        yield send
+    finally:
+        came.set()
+        signal.signal(number, before)
+
+
 @contextlib.contextmanager
 def raising_on(number: signal.Signals, error: BaseException) -> Iterator[Callable[[], None]]:
     """A signal that raises ``error`` in the main thread, as Ctrl-C does; yields what sends it."""
+    with acting_on(number, partial(throw, error)) as send:
+        yield send
 
-    def handler(*_: object) -> None:
-        raise error
 
-    before = signal.signal(number, handler)
-    main = threading.main_thread().ident
-    assert main is not None
-    try:
-        yield lambda: signal.pthread_kill(main, number)
-    finally:
-        signal.signal(number, before)
+def throw(error: BaseException) -> NoReturn:
+    raise error
+
+
+@contextlib.contextmanager
+def acting_when(condition: Callable[[], object], act: Callable[[], object]) -> Iterator[None]:
+    """The main thread is interrupted by a signal as soon as ``condition()`` is true, and has to ``act`` then."""
+    with acting_on(signal.SIGUSR1, act) as send:
+        sender = threading.Thread(target=once, args=(condition, send))
+        sender.start()
+        yield
+        sender.join(PATIENCE)

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, wait
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +19,17 @@ from typing import Any
 import pytest
 
 import zerorpc
-from tests.service.running import PATIENCE, Program, eventually, joined, main_thread_waits, raising_on, serving
+from tests.service.running import (
+    PATIENCE,
+    Program,
+    acting_when,
+    eventually,
+    joined,
+    main_thread_waits,
+    raising_on,
+    serving,
+    throw,
+)
 from tests.service.services import Blocking, open_calls
 from zerorpc.transport import dialing
 from zerorpc.transport.dialing import Dial
@@ -224,27 +235,7 @@ def test_closing_at_any_line_ends_it_and_closes(service: Blocking, outer: Callab
 # Signals
 
 
-def handling(act: Callable[[], None]) -> Any:
-    """SIGUSR1 does it, in the main thread."""
-    return signal.signal(signal.SIGUSR1, lambda *_: act())
-
-
-@pytest.fixture
-def signals() -> Iterator[list[BaseException]]:
-    before = signal.getsignal(signal.SIGUSR1)
-    yield []
-    signal.signal(signal.SIGUSR1, before)
-
-
-def _signal_when(condition: Callable[[], object]) -> None:
-    def wait() -> None:
-        eventually(condition)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-
-    threading.Thread(target=wait).start()
-
-
-@pytest.mark.usefixtures("signals", "no_second_looks")
+@pytest.mark.usefixtures("no_second_looks")
 @pytest.mark.parametrize("leads", [True, False], ids=["leading", "following"])
 def test_a_call_in_a_handler_while_the_main_thread_waits(service: Blocking, leads: bool) -> None:
     said: list[Any] = []
@@ -256,18 +247,17 @@ def test_a_call_in_a_handler_while_the_main_thread_waits(service: Blocking, lead
             said.append(client.echo("background", async_=True).get(timeout=PATIENCE))
             service.release.set()
 
-        handling(handler)
         others = [] if leads else [client.block(async_=True)]
         if others:
             eventually(lambda: client._core.hub.leading.leader is not None)
-        _signal_when(lambda: open_calls(client) == 1 + len(others) and main_thread_waits())
-        assert client.block() == "released"
-        assert [other.get(timeout=PATIENCE) for other in others] == ["released"] * len(others)
-        assert client.echo("after") == "after"
+        with acting_when(lambda: open_calls(client) == 1 + len(others) and main_thread_waits(), handler):
+            assert client.block() == "released"
+            assert [other.get(timeout=PATIENCE) for other in others] == ["released"] * len(others)
+            assert client.echo("after") == "after"
     assert said == ["handler", list(range(300)), "background"]
 
 
-@pytest.mark.usefixtures("signals", "no_second_looks")
+@pytest.mark.usefixtures("no_second_looks")
 def test_what_the_interrupted_call_waits_for_may_come_to_the_handlers(service: Blocking) -> None:
     """The answer of the first is read by the second."""
     with joined(service) as client:
@@ -277,12 +267,11 @@ def test_what_the_interrupted_call_waits_for_may_come_to_the_handlers(service: B
             for n in range(20):
                 assert client.echo(n) == n
 
-        handling(handler)
-        _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
-        assert client.block() == "released"
+        with acting_when(lambda: open_calls(client) == 1 and main_thread_waits(), handler):
+            assert client.block() == "released"
 
 
-@pytest.mark.usefixtures("signals", "no_second_looks")
+@pytest.mark.usefixtures("no_second_looks")
 @pytest.mark.parametrize("end", ["reply", "cancel", "close"])
 def test_a_handler_may_end_the_background_call_that_the_main_thread_waits_for(service: Blocking, end: str) -> None:
     with joined(service) as client:
@@ -294,43 +283,40 @@ def test_a_handler_may_end_the_background_call_that_the_main_thread_waits_for(se
             assert client.echo("background", async_=True).get(timeout=PATIENCE) == "background"
             {"reply": service.release.set, "cancel": call.cancel, "close": client.close}[end]()
 
-        handling(handler)
-        _signal_when(lambda: call._gate._waiting)
-        if end == "reply":
-            assert call.get() == "released"
-        else:
-            with pytest.raises(CancelledError if end == "cancel" else zerorpc.LostRemote):
-                call.get()
+        with acting_when(lambda: call._gate._waiting, handler):
+            if end == "reply":
+                assert call.get() == "released"
+            else:
+                with pytest.raises(CancelledError if end == "cancel" else zerorpc.LostRemote):
+                    call.get()
 
 
 @pytest.mark.usefixtures("no_second_looks")
 def test_a_wait_for_a_background_call_that_is_interrupted_leaves_the_call_alone(service: Blocking) -> None:
-    with joined(service) as client, raising_on(signal.SIGUSR1, KeyboardInterrupt()):
+    with joined(service) as client:
         call = client.block(async_=True)
-        _signal_when(lambda: call._gate._waiting)
-        with pytest.raises(KeyboardInterrupt):
+        interrupt = partial(throw, KeyboardInterrupt())
+        with acting_when(lambda: call._gate._waiting, interrupt), pytest.raises(KeyboardInterrupt):
             call.get()
         assert not call.done()
         service.release.set()
         assert call.get(timeout=PATIENCE) == "released"
 
 
-@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("end", ["close", "stream", "disconnect"])
 def test_a_handler_may_end_what_the_main_thread_waits_for(service: Blocking, end: str) -> None:
     with joined(service) as client:
         items = client.block_after(1)
         assert next(items) == 0
         endpoint = next(iter(client._core.hub.dialers))
-        handling({"close": client.close, "stream": items.close, "disconnect": lambda: client.disconnect(endpoint)}[end])
-        _signal_when(main_thread_waits)
-        with pytest.raises(StopIteration if end == "stream" else zerorpc.LostRemote):
-            next(items)
-        if end == "stream":
-            assert client.echo("after") == "after"
+        acts = {"close": client.close, "stream": items.close, "disconnect": lambda: client.disconnect(endpoint)}
+        with acting_when(main_thread_waits, acts[end]):
+            with pytest.raises(StopIteration if end == "stream" else zerorpc.LostRemote):
+                next(items)
+            if end == "stream":
+                assert client.echo("after") == "after"
 
 
-@pytest.mark.usefixtures("signals")
 def test_a_handlers_call_that_is_interrupted_leaves_the_interrupted_one_alone(service: Blocking) -> None:
     with joined(service) as client:
 
@@ -345,24 +331,22 @@ def test_a_handlers_call_that_is_interrupted_leaves_the_interrupted_one_alone(se
                 timer.join()
             service.release.set()
 
-        handling(handler)
-        _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
-        assert client.block() == "released"
-        assert open_calls(client) == 0
-        assert client.echo("after") == "after"
+        with acting_when(lambda: open_calls(client) == 1 and main_thread_waits(), handler):
+            assert client.block() == "released"
+            assert open_calls(client) == 0
+            assert client.echo("after") == "after"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mine"), RecursionError("mine"), ValueError("mine")], ids=repr)
 def test_what_a_handler_raises_comes_out_of_the_call(service: Blocking, error: Exception) -> None:
-    with joined(service) as client, raising_on(signal.SIGUSR1, error):
-        _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
-        with pytest.raises(type(error), match="mine"):
-            client.block()
+    with joined(service) as client:
+        with acting_when(lambda: open_calls(client) == 1 and main_thread_waits(), partial(throw, error)):
+            with pytest.raises(type(error), match="mine"):
+                client.block()
         assert open_calls(client) == 0
         assert client.echo("after") == "after"
 
 
-@pytest.mark.usefixtures("signals")
 def test_reading_the_stream_that_the_main_thread_waits_for_is_refused(service: Blocking) -> None:
     refused: list[str] = []
     with joined(service) as client:
@@ -375,13 +359,11 @@ def test_reading_the_stream_that_the_main_thread_waits_for_is_refused(service: B
             refused.append("refused")
             service.release.set()
 
-        handling(handler)
-        _signal_when(main_thread_waits)
-        assert next(items) == -1
+        with acting_when(main_thread_waits, handler):
+            assert next(items) == -1
     assert refused == ["refused"]
 
 
-@pytest.mark.usefixtures("signals")
 def test_a_handler_that_takes_long_holds_other_threads_up_for_two_seconds_at_most(service: Blocking) -> None:
     said: list[Any] = []
     with joined(service) as client:
@@ -394,10 +376,9 @@ def test_a_handler_that_takes_long_holds_other_threads_up_for_two_seconds_at_mos
                 other.join(PATIENCE)
             service.release.set()
 
-        handling(handler)
-        _signal_when(lambda: open_calls(client) == 1 and main_thread_waits())
-        assert client.block() == "released"
-        assert sorted(said) == [0, 1, 2]
+        with acting_when(lambda: open_calls(client) == 1 and main_thread_waits(), handler):
+            assert client.block() == "released"
+            assert sorted(said) == [0, 1, 2]
 
 
 ECHO = """

@@ -6,14 +6,13 @@ import errno
 import gc
 import os
 import select
-import signal
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from tests.service.running import PATIENCE
+from tests.service.running import PATIENCE, acting_when
 from zerorpc.transport.waking import Bell, Gate, Turn
 
 
@@ -107,20 +106,12 @@ def test_a_gate_lets_everybody_through_once_it_is_open() -> None:
 def test_a_gate_may_be_waited_for_and_opened_by_a_handler_that_interrupts_its_wait() -> None:
     gate, seen = Gate(), []
 
-    def handler(*_: object) -> None:
+    def act() -> None:
         seen.append(gate.wait(0.01))
         gate.open()
 
-    before = signal.signal(signal.SIGUSR1, handler)
-    try:
-        main = threading.main_thread().ident
-        assert main is not None
-        timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGUSR1))
-        timer.start()
+    with acting_when(lambda: gate._waiting, act):
         assert gate.wait(None)
-        timer.join()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
     assert seen == [False]
     assert not gate._waiting
 
