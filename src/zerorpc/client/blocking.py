@@ -29,7 +29,6 @@ from zerorpc.client.stream import Stream
 from zerorpc.client.uploads import ThreadUpload
 from zerorpc.compat.context import Context
 from zerorpc.curve import Curve
-from zerorpc.errors import Closed
 from zerorpc.limits import Limits
 from zerorpc.plain import Plain
 from zerorpc.protocol.channel import STATE_REFUSED, STATE_STREAMING, USUAL_TERMS, ClientChannel
@@ -198,7 +197,7 @@ class _Core:
         try:
             if channel.terms is not USUAL_TERMS:
                 self.attend(channel)
-            self.hub.leading.wait(channel, answered, now, self._begin)
+            self.hub.leading.wait(channel, answered, now, self.peers.start)
             if channel.state is STATE_REFUSED:
                 self.peers.try_elsewhere(channel)
         except BaseException:
@@ -225,7 +224,7 @@ class _Core:
         try:
             self.attend(request.channel)
             with self.hub.lock:
-                self._begin(request.channel, now)
+                self.peers.start(request.channel, now)
                 self.hub.attend(result.call)
         except BaseException:
             self.abandon(request.channel)
@@ -252,18 +251,6 @@ class _Core:
                 if self.hub.stale:
                     self.hub.revive()  # first: it has a poller of its own, and what rings is to be known there
                 self.hub.attend(functions)
-
-    def _begin(self, channel: ClientChannel, now: float) -> None:
-        """Send a request, or let it wait for a peer. With the hub's lock held."""
-        hub = self.hub
-        if hub.closed:
-            raise Closed("this client is closed")
-        if hub.stale:
-            hub.revive()
-        hub.polling.look(now)
-        if self.context.own_ids:  # another thread may have begun one with the same id, since it was checked
-            self.calls.check_unused(channel.message_id)
-        self.peers.start(channel, now)
 
     def make_stream(self, request: Request) -> Stream:
         return Stream(self, request)

@@ -49,6 +49,14 @@ class BlockingPeers:
 
     def start(self, channel: ClientChannel, now: float) -> None:
         """Send a request, or let it wait for a peer."""
+        hub = self.hub
+        if hub.closed:
+            raise Closed("this client is closed")
+        if hub.stale:
+            hub.revive()
+        hub.polling.look(now)
+        if self.context.own_ids:  # another thread may have begun one with the same id, since it was checked
+            self.calls.check_unused(channel.message_id)
         try:
             peer = self.calls.start(channel, now)
         except BaseException:
@@ -58,8 +66,8 @@ class BlockingPeers:
             self._let_wait()
             return
         self.links[peer].flush()
-        if self.hub.leading.leader is not None:
-            self.hub.polling.wake_by(peer.next_wake)
+        if hub.leading.leader is not None:
+            hub.polling.wake_by(peer.next_wake)
 
     def start_at(self, peer: ClientPeer, channel: ClientChannel, now: float) -> None:
         """Send a request to this peer."""
