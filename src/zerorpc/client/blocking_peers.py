@@ -47,19 +47,16 @@ class BlockingPeers:
         self.hub.tls = settings.tls
         self._watch = watch_for(settings)
 
-    def start(self, channel: ClientChannel, now: float, again: bool = False) -> None:
-        """Send a request, or let it wait for a peer. ``again`` may be in the middle of reading, where a look would read
-        once more.
-        """
+    def start(self, channel: ClientChannel, now: float) -> None:
+        """Send a request, or let it wait for a peer."""
         hub = self.hub
-        if not again:
-            if hub.closed:
-                raise Closed("this client is closed")
-            if hub.stale:
-                hub.revive()
-            hub.polling.look(now)
-            if self.context.own_ids:  # another thread may have begun one with the same id, since it was checked
-                self.calls.check_unused(channel.message_id)
+        if hub.closed:
+            raise Closed("this client is closed")
+        if hub.stale:
+            hub.revive()
+        hub.polling.look(now)
+        if self.context.own_ids:  # another thread may have begun one with the same id, since it was checked
+            self.calls.check_unused(channel.message_id)
         try:
             peer = self.calls.start(channel, now)
         except BaseException:
@@ -98,7 +95,7 @@ class BlockingPeers:
         if self.hub.closed:
             channel.settle()
         elif self.calls.retry(channel, now):
-            self.start(channel, now, again=True)
+            self.start(channel, now)
         elif not channel.answered:
             self._let_wait()
 
