@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import linecache
+import socket
 import sys
 import threading
 import time
@@ -15,14 +17,16 @@ import pytest
 
 import zerorpc
 from tests.certificates import certificates
-from tests.service.running import PATIENCE, TCP, serving
+from tests.service.running import PATIENCE, TCP, eventually, serving
 from zerorpc.keys import KeyPair
+from zerorpc.transport.dialing import DialState
 
 TIMEOUT = 3.0  # s a call
 SOON = PATIENCE  # s for a call after the interrupted one: longer than its timeout
 FILES = {"leading.py", "polling.py", "blocking_link.py", "link.py"}
 KEYS = KeyPair.generate()
 ROOMS = {"transport", "client"}
+ENDING = {"blocking_link.py", "link.py", "polling.py", "blocking_peers.py", "request.py"}
 OUTCOMES = (zerorpc.LostRemote, zerorpc.TimeoutExpired)
 # CPython runs no signal handler between taking a lock and entering its block; a tracer does.
 LOCKING = ("with self.lock", "with hub.lock", "with self.hub.lock")
@@ -91,6 +95,45 @@ def test_an_interrupt_at_any_line_of_a_call_leaves_a_client_that_works(kind: Cal
     assert {where.partition(":")[0] for where in interrupted} >= KINDS[kind]
 
 
+def test_an_interrupt_at_any_line_of_the_end_of_a_connection_loses_no_call() -> None:
+    """The keeper does the rest a moment later. By then another connection may have got a descriptor that was free."""
+    line = 0
+    with serving({"wait": wait_for_ever}) as server:
+        while True:
+            line += 1
+            tracer = Tracer(end_connection, line, ENDING)
+            with zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client:
+                hub, call = client._core.hub, client.wait(async_=True)
+                eventually(lambda hub=hub: any(link.peer.channels for link in hub.links.values()))
+                with hub.lock:
+                    (link,) = hub.links.values()
+                    tracer.run(client)
+                    link.peer.writable, link.closed = False, True  # as whoever is interrupted in the work on it sees to
+                    ends = [end for _ in range(8) for end in socket.socketpair()]
+                    for end in ends:
+                        if end.fileno() == link.fileno:
+                            hub.adopt(end)
+                    hub._look_in_by = 0.0
+                    hub.wake_keeper()
+                with pytest.raises(zerorpc.LostRemote, match=r"interrupted|ended here"):
+                    call.get(timeout=PATIENCE)
+                eventually(lambda hub=hub, of=link.dialer: hub.dialing.state(of) is not DialState.IDLE)
+            for end in ends:
+                end.close()
+            if not tracer.where:
+                break
+    assert line > 30, "it was interrupted in few places only"
+
+
+def end_connection(client: zerorpc.Client) -> None:
+    (link,) = client._core.hub.links.values()
+    link.lose(zerorpc.LostRemote("ended here"))
+
+
+async def wait_for_ever() -> None:
+    await asyncio.Event().wait()
+
+
 def lines_of_a_call(endpoint: str, kind: Callable[[Any], None]) -> int:
     """How many lines of the transport one call runs: about, since that depends on what is there to be read."""
     with client_of(endpoint, kind) as client:
@@ -110,9 +153,9 @@ def client_of(endpoint: str, kind: Callable[[Any], None]) -> zerorpc.Client:
 class Tracer:
     """Raises KeyboardInterrupt at the n-th line that a thread runs in the blocking transport, or around it."""
 
-    def __init__(self, kind: Callable[[Any], None], line: int) -> None:
+    def __init__(self, kind: Callable[[Any], None], line: int, files: set[str] | None = None) -> None:
         self._kind = kind
-        self._files = FILES | KINDS[kind]
+        self._files = files or FILES | KINDS[kind]
         self._rooms = {"transport", "zmtp", "mechanisms"} if kind in (plain, over_tls, over_curve) else ROOMS
         self.lines = 0
         self.where = ""

@@ -19,7 +19,9 @@ import pytest
 import zerorpc
 from tests.service.running import PATIENCE, eventually, serving, unused_port
 from zerorpc.transport import dialing
+from zerorpc.transport.blocking_link import BlockingLink
 from zerorpc.transport.dialing import DialState
+from zerorpc.transport.polling import Polling
 
 
 def test_closing_ends_a_connection_attempt_that_nobody_answers_at_once() -> None:
@@ -120,6 +122,27 @@ def test_a_thread_that_breaks_at_whatever_is_raised_tries_again(
     ):
         assert client.echo(1) == 1
     assert caplog.text.count("it will be tried again") == 2
+
+
+def test_a_thread_that_breaks_with_a_connection_in_hand_makes_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[BlockingLink] = []
+    add = Polling.add
+
+    def maybe_add(polling: Polling, link: BlockingLink) -> None:
+        made.append(link)
+        if len(made) == 1:
+            raise MemoryError("broken")
+        add(polling, link)
+
+    monkeypatch.setattr(Polling, "add", maybe_add)
+    with (
+        serving({"echo": lambda value: value}) as server,
+        zerorpc.Client(server.endpoints[0], timeout=PATIENCE) as client,
+    ):
+        assert client.echo(1) == 1
+        broken, second = made
+        eventually(lambda: broken.closed and list(client._core.hub.links.values()) == [second])
+        assert broken.sock.fileno() < 0
 
 
 # Interrupts

@@ -111,6 +111,7 @@ class BlockingHub(KeptHub):
 
     def adopt(self, sock: socket.socket, security: Security = UNSECURED, dial: Dial | None = None) -> None:
         """Make a link of a socket that ``dial`` connected, or that came to a listener."""
+        link: BlockingLink | None = None
         try:
             tune(sock)
             sock.setblocking(False)
@@ -125,7 +126,10 @@ class BlockingHub(KeptHub):
                     self.dialing.ended(dial)
                 self.polling.add(link)
         except BaseException:
-            sock.close()
+            if link is not None and self.links.get(link.fileno) is link:
+                link.peer.writable, link.closed = False, True  # the keeper does the rest
+            else:
+                sock.close()
             raise
 
     def _new_link(self, sock: socket.socket, dialer: Dialer | None, security: Security) -> BlockingLink:

@@ -249,8 +249,8 @@ class BlockingLink(Link[ClientChannel, ClientChannel]):
         polling.forget(self)
         if self._reason is None:
             self._reason = LostRemote(f"the work on the connection to {self.name} was interrupted")
-        self.sock.close()
         self.lost(self._reason)
+        self.sock.close()  # not before: whoever got the descriptor then would take the place of an unfinished link
         if polling.links.get(self.fileno) is self:  # by now another may have got the descriptor
             del polling.links[self.fileno]
         if self.dialer is not None and not self.leaving:
