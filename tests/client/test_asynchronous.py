@@ -1165,6 +1165,7 @@ def test_debug_logs_each_event(run: Run, endpoint: str, caplog: pytest.LogCaptur
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timers")
+@pytest.mark.timeout(method="thread")  # an alarm of the test's takes the place of the limit's own
 def test_calls_of_signal_handlers_and_finalizers_in_the_middle_of_others(run: Run, endpoint: str) -> None:
     """Each gets its own answer, and the connection lives."""
     calls: list[tuple[Any, Call]] = []

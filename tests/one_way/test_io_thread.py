@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from zerorpc.one_way import io_thread
-from zerorpc.one_way.io_thread import io_loop
+from zerorpc.one_way.io_thread import complete, io_loop
 
 
 def test_it_is_one_loop_that_runs() -> None:
@@ -50,6 +54,50 @@ def test_out_of_threads_it_raises_and_is_tried_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(threading.Thread, "start", real)
     loop = io_loop()
     loop.call_soon_threadsafe(loop.stop)
+
+
+def test_whoever_comes_in_the_middle_of_a_wait_for_it_may_wait_for_it_too() -> None:
+    """A signal handler or a finalizer, at any line."""
+    outer, inner, line = 0, 0, 0
+
+    async def count(which: str) -> None:
+        nonlocal outer, inner
+        await asyncio.sleep(0)
+        if which == "outer":
+            outer += 1
+        else:
+            inner += 1
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if Path(frame.f_code.co_filename).name not in ("io_thread.py", "threading.py", "_base.py"):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                complete(count("inner"), io_loop())
+        return trace
+
+    io_loop()
+    before = sys.gettrace()
+    while inner == line:
+        line = left = line + 1
+        sys.settrace(trace)
+        try:
+            complete(count("outer"), io_loop())
+        finally:
+            sys.settrace(before)
+    assert outer == line
+    assert inner > 10
+
+
+def test_what_it_raises_is_raised_where_that_is_waited_for() -> None:
+    async def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError, match="x"):
+        complete(fail(), io_loop())
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)

@@ -625,6 +625,7 @@ def test_a_finalizer_that_is_a_pushers_first_use_in_the_middle_of_anothers(work:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no such timers")
+@pytest.mark.timeout(method="thread")  # an alarm of the test's takes the place of the limit's own
 def test_a_signal_handler_that_pushes_in_the_middle_of_a_push(work: Work, endpoint: str) -> None:
     handled = []
 

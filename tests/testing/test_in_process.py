@@ -223,6 +223,7 @@ def test_a_server_that_stops_itself_is_lost() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs alarms")
+@pytest.mark.timeout(method="thread")  # an alarm of the test's takes the place of the limit's own
 @pytest.mark.parametrize("method", ["blocks", "hangs"])
 @pytest.mark.filterwarnings("ignore:.*was never awaited")  # an interrupt may come just after it was made
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -17,7 +17,7 @@ from zerorpc.doors.event_invocation import EventHooks, EventInvocation, is_the_p
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.logs import Logger
 from zerorpc.one_way.arrivals import Arrival, Arrivals, is_void, next_of
-from zerorpc.one_way.io_thread import io_loop
+from zerorpc.one_way.io_thread import complete, io_loop
 from zerorpc.one_way.method_loop import MethodLoop
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.one_way import OneWayPeer
@@ -285,7 +285,7 @@ class Inbox:
         if loop is None or self.hub.stale or sys.is_finalizing():
             self.hub.close_unattached()
         elif not self.hub.closed and loop.is_running() and running_loop() is not loop:
-            asyncio.run_coroutine_threadsafe(self.hub.aclose(LostRemote("this socket was closed")), loop).result()
+            complete(self.hub.aclose(LostRemote("this socket was closed")), loop)
 
     def abandon(self) -> None:
         """The socket was dropped without close()."""

@@ -23,6 +23,7 @@ __all__ = ["complete", "end", "io_loop", "turns"]
 
 logger: Logger = Logger("zerorpc.transport")
 
+_GLANCE = 0.5  # s that a thread waits without looking up: a Ctrl-C that came when it was just about to wait runs then
 _END_MAX = 1.0  # s that a program's end waits for a callback that is under way
 
 _lock = threading.RLock()  # a finalizer or signal handler may come in the middle, and use a socket as well
@@ -74,13 +75,33 @@ def turns(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 def complete(coroutine: Coroutine[object, None, None], loop: asyncio.AbstractEventLoop) -> None:
-    """Run it on a loop that turns, while this thread waits; unless that is the one that runs the loop."""
+    """Run it on a loop that turns, while this thread waits; unless that is the one that runs the loop.
+
+    A finalizer or signal handler that comes in the middle may do the same. So nothing is locked that the loop needs:
+    to tell a ``concurrent.futures.Future`` it would wait for the thread, and the thread, in the handler, for the loop.
+    """
     if _ended and loop is _loop and not loop.is_running():
         loop.run_until_complete(coroutine)
         return
-    done = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    tasks: list[asyncio.Task[None]] = []  # a loop doesn't keep them
+    errors: list[BaseException] = []
+    bell = threading.Lock()
+    bell.acquire()
+
+    async def run() -> None:
+        try:
+            await coroutine
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            bell.release()
+
+    loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(run())))
     if running_loop() is not loop:
-        done.result()
+        while not bell.acquire(timeout=_GLANCE):
+            pass
+        if errors:
+            raise errors.pop()
 
 
 def end() -> None:
