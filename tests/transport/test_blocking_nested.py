@@ -205,6 +205,15 @@ def test_at_any_line_it_works_or_is_refused_and_harms_nothing(
 
 
 @pytest.mark.usefixtures("no_second_looks")
+def test_a_wait_for_a_background_call_keeps_nothing_from_another_that_comes_in_the_middle(
+    service: Blocking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor with what is locked in a concurrent Future, which the keeper tells."""
+    monkeypatch.setattr(f"{__name__}.FILES", FILES | {"_base.py", "threading.py"})
+    test_at_any_line_it_works_or_is_refused_and_harms_nothing(service, _background, _nested_background)
+
+
+@pytest.mark.usefixtures("no_second_looks")
 @pytest.mark.parametrize("outer", [_call, _stream])
 def test_closing_at_any_line_ends_it_and_closes(service: Blocking, outer: Callable[[Any], None]) -> None:
     """As a handler of SIGTERM does. Where something is half done the keeper closes, a moment later."""

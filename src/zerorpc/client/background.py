@@ -73,7 +73,8 @@ class AsyncResult(NotPicklable, Future[Any]):
         """Without a request there is an outcome already, of a call to ``method``: ``settle`` is next."""
         super().__init__()
         self._core = core  # whose connections would be closed if nobody kept it
-        self._gate = Gate()
+        self._gate = gate = Gate()
+        super().add_done_callback(lambda _: gate.open())  # before the program's, which may ask for the outcome
         self.metadata: dict[str, str | bytes] = {}  # what the method has sent along, once the outcome is there
         self.end_metadata: dict[str, str | bytes] = {}
         self.call: _Call = _Call(self, core.peers, request, method)
@@ -130,7 +131,6 @@ class AsyncResult(NotPicklable, Future[Any]):
         self.call.given_up = True  # first: if this is interrupted, the keeper does the rest
         if not super().cancel():
             return False
-        self._gate.open()
         request = self.call.request
         if request is not None:
             self._core.abandon(request.channel)  # and so the keeper comes, and tells those who wait for several
@@ -149,7 +149,7 @@ class AsyncResult(NotPicklable, Future[Any]):
 
     def _until_done(self, timeout: float | None, block: bool = True) -> None:
         self._wait(timeout if block else 0)
-        if not self.done():
+        if not self._gate.is_open:
             raise self._late(timeout)
 
     def _late(self, timeout: float | None) -> TimeoutExpired:
@@ -161,7 +161,9 @@ class AsyncResult(NotPicklable, Future[Any]):
     def _wait(self, timeout: float | None) -> None:
         if getpid() != forks.pid:
             forks.catch_up()
-        if not self.done() and (timeout is None or timeout > 0):
+        # Not ``done()``: that takes the future's lock, for which the keeper would wait, and for the keeper a signal
+        # handler or finalizer that comes in the middle, and waits for another call.
+        if not self._gate.is_open and (timeout is None or timeout > 0):
             self._core.hub.background.wait_for(self.call, self._gate, timeout)
 
     # The keeper's
