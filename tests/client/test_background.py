@@ -117,6 +117,19 @@ def test_it_is_a_future(client: zerorpc.Client, service: Holding) -> None:
     assert held.value == 1
 
 
+def test_whoever_sees_that_it_is_done_gets_its_outcome_without_waiting(
+    client: zerorpc.Client, service: Holding
+) -> None:
+    """Another thread may see it before anything else is told."""
+    held = client.hold(1, async_=True)
+    seen: list[object] = []
+    held._done_callbacks.insert(0, lambda done: seen.append((done.done(), done.get(block=False), done.result(0))))
+    eventually(lambda: service.begun)
+    service.release()
+    assert held.get() == 1
+    assert seen == [(True, 1, 1)]
+
+
 @pytest.mark.usefixtures("no_second_looks")
 def test_the_error_of_a_call_is_the_futures(client: zerorpc.Client) -> None:
     failed = client.fail(7, async_=True)

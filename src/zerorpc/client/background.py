@@ -149,7 +149,7 @@ class AsyncResult(NotPicklable, Future[Any]):
 
     def _until_done(self, timeout: float | None, block: bool = True) -> None:
         self._wait(timeout if block else 0)
-        if not self._gate.is_open:
+        if not (self._gate.is_open or self.done()):  # it is done a moment before it opens
             raise self._late(timeout)
 
     def _late(self, timeout: float | None) -> TimeoutExpired:
