@@ -7,13 +7,14 @@ import os
 import sys
 import threading
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
 
 from zerorpc.one_way import io_thread
 from zerorpc.one_way.io_thread import complete, io_loop
+from zerorpc.runtime.loops import new_event_loop
 
 
 def test_it_is_one_loop_that_runs() -> None:
@@ -90,6 +91,13 @@ def test_whoever_comes_in_the_middle_of_a_wait_for_it_may_wait_for_it_too() -> N
             sys.settrace(before)
     assert outer == line
     assert inner > 10
+
+
+def test_a_finalizer_in_the_middle_of_uvloops_import_gets_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", ModuleType("uvloop"))
+    loop = new_event_loop()
+    assert isinstance(loop, asyncio.SelectorEventLoop)
+    loop.close()
 
 
 def test_what_it_raises_is_raised_where_that_is_waited_for() -> None:

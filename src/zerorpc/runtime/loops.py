@@ -18,10 +18,10 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     """uvloop's event loop where it is installed, otherwise asyncio's."""
     occupy_standard_descriptors()
     try:
-        import uvloop
+        from uvloop import new_event_loop as new  # an ImportError, too, for a finalizer in the middle of its import
     except (ImportError, RuntimeError):  # the latter where the program is ending, and we were imported only then
         return asyncio.new_event_loop()
-    return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
+    return cast("asyncio.AbstractEventLoop", new())
 
 
 def close_event_loop(loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None]) -> None:
