@@ -16,14 +16,15 @@ import threading
 from collections.abc import Coroutine
 
 from zerorpc.logs import Logger
+from zerorpc.one_way.method_loop import GLANCE
 from zerorpc.runtime import forks, threads
 from zerorpc.runtime.loops import new_event_loop, running_loop
+from zerorpc.transport.waking import Gate
 
 __all__ = ["complete", "end", "io_loop", "turns"]
 
 logger: Logger = Logger("zerorpc.transport")
 
-_GLANCE = 0.5  # s that a thread waits without looking up: a Ctrl-C that came when it was just about to wait runs then
 _END_MAX = 1.0  # s that a program's end waits for a callback that is under way
 
 _lock = threading.RLock()  # a finalizer or signal handler may come in the middle, and use a socket as well
@@ -85,8 +86,7 @@ def complete(coroutine: Coroutine[object, None, None], loop: asyncio.AbstractEve
         return
     tasks: list[asyncio.Task[None]] = []  # a loop doesn't keep them
     errors: list[BaseException] = []
-    bell = threading.Lock()
-    bell.acquire()
+    done = Gate()
 
     async def run() -> None:
         try:
@@ -94,11 +94,11 @@ def complete(coroutine: Coroutine[object, None, None], loop: asyncio.AbstractEve
         except BaseException as error:
             errors.append(error)
         finally:
-            bell.release()
+            done.open()
 
     loop.call_soon_threadsafe(lambda: tasks.append(loop.create_task(run())))
     if running_loop() is not loop:
-        while not bell.acquire(timeout=_GLANCE):
+        while not done.wait(GLANCE):
             pass
         if errors:
             raise errors.pop()

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from zerorpc.errors import Closed, LostRemote
 from zerorpc.one_way.io_thread import complete, end, io_loop, turns
+from zerorpc.one_way.method_loop import GLANCE
 from zerorpc.one_way.send_queue import SendQueue
 from zerorpc.protocol.events import Buffer
 from zerorpc.protocol.one_way import Arrived, OneWayPeer
@@ -32,7 +33,6 @@ codecs.lookup("latin-1")  # a handshake needs it: loaded now, since there is one
 
 LINGER = 5.0  # s that close() gives to messages that wait to be sent,
 _EXIT_LINGER = 1.0  # and the end of the program
-_GLANCE = 0.5  # s that a thread waits without looking up: a Ctrl-C that came when it was just about to wait runs then
 
 
 class Outbox:
@@ -96,7 +96,7 @@ class Outbox:
         bell.acquire()
         self._queue.when_room(bell.release)
         if self._queue.is_full and not self.hub.closed:  # or else it may ring no more
-            while not bell.acquire(timeout=_GLANCE):
+            while not bell.acquire(timeout=GLANCE):
                 pass
 
     async def _put_async(self, data: bytes) -> None:
