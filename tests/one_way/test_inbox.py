@@ -904,15 +904,16 @@ def test_a_puller_in_use_works_anew_in_a_forked_child(fork: str, how: str) -> No
     class Work:
         def take(self, value):
             print(os.getpid() == first, value, flush=True)
-            taken.set()
+        def fork(self):
+            asked.set()
         async def end(self):
             puller.stop()
-    first, taken = os.getpid(), threading.Event()
+    first, asked = os.getpid(), threading.Event()
     puller = zerorpc.Puller(Work())
     puller.connect(sys.argv[1])
     pulls = threading.Thread(target=puller.run)
     pulls.start()
-    taken.wait()
+    asked.wait()
     puller.stop()
     pulls.join()
     if (pid := FORK()) == 0:
@@ -929,7 +930,8 @@ def test_a_puller_in_use_works_anew_in_a_forked_child(fork: str, how: str) -> No
             pusher.take("before")
             assert program.line() == "True before"
             links = pusher._core._queue.links
-            parents = set(links)
+            parents = set(links)  # the child has none as long as it isn't asked for
+            pusher.fork()
             eventually(lambda: links and not parents.intersection(links), "only the child is connected")
             pusher.take("after")
             assert program.line() == "False after"
