@@ -92,6 +92,11 @@ class RawClient:
     def send_payload(self, payload: bytes) -> None:
         self.socket.send_multipart([*self.before, payload])
 
+    def offer(self, header: Any, name: Any, args: Any) -> None:
+        """Sends an event to a server that may refuse it: once libzmq has learned that, it has nobody to send to."""
+        with contextlib.suppress(zmq.Again):
+            self.socket.send_multipart([*self.before, pack(header, name, args)], zmq.NOBLOCK)
+
     def recv(self) -> Event:
         """The next event of any kind."""
         *before, payload = self.socket.recv_multipart()
