@@ -8,7 +8,9 @@ import functools
 import gc
 import sys
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -695,27 +697,33 @@ def test_calls_that_begin_just_when_it_ends(often_switching: None) -> None:
     """Functions begin calls in threads of their own, while another thread ends those that there are."""
 
     class Begun:
-        def cancel(self) -> None: ...
+        ended = False
 
-    scope = Within(ClientChannel(b"1", "method", b""))
-    calls = [Begun() for _ in range(20_000)]
-    refused: list[int] = []
+        def cancel(self) -> None:
+            self.ended = True
 
-    def begin(some: list[Begun]) -> None:
-        for call in some:
+    scope, enough = Within(ClientChannel(b"1", "method", b"")), threading.Event()
+    latest = [deque[Begun](maxlen=1000) for _ in range(4)]
+
+    def begin(calls: deque[Begun]) -> None:
+        while not enough.is_set():
+            calls.append(call := Begun())
             try:
                 scope.adopt(call)
             except zerorpc.Cancelled:
-                refused.append(1)
+                call.ended = True
 
-    threads = [threading.Thread(target=begin, args=(calls[i::4],)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        scope.end()
-    for thread in threads:
-        thread.join(PATIENCE)
-    assert refused
+    with ThreadPoolExecutor(4) as pool:
+        threads = [pool.submit(begin, calls) for calls in latest]
+        try:
+            eventually(lambda: all(latest), "all have begun")
+            for _ in range(50):
+                scope.end()
+        finally:
+            enough.set()
+        for thread in threads:
+            thread.result(PATIENCE)
+    assert all(call.ended for calls in latest for call in calls)
 
 
 # A caller's objects
