@@ -26,6 +26,7 @@ from tests.service.running import (
     eventually,
     joined,
     main_thread_waits,
+    once,
     raising_on,
     serving,
     throw,
@@ -333,11 +334,11 @@ def test_a_handlers_call_that_is_interrupted_leaves_the_interrupted_one_alone(se
             with pytest.raises(zerorpc.TimeoutExpired):
                 client.block(timeout=0.05)
             with raising_on(signal.SIGUSR2, KeyboardInterrupt()) as interrupt:
-                timer = threading.Timer(0.1, interrupt)
-                timer.start()
+                sender = threading.Thread(target=once, args=(lambda: open_calls(client) == 2, interrupt))
+                sender.start()
                 with pytest.raises(KeyboardInterrupt):
                     client.block()
-                timer.join()
+                sender.join()
             service.release.set()
 
         with acting_when(lambda: open_calls(client) == 1 and main_thread_waits(), handler):
