@@ -46,10 +46,14 @@ def curve(pair: KeyPair) -> zerorpc.Curve:
 
 
 class Robot:
+    def __init__(self) -> None:
+        self.waits = threading.Event()
+
     def me(self) -> Any:
         return zerorpc.current_call().identity
 
     async def wait(self) -> None:
+        self.waits.set()
         await asyncio.Event().wait()
 
 
@@ -188,15 +192,8 @@ def test_how_often_it_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_whose_key_is_taken_out_loses_the_connection_and_nobody_else_does(folder: Path) -> None:
     write_public(folder, "bob", BOB.public)
     keys = zerorpc.AllowedKeys(folder)
-    lost: list[BaseException] = []
-
-    def wait(client: zerorpc.Client) -> None:
-        try:
-            client.wait()
-        except BaseException as error:
-            lost.append(error)
-
-    with serving(Robot(), curve=CURVE, authenticator=keys) as server:
+    robot = Robot()
+    with serving(robot, curve=CURVE, authenticator=keys) as server:
         endpoint = server.endpoints[0]
         with (
             zerorpc.Client(endpoint, curve=curve(ALICE), timeout=PATIENCE) as alice,
@@ -204,12 +201,12 @@ def test_whose_key_is_taken_out_loses_the_connection_and_nobody_else_does(folder
             zerorpc.Client(endpoint, curve=curve(ALICE), timeout=PATIENCE) as waiting,
         ):
             assert (alice.me(), bob.me(), waiting.me()) == ("alice", "bob", "alice")
-            thread = threading.Thread(target=wait, args=(waiting,))
-            thread.start()
+            running = waiting.wait(async_=True)
+            assert robot.waits.wait(PATIENCE)
             links = set(server._core.hub.links)
             os.unlink(folder / "alice.key")
-            thread.join(PATIENCE)
-            assert [type(error) for error in lost] == [zerorpc.LostRemote]  # what ran is lost, and ends
+            with pytest.raises(zerorpc.LostRemote):  # what ran is lost, and ends
+                running.get(PATIENCE)
             eventually(lambda: len(server._core.hub.links & links) == 1)
             assert bob.me() == "bob"
             with pytest.raises(zerorpc.HandshakeFailed, match="this server doesn't know you"):

@@ -201,18 +201,22 @@ def test_a_process_that_imports_the_script_of_the_one_that_started_it(tmp_path: 
     assert out.splitlines() == ["import False False False", "import True True True", "run False False False"]
 
 
+def functions_of(thread: threading.Thread) -> list[str]:
+    assert thread.ident is not None
+    frame, names = cpython.frame_of_thread(thread.ident), []
+    while frame is not None:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return names
+
+
 def test_what_runs_in_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = threading.Event()
     thread = threading.Thread(target=waits.wait, args=[PATIENCE])
     thread.start()
     try:
         assert thread.ident is not None
-        frame = cpython.frame_of_thread(thread.ident)
-        names = []
-        while frame is not None:
-            names.append(frame.f_code.co_name)
-            frame = frame.f_back
-        assert "run" in names
+        eventually(lambda: "run" in functions_of(thread), "it does more than begin")
         monkeypatch.delattr(sys, "_current_frames")
         assert cpython.frame_of_thread(thread.ident) is None
     finally:
