@@ -98,7 +98,7 @@ def test_a_bench_that_has_connected_says_how_it_goes_instead(
 ) -> None:
     monkeypatch.setattr(waiting, "SILENT", 0.2)
     with serving({"nap": lambda: time.sleep(0.5)}) as server:
-        assert main(["bench", server.endpoints[0], "nap", "--warmup", "0", "--duration", "0.1"]) == 0
+        assert main(["bench", server.endpoints[0], "nap", "--warmup", "0", "--duration", "0.5"]) == 0
     _, measuring, told = capsys.readouterr().err.partition("measuring")
     assert measuring
     assert "waiting" not in told
