@@ -1,8 +1,8 @@
 """A plugin that makes the machine of the tests stand still now and then: ``pytest -n 8 -p tests.pauses`` (Linux).
 
-Each worker of pytest-xdist is stopped with all that it has started, for ``--pause`` seconds, again and again, while
-the others run. A busy machine does the same to a test, but rarely. What fails leaves too little time, or takes a pause
-for an end. Programs that a test has stopped stay so.
+Each worker of pytest-xdist is stopped, or the programs that it has started, or all of them, for ``--pause`` seconds,
+again and again, while the others run. A busy machine does the same to a test, but rarely. What fails leaves too little
+time, takes a pause for an end, or looks too late at what goes on meanwhile. Programs that a test has stopped stay so.
 
 On some kernels a write to a pipe that is interrupted so begins anew: then old clients' answers of 8 MiB are torn.
 """
@@ -48,11 +48,16 @@ def _pause_all(seconds: float) -> None:
 
 
 def _pause(worker: int, seconds: float) -> None:
-    """Until it ends; it runs half of the time."""
+    """Until it ends; what is paused runs half of the time."""
     chance = random.Random(worker)
     while not _over.wait(chance.uniform(0.5, 1.5) * seconds) and worker in processes():
         paused: list[int] = []
-        while more := [pid for pid in running_of(worker) if pid not in paused]:  # some were started meanwhile
+        is_worker = chance.choice([{True}, {False}, {True, False}])
+        while more := [
+            pid
+            for pid in running_of(worker)
+            if (pid == worker) in is_worker and pid not in paused  # some were started meanwhile
+        ]:
             _signal(more, signal.SIGSTOP)
             paused += more
         _over.wait(seconds)

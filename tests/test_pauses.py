@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+
+from tests import pauses
 
 ROOT = Path(__file__).parents[1]
 PAUSED = """
@@ -49,3 +53,25 @@ def test_workers_and_what_they_start_are_paused(tmp_path: Path) -> None:
     )
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "1 passed" in outcome.stdout
+
+
+def test_each_is_paused_alone_and_all_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, program = 1, 2
+    stopped: set[tuple[int, ...]] = set()
+
+    class Over:
+        waits = 0
+
+        def wait(self, seconds: float) -> bool:
+            self.waits += 1
+            return self.waits > 100
+
+    def signalled(pids: Iterable[int], number: int) -> None:
+        if number == signal.SIGCONT:
+            stopped.add(tuple(pids))
+
+    monkeypatch.setattr(pauses, "_over", Over())
+    monkeypatch.setattr(pauses, "_signal", signalled)
+    monkeypatch.setattr(pauses, "processes", lambda: {worker: ("S", 0), program: ("S", worker)})
+    pauses._pause(worker, 1)
+    assert stopped == {(worker,), (program,), (worker, program)}
