@@ -131,7 +131,7 @@ def quantiles(histogram: Histogram) -> dict[str, float]:
     """In ms; empty if there was nothing."""
     if not histogram.count:
         return {}
-    return {f"p{percent}": round(histogram.percentile(percent) / 1e6, 3) for percent in (50, 99)}
+    return {f"p{percent}": round(histogram.percentile(percent) / 1e6, 3) for percent in (50, 90, 99)}
 
 
 async def offer(endpoint: str, wanted: Offer) -> dict[str, Any]:

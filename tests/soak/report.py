@@ -39,10 +39,10 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
     for load in figures["overload"]:
         yield ""
         yield f"{load['name']}: {load['capacity']['goodput']:,.0f} calls/s"
-        yield f"  {'offered':>14} {'goodput':>8} {'a core':>7} {'refused':>8} {'late':>6}   refused after, p50 and p99"
+        after = "refused after ms: p50, p90, p99"
+        yield f"  {'offered':>14} {'goodput':>8} {'a core':>7} {'refused':>8} {'late':>6}   {after}"
         for level in load["levels"]:
-            refused = level["refused_ms"]
-            after = f"{refused['p50']:.2f} and {refused['p99']:.2f} ms" if refused else ""
+            after = ", ".join(f"{took:.2f}" for took in level["refused_ms"].values())
             yield (
                 f"  {level['factor']:3g}x {level['offered']:9,.0f} {level['goodput']:8,.0f}"
                 f" {level['goodput_per_core']:7,.0f} {level['refused']:8,.0f} {level['late']:6,.0f}   {after}"
@@ -78,14 +78,15 @@ def _tables(figures: Mapping[str, Any]) -> Iterator[str]:
             )
     for load in figures["overload"]:
         yield ""
-        yield f"| {load['name']} | offered/s | goodput/s | of its peak | refused/s | after, p50 | p99 | timeouts/s |"
-        yield "|---|---|---|---|---|---|---|---|"
+        after = "after, p50 | p90 | p99"
+        yield f"| {load['name']} | offered/s | goodput/s | of its peak | refused/s | {after} | timeouts/s |"
+        yield "|---|---|---|---|---|---|---|---|---|"
         for level in load["levels"]:
-            after = [f"{level['refused_ms'][p]:.2f} ms" if level["refused_ms"] else "" for p in ("p50", "p99")]
+            refused = level["refused_ms"]
+            after = " | ".join(f"{refused[p]:.2f} ms" if refused else "" for p in ("p50", "p90", "p99"))
             yield (
                 f"| {level['factor']:g}× | {level['offered']:,.0f} | {level['goodput']:,.0f}"
-                f" | {share_of_peak(load, level):.0%} | {level['refused']:,.0f} | {after[0]} | {after[1]}"
-                f" | {level['late']:,.0f} |"
+                f" | {share_of_peak(load, level):.0%} | {level['refused']:,.0f} | {after} | {level['late']:,.0f} |"
             )
 
 

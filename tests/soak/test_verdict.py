@@ -32,14 +32,14 @@ LEVEL = {
     "other": [],
     "refused_ms": {},
 }
-OVER = {**LEVEL, "factor": 3.0, "offered": 300.0, "refused": 200.0, "refused_ms": {"p50": 1.0, "p99": 20.0}}
+OVER = {**LEVEL, "factor": 3.0, "offered": 300.0, "refused": 200.0, "refused_ms": {"p50": 1.0, "p90": 5.0, "p99": 20.0}}
 FIGURES: dict[str, Any] = {
     "seconds": 60.0,
     "held": {"wanted": 2000, "least": 2003, "most": 2010, "most_rss": 120_000, "longest_gap": 1.2},
     "ledger": {"calls": {"plain": 1}, "wrong": [], "hung": [], "latest": 0.1},
     "killed": 1,
     "states": {"server": {"before": STATE, "after": {**STATE, "rss": 104_000, "workers": 2}}},
-    "overload": [{"name": "x", "measures": ["goodput"], "capacity": LEVEL, "levels": [LEVEL, OVER]}],
+    "overload": [{"name": "x", "max_wait": None, "measures": ["goodput"], "capacity": LEVEL, "levels": [LEVEL, OVER]}],
 }
 
 
@@ -52,6 +52,19 @@ def test_what_was_no_overload_after_all_has_no_refusals() -> None:
     figures = copy.deepcopy(FIGURES)
     figures["overload"][0]["levels"][1].update(goodput=299.0, refused=0.0, refused_ms={})
     assert broken(figures) == []
+
+
+def test_who_waited_for_a_turn_may_be_refused_when_max_wait_is_over() -> None:
+    figures = copy.deepcopy(FIGURES)
+    load = figures["overload"][0]
+    load["max_wait"] = 0.3
+    load["levels"][1]["refused_ms"] = {"p50": 1.0, "p90": 5.0, "p99": 345.0}
+    assert broken(figures) == []
+    load["levels"][1]["refused_ms"] = {"p50": 1.0, "p90": 310.0, "p99": 551.0}
+    assert broken(figures) == [
+        "overload, x: 3 times the capacity: it took 310 ms to refuse a call (p90)",
+        "overload, x: 3 times the capacity: it took 551 ms to refuse a call (p99)",
+    ]
 
 
 def set_after(**what: Any) -> Callable[[dict[str, Any]], None]:
@@ -82,7 +95,7 @@ def set_over(**what: Any) -> Callable[[dict[str, Any]], None]:
         (set_over(late=30.0), "overload, x: 3 times the capacity: 10% of the calls ended by their timeout"),
         (set_over(refused=0.0), "overload, x: 3 times the capacity: nothing was refused"),
         (
-            set_over(refused_ms={"p50": 1.0, "p99": 300.0}),
+            set_over(refused_ms={"p50": 1.0, "p90": 5.0, "p99": 300.0}),
             "overload, x: 3 times the capacity: it took 300 ms to refuse a call (p99)",
         ),
         (set_over(other=["LostRemote()"]), "overload, x: 3 times the capacity: LostRemote()"),
