@@ -39,8 +39,8 @@ def _lines(figures: Mapping[str, Any]) -> Iterator[str]:
     for load in figures["overload"]:
         yield ""
         yield f"{load['name']}: {load['capacity']['goodput']:,.0f} calls/s"
-        after = "refused after ms: p50, p90, p99"
-        yield f"  {'offered':>14} {'goodput':>8} {'a core':>7} {'refused':>8} {'late':>6}   {after}"
+        quantiles = "refused after ms: p50, p90, p99"
+        yield f"  {'offered':>14} {'goodput':>8} {'a core':>7} {'refused':>8} {'late':>6}   {quantiles}"
         for level in load["levels"]:
             after = ", ".join(f"{took:.2f}" for took in level["refused_ms"].values())
             yield (
@@ -78,8 +78,8 @@ def _tables(figures: Mapping[str, Any]) -> Iterator[str]:
             )
     for load in figures["overload"]:
         yield ""
-        after = "after, p50 | p90 | p99"
-        yield f"| {load['name']} | offered/s | goodput/s | of its peak | refused/s | {after} | timeouts/s |"
+        quantiles = "after, p50 | p90 | p99"
+        yield f"| {load['name']} | offered/s | goodput/s | of its peak | refused/s | {quantiles} | timeouts/s |"
         yield "|---|---|---|---|---|---|---|---|---|"
         for level in load["levels"]:
             refused = level["refused_ms"]

@@ -13,7 +13,7 @@ RESIDENT = 0.15
 SAME = ("channels", "links", "tasks", "threads", "descriptors")  # before and after
 GOODPUT = 0.8  # of its peak, however much is offered
 # In ms, a quarter of what the callers would wait, for nine of ten. The tenth may wait for its turn by a wrong guess,
-# and be refused when ``max_wait`` is over: so were up to 4% while other programs kept both cores busy.
+# and be refused when ``max_wait`` is over: so were less than 5% while other programs kept both cores busy.
 REFUSED_MS = 250.0
 LATE = 0.02  # of what is offered may end by its timeout instead of an answer
 ALL = 0.95  # of what is offered: then it was no overload
@@ -76,12 +76,9 @@ def _broken_by_load(load: Mapping[str, Any]) -> Iterator[str]:
             yield f"{factor}: goodput is {share:.0%} of its peak"
         if level["late"] > LATE * level["offered"]:
             yield f"{factor}: {level['late'] / level['offered']:.0%} of the calls ended by their timeout"
-        if not level["refused"]:
-            if level["goodput"] > ALL * level["offered"]:
-                continue  # this machine has become quicker since its capacity was measured
+        # else this machine has become quicker since its capacity was measured
+        if not level["refused"] and level["goodput"] <= ALL * level["offered"]:
             yield f"{factor}: nothing was refused"
-            continue
-        most = {"p90": REFUSED_MS, "p99": REFUSED_MS + (load["max_wait"] or 0) * 1000}
-        for quantile, limit in most.items():
-            if (took := level["refused_ms"][quantile]) > limit:
+        for quantile, limit in (("p90", REFUSED_MS), ("p99", REFUSED_MS + (load["max_wait"] or 0) * 1000)):
+            if (took := level["refused_ms"].get(quantile, 0.0)) > limit:
                 yield f"{factor}: it took {took:.0f} ms to refuse a call ({quantile})"
